@@ -1,0 +1,42 @@
+# Every target builds what it needs in .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench format clean
+
+help: ## Show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.demo ## Load 336,776 flights with dlt and build them with dbt, offline
+	@$(BIN)/python examples/load_and_transform.py
+
+test: $(VENV)/.dev ## Check everything: format, lint, types, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## Remove the environment and all that was made
+	rm -rf $(VENV) .demo .interop .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit("dlt-dbtcloud needs Python 3.10 or newer, this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)") if sys.version_info < (3, 10) else None'
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+	@$(PIP) install --editable '.[local]' --group examples
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo pyproject.toml
+	@$(PIP) install --editable '.[local]' --group examples --group dev
+	@touch $@

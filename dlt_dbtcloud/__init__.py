@@ -1,0 +1,1 @@
+"""dbt Cloud as the last step of a dlt pipeline."""

@@ -1,0 +1,194 @@
+"""The payloads of the dbt Cloud Administrative API v2, as it sends and takes them.
+
+Every key may be missing or null unless the API promises it, unknown keys and unknown values pass
+through: the types help a reader and an editor, they check nothing at run time.
+
+API: https://docs.getdbt.com/dbt-cloud/api-v2
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, TypedDict
+
+__all__ = ["Job", "NodeResult", "Run", "RunStatus", "RunStep", "RunTrigger", "TriggerData"]
+
+
+class RunStatus(IntEnum):
+    """The states of a run; a code that is not listed here is judged by `is_complete`."""
+
+    QUEUED = 1
+    STARTING = 2
+    RUNNING = 3
+    SUCCESS = 10
+    ERROR = 20
+    CANCELLED = 30
+
+
+class TriggerData(TypedDict, total=False):
+    """The body of a trigger: why a job runs, and what this one run overrides.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
+    """
+
+    cause: str
+    git_sha: str
+    git_branch: str
+    azure_pull_request_id: int
+    github_pull_request_id: int
+    gitlab_merge_request_id: int
+    non_native_pull_request_id: int
+    schema_override: str
+    dbt_version_override: str
+    threads_override: int
+    target_name_override: str
+    generate_docs_override: bool
+    timeout_seconds_override: int
+    steps_override: list[str]
+
+
+class RunTrigger(TypedDict, total=False):
+    """What started a run: the trigger's body as the API gives it back."""
+
+    id: int
+    cause: str
+    cause_category: str
+    job_definition_id: int
+    git_branch: str | None
+    git_sha: str | None
+    azure_pull_request_id: int | None
+    github_pull_request_id: int | None
+    gitlab_merge_request_id: int | None
+    non_native_pull_request_id: int | None
+    schema_override: str | None
+    dbt_version_override: str | None
+    threads_override: int | None
+    target_name_override: str | None
+    generate_docs_override: bool | None
+    timeout_seconds_override: int | None
+    steps_override: list[str] | None
+    created_at: str
+
+
+class RunStep(TypedDict, total=False):
+    """A step of a run; `index` counts from 1, `logs` are there when `run_steps` were asked for."""
+
+    id: int
+    run_id: int
+    account_id: int
+    index: int
+    name: str
+    status: int
+    status_humanized: str
+    logs: str | None
+    debug_logs: str | None
+    truncated_debug_logs: str | None
+    started_at: str | None
+    finished_at: str | None
+    duration: str
+    duration_humanized: str
+
+
+class Job(TypedDict, total=False):
+    """A job: the commands that its runs execute, and how.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job
+    """
+
+    id: int
+    account_id: int
+    project_id: int
+    environment_id: int
+    name: str
+    description: str
+    execute_steps: list[str]
+    generate_docs: bool
+    run_generate_sources: bool
+    dbt_version: str | None
+    deferring_job_definition_id: int | None
+    deferring_environment_id: int | None
+    job_type: str
+    settings: dict[str, Any]
+    execution: dict[str, Any]
+    triggers: dict[str, Any]
+    schedule: dict[str, Any]
+    state: int
+    deactivated: bool
+    most_recent_run: Run | None
+    most_recent_completed_run: Run | None
+    created_at: str
+    updated_at: str
+
+
+class Run(TypedDict, total=False):
+    """A run of a job.
+
+    Timestamps are UTC, as `2026-01-31 06:00:00.000000+00:00`; durations are `HH:MM:SS`.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
+    """
+
+    id: int
+    account_id: int
+    project_id: int
+    environment_id: int
+    job_id: int
+    job_definition_id: int
+    trigger_id: int
+    status: int
+    status_humanized: str
+    status_message: str | None
+    in_progress: bool
+    is_complete: bool
+    is_success: bool
+    is_error: bool
+    is_cancelled: bool
+    is_running: bool
+    dbt_version: str | None
+    git_branch: str | None
+    git_sha: str | None
+    blocked_by: list[int]
+    artifacts_saved: bool
+    has_docs_generated: bool
+    has_sources_generated: bool
+    retrying_run_id: int | None
+    can_retry: bool
+    retry_not_supported_reason: str | None
+    deferring_run_id: int | None
+    href: str
+    created_at: str
+    updated_at: str
+    dequeued_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    duration: str
+    queued_duration: str
+    run_duration: str
+    duration_humanized: str
+    queued_duration_humanized: str
+    run_duration_humanized: str
+    trigger: RunTrigger | None
+    job: Job | None
+    environment: dict[str, Any] | None
+    run_steps: list[RunStep]
+
+
+class NodeResult(TypedDict):
+    """What one dbt node did in one step of a run, from that step's `run_results.json`."""
+
+    run_id: int
+    step_index: int
+    command: str
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    message: str | None
+    failures: int | None
+    execution_time: float
+    thread_id: str | None
+    started_at: str | None
+    completed_at: str | None
+    rows_affected: int | None
+    relation_name: str | None
+    path: str | None
