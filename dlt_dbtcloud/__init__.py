@@ -1,1 +1,38 @@
 """dbt Cloud as the last step of a dlt pipeline."""
+
+from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.configuration import DBTCloudConfiguration
+from dlt_dbtcloud.exceptions import (
+    DBTCloudAPIError,
+    DBTCloudAuthError,
+    DBTCloudException,
+    DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
+    DBTCloudRunCancelled,
+    DBTCloudRunError,
+    DBTCloudRunFailed,
+    DBTCloudRunTimeout,
+    DBTCloudServerError,
+    DBTCloudTransportError,
+    InvalidCredentialsException,
+)
+from dlt_dbtcloud.helpers import get_dbt_cloud_run_status, run_dbt_cloud_job
+
+__all__ = [
+    "DBTCloudAPIError",
+    "DBTCloudAuthError",
+    "DBTCloudClientV2",
+    "DBTCloudConfiguration",
+    "DBTCloudException",
+    "DBTCloudNotFoundError",
+    "DBTCloudRateLimitError",
+    "DBTCloudRunCancelled",
+    "DBTCloudRunError",
+    "DBTCloudRunFailed",
+    "DBTCloudRunTimeout",
+    "DBTCloudServerError",
+    "DBTCloudTransportError",
+    "InvalidCredentialsException",
+    "get_dbt_cloud_run_status",
+    "run_dbt_cloud_job",
+]

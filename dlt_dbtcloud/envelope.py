@@ -1,0 +1,156 @@
+"""The envelope of the API's answers: what is in it, or which error it is.
+
+API: https://docs.getdbt.com/dbt-cloud/api-v2
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any
+
+from dlt.common.json import json
+from requests import Response
+
+from dlt_dbtcloud.exceptions import (
+    DBTCloudAPIError,
+    DBTCloudAuthError,
+    DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
+    DBTCloudServerError,
+)
+
+__all__ = ["not_this_api", "raise_for_error", "unwrap_list", "unwrap_object"]
+
+_MESSAGE_LIMIT = 500
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_CLASSES: dict[int, type[DBTCloudAPIError]] = {
+    401: DBTCloudAuthError,
+    403: DBTCloudAuthError,
+    404: DBTCloudNotFoundError,
+    429: DBTCloudRateLimitError,
+}
+
+
+def unwrap_object(response: Response) -> dict[str, Any]:
+    """Return the object in an answer: a run, a job, an account.
+
+    Raises:
+        DBTCloudAPIError: the answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: it is a success, but not one of this API: a page, half a JSON.
+    """
+    data = _unwrap(response)
+    if not isinstance(data, dict) or "id" not in data:
+        raise not_this_api(response)
+    return data
+
+
+def unwrap_list(response: Response) -> list[Any]:
+    """Return the list in an answer, which is empty where the API sends null.
+
+    Raises:
+        DBTCloudAPIError: the answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: it is a success, but not one of this API: a page, half a JSON.
+    """
+    data = _unwrap(response)
+    if not isinstance(data, list | None):
+        raise not_this_api(response)
+    return data or []
+
+
+def raise_for_error(response: Response) -> None:
+    """Return where an answer is a success, else raise what fits it, with the service's own words.
+
+    Raises:
+        DBTCloudAuthError: 401 or 403.
+        DBTCloudNotFoundError: 404.
+        DBTCloudRateLimitError: 429.
+        DBTCloudServerError: 5xx.
+        DBTCloudAPIError: any other status that is no success.
+    """
+    if not response.ok:
+        raise _error(response, None, *_messages(response, _parse(response)))
+
+
+def not_this_api(response: Response) -> DBTCloudServerError:
+    """Return the error for a success that is not one of this API: a page, or half a JSON."""
+    said = f"this is no answer of the dbt Cloud API: {_readable(response.text) or '(empty)'}"
+    return DBTCloudServerError(*_asked(response), response.status_code, _safe(said, response))
+
+
+def _unwrap(response: Response) -> Any:
+    payload = _parse(response)
+    status = _status(payload)
+    if not response.ok or status.get("is_success") is False:
+        raise _error(response, status.get("code"), *_messages(response, payload))
+    if not isinstance(payload, dict) or "data" not in payload:
+        raise not_this_api(response)
+    return payload["data"]
+
+
+def _error(response: Response, code: Any, user: str, developer: str) -> DBTCloudAPIError:
+    if not response.ok or not isinstance(code, int):
+        code = response.status_code
+    default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
+    said = _safe(user, response), _safe(developer, response)
+    error = _CLASSES.get(code, default)(*_asked(response), code, *said)
+    if isinstance(error, DBTCloudRateLimitError):
+        error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    return error
+
+
+def _asked(response: Response) -> tuple[str, str]:
+    return response.request.method or "GET", response.url
+
+
+def _safe(text: str, response: Response) -> str:
+    """Cut the token out of a text, where a server quotes the request."""
+    token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
+    return text.replace(token, "***") if token else text
+
+
+def _messages(response: Response, payload: Any) -> tuple[str, str]:
+    """Return what an answer says for people, and its details."""
+    if not isinstance(payload, dict):
+        return _readable(response.text), ""
+    status = _status(payload)
+    others = (payload.get(key) for key in ("detail", "message", "error"))
+    user = status.get("user_message") or next(filter(None, others), "")
+    details = (status.get("developer_message"), _details(payload.get("data")))
+    developer = " ".join(str(detail) for detail in details if detail)
+    if not user and not developer:
+        return _readable(response.text), ""
+    return str(user)[:_MESSAGE_LIMIT], developer[:_MESSAGE_LIMIT]
+
+
+def _details(data: Any) -> str:
+    """Return the details that stand in `data` of a 400: a sentence, or one for each field."""
+    if isinstance(data, dict):
+        return "; ".join(f"`{field}`: {problem}" for field, problem in data.items())
+    return data if isinstance(data, str) else ""
+
+
+def _status(payload: Any) -> dict[str, Any]:
+    status = payload.get("status") if isinstance(payload, dict) else None
+    return status if isinstance(status, dict) else {}
+
+
+def _parse(response: Response) -> Any:
+    try:
+        return json.loadb(response.content)
+    except ValueError:
+        return None
+
+
+def _readable(text: str) -> str:
+    """Return the beginning of a text, or of the words of a page."""
+    return " ".join(_MARKUP.sub(" ", text[: 20 * _MESSAGE_LIMIT]).split())[:_MESSAGE_LIMIT]
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Return the seconds of a `Retry-After` header, which is a number or a date."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    date = parsedate_tz(retry_after)
+    return max(0.0, mktime_tz(date) - time.time()) if date else None

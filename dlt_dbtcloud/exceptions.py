@@ -1,0 +1,191 @@
+"""Everything that can go wrong between a pipeline and dbt Cloud, and what to do about it.
+
+```
+DBTCloudException(DltException)
+├ InvalidCredentialsException     a token, id or host is missing or unusable    terminal
+├ DBTCloudAPIError                the API answered, but with an error
+│ ├ DBTCloudAuthError             401, 403                                      terminal
+│ ├ DBTCloudNotFoundError         404: missing, or not permitted                terminal
+│ ├ DBTCloudRateLimitError        429                                           transient
+│ └ DBTCloudServerError           5xx, or an answer that is no JSON             transient
+├ DBTCloudTransportError          no answer                                     transient
+└ DBTCloudRunError                a run did not end well
+  ├ DBTCloudRunFailed             it failed                                     terminal
+  ├ DBTCloudRunCancelled          it was cancelled                              terminal
+  └ DBTCloudRunTimeout            it is still running                           transient
+```
+
+`terminal` and `transient` are dlt's `TerminalException` and `TransientException`, which its retry
+helpers read. Attributes are plain JSON values, because dlt copies them into its trace.
+"""
+
+from __future__ import annotations
+
+from dlt.common.exceptions import DltException, TerminalException, TransientException
+
+from dlt_dbtcloud.typing import Run
+
+__all__ = [
+    "DBTCloudAPIError",
+    "DBTCloudAuthError",
+    "DBTCloudException",
+    "DBTCloudNotFoundError",
+    "DBTCloudRateLimitError",
+    "DBTCloudRunCancelled",
+    "DBTCloudRunError",
+    "DBTCloudRunFailed",
+    "DBTCloudRunTimeout",
+    "DBTCloudServerError",
+    "DBTCloudTransportError",
+    "InvalidCredentialsException",
+]
+
+
+class DBTCloudException(DltException):
+    """The base of all errors of this package."""
+
+
+class InvalidCredentialsException(DBTCloudException, TerminalException):
+    """A token, an id or a host is missing or cannot be used; no request was sent."""
+
+
+class DBTCloudAPIError(DBTCloudException):
+    """The API answered with an error.
+
+    Attributes:
+        method: how it was asked: `GET` or `POST`.
+        url: what was asked for.
+        status_code: the HTTP status.
+        user_message: what the API says for people.
+        developer_message: what it says for developers, with the details of its `data`.
+    """
+
+    _advice = ""
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        status_code: int,
+        user_message: str,
+        developer_message: str = "",
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.status_code = status_code
+        self.user_message = user_message
+        self.developer_message = developer_message
+        said = " ".join(part for part in (user_message, developer_message) if part)
+        message = f"`{method} {url}` was answered with status {status_code}: {said or 'no message'}"
+        super().__init__(f"{message} {self._advice}".rstrip())
+
+
+class DBTCloudAuthError(DBTCloudAPIError, TerminalException):
+    """401 or 403: the token is not accepted here."""
+
+    _advice = (
+        "Either the token is wrong or expired, or it belongs to another host: a valid token gets "
+        "this same answer from every host but its own. Compare `base_api_url` with the Access URL "
+        "in the account settings of dbt Cloud, and check `api_token`."
+    )
+
+
+class DBTCloudNotFoundError(DBTCloudAPIError, TerminalException):
+    """404: the object does not exist, or this token may not see it; the API does not tell which."""
+
+    _advice = "Check the ids in this URL, and that the token may see that account and project."
+
+
+class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
+    """429: more requests a minute than the account may send.
+
+    Attributes:
+        retry_after: seconds to wait that the API asks for, or None where it does not say.
+    """
+
+    _advice = "Try again later."
+    retry_after: float | None
+
+    def __init__(self, method: str, url: str, status_code: int, *messages: str) -> None:
+        self.retry_after = None
+        super().__init__(method, url, status_code, *messages)
+
+
+class DBTCloudServerError(DBTCloudAPIError, TransientException):
+    """5xx, or an answer at any status that is not the JSON of this API."""
+
+    _advice = (
+        "If that stays so, check `base_api_url`: it must be the host of the dbt Cloud API, "
+        "and no proxy or login page may answer for it."
+    )
+
+
+class DBTCloudTransportError(DBTCloudException, TransientException):
+    """No answer: the connection was refused or cut, the name is unknown, or time ran out.
+
+    Attributes:
+        method: how it was asked: `GET` or `POST`.
+        url: what was asked for.
+        may_have_arrived: whether the request may have taken effect all the same; false where the
+            connection was never made.
+    """
+
+    def __init__(
+        self, method: str, url: str, reason: str, *, may_have_arrived: bool = True
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.may_have_arrived = may_have_arrived
+        super().__init__(
+            f"`{method} {url}` got no answer: {reason}. Check `base_api_url` and the network."
+        )
+
+
+class DBTCloudRunError(DBTCloudException):
+    """A run did not end well.
+
+    Attributes:
+        run_id: the run.
+        job_definition_id: its job.
+        run_url: its page in dbt Cloud.
+        status: its status code.
+        status_humanized: the same in a word.
+    """
+
+    def __init__(self, run: Run, outcome: str, advice: str) -> None:
+        self.run_id = run.get("id")
+        self.job_definition_id = run.get("job_definition_id")
+        self.run_url = run.get("href")
+        self.status = run.get("status")
+        self.status_humanized = run.get("status_humanized")
+        message = f"Run `{self.run_id}` of job `{self.job_definition_id}` {outcome}"
+        said = run.get("status_message")
+        super().__init__(f"{message}{f': {said}' if said else ''}. See {self.run_url}. {advice}")
+
+
+class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
+    """The run ended with an error."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run, "failed", "Its steps and logs say why.")
+
+
+class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
+    """The run was cancelled, by somebody or by its own time limit."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run, "was cancelled", "Start it again when that was not meant.")
+
+
+class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
+    """The run is still going on, but the time to wait for it is over."""
+
+    def __init__(self, run: Run, timeout: float) -> None:
+        self.timeout = timeout
+        status = str(run.get("status_humanized") or run.get("status")).lower()
+        resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
+        super().__init__(
+            run,
+            f"is still {status} after `timeout={timeout:g}` seconds",
+            f"It goes on by itself; {resume} goes on watching it.",
+        )

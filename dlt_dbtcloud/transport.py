@@ -1,0 +1,166 @@
+"""How requests reach the API: over one connection, each with a time limit, GETs more than once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import requests
+from dlt.common.json import json
+from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
+from requests.auth import AuthBase
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from dlt_dbtcloud.envelope import not_this_api, raise_for_error, unwrap_list, unwrap_object
+from dlt_dbtcloud.exceptions import DBTCloudTransportError
+
+__all__ = ["Transport"]
+
+_PAGE = 100
+_TIMEOUT = 60.0
+# the connection was never made: refused, no such name, no route, no answer to the handshake
+_NEVER_LEFT = (ConnectTimeoutError, NewConnectionError)
+
+
+class Transport:
+    """Sends requests and opens their answers.
+
+    Args:
+        base_url: `https://HOST/api/v2`.
+        token: what authorises the requests.
+        session: a session to send with, which stays its owner's; without it one of dlt's, which
+            retries GETs as `RUNTIME__REQUEST_*` says.
+    """
+
+    def __init__(self, base_url: str, token: str, session: requests.Session | None = None) -> None:
+        self._base_url = base_url
+        self._auth = _TokenAuth(token)
+        self._given = session
+        self._client = None if session else Client(raise_for_status=False)
+
+    def close(self) -> None:
+        """Close the connection, unless the session is somebody else's."""
+        if self._client is not None:
+            self._client.session.close()
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return the object that a GET is answered with."""
+        return unwrap_object(self._send("GET", path, params=_params(query)))
+
+    def get_list(self, path: str, **query: Any) -> list[Any]:
+        """Return the list that a GET is answered with, where it has no pages."""
+        return unwrap_list(self._send("GET", path, params=_params(query)))
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the object that a POST is answered with, which is sent once."""
+        return unwrap_object(self._send("POST", path, json=body))
+
+    def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the items of a list, page after page."""
+        params = {"limit": _PAGE, "offset": 0, **_params(query)}
+        limit = params["limit"] = min(_PAGE, int(params["limit"]))
+        paginator = OffsetPaginator(
+            limit, offset=int(params["offset"]), total_path="extra.pagination.total_count"
+        )
+        request = requests.Request("GET", params=params)
+        paginator.init_request(request)
+        while paginator.has_next_page:
+            response = self._send("GET", path, params=request.params)
+            items = unwrap_list(response)
+            try:
+                paginator.update_state(response, items)
+            except ValueError:
+                raise not_this_api(response) from None
+            paginator.update_request(request)
+            yield from items
+
+    @contextmanager
+    def stream(self, path: str, **query: Any) -> Iterator[requests.Response]:
+        """Open a file, whose content is not read yet."""
+        headers = {"Accept": "*/*"}
+        response = self._send("GET", path, params=_params(query), headers=headers, stream=True)
+        with response, _as_transport_error("GET", response.url):
+            raise_for_error(response)
+            yield response
+
+    def _send(
+        self, method: str, path: str, *, stream: bool = False, **parts: Any
+    ) -> requests.Response:
+        url = self._base_url + path
+        session = self._session
+        headers = {"Accept": "application/json", **parts.pop("headers", {})}
+        request = session.prepare_request(
+            requests.Request(method, url, headers=headers, auth=self._auth, **parts)
+        )
+        options: dict[str, Any] = {
+            **session.merge_environment_settings(url, {}, stream, None, None)
+        }
+        options["timeout"] = getattr(session, "timeout", _TIMEOUT)
+        # a POST that follows a redirect becomes a GET, or is sent a second time
+        options["allow_redirects"] = method == "GET"
+        send = session.send if method == "GET" else _once(session.send)
+        with _as_transport_error(method, request.url or url):
+            return send(request, **options)
+
+    @property
+    def _session(self) -> requests.Session:
+        return self._given or cast(Client, self._client).session
+
+
+class _TokenAuth(AuthBase):
+    """Authorises a request; being an `auth`, it also keeps a .netrc from overruling the token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Token {self._token}"
+        return request
+
+
+def _once(send: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
+    """Return what sends a request once, below tenacity's wrapping in a session of dlt's."""
+    return cast(Any, send).__wrapped__ if hasattr(send, "retry") else send
+
+
+@contextmanager
+def _as_transport_error(method: str, url: str) -> Iterator[None]:
+    try:
+        yield
+    except requests.RequestException as error:
+        if error.request is not None:
+            error.request.headers.pop("Authorization", None)
+        never_left = isinstance(_cause(error), _NEVER_LEFT)
+        raise DBTCloudTransportError(
+            method, url, _reason(error), may_have_arrived=not never_left
+        ) from error
+
+
+def _cause(error: requests.RequestException) -> object:
+    """Return what urllib3 says of a failure, below its own and requests' wrappings."""
+    cause = error.args[0] if error.args else error
+    return getattr(cause, "reason", cause)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return the cause of a failure, without the addresses of Python objects."""
+    said = re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", str(_cause(error)))
+    return said or type(error).__name__
+
+
+def _params(query: Mapping[str, Any]) -> dict[str, str | int]:
+    """Write a query as the API reads it: a list as one JSON text, names to include as one word."""
+    return {name: _param(name, value) for name, value in query.items() if value not in (None, ())}
+
+
+def _param(name: str, value: Any) -> str | int:
+    if isinstance(value, str):
+        return value
+    if name == "include_related":
+        return ",".join(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return json.dumps(list(value) if isinstance(value, Iterable) else value)
+    return int(value)

@@ -1,0 +1,49 @@
+"""What every test gets: a folder, a dlt and an environment of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.runtime import run_context
+
+WriteConfig = Callable[[str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder, where dlt sees no config, no credentials and no data but a test's."""
+    for name in [name for name in os.environ if name.startswith(("DBT_", "DLT_", "RUNTIME__"))]:
+        monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    # retries do not wait
+    monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
+    monkeypatch.setattr(run_context, "global_dir", lambda: str(tmp_path / "global"))
+    _reload(folder)
+    return folder
+
+
+@pytest.fixture
+def write_config(isolated: Path) -> WriteConfig:
+    """Return a function that writes a file of `.dlt/`, such as `secrets.toml`."""
+
+    def write(name: str, text: str) -> None:
+        (isolated / ".dlt").mkdir(exist_ok=True)
+        (isolated / ".dlt" / name).write_text(text)
+        _reload(isolated)
+
+    return write
+
+
+def _reload(folder: Path) -> None:
+    Container()[PluggableRunContext].reload(str(folder))

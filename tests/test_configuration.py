@@ -1,0 +1,220 @@
+"""What the caller passes wins, then the environment, secrets.toml, config.toml and the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.exceptions import (
+    ConfigFieldMissingException,
+    ConfigurationValueError,
+    ConfigValueCannotBeCoercedException,
+)
+from dlt.common.configuration.providers.toml import TomlProviderReadException
+from dlt.helpers.dbt_cloud.configuration import DBTCloudConfiguration as TheirConfiguration
+
+from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
+from dlt_dbtcloud.configuration import required, with_dbt_cloud_config
+from tests.conftest import WriteConfig
+
+TOKEN = "dbtc_s3cr3t"
+
+
+@with_dbt_cloud_config
+def configured(
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    job_id: int | str | None = None,
+    data: Mapping[str, Any] | None = None,
+    wait_seconds: float = 10,
+    *,
+    timeout: float = 86400,
+) -> DBTCloudConfiguration:
+    """Return the config that a helper would get."""
+    assert job_id == credentials.job_id
+    assert wait_seconds == credentials.wait_seconds
+    return credentials
+
+
+def loosely(*args: Any, **kwargs: Any) -> DBTCloudConfiguration:
+    """Call `configured` with what a type checker would refuse."""
+    return configured(*args, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_CLOUD__API_TOKEN", TOKEN)
+
+
+def test_each_source_wins_over_the_ones_behind_it(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert configured().cause == "Triggered via API"
+    write_config("config.toml", '[dbt_cloud]\ncause = "config"')
+    assert configured().cause == "config"
+    write_config("secrets.toml", '[dbt_cloud]\ncause = "secrets"')
+    assert configured().cause == "secrets"
+    monkeypatch.setenv("DBT_CLOUD__CAUSE", "environment")
+    assert configured().cause == "environment"
+    assert configured(DBTCloudConfiguration(cause="instance")).cause == "instance"
+    assert loosely({"cause": "dict"}).cause == "dict"
+
+
+def test_an_argument_wins_over_credentials_and_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", "1")
+    monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "1")
+    assert configured(job_id=3).job_id == "3"
+    assert configured(DBTCloudConfiguration(job_id="2"), 3).job_id == "3"
+    assert loosely({"job_id": 2, "wait_seconds": 2}, wait_seconds=10).wait_seconds == 10
+    assert loosely({"job_id": 2}, None).job_id == "2"
+
+
+def test_a_value_that_is_given_wins_even_where_it_equals_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "1")
+    monkeypatch.setenv("DBT_CLOUD__CAUSE", "environment")
+    assert configured(DBTCloudConfiguration(wait_seconds=10.0)).wait_seconds == 10
+    assert configured(DBTCloudConfiguration(cause="Triggered via API")).cause != "environment"
+    assert configured(DBTCloudConfiguration("dbtc_other")).wait_seconds == 1
+
+
+def test_an_instance_is_not_changed_and_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_CLOUD__ACCOUNT_ID", "70403")
+    credentials = DBTCloudConfiguration(job_id=" 7 ")
+    before = dict(credentials)
+    assert configured(credentials).account_id == "70403"
+    assert configured(credentials, 8).job_id == "8"
+    assert configured(credentials).job_id == "7"
+    assert dict(credentials) == before
+    assert not credentials.is_resolved()
+
+
+def test_a_dict_is_not_changed() -> None:
+    credentials = {"job_id": 7}
+    loosely(credentials, 8)
+    assert credentials == {"job_id": 7}
+
+
+def test_a_resolved_instance_keeps_what_it_was_resolved_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolved = resolve_configuration(DBTCloudConfiguration(account_id="1"))
+    monkeypatch.setenv("DBT_CLOUD__CAUSE", "environment")
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", "9")
+    assert configured(resolved).cause == "Triggered via API"
+    assert configured(resolved).job_id == "9"
+    assert configured(resolved, job_id=5).job_id == "5"
+    assert resolved.job_id is None
+
+
+def test_the_configuration_of_dlt_serves_as_credentials() -> None:
+    theirs = TheirConfiguration(account_id="1", job_id="2")
+    assert loosely(theirs).job_id == "2"
+    assert loosely(theirs).api_token == TOKEN
+
+
+def test_nothing_of_the_environment_leaks_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in DBTCloudConfiguration.get_resolvable_fields():
+        monkeypatch.setenv(name.upper(), "991")
+    config = configured()
+    assert config.api_token == TOKEN
+    assert (config.job_id, config.git_branch, config.run_id) == (None, None, None)
+    assert config.timeout == 86400
+
+
+def test_types_are_those_of_the_fields(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config("config.toml", "[dbt_cloud]\naccount_id = 70403\nthreads_override = 4")
+    monkeypatch.setenv("DBT_CLOUD__STEPS_OVERRIDE", '["dbt run", "dbt test"]')
+    monkeypatch.setenv("DBT_CLOUD__GENERATE_DOCS_OVERRIDE", "yes")
+    config = loosely({"timeout": "2.5", "timeout_seconds_override": "60"}, wait_seconds="3")
+    assert config.account_id == "70403"
+    assert config.threads_override == 4
+    assert config.steps_override == ["dbt run", "dbt test"]
+    assert config.generate_docs_override is True
+    assert (config.timeout, config.timeout_seconds_override) == (2.5, 60)
+    assert config.wait_seconds == 3
+
+
+def test_empty_values_are_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JOB_ID", "GIT_SHA", "BASE_API_URL", "CAUSE"):
+        monkeypatch.setenv(f"DBT_CLOUD__{name}", "")
+    config = configured()
+    assert (config.job_id, config.git_sha) == (None, None)
+    assert config.base_api_url == "https://cloud.getdbt.com/api"
+    assert config.cause == "Triggered via API"
+
+
+def test_a_missing_token_gets_dlts_own_account_of_where_it_was_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DBT_CLOUD__API_TOKEN")
+    with pytest.raises(ConfigFieldMissingException, match="DBT_CLOUD__API_TOKEN"):
+        configured()
+
+
+def test_a_token_from_a_file_loses_its_newline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBT_CLOUD__API_TOKEN", f"{TOKEN}\n")
+    assert configured().api_token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("credentials", "problem"),
+    [
+        ({"api_token": "set me up!"}, "`api_token` is still a placeholder"),
+        ({"git_branch": "<configure me>"}, "`git_branch` is still a placeholder"),
+        ({"job_id": "../../1"}, r"`job_id='\.\./\.\./1'` is no id"),
+        ({"account_id": True}, "`account_id='True'` is no id"),
+        ({"base_api_url": "http://example.com"}, "in clear"),
+        ({"job": 1}, "unknown keys: job"),
+        ("dbtc_token", "`credentials` is a `str`"),
+    ],
+)
+def test_bad_credentials_are_named_with_the_next_step(credentials: object, problem: str) -> None:
+    with pytest.raises(InvalidCredentialsException, match=problem):
+        loosely(credentials)
+
+
+@pytest.mark.parametrize("name", ["wait_seconds", "timeout"])
+@pytest.mark.parametrize("value", [0, -1, "nan", "inf"])
+def test_an_interval_must_be_a_positive_number(name: str, value: object) -> None:
+    with pytest.raises(ConfigurationValueError, match=f"`{name}=.*above 0"):
+        loosely({name: value})
+
+
+def test_an_interval_must_be_a_number() -> None:
+    with pytest.raises(ConfigValueCannotBeCoercedException, match="wait_seconds"):
+        loosely(wait_seconds="soon")
+
+
+def test_a_malformed_file_is_named(write_config: WriteConfig) -> None:
+    with pytest.raises(TomlProviderReadException, match=r"secrets\.toml"):
+        write_config("secrets.toml", '[dbt_cloud\napi_token = "hunter2"')
+
+
+def test_what_is_missing_is_said_with_how_to_set_it() -> None:
+    config = configured(job_id=5)
+    assert required(config, "job_id") == ("5",)
+    with pytest.raises(InvalidCredentialsException) as caught:
+        required(config, "account_id", "job_id", "run_id")
+    assert "`account_id` and `run_id` are missing" in str(caught.value)
+    assert "DBT_CLOUD__ACCOUNT_ID" in str(caught.value)
+
+
+def test_the_token_is_in_no_representation() -> None:
+    config = configured()
+    assert TOKEN not in repr(config)
+    assert TOKEN not in str(config)
+
+
+def test_the_helper_keeps_its_name_its_text_and_its_signature() -> None:
+    assert configured.__name__ == "configured"
+    assert configured.__doc__ is not None
+    with pytest.raises(TypeError, match="unexpected keyword argument 'job'"):
+        loosely(job=5)
