@@ -153,7 +153,8 @@ def _reason(error: requests.RequestException) -> str:
 
 def _params(query: Mapping[str, Any]) -> dict[str, str | int]:
     """Write a query as the API reads it: a list as one JSON text, names to include as one word."""
-    return {name: _param(name, value) for name, value in query.items() if value not in (None, ())}
+    params = {name: _param(name, value) for name, value in query.items() if value is not None}
+    return {name: param for name, param in params.items() if param != ""}
 
 
 def _param(name: str, value: Any) -> str | int:
@@ -161,6 +162,6 @@ def _param(name: str, value: Any) -> str | int:
         return value
     if name == "include_related":
         return ",".join(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return json.dumps(list(value) if isinstance(value, Iterable) else value)
-    return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return json.dumps(list(value) if isinstance(value, Iterable) else value)
