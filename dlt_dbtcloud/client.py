@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -40,14 +41,14 @@ class DBTCloudClientV2:
     - `DBTCloudTransportError`: no answer; a POST may have taken effect all the same
 
     Args:
-        api_token: a service token or a personal access token.
-        account_id: digits.
-        base_api_url: the account's Access URL, with or without `/api`; `http` to loopback only.
-        session: a session to send with in place of the client's own, such as one with your proxy
+        api_token: A service token or a personal access token.
+        account_id: Digits.
+        base_api_url: The account's Access URL, with or without `/api`; `http` to loopback only.
+        session: A session to send with in place of the client's own, such as one with your proxy
             or certificates. How it retries GETs is its own affair, and closing it is yours.
 
     Raises:
-        InvalidCredentialsException: a value cannot be used.
+        InvalidCredentialsException: A value cannot be used.
     """
 
     api_version = "v2"
@@ -82,6 +83,15 @@ class DBTCloudClientV2:
         """Close the connection; the client opens another one where it is used again."""
         self._transport.close()
 
+    def without_retries(self) -> DBTCloudClientV2:
+        """Return a client over the same connection that sends GETs once, too.
+
+        It is for those who have a way of their own to wait out an outage.
+        """
+        other = copy(self)
+        other._transport = self._transport.without_retries()
+        return other
+
     def trigger_job_run(self, job_id: int | str, data: Mapping[str, Any] | None = None) -> int:
         """Trigger a run of a job and return the run's id; `start_job_run` tells more."""
         return int(self.start_job_run(job_id, data)["id"])
@@ -92,8 +102,8 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
 
         Args:
-            job_id: the job.
-            data: what this run overrides, the fields of `TriggerData`; a `cause` is added where
+            job_id: The job.
+            data: What this run overrides, the fields of `TriggerData`; a `cause` is added where
                 there is none, because the API asks for one.
         """
         body = {"cause": "Triggered via API", **(data or {})}
@@ -105,8 +115,8 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
 
         Args:
-            run_id: the run.
-            include_related: what else to send with it: `trigger`, `job`, `environment`,
+            run_id: The run.
+            include_related: What else to send with it: `trigger`, `job`, `environment`,
                 `repository`, `run_steps`, `run_retries`, `audit`, `debug_logs`; the latter needs
                 `run_steps` as well.
         """
@@ -119,7 +129,7 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Runs
 
         Args:
-            **filters: as the API names them: `job_definition_id`, `project_id`, `environment_id`,
+            **filters: As the API names them: `job_definition_id`, `project_id`, `environment_id`,
                 `status`, `status__in`, `pk__in`, `id__gt`, `created_at__range`,
                 `finished_at__range`, `include_related`, `order_by`, `limit` (the size of a page,
                 at most 100), `offset` … Lists are sent in the form that the API expects.
@@ -132,8 +142,8 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job
 
         Args:
-            job_id: the job.
-            include_related: what else to send with it: `environment`, `most_recent_run`,
+            job_id: The job.
+            include_related: What else to send with it: `environment`, `most_recent_run`,
                 `most_recent_completed_run`, `custom_environment_variables`.
         """
         path = self._job(job_id)
@@ -145,7 +155,7 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Jobs
 
         Args:
-            **filters: as the API names them: `project_id`, `environment_id`, `name__icontains`,
+            **filters: As the API names them: `project_id`, `environment_id`, `name__icontains`,
                 `state`, `include_related`, `order_by`, `limit`, `offset` …
         """
         return self._transport.pages(self._path("jobs/"), filters)
@@ -177,9 +187,9 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
         Args:
-            run_id: the run.
-            path: as `list_run_artifacts` gives it: `manifest.json`, `run_results.json` …
-            step: whose artifact, counted from 1; without it the last step's, which is
+            run_id: The run.
+            path: As `list_run_artifacts` gives it: `manifest.json`, `run_results.json` …
+            step: Whose artifact, counted from 1; without it the last step's, which is
                 `dbt docs generate` where the job generates docs.
         """
         return self._artifact(self._run(run_id, _artifact(path)), step)
@@ -199,10 +209,10 @@ class DBTCloudClientV2:
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
         Args:
-            run_id: the run.
-            path: as `list_run_artifacts` gives it.
-            to: the file to write; its folder must exist.
-            step: whose artifact, counted from 1; without it the last step's.
+            run_id: The run.
+            path: As `list_run_artifacts` gives it.
+            to: The file to write; its folder must exist.
+            step: Whose artifact, counted from 1; without it the last step's.
         """
         target = Path(to)
         url = self._run(run_id, _artifact(path))
@@ -254,7 +264,7 @@ def _artifact(path: str) -> str:
     """Return an artifact's path for a URL, and refuse one that would leave the run's artifacts.
 
     Raises:
-        ValueError: it is empty, absolute, or holds `..`.
+        ValueError: It is empty, absolute, or holds `..`.
     """
     if not path or {"", ".", ".."} & set(path.split("/")):
         raise ValueError(f"`path={path!r}` is no artifact: give one like `run_results.json`.")

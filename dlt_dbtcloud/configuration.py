@@ -35,8 +35,8 @@ class DBTCloudConfiguration(BaseConfiguration):
     config, what is not is filled in from there.
 
     Raises:
-        InvalidCredentialsException: on resolution, where the token, an id or the host is unusable.
-        ConfigurationValueError: on resolution, where an option has a value that it cannot have.
+        InvalidCredentialsException: On resolution, where the token, an id or the host is unusable.
+        ConfigurationValueError: On resolution, where an option has a value that it cannot have.
     """
 
     __section__: ClassVar[str] = "dbt_cloud"
@@ -104,7 +104,7 @@ def required(config: DBTCloudConfiguration, *names: str) -> tuple[str, ...]:
     """Return the values of fields that a call cannot do without.
 
     Raises:
-        InvalidCredentialsException: one of them is not set; says which, and how to set it.
+        InvalidCredentialsException: One of them is not set; says which, and how to set it.
     """
     missing = [name for name in names if not config[name]]
     if missing:
@@ -125,7 +125,7 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
     secrets.toml, then config.toml, then defaults. `None` means not given.
 
     Args:
-        function: takes `credentials`, which it gets as a resolved `DBTCloudConfiguration`.
+        function: Takes `credentials`, which it gets as a resolved `DBTCloudConfiguration`.
     """
     signature = inspect.signature(function)
     injected = with_config(function, spec=DBTCloudConfiguration)

@@ -37,8 +37,8 @@ def unwrap_object(response: Response) -> dict[str, Any]:
     """Return the object in an answer: a run, a job, an account.
 
     Raises:
-        DBTCloudAPIError: the answer is an error; which one, see `raise_for_error`.
-        DBTCloudServerError: it is a success, but not one of this API: a page, half a JSON.
+        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
     """
     data = _unwrap(response)
     if not isinstance(data, dict) or "id" not in data:
@@ -50,8 +50,8 @@ def unwrap_list(response: Response) -> list[Any]:
     """Return the list in an answer, which is empty where the API sends null.
 
     Raises:
-        DBTCloudAPIError: the answer is an error; which one, see `raise_for_error`.
-        DBTCloudServerError: it is a success, but not one of this API: a page, half a JSON.
+        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
     """
     data = _unwrap(response)
     if not isinstance(data, list | None):
@@ -67,7 +67,7 @@ def raise_for_error(response: Response) -> None:
         DBTCloudNotFoundError: 404.
         DBTCloudRateLimitError: 429.
         DBTCloudServerError: 5xx.
-        DBTCloudAPIError: any other status that is no success.
+        DBTCloudAPIError: Any other status that is no success.
     """
     if not response.ok:
         raise _error(response, None, *_messages(response, _parse(response)))

@@ -53,11 +53,11 @@ class DBTCloudAPIError(DBTCloudException):
     """The API answered with an error.
 
     Attributes:
-        method: how it was asked: `GET` or `POST`.
-        url: what was asked for.
-        status_code: the HTTP status.
-        user_message: what the API says for people.
-        developer_message: what it says for developers, with the details of its `data`.
+        method: How it was asked: `GET` or `POST`.
+        url: What was asked for.
+        status_code: The HTTP status.
+        user_message: What the API says for people.
+        developer_message: What it says for developers, with the details of its `data`.
     """
 
     _advice = ""
@@ -100,7 +100,7 @@ class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
     """429: more requests a minute than the account may send.
 
     Attributes:
-        retry_after: seconds to wait that the API asks for, or None where it does not say.
+        retry_after: Seconds to wait that the API asks for, or None where it does not say.
     """
 
     _advice = "Try again later."
@@ -124,9 +124,9 @@ class DBTCloudTransportError(DBTCloudException, TransientException):
     """No answer: the connection was refused or cut, the name is unknown, or time ran out.
 
     Attributes:
-        method: how it was asked: `GET` or `POST`.
-        url: what was asked for.
-        may_have_arrived: whether the request may have taken effect all the same; false where the
+        method: How it was asked: `GET` or `POST`.
+        url: What was asked for.
+        may_have_arrived: Whether the request may have taken effect all the same; false where the
             connection was never made.
     """
 
@@ -145,11 +145,11 @@ class DBTCloudRunError(DBTCloudException):
     """A run did not end well.
 
     Attributes:
-        run_id: the run.
-        job_definition_id: its job.
-        run_url: its page in dbt Cloud.
-        status: its status code.
-        status_humanized: the same in a word.
+        run_id: The run.
+        job_definition_id: Its job.
+        run_url: Its page in dbt Cloud.
+        status: Its status code.
+        status_humanized: The same in a word.
     """
 
     def __init__(self, run: Run, outcome: str, advice: str) -> None:
@@ -178,14 +178,19 @@ class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
 
 
 class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
-    """The run is still going on, but the time to wait for it is over."""
+    """The run is still going on, but the time to wait for it is over.
 
-    def __init__(self, run: Run, timeout: float) -> None:
+    Attributes:
+        timeout: How many seconds it was waited for.
+    """
+
+    def __init__(self, run: Run, timeout: float, others: int = 0) -> None:
         self.timeout = timeout
-        status = str(run.get("status_humanized") or run.get("status")).lower()
+        status = str(run.get("status_humanized", "not over")).lower()
+        more = f", and so are {others} more" if others else ""
         resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
         super().__init__(
             run,
-            f"is still {status} after `timeout={timeout:g}` seconds",
+            f"is still {status} after `timeout={timeout:g}` seconds{more}",
             f"It goes on by itself; {resume} goes on watching it.",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, cast
 
 import requests
@@ -30,8 +31,8 @@ class Transport:
 
     Args:
         base_url: `https://HOST/api/v2`.
-        token: what authorises the requests.
-        session: a session to send with, which stays its owner's; without it one of dlt's, which
+        token: What authorises the requests.
+        session: A session to send with, which stays its owner's; without it one of dlt's, which
             retries GETs as `RUNTIME__REQUEST_*` says.
     """
 
@@ -40,11 +41,18 @@ class Transport:
         self._auth = _TokenAuth(token)
         self._given = session
         self._client = None if session else Client(raise_for_status=False)
+        self._retries = True
 
     def close(self) -> None:
         """Close the connection, unless the session is somebody else's."""
         if self._client is not None:
             self._client.session.close()
+
+    def without_retries(self) -> Transport:
+        """Return one over the same connection that sends GETs once, too."""
+        other = copy(self)
+        other._retries = False
+        return other
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the object that a GET is answered with."""
@@ -101,7 +109,8 @@ class Transport:
         options["timeout"] = getattr(session, "timeout", _TIMEOUT)
         # a POST that follows a redirect becomes a GET, or is sent a second time
         options["allow_redirects"] = method == "GET"
-        send = session.send if method == "GET" else _once(session.send)
+        is_sent_again = method == "GET" and self._retries
+        send = session.send if is_sent_again else _once(session.send)
         with _as_transport_error(method, request.url or url):
             return send(request, **options)
 

@@ -30,8 +30,8 @@ def trigger_data(
     """Return the body of a trigger: what the config says, and over it what the caller does.
 
     Args:
-        config: the resolved config.
-        data: fields of `TriggerData`. `None` as a value leaves out what the config says; either of
+        config: The resolved config.
+        data: Fields of `TriggerData`. `None` as a value leaves out what the config says; either of
             `git_sha` and `git_branch` replaces both of the config's.
 
     Raises:

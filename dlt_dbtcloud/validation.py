@@ -33,7 +33,7 @@ def valid_token(token: object) -> str:
     """Return a token without the white space around it, as files and copying leave it there.
 
     Raises:
-        InvalidCredentialsException: it is empty, a placeholder, or could not stand in a header.
+        InvalidCredentialsException: It is empty, a placeholder, or could not stand in a header.
     """
     text = token.strip() if isinstance(token, str) else ""
     if not text:
@@ -55,11 +55,11 @@ def valid_id(name: str, value: object) -> str:
     """Return an id of dbt Cloud as its digits.
 
     Args:
-        name: what the id is of, for the error: `job_id`.
-        value: a whole number, or its digits.
+        name: What the id is of, for the error: `job_id`.
+        value: A whole number, or its digits.
 
     Raises:
-        InvalidCredentialsException: it is anything else.
+        InvalidCredentialsException: It is anything else.
     """
     is_number = isinstance(value, int | str) and not isinstance(value, bool)
     match = _ID.fullmatch(str(value).strip()) if is_number else None
@@ -75,10 +75,10 @@ def valid_base_url(url: str) -> str:
     """Return the base URL of the API, `https://HOST/api`, from any form of it that people paste.
 
     Args:
-        url: a host with or without scheme, port, `/api`, `/api/v2` or a slash at the end.
+        url: A host with or without scheme, port, `/api`, `/api/v2` or a slash at the end.
 
     Raises:
-        InvalidCredentialsException: it names no host, a page that is not the API, or would send
+        InvalidCredentialsException: It names no host, a page that is not the API, or would send
             the token in clear.
     """
     parts = _split(url)

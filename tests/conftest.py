@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.runtime import run_context
+
+from dlt_dbtcloud import DBTCloudClientV2
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 
 WriteConfig = Callable[[str, str], None]
 
@@ -43,6 +46,23 @@ def write_config(isolated: Path) -> WriteConfig:
         _reload(isolated)
 
     return write
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[DBTCloudEmulator]:
+    """Return an embedded dbt Cloud that the environment points at."""
+    with DBTCloudEmulator() as emulator:
+        for name, value in emulator.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.02")
+        yield emulator
+
+
+@pytest.fixture
+def client(cloud: DBTCloudEmulator) -> Iterator[DBTCloudClientV2]:
+    """Return a client of the embedded dbt Cloud."""
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as connected:
+        yield connected
 
 
 def _reload(folder: Path) -> None:

@@ -1,0 +1,202 @@
+"""The helpers keep the contract of `dlt.helpers.dbt_cloud`, and mend its faults."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.helpers import dbt_cloud as theirs
+from dlt.helpers.dbt_cloud import client as their_client
+
+import dlt_dbtcloud as ours
+from dlt_dbtcloud import (
+    DBTCloudConfiguration,
+    DBTCloudNotFoundError,
+    DBTCloudRunCancelled,
+    DBTCloudRunFailed,
+    DBTCloudRunTimeout,
+    DBTCloudServerError,
+    DBTCloudTransportError,
+    InvalidCredentialsException,
+    get_dbt_cloud_run_status,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.wire import WireServer
+
+
+def loosely(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call with what a type checker would refuse."""
+    return function(*args, **kwargs)
+
+
+@pytest.fixture
+def job(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> int:
+    job_id = cloud.create_job("Nightly")
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job_id))
+    return job_id
+
+
+# the tests that dlt has for its helper
+
+
+def test_trigger_run(job: int) -> None:
+    run_status = run_dbt_cloud_job()
+    assert run_status.get("id") is not None
+    assert not run_status.get("is_error")
+
+
+@pytest.mark.parametrize("wait_outcome", [False, True])
+def test_run_status(job: int, wait_outcome: bool) -> None:
+    run_status = run_dbt_cloud_job(wait_for_outcome=False)
+    assert run_status.get("id") is not None
+    assert not run_status.get("is_error")
+    run_status = get_dbt_cloud_run_status(run_id=run_status["id"], wait_for_outcome=wait_outcome)
+    assert run_status.get("id") is not None
+    assert not run_status.get("is_error")
+
+
+@pytest.mark.parametrize("name", ["run_dbt_cloud_job", "get_dbt_cloud_run_status"])
+def test_the_positional_arguments_are_those_of_dlt(name: str) -> None:
+    their_parameters = inspect.signature(getattr(theirs, name)).parameters.values()
+    our_parameters = list(inspect.signature(getattr(ours, name)).parameters.values())
+    for their, our in zip(their_parameters, our_parameters, strict=False):
+        assert (our.name, our.default, our.kind) == (their.name, their.default, their.kind)
+    for our in our_parameters[len(their_parameters) :]:
+        assert our.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_every_public_name_of_dlts_helper_is_here() -> None:
+    names = ["run_dbt_cloud_job", "get_dbt_cloud_run_status", "DBTCloudClientV2"]
+    for name in [*names, "DBTCloudConfiguration"]:
+        assert hasattr(theirs, name)
+        assert hasattr(ours, name)
+    assert hasattr(their_client, "InvalidCredentialsException")
+    assert hasattr(ours, "InvalidCredentialsException")
+
+
+def test_every_field_of_dlts_configuration_is_here() -> None:
+    their_fields = theirs.DBTCloudConfiguration.get_resolvable_fields()  # type: ignore[attr-defined]  # it is not in their __all__
+    assert their_fields.keys() <= DBTCloudConfiguration.get_resolvable_fields().keys()
+
+
+def test_the_triggers_answer_is_the_first_status(cloud: DBTCloudEmulator, job: int) -> None:
+    run = run_dbt_cloud_job(wait_for_outcome=False)
+    assert run["status_humanized"] == "Queued"
+    assert [request.method for request in cloud.requests] == ["POST"]
+
+
+def test_data_is_honoured(cloud: DBTCloudEmulator, job: int) -> None:
+    run_dbt_cloud_job(data={"cause": "a test", "threads_override": 8})
+    assert cloud.requests[0].json == {"cause": "a test", "threads_override": 8}
+
+
+def test_what_is_asked_for_can_be_said_in_every_way(cloud: DBTCloudEmulator, job: int) -> None:
+    credentials = DBTCloudConfiguration(job_id=str(job))
+    runs = [
+        run_dbt_cloud_job(dlt.secrets.value, job),
+        run_dbt_cloud_job(credentials),
+        run_dbt_cloud_job(credentials, str(job)),
+        loosely(run_dbt_cloud_job, {"job_id": job}),
+        run_dbt_cloud_job(job_id=job),
+    ]
+    assert all(run["is_success"] for run in runs)
+    assert len(cloud.runs) == 5
+    assert credentials.api_token is None
+
+
+@pytest.mark.parametrize("name", ["account_id", "job_id"])
+def test_what_a_trigger_lacks_is_said(job: int, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(f"DBT_CLOUD__{name.upper()}")
+    with pytest.raises(InvalidCredentialsException, match=f"`{name}` is missing.*DBT_CLOUD__"):
+        run_dbt_cloud_job()
+
+
+def test_what_a_status_lacks_is_said(job: int) -> None:
+    with pytest.raises(InvalidCredentialsException, match=r"`run_id` is missing"):
+        get_dbt_cloud_run_status()
+
+
+def test_a_missing_token_is_said(job: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DBT_CLOUD__API_TOKEN")
+    with pytest.raises(ConfigFieldMissingException, match="api_token"):
+        run_dbt_cloud_job()
+
+
+def test_an_unknown_run_is_said_at_once(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        get_dbt_cloud_run_status(run_id=1)
+    assert len(cloud.requests) == 1
+
+
+def test_an_unknown_job_is_said_at_once(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError, match="jobs/1/run/"):
+        run_dbt_cloud_job(job_id=1)
+    assert len(cloud.requests) == 1
+
+
+def test_a_host_that_answers_with_a_page_is_said_at_once(job: int) -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<h1>Sign in</h1>\n"
+    with WireServer(page) as server:
+        with pytest.raises(DBTCloudServerError, match=r"Sign in.*check `base_api_url`"):
+            loosely(run_dbt_cloud_job, {"base_api_url": server.url})
+
+
+def test_a_refused_connection_is_said_at_once(job: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WireServer() as server:
+        url = server.url
+    with pytest.raises(DBTCloudTransportError, match="refused"):
+        loosely(run_dbt_cloud_job, {"base_api_url": url})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"), [("error", DBTCloudRunFailed), ("cancelled", DBTCloudRunCancelled)]
+)
+def test_a_run_that_does_not_succeed_is_never_silent(
+    cloud: DBTCloudEmulator,
+    caplog: pytest.LogCaptureFixture,
+    outcome: Any,
+    kind: type[DBTCloudRunFailed],
+) -> None:
+    job = cloud.create_job("Broken", outcome=outcome)
+    run = run_dbt_cloud_job(job_id=job)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert run["href"] in caplog.text
+    with pytest.raises(kind) as caught:
+        run_dbt_cloud_job(job_id=job, raise_on_failure=True)
+    assert caught.value.run_id == cloud.runs[-1]["id"]
+    assert caught.value.run_url == cloud.runs[-1]["href"]
+    assert caught.value.job_definition_id == job
+    with pytest.raises(kind):
+        get_dbt_cloud_run_status(run_id=run["id"], raise_on_failure=True)
+
+
+def test_waiting_has_a_limit(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Long", duration=None)
+    with pytest.raises(DBTCloudRunTimeout):
+        run_dbt_cloud_job(job_id=job, timeout=0.05)
+
+
+def test_no_token_is_in_any_output(
+    cloud: DBTCloudEmulator,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "DEBUG")
+    job = cloud.create_job("Broken", outcome="error")
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=job, raise_on_failure=True)
+    run_dbt_cloud_job(job_id=job)
+    captured = capfd.readouterr()
+    for text in (
+        captured.out,
+        captured.err,
+        caplog.text,
+        str(caught.value),
+        repr(caught.value.attrs()),
+    ):
+        assert cloud.api_token not in text
