@@ -1,4 +1,4 @@
-# Every target builds what it needs in .venv; nothing outside this folder is touched.
+# Every target first sets up what it needs in .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## Check everything: format, lint, types, tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
+	@$(BIN)/python -m benchmarks
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .

@@ -174,6 +174,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _fields() -> dict[str, type]:
     return DBTCloudConfiguration.get_resolvable_fields()
 

@@ -1,0 +1,87 @@
+"""What the README shows works: every block of code in it is run here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from dlt.common.configuration import resolve_configuration
+
+import dlt_dbtcloud
+from dlt_dbtcloud import DBTCloudConfiguration
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.conftest import WriteConfig
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    return [code for its, code in BLOCKS if its == language]
+
+
+def test_every_block_is_of_a_language_that_is_run_here() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "toml", "diff"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, marks=pytest.mark.dbt if "project_dir" in code else ())
+        for code in blocks("python")
+    ],
+)
+def test_python(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, isolated: Path, code: str
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Nightly")))
+    (isolated / "examples").symlink_to(ROOT / "examples")
+    exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize("code", blocks("toml"))
+def test_toml(write_config: WriteConfig, code: str) -> None:
+    write_config("secrets.toml", code)
+    config = resolve_configuration(DBTCloudConfiguration())
+    assert (config.account_id, config.job_id) == ("70403", "70471823")
+    assert config.base_api_url == "https://ab123.us1.dbt.com/api"
+
+
+@pytest.mark.parametrize("line", "".join(blocks("sh")).splitlines())
+def test_make_knows_the_targets(line: str) -> None:
+    make, target = line.split("#")[0].split()
+    subprocess.run([make, "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("code", blocks("diff"))
+def test_both_sides_of_a_diff_can_be_imported(code: str) -> None:
+    for line in code.splitlines():
+        exec(line[1:], {})
+
+
+def test_every_key_is_listed() -> None:
+    for name in DBTCloudConfiguration.get_resolvable_fields():
+        assert f"`{name}`" in README
+
+
+def test_every_error_is_listed_that_a_caller_may_meet() -> None:
+    listed = set(re.findall(r"`((?:DBTCloud|Invalid)\w+)`", README))
+    assert listed - {"DBTCloudClientV2", "DBTCloudEmulator"} <= set(dlt_dbtcloud.__all__)
+    bases = {"DBTCloudAPIError", "DBTCloudException", "DBTCloudRunError"}
+    for name in dlt_dbtcloud.__all__:
+        if isinstance(getattr(dlt_dbtcloud, name), type) and name not in bases:
+            assert name in README
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_what_a_user_copies_is_refused_until_it_is_filled_in(write_config: WriteConfig) -> None:
+    write_config("secrets.toml", (ROOT / ".dlt" / "example.secrets.toml").read_text())
+    with pytest.raises(dlt_dbtcloud.InvalidCredentialsException, match="still a placeholder"):
+        resolve_configuration(DBTCloudConfiguration())
