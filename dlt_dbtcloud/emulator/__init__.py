@@ -1,0 +1,16 @@
+"""The embedded dbt Cloud: a server on loopback that speaks the Administrative API v2."""
+
+from __future__ import annotations
+
+try:
+    import werkzeug  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'The embedded dbt Cloud needs werkzeug: `pip install "dlt-dbtcloud[emulator]"`.',
+        name="werkzeug",
+    ) from error
+
+from dlt_dbtcloud.emulator.recording import RecordedRequest
+from dlt_dbtcloud.emulator.server import DBTCloudEmulator
+
+__all__ = ["DBTCloudEmulator", "RecordedRequest"]

@@ -1,0 +1,46 @@
+"""What the API refuses, in the service's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BAD_REQUEST_MESSAGE = (
+    "The request was invalid. Please double check the provided data and try again."
+)
+NOT_FOUND_MESSAGE = (
+    "The requested resource was not found. Please check that you have the proper permissions."
+)
+
+
+class ApiError(Exception):
+    """A refusal that the server answers in the API's envelope."""
+
+    def __init__(self, code: int, user_message: str, data: Any = None) -> None:
+        super().__init__(f"{code}: {user_message} {data}")
+        self.code = code
+        self.user_message = user_message
+        self.data = data
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in one line."""
+        if isinstance(self.data, dict):
+            return "; ".join(f"{key}: {reason}" for key, reason in self.data.items())
+        return str(self.data or self.user_message)
+
+
+def bad_request(data: str | dict[str, str]) -> ApiError:
+    """Build the 400 that says what is wrong with a request.
+
+    Args:
+        data: A text, or the reason for each field or parameter that is refused.
+
+    Returns:
+        The error, to be raised.
+    """
+    return ApiError(400, BAD_REQUEST_MESSAGE, data)
+
+
+def not_found() -> ApiError:
+    """Build the 404 that does not tell a missing thing from one that may not be seen."""
+    return ApiError(404, NOT_FOUND_MESSAGE)

@@ -1,0 +1,144 @@
+"""What the emulator holds in memory, behind one lock."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from dlt_dbtcloud.emulator import definitions
+from dlt_dbtcloud.emulator.errors import not_found
+from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
+
+# as with the service, ids do not fit into 32 bits
+FIRST_ID = 70_403_110_000_000
+
+D = TypeVar("D", bound=Definition)
+
+
+class State:
+    """Accounts and what belongs to them.
+
+    `changed` is the one lock: whoever reads or writes holds it, and notifies after a change.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.RLock())
+        self.accounts: dict[int, Definition] = {}
+        self.visible: set[int] = set()
+        self.projects: dict[int, Definition] = {}
+        self.environments: dict[int, Definition] = {}
+        self.jobs: dict[int, Job] = {}
+        self.folders: dict[int, DbtProject] = {}
+        # what dbt has open, and the last parse of each project folder
+        self.busy: set[Path] = set()
+        self.parsed: dict[Path, Path] = {}
+        self._runs: dict[int, Run] = {}
+        self._runs_of_job: dict[int, list[Run]] = {}
+        self._ids = itertools.count(FIRST_ID)
+
+    def new_id(self) -> int:
+        """Give out an id that nothing else has or had."""
+        return next(self._ids)
+
+    def add_account(self, account_id: int | None, name: str, *, visible: bool) -> int:
+        """Add an account with a project and an environment."""
+        new = self.new_id() if account_id is None else account_id
+        fields = definitions.with_defaults(definitions.ACCOUNT, {"name": name})
+        with self.changed:
+            self.accounts[new] = Definition(new, new, fields)
+            if visible:
+                self.visible.add(new)
+            self.add_project(new, {"name": "Embedded project"}, None)
+        return new
+
+    def add_project(self, account_id: int, fields: JSON, folder: DbtProject | None) -> Definition:
+        """Add a project, and an environment for its jobs."""
+        merged = definitions.with_defaults(definitions.PROJECT, fields)
+        project = Definition(self.new_id(), account_id, merged)
+        with self.changed:
+            self.projects[project.id] = project
+            if folder is not None:
+                self.folders[project.id] = folder
+            self.add_environment(account_id, {"project_id": project.id})
+        return project
+
+    def add_environment(self, account_id: int, fields: JSON) -> Definition:
+        """Add an environment."""
+        merged = definitions.with_defaults(definitions.ENVIRONMENT, fields)
+        environment = Definition(self.new_id(), account_id, merged)
+        with self.changed:
+            self.environments[environment.id] = environment
+        return environment
+
+    def add_run(self, run: Run) -> None:
+        """Add a run."""
+        with self.changed:
+            self._runs[run.id] = run
+            self._runs_of_job.setdefault(run.job.id, []).append(run)
+            self.changed.notify_all()
+
+    def account(self, account_id: int) -> Definition:
+        """Find an account that the token may see."""
+        if account_id not in self.visible:
+            raise not_found()
+        return self.accounts[account_id]
+
+    def find(self, table: Mapping[int, D], account_id: int, key: int) -> D:
+        """Find what belongs to an account that the token may see."""
+        self.account(account_id)
+        return self.get(table, account_id, key)
+
+    def get(self, table: Mapping[int, D], account_id: int, key: int) -> D:
+        """Find what belongs to an account, may the token see it or not."""
+        found = table.get(key)
+        if found is None or found.account_id != account_id:
+            raise not_found()
+        return found
+
+    def places(self, account_id: int, project_id: int | None, environment_id: int | None) -> JSON:
+        """Choose the project and environment of a job: the first ones that fit."""
+        for environment in self.environments.values():
+            project = environment.fields["project_id"]
+            if (
+                environment.account_id == account_id
+                and environment_id in (None, environment.id)
+                and project_id in (None, project)
+                and not environment.is_deleted
+            ):
+                return {"project_id": project, "environment_id": environment.id}
+        raise not_found()
+
+    def run(self, account_id: int, run_id: int) -> Run:
+        """Find a run of an account that the token may see."""
+        self.account(account_id)
+        run = self._runs.get(run_id)
+        if run is None or run.job.account_id != account_id:
+            raise not_found()
+        return run
+
+    def any_run(self, run_id: int) -> Run | None:
+        """Find a run of whatever account."""
+        return self._runs.get(run_id)
+
+    def runs(self, account_id: int | None = None) -> list[Run]:
+        """List the runs, of one account or of all, oldest first."""
+        runs = self._runs.values()
+        return [run for run in runs if account_id in (None, run.job.account_id)]
+
+    def history(self, job: Job) -> list[Run]:
+        """List the runs of a job, oldest first."""
+        return self._runs_of_job.get(job.id, [])
+
+    def clear(self) -> None:
+        """Forget everything; the ids that were given out are not given out again."""
+        with self.changed:
+            for table in (self.accounts, self.projects, self.environments, self.jobs, self.folders):
+                table.clear()
+            self.visible.clear()
+            self.parsed.clear()
+            self._runs.clear()
+            self._runs_of_job.clear()
+            self.changed.notify_all()

@@ -1,0 +1,55 @@
+"""A client of the emulator that knows nothing of ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+
+
+class Api:
+    """Speaks to the emulator as anybody's client would."""
+
+    def __init__(self, cloud: DBTCloudEmulator) -> None:
+        self.cloud = cloud
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Token {cloud.api_token}"
+        self.account = f"{cloud.url}/api/v2/accounts/{cloud.account_id}"
+
+    def get(self, path: str, **params: Any) -> requests.Response:
+        return self.session.get(self.account + path, params=params, timeout=10)
+
+    def post(self, path: str, body: Any = None) -> requests.Response:
+        return self.session.post(self.account + path, json=body, timeout=10)
+
+    def delete(self, path: str) -> requests.Response:
+        return self.session.delete(self.account + path, timeout=10)
+
+    def data(self, path: str, **params: Any) -> Any:
+        response = self.get(path, **params)
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def trigger(self, job: int, /, **overrides: Any) -> Any:
+        response = self.post(f"/jobs/{job}/run/", {"cause": "A test", **overrides})
+        assert response.status_code == 200, response.text
+        return response.json()["data"]
+
+    def run(self, run_id: int, *include: str) -> Any:
+        return self.data(f"/runs/{run_id}/", include_related=",".join(include))
+
+    def ended(self, run_id: int, within: float = 120.0) -> Any:
+        self.cloud.wait_for_run(run_id, within)
+        return self.run(run_id, "trigger", "job", "run_steps", "debug_logs")
+
+
+def until(condition: Callable[[], bool], within: float = 60.0) -> None:
+    """Wait for what only a request can tell."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "It has not come true."
+        time.sleep(0.02)

@@ -1,0 +1,142 @@
+"""The runs of a job go one after the other, end as told, and can be cancelled at any time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.emulator.api import Api
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "humanized"),
+    [("success", 10, "Success"), ("error", 20, "Error"), ("cancelled", 30, "Cancelled")],
+)
+def test_a_scripted_run_ends_as_told(
+    cloud: DBTCloudEmulator, api: Api, outcome: str, status: int, humanized: str
+) -> None:
+    job = cloud.create_job("Any", outcome=outcome)  # type: ignore[arg-type]  # one of the outcomes
+    queued = api.trigger(job)
+    assert (queued["status"], queued["status_humanized"]) == (1, "Queued")
+    run = api.run(queued["id"], "run_steps")
+    assert (run["status"], run["status_humanized"]) == (status, humanized)
+    assert (run["is_complete"], run["in_progress"]) == (True, False)
+    assert run["is_success"] is (status == 10)
+    assert run["is_error"] is (status == 20)
+    assert run["is_cancelled"] is (status == 30)
+    assert run["run_steps"][-1]["status"] == status
+
+
+def test_outcomes_can_follow_one_another(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Flaky", outcome=["error", "cancelled", "success"])
+    for _ in range(4):
+        api.trigger(job)
+    assert [run["status"] for run in cloud.runs] == [20, 30, 10, 10]
+
+
+def test_a_run_takes_the_time_it_was_told(cloud: DBTCloudEmulator, api: Api) -> None:
+    run = api.trigger(cloud.create_job("Slow", outcome="error", duration=0.05))
+    assert api.run(run["id"])["in_progress"] is True
+    ended = api.ended(run["id"])
+    assert ended["status"] == 20
+    assert ended["started_at"] < ended["finished_at"]
+
+
+def test_a_run_can_end_when_the_test_says_so(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Told", duration=None, outcome="error")
+    first, second = api.trigger(job)["id"], api.trigger(job)["id"]
+    with pytest.raises(ValueError, match="waits for an earlier run"):
+        cloud.finish_run(second)
+    running = api.run(first, "run_steps")
+    assert (running["status"], running["is_running"]) == (3, True)
+    assert [step["status"] for step in running["run_steps"]] == [10, 10, 10, 3]
+    cloud.finish_run(first)
+    assert api.run(first)["status"] == 20
+    cloud.finish_run(second, "success")
+    assert api.run(second)["status"] == 10
+    with pytest.raises(ValueError, match="has ended"):
+        cloud.finish_run(second)
+    with pytest.raises(ValueError, match="There is no scripted run 1"):
+        cloud.finish_run(1)
+
+
+def test_runs_of_a_job_are_serial_and_say_what_blocks_them(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
+    job, other = (cloud.create_job(name, duration=None) for name in ("One", "Other"))
+    first, second, third = (api.trigger(job) for _ in range(3))
+    beside = api.trigger(other)
+    assert [first["blocked_by"], second["blocked_by"]] == [[], [first["id"]]]
+    assert [run["status"] for run in cloud.runs] == [3, 1, 1, 3]
+    assert api.run(third["id"])["blocked_by"] == [first["id"]]
+    cloud.finish_run(first["id"])
+    assert [run["status"] for run in cloud.runs] == [10, 3, 1, 3]
+    assert api.run(second["id"])["blocked_by"] == []
+    assert api.run(third["id"])["blocked_by"] == [second["id"]]
+    assert api.run(beside["id"])["blocked_by"] == []
+
+
+def test_a_queued_run_is_cancelled_at_once(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Any", duration=None)
+    first, second, third = (api.trigger(job)["id"] for _ in range(3))
+    answer = api.post(f"/runs/{second}/cancel/").json()["data"]
+    assert (answer["id"], answer["status"]) == (second, 1)
+    cancelled = api.run(second, "run_steps", "audit")
+    assert (cancelled["status"], cancelled["started_at"], cancelled["run_steps"]) == (30, None, [])
+    assert cancelled["audit"]["cancellation"] is not None
+    cloud.finish_run(first)
+    assert api.run(third)["status"] == 3
+
+
+def test_a_running_run_is_cancelled_and_the_next_one_starts(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
+    job = cloud.create_job("Any", duration=None)
+    first, second = (api.trigger(job)["id"] for _ in range(2))
+    assert api.post(f"/runs/{first}/cancel").json()["data"]["status"] == 3
+    cancelled = api.run(first, "run_steps")
+    assert (cancelled["status"], cancelled["is_cancelled"]) == (30, True)
+    assert cancelled["run_steps"][-1]["status"] == 30
+    assert cancelled["retry_not_supported_reason"] == "RETRY_NOT_FAILED_RUN"
+    assert api.run(second)["status"] == 3
+
+
+def test_cancelling_a_finished_run_changes_nothing(cloud: DBTCloudEmulator, api: Api) -> None:
+    run = api.trigger(cloud.create_job("Any"))["id"]
+    before = api.run(run)
+    answer = api.post(f"/runs/{run}/cancel/")
+    assert (answer.status_code, answer.json()["data"]["status"]) == (200, 10)
+    assert api.run(run)["finished_at"] == before["finished_at"]
+
+
+def test_a_run_that_takes_too_long_is_cancelled_and_says_so(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
+    job = cloud.create_job("Slow", duration=60, timeout_seconds=3600)
+    run = api.ended(api.trigger(job, timeout_seconds_override=1)["id"])
+    assert run["status"] == 30
+    assert run["status_message"] == "The run was cancelled: it exceeded its timeout of 1 seconds."
+
+
+def test_triggers_from_many_threads_give_as_many_runs(cloud: DBTCloudEmulator) -> None:
+    jobs = [cloud.create_job(f"Job {number}", duration=0.001) for number in range(4)]
+
+    def trigger(number: int) -> int:
+        api = Api(cloud)
+        with api.session:
+            return int(api.trigger(jobs[number % 4], cause=f"Thread {number}")["id"])
+
+    with ThreadPoolExecutor(16) as pool:
+        ids = list(pool.map(trigger, range(80)))
+    for run_id in ids:
+        assert cloud.wait_for_run(run_id)["status"] == 10
+    assert sorted(ids) == [run["id"] for run in cloud.runs]
+    assert len({*ids}) == 80
+    for job in jobs:
+        mine = [run for run in cloud.runs if run["job_id"] == job]
+        assert len(mine) == 20
+        for earlier, later in pairwise(mine):
+            assert str(earlier["finished_at"]) <= str(later["started_at"])

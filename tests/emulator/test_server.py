@@ -1,0 +1,206 @@
+"""The emulator starts and stops cleanly, on loopback, and the token is nowhere to be seen."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import requests
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.emulator.api import Api, until
+from tests.emulator.fake_dbt import DEAF, write_fake
+
+
+def test_it_tells_where_and_how_to_reach_it() -> None:
+    with DBTCloudEmulator(api_token="a-token", account_id=7) as cloud:
+        assert cloud.url.startswith("http://127.0.0.1:")
+        assert cloud.environment() == {
+            "DBT_CLOUD__API_TOKEN": "a-token",
+            "DBT_CLOUD__ACCOUNT_ID": "7",
+            "DBT_CLOUD__BASE_API_URL": f"{cloud.url}/api",
+        }
+        assert Api(cloud).data("/")["id"] == 7
+
+
+def test_each_one_has_a_token_and_an_account_of_its_own() -> None:
+    one, other = DBTCloudEmulator(), DBTCloudEmulator()
+    assert one.api_token != other.api_token
+    assert one.account_id > 0
+    with pytest.raises(ValueError, match="`port` is a number from 0 to 65535, not 70000"):
+        DBTCloudEmulator(70000)
+    with pytest.raises(ValueError, match="`account_id` is a number from 1"):
+        DBTCloudEmulator(account_id=0)
+
+
+def test_the_port_can_be_chosen_and_had_again() -> None:
+    with DBTCloudEmulator() as first:
+        port = int(first.url.rpartition(":")[2])
+    with DBTCloudEmulator(port) as again:
+        assert again.url.endswith(f":{port}")
+
+
+def test_a_port_in_use_is_named_with_the_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: the port is in use\. Stop what"):
+            DBTCloudEmulator(port).start()
+
+
+def test_it_starts_once_and_stops_as_often_as_you_like(fresh: DBTCloudEmulator) -> None:
+    with pytest.raises(RuntimeError, match="listens already"):
+        fresh.start()
+    fresh.stop()
+    fresh.stop()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(fresh.url, timeout=5)
+
+
+def test_it_can_start_again_where_it_was(fresh: DBTCloudEmulator) -> None:
+    url, job = fresh.url, fresh.create_job("Kept")
+    fresh.stop()
+    fresh.start()
+    assert fresh.url == url
+    assert Api(fresh).data(f"/jobs/{job}/")["name"] == "Kept"
+
+
+def test_stop_ends_connections_that_clients_keep_alive(fresh: DBTCloudEmulator) -> None:
+    port = int(fresh.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"401" in connection.recv(65536)
+        fresh.stop()
+        assert connection.recv(65536) == b""
+
+
+def test_many_requests_share_a_connection(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Any")
+    port = int(cloud.url.rpartition(":")[2])
+    token = cloud.api_token.encode()
+    head = b"Host: x\r\nAuthorization: Token " + token + b"\r\nContent-Length: "
+    path = f"/api/v2/accounts/{cloud.account_id}/jobs/{job}/run/".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        reader = connection.makefile("rb")
+        for cause in (b'{"cause": "one"}', b"{}", b'{"cause": "three"}'):
+            length = str(len(cause)).encode()
+            connection.sendall(
+                b"POST " + path + b" HTTP/1.1\r\n" + head + length + b"\r\n\r\n" + cause
+            )
+            headers = dict(
+                iter(lambda: reader.readline().rstrip().partition(b": ")[::2], (b"", b""))
+            )
+            body = json.loads(reader.read(int(headers[b"Content-Length"])))
+            assert b"Connection" not in headers
+            assert body["status"]["is_success"] is (cause != b"{}")
+        reader.close()
+    assert [request.status for request in cloud.requests] == [200, 400, 200]
+
+
+def test_a_client_that_hangs_up_is_nobodys_business(
+    cloud: DBTCloudEmulator, api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
+    big = {"big.bin": b"x" * 20_000_000}
+    run = api.trigger(cloud.create_job("Big", artifacts=big))["id"]
+    url = f"{api.account}/runs/{run}/artifacts/big.bin"
+    for _ in range(3):
+        with api.session.get(url, stream=True, timeout=5) as answer:
+            assert next(answer.iter_content(100)) == b"x" * 100
+        api.session.close()
+    assert api.run(run)["status"] == 10
+    cloud.reset()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_remembers_what_was_asked(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Any")
+    api.trigger(job, steps_override=None)
+    api.get("/runs/", limit=5, include_related=["trigger", "job"])
+    trigger, listing = cloud.requests
+    assert (trigger.method, trigger.status) == ("POST", 200)
+    assert trigger.path.endswith(f"/jobs/{job}/run/")
+    assert trigger.json == {"cause": "A test", "steps_override": None}
+    assert listing.query == {"limit": ["5"], "include_related": ["trigger", "job"]}
+    assert listing.json is None
+
+
+def test_runs_are_listed_with_what_belongs_to_them(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Any")
+    ids = [api.trigger(job)["id"] for _ in range(3)]
+    assert [run["id"] for run in cloud.runs] == ids
+    assert cloud.runs[0]["trigger"] is not None
+    assert cloud.runs[0]["trigger"]["cause"] == "A test"
+    assert len(cloud.runs[0]["run_steps"]) == 4
+
+
+def test_reset_forgets_everything_but_the_account(cloud: DBTCloudEmulator, api: Api) -> None:
+    project = cloud.create_project("Another")
+    job = cloud.create_job("Any", duration=None, project_id=project)
+    run = api.trigger(job)
+    cloud.create_account(visible=True)
+    cloud.reset()
+    assert (cloud.runs, cloud.requests) == ([], [])
+    assert api.get(f"/jobs/{job}/").status_code == 404
+    assert api.get(f"/runs/{run['id']}/").status_code == 404
+    assert len(api.session.get(f"{cloud.url}/api/v2/accounts/", timeout=5).json()["data"]) == 1
+    assert len(api.data("/projects/")) == len(api.data("/environments/")) == 1
+    assert cloud.create_job("Next") > run["id"]
+
+
+def test_waiting_is_bounded_and_knows_its_runs(cloud: DBTCloudEmulator, api: Api) -> None:
+    run = api.trigger(cloud.create_job("Slow", duration=None))
+    with pytest.raises(TimeoutError, match=r"has not ended within 0\.01 seconds"):
+        cloud.wait_for_run(run["id"], 0.01)
+    with pytest.raises(ValueError, match="There is no run 5"):
+        cloud.wait_for_run(5)
+
+
+def test_the_token_is_nowhere(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with DBTCloudEmulator() as cloud:
+        api = Api(cloud)
+        api.trigger(cloud.create_job("Any"), cause=f"My token is {cloud.api_token}")
+        api.get(f"/runs/?token={cloud.api_token}")
+        api.get("/nothing/")
+        seen = repr(cloud.requests) + repr(cloud)
+    assert "***" in seen
+    assert cloud.api_token not in seen
+    ours = [record.getMessage() for record in caplog.records if "dbtcloud" in record.name]
+    assert ours == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_stop_ends_dbt_and_removes_what_it_left(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dlt_dbtcloud.emulator.invocation.GRACE", 0.2)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    with DBTCloudEmulator() as cloud:
+        api = Api(cloud)
+        dbt = write_fake(tmp_path, DEAF)
+        job = cloud.create_job("Deaf", project_dir=tiny, dbt_executable=dbt)
+        api.trigger(job)
+        until(lambda: "started" in _log(cloud))
+        pids = [int(pid) for pid in _log(cloud).split()[-2:]]
+        assert any((tmp_path / "temporary").iterdir())
+    assert not any((tmp_path / "temporary").iterdir())
+    until(lambda: not any(_is_alive(pid) for pid in pids))
+
+
+def _log(cloud: DBTCloudEmulator) -> str:
+    return "\n".join(str(step["logs"]) for step in cloud.runs[0]["run_steps"])
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # an orphan stays as a zombie until the container's first process takes note
+    return " Z " not in Path(f"/proc/{pid}/stat").read_text() if Path("/proc").is_dir() else True
