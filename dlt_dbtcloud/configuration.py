@@ -111,8 +111,8 @@ def required(config: DBTCloudConfiguration, *names: str) -> tuple[str, ...]:
         keys = " and ".join(f"`{name}`" for name in missing)
         variables = " and ".join(f"`DBT_CLOUD__{name.upper()}`" for name in missing)
         raise InvalidCredentialsException(
-            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass it as an argument or in "
-            f"`credentials`, or set {keys} under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
+            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass {keys} in `credentials` "
+            f"or as an argument, or set {keys} under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
             f"{variables} in the environment."
         )
     return tuple(config[name] for name in names)

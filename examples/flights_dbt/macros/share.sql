@@ -1,0 +1,3 @@
+{% macro share(condition) -%}
+    round(count(*) filter (where {{ condition }}) / count(*), 4)
+{%- endmacro %}

@@ -1,0 +1,150 @@
+"""Load New York's flights of 2013 with dlt, then have a dbt Cloud job build its models on them.
+
+    python examples/load_and_transform.py
+
+Without `[dbt_cloud]` credentials it starts the embedded dbt Cloud, which runs real dbt Core on the
+DuckDB file that dlt has filled. With `api_token`, `account_id` and `job_id`, in `.dlt/secrets.toml`
+or as `DBT_CLOUD__*`, the same script runs that job of yours.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.configuration import resolve_configuration
+from dlt.common.exceptions import DltException
+from dlt.pipeline.exceptions import PipelineStepFailed
+from flights import nycflights
+from rich.console import Console
+from rich.table import Table
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudConfiguration,
+    DBTCloudNotFoundError,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import Run, RunStatus
+
+PROJECT = Path(__file__).parent / "flights_dbt"
+DEMO = Path(__file__).parents[1] / ".demo"
+DATABASE = DEMO / "flights.duckdb"
+MART = """
+    SELECT carrier, flights, 100 * on_time_share AS "% on time",
+           100 * cancelled_share AS "% cancelled", avg_arrival_delay_minutes AS "minutes late"
+    FROM analytics.mart_carrier_punctuality ORDER BY on_time_share DESC LIMIT 8
+"""
+FORMATS = {int: "{:,}", float: "{:,.2f}"}
+console = Console(highlight=False)
+
+
+def main() -> bool:
+    """Load, transform, show what came of it, and tell whether the run succeeded."""
+    is_embedded = dlt.secrets.get("dbt_cloud.api_token") is None
+    with embedded_dbt_cloud() if is_embedded else nullcontext():
+        # a wrong setting is better told before the load than after it
+        config = resolve_configuration(DBTCloudConfiguration())
+        pipeline = load()
+        say("dbt Cloud runs the job ...")
+        run = run_dbt_cloud_job()
+        show_run(config, run)
+    if is_embedded and run["is_success"]:
+        show_mart(pipeline)
+    return run["is_success"]
+
+
+@contextmanager
+def embedded_dbt_cloud() -> Iterator[None]:
+    """Serve a dbt Cloud with one job on this machine, and point `[dbt_cloud]` at it."""
+    with DBTCloudEmulator() as cloud:
+        job_id = cloud.create_job(
+            "Nightly",
+            execute_steps=["dbt build"],
+            project_dir=PROJECT,
+            environ={"FLIGHTS_DUCKDB": str(DATABASE)},
+        )
+        os.environ.update(cloud.environment(), DBT_CLOUD__JOB_ID=str(job_id))
+        say(f"There are no dbt Cloud credentials: the embedded dbt Cloud is at {cloud.url}")
+        yield
+
+
+def load() -> dlt.Pipeline:
+    """Load the five tables into the dataset `raw` of a DuckDB file."""
+    say("dlt loads New York's flights of 2013 ...")
+    dlt.config["data_writer.disable_compression"] = True  # it would double the time
+    pipeline = dlt.pipeline(
+        "flights",
+        destination=dlt.destinations.duckdb(str(DATABASE)),
+        dataset_name="raw",
+        pipelines_dir=str(DEMO / "dlt"),
+    )
+    source = nycflights()
+    pipeline.run(source)
+    if (trace := pipeline.last_trace) and trace.last_normalize_info:
+        counts = trace.last_normalize_info.row_counts.items()
+        show(["table", "rows"], [row for row in counts if row[0] in source.resources])
+    return pipeline
+
+
+def show_run(config: DBTCloudConfiguration, run: Run) -> None:
+    """Print a run with its nodes, and where it failed the end of the log."""
+    say(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
+    with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
+        show(["kind", "node", "status", "seconds"], node_results(client, run["id"]))
+        steps = client.get_run_status(run["id"], ["run_steps"])["run_steps"]
+    for step in steps:
+        if step["status"] == RunStatus.ERROR:
+            log = (step["logs"] or "").splitlines()[-30:]
+            print(step["name"], *log, sep="\n", file=sys.stderr)
+
+
+def node_results(client: DBTCloudClientV2, run_id: int) -> Iterator[Sequence[Any]]:
+    """Read what became of each node; a run that failed early has nothing to tell."""
+    try:
+        results = client.get_run_artifact(run_id, "run_results.json")["results"]
+    except DBTCloudNotFoundError:
+        return
+    for result in results:
+        kind, _, name, *_ = result["unique_id"].split(".")
+        yield kind, name, result["status"], result["execution_time"]
+
+
+def show_mart(pipeline: dlt.Pipeline) -> None:
+    """Print the first rows of a table that dbt has built."""
+    say("analytics.mart_carrier_punctuality")
+    with pipeline.sql_client() as client, client.execute_query(MART) as cursor:
+        show([column[0] for column in cursor.description], cursor.fetchall())
+
+
+def show(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table, with its numbers to the right, unless it has no rows."""
+    lines = list(rows)
+    if not lines:
+        return
+    table = Table(box=None, header_style="dim")
+    for name, value in zip(header, lines[0], strict=True):
+        table.add_column(name, justify="left" if isinstance(value, str) else "right")
+    for line in lines:
+        table.add_row(*(FORMATS.get(type(value), "{}").format(value) for value in line))
+    console.print(table)
+
+
+def say(text: str) -> None:
+    console.print(f"\n[bold]{text}[/]", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    # the demo sends nothing anywhere, and leaves nothing in the home folder
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    if not (Path.home() / ".dlt").exists():
+        os.environ.setdefault("XDG_DATA_HOME", str(DEMO))
+    try:
+        sys.exit(not main())
+    except (DltException, ImportError, OSError, RuntimeError) as error:
+        cause = error.exception if isinstance(error, PipelineStepFailed) else error
+        sys.exit(f"Error: {cause}")
