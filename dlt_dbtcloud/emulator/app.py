@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request, Response
 from dlt_dbtcloud.emulator import envelope
 from dlt_dbtcloud.emulator.call import Call, Handler
 from dlt_dbtcloud.emulator.errors import ApiError, bad_request, not_found
+from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.models import JSON
 from dlt_dbtcloud.emulator.recording import RecordedRequest, record
 from dlt_dbtcloud.emulator.routes import PAGE, url_map
@@ -40,6 +41,7 @@ class App:
 
     def __init__(self, state: State, handlers: Sequence[object], token: str) -> None:
         self.requests: list[RecordedRequest] = []
+        self.faults = Faults()
         self._state = state
         self._handlers = handlers
         self._token = token
@@ -93,9 +95,13 @@ class App:
         return self._dispatch(str(endpoint), Call(path, request.args, _decode(body)))
 
     def _dispatch(self, endpoint: str, call: Call) -> Response:
-        """Let a handler take effect: the one place where a request does so."""
-        with self._state.changed:
-            return self._handler(endpoint)(call)
+        """Let a handler take effect, or a fault: the one place where a request does so."""
+
+        def effect() -> Response:
+            with self._state.changed:
+                return self._handler(endpoint)(call)
+
+        return self.faults.strike(endpoint, effect)
 
     def _handler(self, endpoint: str) -> Handler:
         for group in self._handlers:

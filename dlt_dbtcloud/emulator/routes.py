@@ -47,6 +47,11 @@ def url_map() -> Map:
     return Map([*_rules()], merge_slashes=False)
 
 
+def endpoints() -> list[str]:
+    """List the names of the handlers."""
+    return sorted({str(rule.endpoint) for rule in _rules()})
+
+
 def _rules() -> Iterator[Rule]:
     for version, path, method, endpoint in _ROUTES:
         yield Rule(version + path, methods=[method], endpoint=endpoint)

@@ -10,8 +10,10 @@ from typing import cast
 
 from dlt_dbtcloud.emulator.app import App
 from dlt_dbtcloud.emulator.contents import Contents
+from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Kind, When
 from dlt_dbtcloud.emulator.recording import RecordedRequest
 from dlt_dbtcloud.emulator.resources import Resources
+from dlt_dbtcloud.emulator.routes import endpoints
 from dlt_dbtcloud.emulator.web import HOST, Server, listen
 from dlt_dbtcloud.typing import Run
 
@@ -76,6 +78,7 @@ class DBTCloudEmulator(Contents):
         if server is None:
             return
         atexit.unregister(self.stop)
+        self._app.faults.clear()
         server.stop()
         self._scheduler.stop()
 
@@ -85,6 +88,7 @@ class DBTCloudEmulator(Contents):
         with self._state.changed:
             self._begin()
             self._app.requests.clear()
+        self._app.faults.clear()
 
     def __enter__(self) -> DBTCloudEmulator:
         return self.start()
@@ -119,6 +123,11 @@ class DBTCloudEmulator(Contents):
         with self._state.changed:
             return list(self._app.requests)
 
+    @property
+    def struck(self) -> list[tuple[str, Kind]]:
+        """The faults that have happened so far, as route and kind."""
+        return list(self._app.faults.struck)
+
     def environment(self) -> dict[str, str]:
         """Give the environment variables that point a client at it."""
         return {
@@ -126,6 +135,45 @@ class DBTCloudEmulator(Contents):
             "DBT_CLOUD__ACCOUNT_ID": str(self.account_id),
             "DBT_CLOUD__BASE_API_URL": f"{self.url}/api",
         }
+
+    def fail(
+        self,
+        route: str,
+        kind: Kind,
+        *,
+        when: When = "after",
+        calls: int | None = 1,
+        skip: int = 0,
+        status: int = 503,
+        retry_after: float | None = None,
+        seconds: float = 1.0,
+    ) -> None:
+        """Let a fault happen to the next requests of a route.
+
+        Args:
+            route: The name of what is asked for: `trigger_job`, `get_run`, `list_runs`,
+                `cancel_run`, `retry_run`, `get_artifact` ...
+            kind: What happens: `status` (an error without envelope), `html` (a page), `half` (of
+                the JSON), `cut` (no answer), `hang` (no answer for `seconds`, then a cut), `slow`
+                (the answer in pieces, over `seconds`), `late` (504 now, the effect `seconds`
+                later) or `rate_limit` (429).
+            when: Whether it happens before or after the request took effect; `slow` comes after,
+                `late` and `rate_limit` come before.
+            calls: To how many requests it happens; None: to all.
+            skip: How many are spared before.
+            status: The status of `status` and `html`.
+            retry_after: The header of `rate_limit`, in seconds; None: there is none.
+            seconds: How long or how late.
+
+        Raises:
+            ValueError: There is no such route, kind or time.
+        """
+        known = {"route": (route, endpoints()), "kind": (kind, KINDS), "when": (when, WHENS)}
+        for name, (value, values) in known.items():
+            if value not in values:
+                raise ValueError(f"`{name}={value!r}` is none of {', '.join(values)}.")
+        fault = Fault(kind, when, calls, skip, status, retry_after, seconds)
+        self._app.faults.add(route, fault)
 
     def wait_for_run(self, run_id: int, timeout: float = 60.0) -> Run:
         """Wait for the end of a run.

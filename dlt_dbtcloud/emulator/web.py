@@ -6,6 +6,7 @@ import errno
 import socket
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
@@ -85,11 +86,17 @@ class _RequestHandler(WSGIRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.writelines(chunks)
+                self._write(chunks)
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
+
+    def _write(self, chunks: Iterable[bytes]) -> None:
+        for number, chunk in enumerate(chunks):
+            if number:
+                self.wfile.flush()
+            self.wfile.write(chunk)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Log nothing: the request's path and headers are nobody's business."""

@@ -20,6 +20,11 @@ def _seen(api: Api, run: Any) -> Any:
     return api.get(f"/runs/{run['id']}/artifacts/seen.json").json()
 
 
+def logs_of(api: Api, run_id: int) -> str:
+    """Return what the steps have logged so far; a run that has just begun has none."""
+    return "".join(step["logs"] for step in api.run(run_id, "run_steps")["run_steps"])
+
+
 def test_dbt_runs_in_the_project_and_writes_to_the_run(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +77,7 @@ def test_cancel_ends_dbt_and_its_children(
     dbt = write_fake(tmp_path, DEAF)
     job = cloud.create_job("Deaf", project_dir=tiny, dbt_executable=dbt)
     first, second = api.trigger(job)["id"], api.trigger(job)["id"]
-    until(lambda: "started" in api.run(first, "run_steps")["run_steps"][-1]["logs"])
+    until(lambda: "started" in logs_of(api, first))
     api.post(f"/runs/{second}/cancel/")
     assert api.post(f"/runs/{first}/cancel/").json()["data"]["status"] == 3
     run = api.ended(first)
@@ -116,7 +121,7 @@ def test_a_run_that_waits_for_another_jobs_dbt_can_be_cancelled(
     dbt = write_fake(tmp_path, body)
     one, other = (cloud.create_job(name, project_dir=tiny, dbt_executable=dbt) for name in "ab")
     first = api.trigger(one)["id"]
-    until(lambda: "working" in api.run(first, "run_steps")["run_steps"][-1]["logs"])
+    until(lambda: "working" in logs_of(api, first))
     second = api.trigger(other)["id"]
     until(lambda: len(api.run(second, "run_steps")["run_steps"]) == 4)
     api.post(f"/runs/{second}/cancel/")

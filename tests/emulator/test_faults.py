@@ -1,0 +1,122 @@
+"""A fault happens to the requests it is meant for, before or after they took effect."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+import requests
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.emulator.api import Api, until
+
+
+@pytest.fixture
+def job(cloud: DBTCloudEmulator) -> int:
+    return cloud.create_job("Nightly")
+
+
+@pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize(
+    ("kind", "status", "beginning"),
+    [("status", 500, "{"), ("html", 502, "<html>"), ("html", 200, "<html>"), ("half", 200, "{")],
+)
+def test_an_answer_is_replaced(
+    cloud: DBTCloudEmulator,
+    api: Api,
+    job: int,
+    kind: Any,
+    status: int,
+    beginning: str,
+    when: Any,
+    runs: int,
+) -> None:
+    cloud.fail("trigger_job", kind, when=when, status=status)
+    answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    assert answer.status_code == status
+    assert answer.text.startswith(beginning)
+    assert len(cloud.runs) == runs
+    assert api.trigger(job)["status"] == 1
+
+
+def test_half_an_answer_is_no_json(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    cloud.fail("trigger_job", "half")
+    answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        json.loads(answer.text)
+
+
+@pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize("kind", ["cut", "hang"])
+def test_a_connection_is_cut(
+    cloud: DBTCloudEmulator, api: Api, job: int, kind: Any, when: Any, runs: int
+) -> None:
+    cloud.fail("trigger_job", kind, when=when, seconds=0.05)
+    with pytest.raises(requests.ConnectionError):
+        api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    assert len(cloud.runs) == runs
+    assert cloud.requests[-1].status == 0
+
+
+def test_what_hangs_is_let_go_when_the_server_stops() -> None:
+    with DBTCloudEmulator() as cloud:
+        job = cloud.create_job("Nightly")
+        cloud.fail("trigger_job", "hang", seconds=3600)
+        api = Api(cloud)
+
+        def ask() -> None:
+            with api.session, pytest.raises(requests.ConnectionError):
+                api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        until(lambda: len(cloud.runs) == 1)
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+def test_an_answer_comes_slowly_and_whole(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    cloud.fail("trigger_job", "slow", seconds=0.1)
+    assert api.trigger(job)["job_id"] == job
+    assert len(cloud.runs) == 1
+
+
+def test_a_request_takes_effect_later(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    cloud.fail("trigger_job", "late", seconds=0.1)
+    assert api.post(f"/jobs/{job}/run/", {"cause": "a test"}).status_code == 504
+    assert cloud.runs == []
+    until(lambda: len(cloud.runs) == 1)
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(None, None), (7, "7")])
+def test_a_rate_is_limited(
+    cloud: DBTCloudEmulator, api: Api, job: int, seconds: float | None, header: str | None
+) -> None:
+    cloud.fail("trigger_job", "rate_limit", retry_after=seconds)
+    answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    assert answer.status_code == 429
+    assert answer.headers.get("Retry-After") == header
+    assert cloud.runs == []
+
+
+def test_it_happens_as_often_as_told(cloud: DBTCloudEmulator, api: Api) -> None:
+    cloud.fail("list_runs", "status", skip=1, calls=2)
+    statuses = [api.get("/runs/").status_code for _ in range(4)]
+    assert statuses == [200, 503, 503, 200]
+    cloud.fail("list_runs", "status", calls=None)
+    assert {api.get("/runs/").status_code for _ in range(4)} == {503}
+    assert api.get("/jobs/").status_code == 200
+
+
+def test_a_reset_mends_everything(cloud: DBTCloudEmulator, api: Api) -> None:
+    cloud.fail("list_runs", "status", calls=None)
+    cloud.reset()
+    assert api.get("/runs/").status_code == 200
+
+
+@pytest.mark.parametrize("wrong", [("no_route", "cut"), ("get_run", "no_kind")])
+def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, wrong: tuple[Any, Any]) -> None:
+    with pytest.raises(ValueError, match="is none of"):
+        cloud.fail(*wrong)
