@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench format clean
+.PHONY: help demo test bench soak format clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ test: $(VENV)/.dev ## Check everything: format, lint, types, tests
 
 bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most
+	@$(BIN)/python -m benchmarks.soak
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .

@@ -14,9 +14,14 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
     DBTCloudServerError,
     DBTCloudTransportError,
+    DBTCloudTriggerUnknownError,
     InvalidCredentialsException,
 )
-from dlt_dbtcloud.helpers import get_dbt_cloud_run_status, run_dbt_cloud_job
+from dlt_dbtcloud.helpers import (
+    get_dbt_cloud_run_status,
+    run_dbt_cloud_job,
+    run_dbt_cloud_jobs,
+)
 
 __all__ = [
     "DBTCloudAPIError",
@@ -32,7 +37,9 @@ __all__ = [
     "DBTCloudRunTimeout",
     "DBTCloudServerError",
     "DBTCloudTransportError",
+    "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
     "get_dbt_cloud_run_status",
     "run_dbt_cloud_job",
+    "run_dbt_cloud_jobs",
 ]

@@ -24,6 +24,8 @@ __all__ = ["DBTCloudConfiguration", "required", "with_dbt_cloud_config"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+# keys of options that are to come: one that is set must not be passed over in silence
+_RESERVED = ("retries", "only_loaded", "reuse_queued_run")
 _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 
 
@@ -72,7 +74,12 @@ class DBTCloudConfiguration(BaseConfiguration):
     """Seconds between status checks, at most."""
     timeout: float = 86400.0
     """Seconds to wait for a run's end."""
+    cancel_on_abandon: bool = False
     raise_on_failure: bool = False
+
+    retries: int = 0
+    only_loaded: bool = False
+    reuse_queued_run: bool = False
 
     __given__: frozenset[str] = dataclasses.field(
         default=frozenset(), init=False, repr=False, compare=False
@@ -98,6 +105,9 @@ class DBTCloudConfiguration(BaseConfiguration):
                 self[name] = valid_id(name, self[name])
         _check_seconds("wait_seconds", self.wait_seconds)
         _check_seconds("timeout", self.timeout)
+        for name in _RESERVED:
+            if self[name]:
+                raise ConfigurationValueError(f"`{name}` is not available yet: leave it out.")
 
 
 def required(config: DBTCloudConfiguration, *names: str) -> tuple[str, ...]:

@@ -70,31 +70,36 @@ def raise_for_error(response: Response) -> None:
         DBTCloudAPIError: Any other status that is no success.
     """
     if not response.ok:
-        raise _error(response, None, *_messages(response, _parse(response)))
+        raise _error(response, _parse(response))
 
 
 def not_this_api(response: Response) -> DBTCloudServerError:
     """Return the error for a success that is not one of this API: a page, or half a JSON."""
     said = f"this is no answer of the dbt Cloud API: {_readable(response.text) or '(empty)'}"
-    return DBTCloudServerError(*_asked(response), response.status_code, _safe(said, response))
+    error = DBTCloudServerError(*_asked(response), response.status_code, _safe(said, response))
+    error.may_have_arrived = True
+    return error
 
 
 def _unwrap(response: Response) -> Any:
     payload = _parse(response)
     status = _status(payload)
     if not response.ok or status.get("is_success") is False:
-        raise _error(response, status.get("code"), *_messages(response, payload))
+        raise _error(response, payload)
     if not isinstance(payload, dict) or "data" not in payload:
         raise not_this_api(response)
     return payload["data"]
 
 
-def _error(response: Response, code: Any, user: str, developer: str) -> DBTCloudAPIError:
-    if not response.ok or not isinstance(code, int):
-        code = response.status_code
+def _error(response: Response, payload: Any) -> DBTCloudAPIError:
+    code = response.status_code
+    if response.ok:
+        code = _status(payload).get("code", code)
     default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
-    said = _safe(user, response), _safe(developer, response)
+    said = [_safe(text, response) for text in _messages(response, payload)]
     error = _CLASSES.get(code, default)(*_asked(response), code, *said)
+    # what is no JSON was not said by the API, which may have done its part before
+    error.may_have_arrived = code >= 500 or (payload is None and code != 429)
     if isinstance(error, DBTCloudRateLimitError):
         error.retry_after = _seconds(response.headers.get("Retry-After", ""))
     return error

@@ -9,6 +9,7 @@ DBTCloudException(DltException)
 │ ├ DBTCloudRateLimitError        429                                           transient
 │ └ DBTCloudServerError           5xx, or an answer that is no JSON             transient
 ├ DBTCloudTransportError          no answer                                     transient
+├ DBTCloudTriggerUnknownError     the run may exist                             transient
 └ DBTCloudRunError                a run did not end well
   ├ DBTCloudRunFailed             it failed                                     terminal
   ├ DBTCloudRunCancelled          it was cancelled                              terminal
@@ -37,12 +38,24 @@ __all__ = [
     "DBTCloudRunTimeout",
     "DBTCloudServerError",
     "DBTCloudTransportError",
+    "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
 ]
 
 
 class DBTCloudException(DltException):
-    """The base of all errors of this package."""
+    """The base of all errors of this package.
+
+    Attributes:
+        may_have_arrived: Whether a request may have taken effect all the same.
+    """
+
+    may_have_arrived = False
+
+    @property
+    def is_outage(self) -> bool:
+        """Tell whether it may pass by itself: no word of the API's, or one to come again later."""
+        return self.may_have_arrived or isinstance(self, TransientException)
 
 
 class InvalidCredentialsException(DBTCloudException, TerminalException):
@@ -126,8 +139,6 @@ class DBTCloudTransportError(DBTCloudException, TransientException):
     Attributes:
         method: How it was asked: `GET` or `POST`.
         url: What was asked for.
-        may_have_arrived: Whether the request may have taken effect all the same; false where the
-            connection was never made.
     """
 
     def __init__(
@@ -138,6 +149,25 @@ class DBTCloudTransportError(DBTCloudException, TransientException):
         self.may_have_arrived = may_have_arrived
         super().__init__(
             f"`{method} {url}` got no answer: {reason}. Check `base_api_url` and the network."
+        )
+
+
+class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):
+    """The answer to a trigger was lost, and whether there is a run could not be found out.
+
+    Attributes:
+        job_definition_id: The job.
+        cause: What the run carries, if there is one.
+    """
+
+    may_have_arrived = True
+
+    def __init__(self, job_definition_id: int, cause: str, reason: str) -> None:
+        self.job_definition_id = job_definition_id
+        self.cause = cause
+        super().__init__(
+            f"Whether job `{job_definition_id}` has a new run is not known. {reason} Before you "
+            f"trigger it again, look in its run history in dbt Cloud for the cause `{cause}`."
         )
 
 

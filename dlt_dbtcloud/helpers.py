@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dlt
-from dlt.common import logger
 
-from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
-from dlt_dbtcloud.triggering import trigger_data
+from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.running import connect, report, run_all, skipped_run, wait
+from dlt_dbtcloud.triggering import Trigger, trigger_data
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import run_error, watch_runs
+from dlt_dbtcloud.validation import valid_id
 
-__all__ = ["get_dbt_cloud_run_status", "run_dbt_cloud_job"]
+__all__ = ["get_dbt_cloud_run_status", "run_dbt_cloud_job", "run_dbt_cloud_jobs"]
 
 
 @with_dbt_cloud_config
@@ -25,7 +25,9 @@ def run_dbt_cloud_job(
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     *,
+    pipeline: dlt.Pipeline | None = None,
     timeout: float = 86400,
+    cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
 ) -> Run:
     """Trigger a job and return its run, by default when that is over.
@@ -41,7 +43,12 @@ def run_dbt_cloud_job(
         data: What this run overrides, the fields of `TriggerData`; they win over the config's.
         wait_for_outcome: Return when the run is over, not when it is queued.
         wait_seconds: Seconds between two status checks, at most; a young run is looked at sooner.
+        pipeline: The pipeline whose last load the run is for. Called again for the same load, from
+            wherever, it finds the run that is there: one in flight is waited for, one that
+            succeeded is returned, and only after one that failed a new one starts.
         timeout: Seconds to wait for the end.
+        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, or
+            when `timeout` is over. Without it the run goes on, and a warning says how to resume.
         raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
             an error.
 
@@ -50,18 +57,53 @@ def run_dbt_cloud_job(
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        DBTCloudAPIError: The API refused the trigger, or answered with an error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudAPIError: The API refused the trigger, or answered with an error; there is no run.
+        DBTCloudTransportError: The API cannot be reached; there is no run.
+        DBTCloudTriggerUnknownError: The trigger's answer was lost, and so is whether there is one.
         DBTCloudRunFailed: The run failed, with `raise_on_failure`.
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still going on after `timeout`.
     """
-    _, job = required(credentials, "account_id", "job_id")
-    body = trigger_data(credentials, data)
-    with _client(credentials) as client:
-        run = client.start_job_run(job, body)
-        logger.info(f"dbt Cloud run {run['id']} of job {job} was triggered: {run.get('href')}")
-        return _outcome(client, run, credentials, is_new=True)
+    required(credentials, "account_id", "job_id")
+    return _run_jobs([credentials["job_id"]], credentials, data, pipeline)[0]
+
+
+@with_dbt_cloud_config
+def run_dbt_cloud_jobs(
+    job_ids: Sequence[int | str],
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    *,
+    data: Mapping[str, Any] | None = None,
+    wait_for_outcome: bool = True,
+    wait_seconds: float = 10,
+    pipeline: dlt.Pipeline | None = None,
+    timeout: float = 86400,
+    cancel_on_abandon: bool = False,
+    raise_on_failure: bool = False,
+) -> list[Run]:
+    """Trigger jobs, each exactly once, and return their runs in the order of the jobs.
+
+    All of them are watched together, with one request for each hundred and check. One that cannot
+    be triggered, or fails, keeps none of the others from ending.
+
+    Args:
+        job_ids: The jobs.
+        credentials: As for `run_dbt_cloud_job`, and so are the other options.
+        data: What each of these runs overrides.
+        wait_for_outcome: Return when all runs are over.
+        wait_seconds: Seconds between two status checks, at most.
+        pipeline: The pipeline whose last load the runs are for.
+        timeout: Seconds to wait for the end of the last.
+        cancel_on_abandon: Cancel the runs where they are waited for no longer.
+        raise_on_failure: Raise where a run does not succeed, when all are over.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        DBTCloudException: What `run_dbt_cloud_job` raises; where it is several, the first of them
+            tells of all.
+    """
+    required(credentials, "account_id")
+    return _run_jobs([valid_id("job_id", job) for job in job_ids], credentials, data, pipeline)
 
 
 @with_dbt_cloud_config
@@ -72,6 +114,7 @@ def get_dbt_cloud_run_status(
     wait_seconds: float = 10,
     *,
     timeout: float = 86400,
+    cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
 ) -> Run:
     """Return a run, by default when it is over.
@@ -87,6 +130,8 @@ def get_dbt_cloud_run_status(
         wait_for_outcome: Return when the run is over, not as it is now.
         wait_seconds: Seconds between two status checks, at most; a young run is looked at sooner.
         timeout: Seconds to wait for the end.
+        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, or
+            when `timeout` is over. Without it the run goes on, and a warning says how to resume.
         raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
             an error.
 
@@ -101,30 +146,24 @@ def get_dbt_cloud_run_status(
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still going on after `timeout`.
     """
-    _, run = required(credentials, "account_id", "run_id")
-    with _client(credentials) as client:
-        return _outcome(client, client.get_run_status(run), credentials)
+    _, run_id = required(credentials, "account_id", "run_id")
+    with connect(credentials) as client:
+        runs = wait(client, [client.get_run_status(run_id)], credentials, are_new=False)
+        report(runs, [], credentials)
+        return runs[0]
 
 
-def _client(config: DBTCloudConfiguration) -> DBTCloudClientV2:
-    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
-
-
-def _outcome(
-    client: DBTCloudClientV2, run: Run, config: DBTCloudConfiguration, is_new: bool = False
-) -> Run:
-    """Return a run as it is, or by default when it is over, and never let a failure be silent."""
-    if config.wait_for_outcome:
-        (run,) = watch_runs(
-            client,
-            [run],
-            wait_seconds=config.wait_seconds,
-            timeout=config.timeout,
-            are_new=is_new,
-        )
-    error = run_error(run)
-    if error and config.raise_on_failure:
-        raise error
-    if error:
-        logger.error(str(error))
-    return run
+def _run_jobs(
+    job_ids: Sequence[str],
+    config: DBTCloudConfiguration,
+    data: Mapping[str, Any] | None,
+    pipeline: dlt.Pipeline | None,
+) -> list[Run]:
+    body = trigger_data(config, data)
+    load = last_load(pipeline) if pipeline is not None else None
+    if pipeline is not None and load is None:
+        reason = f"pipeline `{pipeline.pipeline_name}` has loaded nothing yet"
+        return [skipped_run(reason) for _ in job_ids]
+    with connect(config) as client:
+        triggers = [Trigger(client, job_id, body, load, config.timeout) for job_id in job_ids]
+        return run_all(client, triggers, config)

@@ -1,18 +1,29 @@
-"""How one call becomes one run."""
+"""How one call becomes exactly one run, and one load exactly one that succeeds."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any, cast
 
 from dlt.common import logger
 
+from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
-from dlt_dbtcloud.typing import TriggerData
+from dlt_dbtcloud.keys import bound_key, carries, cause_with_key, new_key
+from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.once import Once
+from dlt_dbtcloud.typing import Run, TriggerData
+from dlt_dbtcloud.waiting import Clock, created_at, is_over, run_error, through_outages
 
-__all__ = ["trigger_data"]
+__all__ = ["Trigger", "retry_once", "trigger_data"]
 
-_CAUSE_LIMIT = 255
+# seconds by which the clocks of the service and of the loader may differ
+_CLOCKS_DIFFER = 3600.0
+_SEARCH_WITHIN = 120.0
+_NEWEST = 100
 _OVERRIDES = (
     "schema_override",
     "dbt_version_override",
@@ -46,7 +57,7 @@ def trigger_data(
         body[git] = config[git]
     body |= {name: config[name] for name in _OVERRIDES}
     body |= given
-    body["cause"] = str(body["cause"] or config.cause)[:_CAUSE_LIMIT]
+    body["cause"] = str(body["cause"] or config.cause)
     unknown = body.keys() - TriggerData.__annotations__.keys()
     if unknown:
         logger.warning(
@@ -54,3 +65,125 @@ def trigger_data(
             f"they are: {', '.join(sorted(map(str, unknown)))}"
         )
     return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
+
+
+@dataclass
+class Trigger:
+    """One call's trigger of a job.
+
+    Args:
+        client: What speaks to the API.
+        job_id: The job.
+        body: The trigger, as `trigger_data` gives it.
+        load: The load that the run is bound to.
+        timeout: Seconds that may pass until the run is accepted.
+        clock: What the time is told by.
+    """
+
+    client: DBTCloudClientV2
+    job_id: str
+    body: TriggerData
+    load: LastLoad | None = None
+    timeout: float = 86400.0
+    clock: Clock = time
+
+    def __post_init__(self) -> None:
+        """Give the trigger its key."""
+        key = bound_key(self.load, self.job_id, self.body) if self.load else new_key()
+        self._key = key
+        self._cause = cause_with_key(self.body["cause"], key, self.load)
+        self._stale: set[int] = set()
+        self._once: Once | None = None
+        self._since = self.load.began if self.load else time.time()
+
+    def standing_run(self) -> Run | None:
+        """Return the run that the load has already, in flight or successful.
+
+        Raises:
+            DBTCloudAPIError: The API answered with an error.
+            DBTCloudTransportError: There was no answer.
+        """
+        runs = self._search() if self.load else []
+        standing = [run for run in runs if run_error(run) is None]
+        # what failed is not taken for a run of this call
+        self._stale = {run["id"] for run in runs}
+        done = [run for run in standing if is_over(run)]
+        return min(done or standing, key=lambda run: run["id"], default=None)
+
+    def send(self) -> Run:
+        """Trigger exactly one run and return it.
+
+        Raises:
+            DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
+            DBTCloudAPIError: The API refused; there is no run.
+            DBTCloudTransportError: The API cannot be reached; there is no run.
+        """
+        body = {**self.body, "cause": self._cause}
+        self._once = Once(
+            self.client,
+            self.job_id,
+            post=lambda: self.client.start_job_run(self.job_id, body),
+            search=lambda: [run for run in self._ask() if run["id"] not in self._stale],
+            cause=self._cause,
+            timeout=self.timeout,
+            clock=self.clock,
+        )
+        return self._once.send()
+
+    def end(self, run: Run) -> None:
+        """Cancel what turned up beside a run after all, where an answer was lost before it.
+
+        Raises:
+            DBTCloudException: That could not be found out, or not be done.
+        """
+        if self._once and self._once.was_repeated:
+            others = [other for other in self._search() if other["id"] not in self._stale]
+            self._once.only([*others, run])
+
+    def elder(self, run: Run) -> Run | None:
+        """Return the run that another worker triggered for the same load before, if one did."""
+        elders = [each for each in self._search() if each["id"] < run["id"]]
+        standing = [each for each in elders if run_error(each) is None]
+        return min(standing, key=lambda each: each["id"], default=None)
+
+    def _search(self) -> list[Run]:
+        """Return the runs of the job that carry the key, through outages."""
+        timeout = min(self.timeout, _SEARCH_WITHIN)
+        return through_outages(self._ask, timeout=timeout, clock=self.clock)
+
+    def _ask(self) -> list[Run]:
+        newest = self.client.without_retries().list_runs(
+            job_definition_id=self.job_id, include_related=["trigger"], order_by="-id"
+        )
+        return [run for run in takewhile(self._may_be_of_load, newest) if carries(run, self._key)]
+
+    def _may_be_of_load(self, run: Run) -> bool:
+        """Tell whether a run is recent enough, as a job may have thousands that are not."""
+        created = created_at(run)
+        return created is None or created > self._since - _CLOCKS_DIFFER
+
+
+def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float, clock: Clock = time) -> Run:
+    """Retry a failed run through the API, exactly once, and return the run that does it.
+
+    Raises:
+        DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
+        DBTCloudAPIError: The API refused; there is no run.
+        DBTCloudTransportError: The API cannot be reached; there is no run.
+    """
+    job_id = str(run["job_definition_id"])
+
+    def search() -> list[Run]:
+        newest = client.without_retries().list_runs(job_definition_id=job_id, order_by="-id")
+        recent = islice(newest, _NEWEST)
+        return [other for other in recent if other.get("retrying_run_id") == run["id"]]
+
+    return Once(
+        client,
+        job_id,
+        post=lambda: client.retry_run(run["id"]),
+        search=search,
+        cause=f"a retry of run {run['id']}",
+        timeout=timeout,
+        clock=clock,
+    ).send()

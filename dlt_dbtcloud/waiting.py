@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Protocol, TypeVar
 
 from dlt.common import logger
-from dlt.common.time import ensure_pendulum_datetime
 
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudNotFoundError,
-    DBTCloudRateLimitError,
     DBTCloudRunCancelled,
     DBTCloudRunError,
     DBTCloudRunFailed,
     DBTCloudRunTimeout,
-    DBTCloudServerError,
-    DBTCloudTransportError,
 )
 from dlt_dbtcloud.typing import Run, RunStatus
 
-__all__ = ["Clock", "is_over", "run_error", "watch_runs"]
+__all__ = [
+    "Clock",
+    "created_at",
+    "is_over",
+    "outage_pause",
+    "run_error",
+    "through_outages",
+    "watch_runs",
+]
 
 # for so long a run that was just triggered may be not found: seen at about one check in a hundred
 _UNKNOWN_AT_FIRST = 60.0
 _LONGEST_OUTAGE_PAUSE = 60.0
+_LONGEST_OUTAGE = 120.0
 _RUNS_A_REQUEST = 100
-_OUTAGES = (DBTCloudServerError, DBTCloudRateLimitError, DBTCloudTransportError)
+
+
+_T = TypeVar("_T")
 
 
 class Clock(Protocol):
@@ -50,6 +58,7 @@ def watch_runs(
     wait_seconds: float,
     timeout: float,
     are_new: bool = False,
+    until: Callable[[Run], bool] | None = None,
     clock: Clock = time,
 ) -> list[Run]:
     """Return runs when they are over, in the order given.
@@ -63,6 +72,7 @@ def watch_runs(
         wait_seconds: The longest pause between two checks, but for outages.
         timeout: Seconds to wait; the last check comes after them.
         are_new: They were triggered just now, so that they may be unknown at first.
+        until: Tells whether a run is waited for no longer, by default when it is over.
         clock: What the time is told by.
 
     Raises:
@@ -71,11 +81,43 @@ def watch_runs(
         DBTCloudNotFoundError: There is no such run, or not any more.
         DBTCloudAPIError: Any other error that does not pass by itself.
     """
-    watch = _Watch(client, runs, wait_seconds, timeout, are_new, clock)
+    watch = _Watch(client, runs, wait_seconds, timeout, are_new, until or is_over, clock)
     while watch.pending:
         watch.sleep()
         watch.check()
     return [watch.runs[run["id"]] for run in runs]
+
+
+def through_outages(
+    ask: Callable[[], _T], *, timeout: float = _LONGEST_OUTAGE, clock: Clock = time
+) -> _T:
+    """Return the answer to something that may be asked again and again, once there is one.
+
+    Args:
+        ask: Asks once.
+        timeout: Seconds after which an outage is taken for an error.
+        clock: What the time is told by.
+
+    Raises:
+        DBTCloudException: An error that does not pass by itself, or not within `timeout`.
+    """
+    began, failures = clock.monotonic(), 0
+    while True:
+        try:
+            return ask()
+        except DBTCloudException as error:
+            failures += 1
+            pause = outage_pause(error, failures)
+            if not error.is_outage or clock.monotonic() - began + pause > timeout:
+                raise
+            clock.sleep(pause)
+
+
+def outage_pause(error: DBTCloudException, failures: int) -> float:
+    """Return the seconds to the next try: more each time, not in step with others, as asked."""
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311, it keeps no secret
+    growing = min(_LONGEST_OUTAGE_PAUSE, 2.0**failures) * jitter
+    return max(growing, getattr(error, "retry_after", None) or 0.0)
 
 
 def is_over(run: Run) -> bool:
@@ -104,6 +146,7 @@ class _Watch:
         wait_seconds: float,
         timeout: float,
         are_new: bool,
+        until: Callable[[Run], bool],
         clock: Clock,
     ) -> None:
         self.runs = {run["id"]: run for run in runs}
@@ -111,6 +154,7 @@ class _Watch:
         self._wait_seconds = wait_seconds
         self._timeout = timeout
         self._are_new = are_new
+        self._until = until
         self._clock = clock
         self._began = clock.monotonic()
         self._age = 0.0 if are_new else min(map(_age, runs), default=0.0)
@@ -120,8 +164,8 @@ class _Watch:
 
     @property
     def pending(self) -> list[Run]:
-        """Return the runs that are not over."""
-        return [run for run in self.runs.values() if not is_over(run)]
+        """Return the runs that are still waited for."""
+        return [run for run in self.runs.values() if not self._until(run)]
 
     @property
     def _waited(self) -> float:
@@ -145,25 +189,21 @@ class _Watch:
             for run in _fetch(self._client, [run["id"] for run in self.pending]):
                 _note_change(self.runs[run["id"]], run)
                 self.runs[run["id"]] = run
-        except DBTCloudNotFoundError as error:
-            if not self._are_new or self._waited > _UNKNOWN_AT_FIRST:
+        except DBTCloudException as error:
+            is_early = self._are_new and self._waited <= _UNKNOWN_AT_FIRST
+            if not error.is_outage and not (is_early and isinstance(error, DBTCloudNotFoundError)):
                 raise
-            self._wait_out(error)
-        except _OUTAGES as error:
             self._wait_out(error)
         else:
             self._failures, self._error = 0, None
             self._pause = self._regular_pause()
 
     def _wait_out(self, error: DBTCloudException) -> None:
-        """Pause longer after each failure, not in step with others, and as long as is asked."""
         if self._error is None:
             logger.warning(f"A status check failed, and is tried again. {error}")
         self._error = error
         self._failures += 1
-        jitter = random.uniform(0.5, 1.0)  # noqa: S311, it keeps no secret
-        growing = min(_LONGEST_OUTAGE_PAUSE, 2.0**self._failures) * jitter
-        self._pause = max(growing, getattr(error, "retry_after", None) or 0.0)
+        self._pause = outage_pause(error, self._failures)
 
     def _regular_pause(self) -> float:
         """Return the seconds to the next check: one, and a tenth of the youngest run's age."""
@@ -189,9 +229,16 @@ def _note_change(before: Run, after: Run) -> None:
         logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
 
 
+def created_at(run: Run) -> float | None:
+    """Return when a run was triggered, in seconds since 1970, where it says so."""
+    try:
+        created = datetime.fromisoformat((run.get("created_at") or "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (created if created.tzinfo else created.replace(tzinfo=timezone.utc)).timestamp()
+
+
 def _age(run: Run) -> float:
     """Return the seconds since a run was triggered, as far as the clocks agree."""
-    created = run.get("created_at")
-    if not created:
-        return 0.0
-    return max(0.0, time.time() - ensure_pendulum_datetime(created).timestamp())
+    created = created_at(run)
+    return 0.0 if created is None else max(0.0, time.time() - created)

@@ -107,8 +107,8 @@ def test_a_malformed_file_is_named(demo: Demo, isolated: Path) -> None:
 def test_a_wrong_setting_is_one_clear_line(
     cloud: DBTCloudEmulator, demo: Demo, settings: dict[str, str], words: list[str]
 ) -> None:
-    with WireServer(PAGE) as page:
-        given = {"JOB_ID": str(cloud.create_job("Nightly")), **settings}
+    with WireServer(*[PAGE] * 9) as page:
+        given = {"JOB_ID": str(cloud.create_job("Nightly")), "TIMEOUT": "0.5", **settings}
         environment = {
             f"DBT_CLOUD__{name}": page.url if value == "PAGE" else value
             for name, value in given.items()

@@ -18,8 +18,8 @@ from dlt_dbtcloud import (
     DBTCloudRunCancelled,
     DBTCloudRunFailed,
     DBTCloudRunTimeout,
-    DBTCloudServerError,
     DBTCloudTransportError,
+    DBTCloudTriggerUnknownError,
     InvalidCredentialsException,
     get_dbt_cloud_run_status,
     run_dbt_cloud_job,
@@ -91,7 +91,10 @@ def test_the_triggers_answer_is_the_first_status(cloud: DBTCloudEmulator, job: i
 
 def test_data_is_honoured(cloud: DBTCloudEmulator, job: int) -> None:
     run_dbt_cloud_job(data={"cause": "a test", "threads_override": 8})
-    assert cloud.requests[0].json == {"cause": "a test", "threads_override": 8}
+    sent = cloud.requests[0].json
+    assert sent.keys() == {"cause", "threads_override"}
+    assert sent["cause"].startswith("a test [dlt:")
+    assert sent["threads_override"] == 8
 
 
 def test_what_is_asked_for_can_be_said_in_every_way(cloud: DBTCloudEmulator, job: int) -> None:
@@ -132,24 +135,32 @@ def test_an_unknown_run_is_said_at_once(cloud: DBTCloudEmulator) -> None:
     assert len(cloud.requests) == 1
 
 
+def test_a_run_of_another_account_is_as_good_as_missing(cloud: DBTCloudEmulator) -> None:
+    other = cloud.create_account(visible=True)
+    job = cloud.create_job("Theirs", account_id=other)
+    run: Any = loosely(run_dbt_cloud_job, {"account_id": other}, job)
+    with pytest.raises(DBTCloudNotFoundError, match="proper permissions"):
+        get_dbt_cloud_run_status(run_id=run["id"])
+
+
 def test_an_unknown_job_is_said_at_once(cloud: DBTCloudEmulator) -> None:
     with pytest.raises(DBTCloudNotFoundError, match="jobs/1/run/"):
         run_dbt_cloud_job(job_id=1)
     assert len(cloud.requests) == 1
 
 
-def test_a_host_that_answers_with_a_page_is_said_at_once(job: int) -> None:
-    page = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<h1>Sign in</h1>\n"
-    with WireServer(page) as server:
-        with pytest.raises(DBTCloudServerError, match=r"Sign in.*check `base_api_url`"):
-            loosely(run_dbt_cloud_job, {"base_api_url": server.url})
+def test_a_host_that_answers_with_pages_is_named(cloud: DBTCloudEmulator, job: int) -> None:
+    for route in ("trigger_job", "list_runs"):
+        cloud.fail(route, "html", when="before", status=200, calls=None)
+    with pytest.raises(DBTCloudTriggerUnknownError, match=r"in the way.*check `base_api_url`"):
+        run_dbt_cloud_job(timeout=0.5)
 
 
-def test_a_refused_connection_is_said_at_once(job: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_connection_is_named(job: int) -> None:
     with WireServer() as server:
         url = server.url
     with pytest.raises(DBTCloudTransportError, match="refused"):
-        loosely(run_dbt_cloud_job, {"base_api_url": url})
+        loosely(run_dbt_cloud_job, {"base_api_url": url}, timeout=0.5)
 
 
 @pytest.mark.parametrize(

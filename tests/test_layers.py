@@ -16,8 +16,12 @@ LAYERS = [
     {"typing", "exceptions"},
     {"validation", "envelope"},
     {"transport"},
-    {"client", "configuration"},
-    {"triggering", "waiting"},
+    {"client", "configuration", "loads"},
+    {"keys", "waiting"},
+    {"cancelling"},
+    {"once", "abandoning"},
+    {"triggering"},
+    {"running"},
     {"helpers"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}

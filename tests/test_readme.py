@@ -11,6 +11,7 @@ from dlt.common.configuration import resolve_configuration
 
 import dlt_dbtcloud
 from dlt_dbtcloud import DBTCloudConfiguration
+from dlt_dbtcloud.configuration import _RESERVED
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import WriteConfig
 
@@ -63,7 +64,7 @@ def test_both_sides_of_a_diff_can_be_imported(code: str) -> None:
 
 
 def test_every_key_is_listed() -> None:
-    for name in DBTCloudConfiguration.get_resolvable_fields():
+    for name in DBTCloudConfiguration.get_resolvable_fields().keys() - set(_RESERVED):
         assert f"`{name}`" in README
 
 

@@ -68,10 +68,6 @@ def test_every_documented_field_is_sent_as_it_is() -> None:
     assert trigger_data(config(), data) == {"cause": "Triggered via API", **data}
 
 
-def test_a_cause_is_cut_to_what_the_api_takes() -> None:
-    assert len(trigger_data(config(cause="x" * 300))["cause"]) == 255
-
-
 def test_data_is_not_changed() -> None:
     data = {"threads_override": 8}
     trigger_data(config(), data)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import requests
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
@@ -160,6 +161,39 @@ def test_a_run_that_goes_on_is_said_to_with_how_to_go_on_watching(
     assert "is still running after `timeout=100` seconds" in str(caught.value)
     assert f"get_dbt_cloud_run_status(run_id={run['id']})" in str(caught.value)
     assert caught.value.run_url == run["href"]
+
+
+def test_a_clock_that_jumps_past_the_end_does_not_hide_that_the_run_ended(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Slow", duration=None))
+    clock = FakeClock()
+
+    def jump() -> None:
+        clock.now += 1e6
+        cloud.finish_run(run["id"])
+
+    clock.at(5, jump)
+    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=100, clock=clock)
+    assert ended["is_success"]
+
+
+def test_a_job_that_is_deleted_meanwhile_does_not_matter(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Slow", duration=None)
+    run = client.start_job_run(job)
+    clock = FakeClock()
+
+    def delete() -> None:
+        headers = {"Authorization": f"Token {cloud.api_token}"}
+        url = f"{client.base_api_url}/accounts/{cloud.account_id}/jobs/{job}/"
+        assert requests.delete(url, headers=headers, timeout=10).ok
+
+    clock.at(5, delete)
+    clock.at(20, partial(cloud.finish_run, run["id"]))
+    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=100, clock=clock)
+    assert ended["is_success"]
 
 
 def test_an_outage_at_the_end_does_not_hide_that_time_is_up(answering: Answers) -> None:

@@ -1,0 +1,178 @@
+"""A process that ends while it waits leaves no run unknown, a killed one no second run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import DBTCloudRunTimeout, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+
+ROOT = Path(__file__).parent.parent
+CALL = """
+import dlt, signal, sys
+from dlt_dbtcloud import run_dbt_cloud_job
+{before}
+pipeline = dlt.attach("flights") if {bound} else None
+run = run_dbt_cloud_job(pipeline=pipeline)
+print(run["id"], run["status_humanized"])
+"""
+
+Script = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def script(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """Return what starts a process that runs a job, which ends when the test does."""
+    started = []
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def start(job: int, bound: bool = False, before: str = "", **settings: str) -> Any:
+        settings["JOB_ID"] = str(job)
+        environment = {f"DBT_CLOUD__{name}": value for name, value in settings.items()}
+        process = subprocess.Popen(
+            [sys.executable, "-c", CALL.format(bound=bound, before=before)],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def load() -> None:
+    destination = dlt.destinations.duckdb("flights.duckdb")
+    pipeline = dlt.pipeline("flights", destination=destination, dataset_name="raw")
+    pipeline.run([{"carrier": "AA"}], table_name="airlines")
+
+
+def until(condition: Callable[[], object], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "It has not come true."
+        threading.Event().wait(0.02)
+
+
+def is_waited_for(cloud: DBTCloudEmulator) -> bool:
+    return any(request.method == "GET" and "/runs/7" in request.path for request in cloud.requests)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_says_how_to_resume_and_has_its_usual_effect(
+    cloud: DBTCloudEmulator, script: Script, number: signal.Signals
+) -> None:
+    process = script(cloud.create_job("Long", duration=None))
+    until(lambda: is_waited_for(cloud))
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    run = cloud.runs[0]
+    assert process.returncode == -number
+    assert f"get_dbt_cloud_run_status(run_id={run['id']})" in errors
+    assert run["href"] in errors
+    assert run["status_humanized"] == "Running"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cancels_where_that_is_asked_for(
+    cloud: DBTCloudEmulator, script: Script, number: signal.Signals
+) -> None:
+    process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON="true")
+    until(lambda: is_waited_for(cloud))
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == -number
+    assert cloud.runs[0]["is_cancelled"]
+    assert "is not waited for any longer: Cancelled" in errors
+
+
+def test_a_handler_of_the_scripts_own_has_its_effect(
+    cloud: DBTCloudEmulator, script: Script
+) -> None:
+    before = "signal.signal(signal.SIGTERM, lambda *_: print('noted', flush=True))"
+    process = script(cloud.create_job("Long", duration=None), before=before)
+    until(lambda: is_waited_for(cloud))
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "noted\n"
+    cloud.finish_run(cloud.runs[0]["id"])
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert output.endswith("Success\n")
+    assert "goes on watching it" in errors
+
+
+def test_handlers_are_put_back(cloud: DBTCloudEmulator) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_thread_touches_no_handler(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    ended: list[Any] = []
+    thread = threading.Thread(target=lambda: ended.append(run_dbt_cloud_job(job_id=job)))
+    thread.start()
+    thread.join()
+    assert ended[0]["is_success"]
+
+
+def test_a_timeout_cancels_where_that_is_asked_for(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Long", duration=None)
+    with pytest.raises(DBTCloudRunTimeout):
+        run_dbt_cloud_job(job_id=job, timeout=0.1, cancel_on_abandon=True)
+    assert cloud.runs[0]["is_cancelled"]
+
+
+@pytest.mark.usefixtures("load")
+@pytest.mark.parametrize(
+    ("route", "when"),
+    [("list_runs", "before"), ("trigger_job", "before"), ("trigger_job", "after")],
+    ids=["before the POST", "during the POST", "after the POST"],
+)
+def test_a_process_that_is_killed_while_it_triggers_leaves_one_run_to_the_next(
+    cloud: DBTCloudEmulator, script: Script, route: str, when: Any
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    cloud.fail(route, "hang", when=when, seconds=60)
+    process = script(job, bound=True)
+    until(lambda: cloud.struck)
+    process.kill()
+    process.communicate()
+    output, errors = script(job, bound=True).communicate(timeout=30)
+    assert output == f"{cloud.runs[0]['id']} Success\n", errors
+    assert len(cloud.runs) == 1
+
+
+@pytest.mark.usefixtures("load")
+def test_a_process_that_is_killed_while_it_waits_leaves_one_run_to_the_next(
+    cloud: DBTCloudEmulator, script: Script
+) -> None:
+    job = cloud.create_job("Long", duration=None)
+    process = script(job, bound=True)
+    until(lambda: is_waited_for(cloud))
+    process.kill()
+    process.communicate()
+    following = script(job, bound=True)
+    before = len(cloud.requests)
+    until(lambda: len(cloud.requests) > before + 1)
+    cloud.finish_run(cloud.runs[0]["id"])
+    output, errors = following.communicate(timeout=30)
+    assert output == f"{cloud.runs[0]['id']} Success\n", errors
+    assert len(cloud.runs) == 1

@@ -1,0 +1,67 @@
+"""A run's cause names the load, ends in a key, and stays within what the API takes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dlt_dbtcloud.keys import bound_key, carries, cause_with_key, new_key
+from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.typing import Run
+
+LOAD = LastLoad("flights", "1732150000.123")
+
+
+def test_a_cause_ends_in_its_key() -> None:
+    assert cause_with_key("Triggered via API", "3f9c2ab41d07") == (
+        "Triggered via API [dlt:3f9c2ab41d07]"
+    )
+
+
+def test_a_bound_cause_names_pipeline_and_load() -> None:
+    assert cause_with_key("Triggered via API", "3f9c2ab41d07", LOAD) == (
+        "Triggered via API: dlt pipeline flights, load 1732150000.123 [dlt:3f9c2ab41d07]"
+    )
+
+
+@pytest.mark.parametrize("length", [1, 200, 236, 237, 255, 1000])
+@pytest.mark.parametrize("load", [None, LOAD])
+def test_a_cause_never_exceeds_what_the_api_takes(length: int, load: LastLoad | None) -> None:
+    cause = cause_with_key("x" * length, "3f9c2ab41d07", load)
+    assert len(cause) <= 255
+    assert cause.startswith("x" * min(length, 236))
+    assert cause.endswith(" [dlt:3f9c2ab41d07]")
+
+
+def test_each_call_has_its_own_key() -> None:
+    assert re.fullmatch("[0-9a-f]{12}", new_key())
+    assert len({new_key() for _ in range(100)}) == 100
+
+
+def test_the_key_of_a_load_is_the_same_everywhere() -> None:
+    body = {"cause": "a", "threads_override": 4, "git_sha": "abc"}
+    reordered = {"git_sha": "abc", "threads_override": 4, "cause": "another"}
+    assert bound_key(LOAD, "7", body) == bound_key(LOAD, "7", reordered) == "892074672c7c"
+
+
+@pytest.mark.parametrize(
+    ("load", "job", "body"),
+    [
+        (LastLoad("planes", "1732150000.123"), "7", {"cause": "a"}),
+        (LastLoad("flights", "1732150000.124"), "7", {"cause": "a"}),
+        (LOAD, "8", {"cause": "a"}),
+        (LOAD, "7", {"cause": "a", "schema_override": "s"}),
+    ],
+)
+def test_another_load_job_or_override_has_another_key(
+    load: LastLoad, job: str, body: dict[str, str]
+) -> None:
+    assert bound_key(load, job, body) != bound_key(LOAD, "7", {"cause": "a"})
+
+
+def test_a_run_is_recognised_by_its_key() -> None:
+    assert carries(Run(trigger={"cause": "x [dlt:3f9c2ab41d07]"}), "3f9c2ab41d07")
+    assert not carries(Run(trigger={"cause": "x [dlt:000000000000]"}), "3f9c2ab41d07")
+    assert not carries(Run(trigger=None), "3f9c2ab41d07")
+    assert not carries(Run(), "3f9c2ab41d07")

@@ -1,0 +1,145 @@
+"""Whatever becomes of an answer, there is exactly one run, and its end is the one reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from dlt.common.configuration import resolve_configuration
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudConfiguration,
+)
+from dlt_dbtcloud.cancelling import cancel_and_confirm
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.running import run_all
+from dlt_dbtcloud.triggering import Trigger, retry_once
+from dlt_dbtcloud.typing import Run
+from tests.clock import FastClock
+
+LOAD = LastLoad("flights", "1732150000.123")
+
+
+@dataclass
+class Fault:
+    """A fault as the emulator takes it."""
+
+    kind: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([self.kind, *(f"{k}={v}" for k, v in self.options.items())])
+
+
+FAULTS = [
+    *(
+        Fault(kind, {"when": when, **options})
+        for when in ("before", "after")
+        for kind, options in (
+            ("status", {"status": 500}),
+            ("status", {"status": 503, "calls": 3}),
+            ("html", {"status": 502}),
+            ("html", {"status": 200}),
+            ("html", {"status": 404}),
+            ("half", {}),
+            ("cut", {}),
+            ("cut", {"calls": 2}),
+            ("hang", {"seconds": 0.08}),
+        )
+    ),
+    Fault("slow", {"seconds": 0.08}),
+    Fault("late", {"seconds": 0.001}),
+    Fault("late", {"seconds": 0.01}),
+    Fault("late", {"seconds": 0.06}),
+    Fault("rate_limit"),
+    Fault("rate_limit", {"retry_after": 7, "calls": 2}),
+]
+
+
+@pytest.fixture
+def impatient(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a client that does not wait long for what hangs."""
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.05")
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        yield client
+
+
+@pytest.fixture
+def config(cloud: DBTCloudEmulator) -> DBTCloudConfiguration:
+    return resolve_configuration(DBTCloudConfiguration(raise_on_failure=True, wait_seconds=10.0))
+
+
+def run(
+    client: DBTCloudClientV2,
+    job: int,
+    config: DBTCloudConfiguration,
+    load: LastLoad | None = None,
+    clock: Any = None,
+) -> Run:
+    clock = clock or FastClock()
+    trigger = Trigger(client, str(job), {"cause": "a test"}, load, config.timeout, clock)
+    return run_all(client, [trigger], config, clock)[0]
+
+
+def kept(cloud: DBTCloudEmulator) -> list[Run]:
+    return [run for run in cloud.runs if not run["is_cancelled"]]
+
+
+@pytest.mark.parametrize("load", [None, LOAD], ids=["unbound", "bound"])
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_trigger_makes_exactly_one_run(
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    config: DBTCloudConfiguration,
+    fault: Fault,
+    load: LastLoad | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    cloud.fail("trigger_job", fault.kind, **fault.options)
+    ended = run(impatient, job, config, load)
+    assert ended["is_success"]
+    assert [run["id"] for run in kept(cloud)] == [ended["id"]]
+    assert cloud.api_token not in caplog.text
+
+
+@pytest.mark.parametrize("load", [None, LOAD], ids=["unbound", "bound"])
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_status_check_that_fails_is_no_run_that_failed(
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    config: DBTCloudConfiguration,
+    fault: Fault,
+    load: LastLoad | None,
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    cloud.fail("get_run", fault.kind, **fault.options)
+    assert run(impatient, job, config, load)["is_success"]
+    assert len(cloud.runs) == 1
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_retry_makes_exactly_one_run(
+    cloud: DBTCloudEmulator, impatient: DBTCloudClientV2, fault: Fault
+) -> None:
+    job = cloud.create_job("Flaky", outcome=["error", "success"])
+    failed = impatient.start_job_run(job)
+    cloud.fail("retry_run", fault.kind, **fault.options)
+    retried = retry_once(impatient, failed, timeout=600, clock=FastClock())
+    assert retried["retrying_run_id"] == failed["id"]
+    assert len(cloud.runs) == 2
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_cancel_is_confirmed(
+    cloud: DBTCloudEmulator, impatient: DBTCloudClientV2, fault: Fault
+) -> None:
+    running = impatient.start_job_run(cloud.create_job("Long", duration=None))
+    cloud.fail("cancel_run", fault.kind, **fault.options)
+    ended = cancel_and_confirm(impatient, running["id"], clock=FastClock())
+    assert ended["is_cancelled"]
+    assert len(cloud.runs) == 1
