@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import requests
 from dlt.helpers import dbt_cloud as theirs
 from dlt.helpers.dbt_cloud.client import DBTCloudClientV2 as TheirClient
 from dlt.helpers.dbt_cloud.configuration import DBTCloudConfiguration as TheirConfiguration
@@ -20,9 +23,13 @@ from rich.table import Table
 
 import dlt_dbtcloud as ours
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.waiting import watch_runs
+from tests.clock import FakeClock
+from tests.wire import KeepAliveServer
 
 CALLS = 50
-RUN_SECONDS = 3.0
+RUNS = 1000
+LENGTHS = (13, 67, 607, 3605)
 STARTS = 5
 
 Helper = Callable[..., Any]
@@ -42,40 +49,111 @@ def main() -> None:
     table = Table(title="Less is better")
     for heading in ("", "dlt-dbtcloud", "dlt.helpers.dbt_cloud", "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
-    with DBTCloudEmulator() as cloud:
-        for row in (*calls(cloud), end_of_a_run(cloud), start_up()):
-            ratio = f"{row.ours / row.theirs:.2f}"
-            table.add_row(row.what, f"{row.ours:.2f}", f"{row.theirs:.2f}", ratio)
-    Console().print(table)
+    for measure in (calls, lost_answers, ends_of_runs, many_runs, connections, start_up):
+        with DBTCloudEmulator() as cloud:
+            for row in measure(cloud):
+                ratio = f"{row.ours / row.theirs:.2f}" if row.theirs else ""
+                table.add_row(row.what, f"{row.ours:,.2f}", f"{row.theirs:,.2f}", ratio)
+    Console(width=120).print(table)
 
 
 def calls(cloud: DBTCloudEmulator) -> Iterator[Row]:
     """Measure calls that trigger a job and do not wait for it."""
     job = cloud.create_job("Hourly")
-    requests, seconds = [], []
-    for helper in helpers(cloud):
+    asked, seconds = [], []
+    for helper in helpers(cloud.url, cloud):
         helper(job, wait_for_outcome=False)
-        asked, began = len(cloud.requests), time.perf_counter()
+        before, began = len(cloud.requests), time.perf_counter()
         for _ in range(CALLS):
             helper(job, wait_for_outcome=False)
         seconds.append((time.perf_counter() - began) / CALLS)
-        requests.append((len(cloud.requests) - asked) / CALLS)
-    yield Row("requests of a call that does not wait", *requests)
+        asked.append((len(cloud.requests) - before) / CALLS)
+    yield Row("requests of a call that does not wait", *asked)
     yield Row("milliseconds of such a call", *(1000 * each for each in seconds))
 
 
-def end_of_a_run(cloud: DBTCloudEmulator) -> Row:
-    """Measure how late a helper returns after the end of a run, with its defaults."""
-    job = cloud.create_job("Short", duration=RUN_SECONDS)
-    late = []
-    for helper in helpers(cloud):
-        began = time.perf_counter()
-        helper(job)
-        late.append(time.perf_counter() - began - RUN_SECONDS)
-    return Row(f"seconds from the end of a run of {RUN_SECONDS:.0f} s to the return", *late)
+def lost_answers(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Count the runs that one call makes where the answer to its trigger is lost."""
+    job = cloud.create_job("Nightly")
+    for fault in ("cut", "status"):
+        runs = []
+        for helper in helpers(cloud.url, cloud):
+            before = len(cloud.runs)
+            cloud.fail("trigger_job", fault, when="after")
+            with suppress(requests.RequestException):
+                helper(job, wait_for_outcome=False)
+            runs.append(len(cloud.runs) - before)
+        name = {"cut": "cut connection", "status": "503"}[fault]
+        yield Row(f"runs of a call whose answer is lost to a {name}", *runs)
 
 
-def start_up() -> Row:
+def ends_of_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Measure how late a run's end is seen, and with how many checks, on a simulated clock."""
+    job = cloud.create_job("Long", duration=None)
+    for length in LENGTHS:
+        late, checks = [], []
+        for watch in (watch_ours, watch_theirs):
+            clock = FakeClock()
+            before = len(cloud.requests)
+            watch(cloud, job, length, clock)
+            late.append(clock.now - length)
+            asked = cloud.requests[before:]
+            checks.append(sum(each.status == 200 and each.method == "GET" for each in asked))
+        yield Row(f"seconds from the end of a run of {length:,} s to the return", *late)
+        yield Row("    checks for it", *checks)
+
+
+def watch_ours(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeClock) -> None:
+    """Trigger a run that ends by the clock, and watch it."""
+    with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        run = client.start_job_run(job)
+        clock.at(length, partial(cloud.finish_run, run["id"]))
+        watch_runs(client, [run], wait_seconds=10, timeout=86400, are_new=True, clock=clock)
+
+
+def watch_theirs(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeClock) -> None:
+    """Do the same with the other helper, whose clock is the module `time`."""
+    clock.at(length, lambda: cloud.finish_run(cloud.runs[-1]["id"]))
+    vars(theirs)["time"] = clock
+    try:
+        helpers(cloud.url, cloud)[1](job)
+    finally:
+        vars(theirs)["time"] = time
+
+
+def many_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Count the requests of one look at a thousand runs."""
+    with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        jobs = [cloud.create_job(str(number), duration=None) for number in range(RUNS)]
+        runs = [client.start_job_run(job) for job in jobs]
+        clock = FakeClock()
+        before = len(cloud.requests)
+        for run in runs:
+            clock.at(0.5, partial(cloud.finish_run, run["id"]))
+        watch_runs(client, runs, wait_seconds=10, timeout=86400, clock=clock)
+        our_requests = len(cloud.requests) - before
+    before = len(cloud.requests)
+    TheirClient.__init__.__defaults__ = (None, f"{cloud.url}/api")
+    credentials = TheirConfiguration(cloud.api_token, str(cloud.account_id))
+    for run in runs:
+        theirs.get_dbt_cloud_run_status(credentials, run["id"], wait_for_outcome=False)
+    asked = [each for each in cloud.requests[before:] if each.status == 200]
+    yield Row(f"requests of one check of {RUNS:,} runs", our_requests, len(asked))
+
+
+def connections(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Count the connections of a call that waits."""
+    run = {"id": 5, "status": 10, "is_complete": True, "is_success": True, "in_progress": False}
+    answer = {"status": {"code": 200, "is_success": True}, "data": run}
+    opened = []
+    for number in range(2):
+        with KeepAliveServer(answer) as server:
+            helpers(server.url, cloud)[number](7)
+            opened.append(server.connections)
+    yield Row("connections of a call", *opened)
+
+
+def start_up(_: DBTCloudEmulator) -> Iterator[Row]:
     """Measure the import of the helper in a new process, dlt and all; the fastest of a few."""
     fastest = []
     for module in ("dlt_dbtcloud", "dlt.helpers.dbt_cloud"):
@@ -85,14 +163,14 @@ def start_up() -> Row:
         command = [sys.executable, "-c", code]
         times = [float(subprocess.check_output(command)) for _ in range(STARTS)]
         fastest.append(1000 * min(times))
-    return Row("milliseconds to import it and dlt", *fastest)
+    yield Row("milliseconds to import it and dlt", *fastest)
 
 
-def helpers(cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
-    """Return both helpers, pointed at the embedded dbt Cloud; theirs knows one host only."""
-    TheirClient.__init__.__defaults__ = (None, f"{cloud.url}/api")
+def helpers(url: str, cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
+    """Return both helpers, pointed at a server; theirs knows one host only."""
+    TheirClient.__init__.__defaults__ = (None, f"{url}/api")
     token, account = cloud.api_token, str(cloud.account_id)
-    credentials = ours.DBTCloudConfiguration(token, account, cloud.url)
+    credentials = ours.DBTCloudConfiguration(token, account, url)
     their_credentials = TheirConfiguration(token, account)
     return (
         lambda job, **options: ours.run_dbt_cloud_job(credentials, job, **options),

@@ -1,0 +1,133 @@
+"""Make many calls while three answers in ten are faulty, and count what went wrong: nothing.
+
+make soak
+.venv/bin/python -m benchmarks.soak --seed 7 --calls 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration, DBTCloudException
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.faults import Kind, When
+from dlt_dbtcloud.emulator.models import Outcome
+from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.running import run_all
+from dlt_dbtcloud.triggering import Trigger
+from dlt_dbtcloud.typing import Run
+from tests.clock import FastClock
+
+WORKERS = 4
+FAULTY = 0.3
+LIMIT = 300.0
+ROUTES = ("trigger_job", "get_run", "list_runs", "cancel_run")
+KINDS: tuple[Kind, ...] = ("status", "html", "half", "cut", "hang", "slow", "late", "rate_limit")
+WHENS: tuple[When, ...] = ("before", "after")
+STATUSES = (500, 502, 503, 504)
+
+
+@dataclass
+class Soak:
+    """A number of workers, each with a dbt Cloud of its own, and what they saw."""
+
+    seed: int
+    calls: int
+    counts: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stop_at: float = field(default_factory=lambda: time.monotonic() + LIMIT)
+
+    def run(self) -> None:
+        """Let all workers make their calls."""
+        workers = [threading.Thread(target=self._work, args=(i,)) for i in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def _work(self, number: int) -> None:
+        chance = random.Random(f"{self.seed}/{number}")
+        with DBTCloudEmulator() as cloud:
+            client = DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url)
+            with client:
+                for call in range(self.calls // WORKERS):
+                    if time.monotonic() > self.stop_at:
+                        return
+                    self._call(chance, cloud, client, call)
+                    cloud.reset()
+
+    def _call(
+        self, chance: random.Random, cloud: DBTCloudEmulator, client: DBTCloudClientV2, call: int
+    ) -> None:
+        outcome: Outcome = "success" if chance.random() < 0.7 else "error"
+        job = cloud.create_job("Soak", outcome=outcome, duration=chance.choice([0.05, 0.1]))
+        _spoil(chance, cloud)
+        load = LastLoad("soak", str(time.time() + call)) if chance.random() < 0.5 else None
+        trigger = Trigger(client, str(job), {"cause": "a soak"}, load, clock=FastClock())
+        config = DBTCloudConfiguration(cloud.api_token, str(cloud.account_id), cloud.url)
+        ended: Run = {}
+        try:
+            (ended,) = run_all(client, [trigger], config, FastClock())
+        except DBTCloudException as error:
+            print(f"call {call}: {type(error).__name__}: {error}", file=sys.stderr)
+        self._count(cloud, ended, outcome)
+
+    def _count(self, cloud: DBTCloudEmulator, ended: Run, outcome: str) -> None:
+        runs = cloud.runs
+        kept = [run["id"] for run in runs if not run["is_cancelled"]]
+        with self.lock:
+            self.counts["calls"] += 1
+            self.counts["requests"] += len(cloud.requests)
+            self.counts["faulty answers"] += len(cloud.struck)
+            self.counts["runs that came late, and were cancelled"] += len(runs) - len(kept)
+            self.counts["duplicates"] += len(kept) > 1
+            self.counts["lost runs"] += len(kept) == 1 and kept != [ended.get("id")]
+            self.counts["calls without a run"] += not kept
+            self.counts["wrong ends"] += ended.get("is_success") is not (outcome == "success")
+
+
+def _spoil(chance: random.Random, cloud: DBTCloudEmulator) -> None:
+    """Make three in ten of the next answers faulty, each in its own way."""
+    for route in ROUTES:
+        for number in range(30):
+            if chance.random() < FAULTY:
+                cloud.fail(
+                    route,
+                    chance.choice(KINDS),
+                    when=chance.choice(WHENS),
+                    skip=number,
+                    status=chance.choice(STATUSES),
+                    retry_after=chance.choice([None, 1, 5]),
+                    seconds=chance.uniform(0.0, 0.06),
+                )
+
+
+def main() -> None:
+    """Run it, print what was counted, and fail where something went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--calls", type=int, default=1000)
+    options = parser.parse_args()
+    # what hangs is not waited for as long as at home, and nothing but the end is said
+    os.environ |= {"RUNTIME__REQUEST_TIMEOUT": "0.05", "RUNTIME__LOG_LEVEL": "CRITICAL"}
+    print(f"seed {options.seed}, {options.calls} calls")
+    soak = Soak(options.seed, options.calls)
+    began = time.monotonic()
+    soak.run()
+    counts = soak.counts
+    for what, number in counts.items():
+        print(f"{number:>8,} {what}")
+    print(f"{time.monotonic() - began:>8,.0f} seconds")
+    wrong = sum(counts[what] for what in ("duplicates", "lost runs", "wrong ends"))
+    sys.exit(bool(wrong) or counts["calls"] < options.calls // WORKERS * WORKERS)
+
+
+if __name__ == "__main__":
+    main()
