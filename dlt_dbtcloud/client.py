@@ -256,7 +256,9 @@ class DBTCloudClientV2:
 
 def _required_id(name: str, value: object) -> str:
     if value in (None, ""):
-        raise InvalidCredentialsException(f"`{name}` is missing.")
+        raise InvalidCredentialsException(
+            f"`{name}` is missing: pass it, or set `DBT_CLOUD__{name.upper()}`."
+        )
     return valid_id(name, value)
 
 

@@ -94,9 +94,10 @@ class DBTCloudConfiguration(BaseConfiguration):
 
     def on_resolved(self) -> None:
         """Check every value, and bring each into the one form that the rest works with."""
-        for name, value in self.items():
-            if isinstance(value, str) and name != "api_token":
-                self[name] = _usable_text(name, value)
+        texts = {name: value.strip() for name, value in self.items() if isinstance(value, str)}
+        _refuse_placeholders(texts)
+        for name, text in texts.items():
+            self[name] = text or None
         self.api_token = valid_token(self.api_token)
         self.base_api_url = valid_base_url(self.base_api_url or BASE_URL)
         self.cause = self.cause or type(self).cause
@@ -121,9 +122,9 @@ def required(config: DBTCloudConfiguration, *names: str) -> tuple[str, ...]:
         keys = " and ".join(f"`{name}`" for name in missing)
         variables = " and ".join(f"`DBT_CLOUD__{name.upper()}`" for name in missing)
         raise InvalidCredentialsException(
-            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass {keys} in `credentials` "
-            f"or as an argument, or set {keys} under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
-            f"{variables} in the environment."
+            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Set {keys} under "
+            f"`[dbt_cloud]` in `.dlt/secrets.toml`, or {variables} in the environment, or pass "
+            "`credentials` that hold it."
         )
     return tuple(config[name] for name in names)
 
@@ -189,13 +190,13 @@ def _fields() -> dict[str, type]:
     return DBTCloudConfiguration.get_resolvable_fields()
 
 
-def _usable_text(name: str, value: str) -> str | None:
-    text = value.strip()
-    if is_placeholder(text):
+def _refuse_placeholders(texts: Mapping[str, str]) -> None:
+    names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
+    if names:
         raise InvalidCredentialsException(
-            f"`{name}` is still a placeholder. Fill it in under `[dbt_cloud]`, or leave it out."
+            f"Still a placeholder: {names}. Fill in what the job needs under `[dbt_cloud]` in "
+            "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and leave out the rest."
         )
-    return text or None
 
 
 def _check_seconds(name: str, value: float) -> None:

@@ -214,7 +214,9 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         timeout: How many seconds it was waited for.
     """
 
-    def __init__(self, run: Run, timeout: float, others: int = 0) -> None:
+    def __init__(
+        self, run: Run, timeout: float, others: int = 0, trouble: Exception | None = None
+    ) -> None:
         self.timeout = timeout
         status = str(run.get("status_humanized", "not over")).lower()
         more = f", and so are {others} more" if others else ""
@@ -222,5 +224,6 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         super().__init__(
             run,
             f"is still {status} after `timeout={timeout:g}` seconds{more}",
-            f"It goes on by itself; {resume} goes on watching it.",
+            f"It goes on by itself; {resume} goes on watching it."
+            + (f" The last check failed: {trouble}" if trouble else ""),
         )

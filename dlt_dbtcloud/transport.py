@@ -142,6 +142,8 @@ def _as_transport_error(method: str, url: str) -> Iterator[None]:
     except requests.RequestException as error:
         if error.request is not None:
             error.request.headers.pop("Authorization", None)
+        # what urllib3 raised below says the same in ninety lines
+        error.__cause__ = error.__context__ = None
         never_left = isinstance(_cause(error), _NEVER_LEFT)
         raise DBTCloudTransportError(
             method, url, _reason(error), may_have_arrived=not never_left

@@ -180,7 +180,10 @@ class _Watch:
         left = self._timeout - self._waited
         if left <= 0:
             first, *others = self.pending
-            raise DBTCloudRunTimeout(first, self._timeout, len(others)) from self._error
+            others_left = len(others)
+            raise DBTCloudRunTimeout(
+                first, self._timeout, others_left, self._error
+            ) from self._error
         self._clock.sleep(min(self._pause, left))
 
     def check(self) -> None:

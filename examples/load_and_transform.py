@@ -4,7 +4,7 @@
 
 Without `[dbt_cloud]` credentials it starts the embedded dbt Cloud, which runs real dbt Core on the
 DuckDB file that dlt has filled. With `api_token`, `account_id` and `job_id`, in `.dlt/secrets.toml`
-or as `DBT_CLOUD__*`, the same script runs that job of yours.
+or as `DBT_CLOUD__*`, the same script triggers that job of yours, which works on your warehouse.
 """
 
 import os
@@ -47,15 +47,21 @@ def main() -> bool:
     """Load, transform, show what came of it, and tell whether the run succeeded."""
     is_embedded = dlt.secrets.get("dbt_cloud.api_token") is None
     with embedded_dbt_cloud() if is_embedded else nullcontext():
-        # a wrong setting is better told before the load than after it
         config = resolve_configuration(DBTCloudConfiguration())
+        # a wrong setting is better told before the load than after it
+        with connect(config) as client:
+            client.get_job(config.job_id or "")
         pipeline = load()
         say("dbt Cloud runs the job ...")
-        run = run_dbt_cloud_job()
+        run = run_dbt_cloud_job(pipeline=pipeline)
         show_run(config, run)
     if is_embedded and run["is_success"]:
         show_mart(pipeline)
     return run["is_success"]
+
+
+def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
+    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def load() -> dlt.Pipeline:
 def show_run(config: DBTCloudConfiguration, run: Run) -> None:
     """Print a run with its nodes, and where it failed the end of the log."""
     say(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
-    with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
+    with connect(config) as client:
         show(["kind", "node", "status", "seconds"], node_results(client, run["id"]))
         steps = client.get_run_status(run["id"], ["run_steps"])["run_steps"]
     for step in steps:

@@ -167,8 +167,8 @@ def test_a_token_from_a_file_loses_its_newline(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("credentials", "problem"),
     [
-        ({"api_token": "set me up!"}, "`api_token` is still a placeholder"),
-        ({"git_branch": "<configure me>"}, "`git_branch` is still a placeholder"),
+        ({"api_token": "set me up!"}, "Still a placeholder: `api_token`"),
+        ({"git_branch": "<configure me>"}, "Still a placeholder: `git_branch`"),
         ({"job_id": "../../1"}, r"`job_id='\.\./\.\./1'` is no id"),
         ({"account_id": True}, "`account_id='True'` is no id"),
         ({"base_api_url": "http://example.com"}, "in clear"),

@@ -84,5 +84,8 @@ def test_every_file_that_is_linked_is_there() -> None:
 
 def test_what_a_user_copies_is_refused_until_it_is_filled_in(write_config: WriteConfig) -> None:
     write_config("secrets.toml", (ROOT / ".dlt" / "example.secrets.toml").read_text())
-    with pytest.raises(dlt_dbtcloud.InvalidCredentialsException, match="still a placeholder"):
+    with pytest.raises(
+        dlt_dbtcloud.InvalidCredentialsException,
+        match="Still a placeholder: `api_token` and `account_id` and",
+    ):
         resolve_configuration(DBTCloudConfiguration())

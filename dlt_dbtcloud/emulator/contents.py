@@ -71,7 +71,7 @@ class Contents:
         self,
         name: str,
         *,
-        execute_steps: Sequence[str] = ("dbt build",),
+        execute_steps: str | Sequence[str] = ("dbt build",),
         project_dir: str | Path | None = None,
         profiles_dir: str | Path | None = None,
         environ: Mapping[str, str] | None = None,
@@ -93,8 +93,8 @@ class Contents:
 
         Args:
             name: Its name.
-            execute_steps: Its dbt commands.
-            project_dir: The folder of its dbt project; with one, it runs real dbt.
+            execute_steps: Its dbt commands, or the one.
+            project_dir: The folder of its dbt project; with one, it runs real dbt, in that folder.
             profiles_dir: The folder of `profiles.yml`, by default the project's.
             environ: Environment variables for dbt.
             dbt_executable: dbt's program, by default the one beside Python or on the `PATH`.
@@ -130,7 +130,9 @@ class Contents:
         account = self.account_id if account_id is None else account_id
         fields = {
             "name": name,
-            "execute_steps": list(execute_steps),
+            "execute_steps": [execute_steps]
+            if isinstance(execute_steps, str)
+            else [*execute_steps],
             "settings": {"threads": threads, "target_name": target_name or "default"},
             "execution": {"timeout_seconds": timeout_seconds},
             "generate_docs": generate_docs,

@@ -20,7 +20,7 @@ def dbt_project(
     """Check the folder of a dbt project.
 
     Raises:
-        FileNotFoundError: It is not there, or holds no dbt project.
+        FileNotFoundError: It is not there, holds no dbt project, or there is no profile.
         DbtMissingError: There is no dbt to run.
     """
     path = Path(folder).resolve()
@@ -29,8 +29,13 @@ def dbt_project(
         raise FileNotFoundError(
             f"`{path}` {what}. Give the folder of a dbt project as `project_dir`."
         )
-    find_dbt(executable)
     profiles = path if profiles_dir is None else Path(profiles_dir).resolve()
+    if not (profiles / "profiles.yml").is_file():
+        raise FileNotFoundError(
+            f"`{profiles}` holds no profiles.yml. Put one there, or give its folder as "
+            "`profiles_dir`."
+        )
+    find_dbt(executable)
     return DbtProject(path, profiles, dict(environ or {}), executable)
 
 
