@@ -25,9 +25,11 @@ from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.clock import FastClock
 
-WORKERS = 4
+WORKERS = 8
 FAULTY = 0.3
 LIMIT = 300.0
+# how much faster than real time the calls' time passes
+TIMES = 100.0
 ROUTES = ("trigger_job", "get_run", "list_runs", "cancel_run")
 KINDS: tuple[Kind, ...] = ("status", "html", "half", "cut", "hang", "slow", "late", "rate_limit")
 WHENS: tuple[When, ...] = ("before", "after")
@@ -67,14 +69,14 @@ class Soak:
         self, chance: random.Random, cloud: DBTCloudEmulator, client: DBTCloudClientV2, call: int
     ) -> None:
         outcome: Outcome = "success" if chance.random() < 0.7 else "error"
-        job = cloud.create_job("Soak", outcome=outcome, duration=chance.choice([0.05, 0.1]))
+        job = cloud.create_job("Soak", outcome=outcome, duration=chance.choice([0.5, 0.8]))
         _spoil(chance, cloud)
         load = LastLoad("soak", str(time.time() + call)) if chance.random() < 0.5 else None
-        trigger = Trigger(client, str(job), {"cause": "a soak"}, load, clock=FastClock())
+        trigger = Trigger(client, str(job), {"cause": "a soak"}, load, clock=FastClock(TIMES))
         config = DBTCloudConfiguration(cloud.api_token, str(cloud.account_id), cloud.url)
         ended: Run = {}
         try:
-            (ended,) = run_all(client, [trigger], config, FastClock())
+            (ended,) = run_all(client, [trigger], config, FastClock(TIMES))
         except DBTCloudException as error:
             print(f"call {call}: {type(error).__name__}: {error}", file=sys.stderr)
         self._count(cloud, ended, outcome)
@@ -105,7 +107,7 @@ def _spoil(chance: random.Random, cloud: DBTCloudEmulator) -> None:
                     skip=number,
                     status=chance.choice(STATUSES),
                     retry_after=chance.choice([None, 1, 5]),
-                    seconds=chance.uniform(0.0, 0.06),
+                    seconds=chance.uniform(0.0, 0.24),
                 )
 
 
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1000)
     options = parser.parse_args()
     # what hangs is not waited for as long as at home, and nothing but the end is said
-    os.environ |= {"RUNTIME__REQUEST_TIMEOUT": "0.05", "RUNTIME__LOG_LEVEL": "CRITICAL"}
+    os.environ |= {"RUNTIME__REQUEST_TIMEOUT": "0.1", "RUNTIME__LOG_LEVEL": "CRITICAL"}
     print(f"seed {options.seed}, {options.calls} calls")
     soak = Soak(options.seed, options.calls)
     began = time.monotonic()

@@ -25,6 +25,7 @@ __all__ = ["Once"]
 
 # how long an accepted run may take to be listed: pauses between searches, in seconds
 _SETTLE = (1.0, 2.0, 4.0, 8.0)
+_SEARCH_PAUSE = 4.0
 _SEARCH_LIMIT = 60.0
 _REFUSED_LIMIT = 15.0
 _RATE_LIMIT = 600.0
@@ -73,16 +74,16 @@ class Once:
         """
         for lost_answers in range(_LOST_ANSWERS + 1):
             try:
-                run = self._accepted()
+                found = [self._accepted()]
             except DBTCloudException as error:
                 if not error.may_have_arrived:
                     raise
                 found = self._settled(error)
                 if not found and lost_answers == _LOST_ANSWERS:
                     raise
-            else:
-                self.was_repeated = lost_answers > 0
-                found = [run, *self._late()] if self.was_repeated else [run]
+            self.was_repeated = lost_answers > 0
+            if found and self.was_repeated:
+                found += self._late()
             if found:
                 return self.only(found)
         raise AssertionError("the last lost answer raises")
@@ -109,7 +110,7 @@ class Once:
         logger.warning(f"The answer to a trigger was lost, its run is looked for. {lost}")
         began = self._clock.monotonic()
         trouble: DBTCloudException | None = None
-        for number, pause in enumerate(chain(_SETTLE, repeat(_SETTLE[-1])), start=1):
+        for number, pause in enumerate(chain(_SETTLE, repeat(_SEARCH_PAUSE)), start=1):
             self._clock.sleep(_jittered(pause))
             try:
                 found, trouble = self._search(), None
