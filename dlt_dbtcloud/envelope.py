@@ -93,8 +93,9 @@ def _unwrap(response: Response) -> Any:
 
 def _error(response: Response, payload: Any) -> DBTCloudAPIError:
     code = response.status_code
-    if response.ok:
-        code = _status(payload).get("code", code)
+    said_code = _status(payload).get("code")
+    if response.ok and isinstance(said_code, int):
+        code = said_code
     default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
     said = [_safe(text, response) for text in _messages(response, payload)]
     error = _CLASSES.get(code, default)(*_asked(response), code, *said)

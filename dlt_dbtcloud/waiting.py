@@ -122,9 +122,10 @@ def outage_pause(error: DBTCloudException, failures: int) -> float:
 
 def is_over(run: Run) -> bool:
     """Tell whether a run has ended, by what the API says, as its codes may become more."""
-    if "is_complete" in run:
-        return bool(run["is_complete"])
-    return not run.get("in_progress", run.get("status", 0) < RunStatus.SUCCESS)
+    for says, means_over in (("is_complete", True), ("in_progress", False)):
+        if isinstance(run.get(says), bool):
+            return run.get(says) is means_over
+    return (run.get("status") or 0) >= RunStatus.SUCCESS
 
 
 def run_error(run: Run) -> DBTCloudRunError | None:
@@ -235,7 +236,7 @@ def _note_change(before: Run, after: Run) -> None:
 def created_at(run: Run) -> float | None:
     """Return when a run was triggered, in seconds since 1970, where it says so."""
     try:
-        created = datetime.fromisoformat((run.get("created_at") or "").replace("Z", "+00:00"))
+        created = datetime.fromisoformat(str(run.get("created_at")).replace("Z", "+00:00"))
     except ValueError:
         return None
     return (created if created.tzinfo else created.replace(tzinfo=timezone.utc)).timestamp()

@@ -89,6 +89,7 @@ def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> No
         (200, envelope(200, "Success!"), DBTCloudServerError, "no answer of the dbt Cloud API"),
         (200, envelope(200, "", data={}), DBTCloudServerError, "no answer of the dbt Cloud API"),
         (200, envelope(401, "Invalid token."), DBTCloudAuthError, "status 401"),
+        (200, {"status": {"code": "x", "is_success": False}}, DBTCloudAPIError, "status 200"),
     ],
 )
 def test_each_answer_becomes_its_exception(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -23,7 +23,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import is_over, run_error, watch_runs
+from dlt_dbtcloud.waiting import created_at, is_over, run_error, watch_runs
 from tests.clock import FakeClock
 
 RUN = "/api/v2/accounts/1/runs/5/"
@@ -238,10 +238,28 @@ def test_one_of_many_that_is_gone_ends_the_watch(
         (Run(in_progress=False), True),
         (Run(status=3), False),
         (Run(status=20), True),
+        (Run(), False),
+        (cast(Run, {"status": None, "is_complete": None}), False),
+        (cast(Run, {"status": 10, "is_complete": None, "in_progress": None}), True),
     ],
 )
 def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None:
     assert is_over(run) is is_ended
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        ("2026-01-31 06:00:00.000000+00:00", 1769839200.0),
+        ("2026-01-31T06:00:00.000000Z", 1769839200.0),
+        ("2026-01-31 06:00:00", 1769839200.0),
+        ("yesterday", None),
+        (1769839200, None),
+        (None, None),
+    ],
+)
+def test_a_time_is_read_in_each_form_that_the_api_has(created: Any, expected: float | None) -> None:
+    assert created_at(Run(created_at=created)) == expected
 
 
 @pytest.mark.parametrize(
