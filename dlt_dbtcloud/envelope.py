@@ -107,13 +107,15 @@ def _error(response: Response, payload: Any) -> DBTCloudAPIError:
 
 
 def _asked(response: Response) -> tuple[str, str]:
-    return response.request.method or "GET", response.url
+    return response.request.method or "GET", _safe(response.url, response)
 
 
 def _safe(text: str, response: Response) -> str:
-    """Cut the token out of a text, where a server quotes the request."""
-    token = response.request.headers.get("Authorization", "").rpartition(" ")[2]
-    return text.replace(token, "***") if token else text
+    """Cut the token out of a text, where a server quotes the request or redirects with it."""
+    for asked in (*response.history, response):
+        token = asked.request.headers.get("Authorization", "").rpartition(" ")[2]
+        text = text.replace(token, "***") if token else text
+    return text
 
 
 def _messages(response: Response, payload: Any) -> tuple[str, str]:

@@ -90,7 +90,7 @@ class Transport:
         """Open a file, whose content is not read yet."""
         headers = {"Accept": "*/*"}
         response = self._send("GET", path, params=_params(query), headers=headers, stream=True)
-        with response, _as_transport_error("GET", response.url):
+        with response, self._as_transport_error("GET", self._base_url + path):
             raise_for_error(response)
             yield response
 
@@ -111,8 +111,22 @@ class Transport:
         options["allow_redirects"] = method == "GET"
         is_sent_again = method == "GET" and self._retries
         send = session.send if is_sent_again else _once(session.send)
-        with _as_transport_error(method, request.url or url):
+        with self._as_transport_error(method, url):
             return send(request, **options)
+
+    @contextmanager
+    def _as_transport_error(self, method: str, url: str) -> Iterator[None]:
+        try:
+            yield
+        except requests.RequestException as error:
+            never_left = isinstance(_cause(error), _NEVER_LEFT)
+            # a server may quote the token, and what urllib3 raised below says the same at length
+            reason = self._auth.without_token(_reason(error))
+            error.args, error.request, error.response = (reason,), None, None
+            error.__cause__ = error.__context__ = None
+            raise DBTCloudTransportError(
+                method, url, reason, may_have_arrived=not never_left
+            ) from error
 
     @property
     def _session(self) -> requests.Session:
@@ -129,25 +143,14 @@ class _TokenAuth(AuthBase):
         request.headers["Authorization"] = f"Token {self._token}"
         return request
 
+    def without_token(self, text: str) -> str:
+        """Cut the token out of a text."""
+        return text.replace(self._token, "***")
+
 
 def _once(send: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
     """Return what sends a request once, below tenacity's wrapping in a session of dlt's."""
     return cast(Any, send).__wrapped__ if hasattr(send, "retry") else send
-
-
-@contextmanager
-def _as_transport_error(method: str, url: str) -> Iterator[None]:
-    try:
-        yield
-    except requests.RequestException as error:
-        if error.request is not None:
-            error.request.headers.pop("Authorization", None)
-        # what urllib3 raised below says the same in ninety lines
-        error.__cause__ = error.__context__ = None
-        never_left = isinstance(_cause(error), _NEVER_LEFT)
-        raise DBTCloudTransportError(
-            method, url, _reason(error), may_have_arrived=not never_left
-        ) from error
 
 
 def _cause(error: requests.RequestException) -> object:

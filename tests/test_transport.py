@@ -98,17 +98,31 @@ def test_a_cut_connection_may_have_arrived() -> None:
     assert caught.value.may_have_arrived
 
 
-def test_no_exception_of_the_chain_holds_the_token() -> None:
-    with (
-        WireServer(None) as server,
-        DBTCloudClientV2(TOKEN, 1, server.url) as client,
-        pytest.raises(DBTCloudTransportError) as caught,
-    ):
-        client.cancel_run(5)
-    cause = caught.value.__cause__
-    assert isinstance(cause, requests.RequestException)
-    assert cause.request is not None
-    assert TOKEN not in str(cause.request.headers)
+QUOTED_IN_A_CHUNK = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + TOKEN.encode() + b"\r\n"
+)
+
+
+@pytest.mark.parametrize("answer", [None, QUOTED_IN_A_CHUNK], ids=["cut", "quoted"])
+def test_no_exception_of_the_chain_holds_the_token(answer: bytes | None) -> None:
+    with WireServer(answer) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        with pytest.raises(DBTCloudTransportError) as caught:
+            client.cancel_run(5)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert TOKEN not in f"{error!r} {vars(error)}"
+        error = error.__cause__ or error.__context__
+
+
+def test_a_redirect_that_quotes_the_token_does_not_give_it_away(httpserver: HTTPServer) -> None:
+    elsewhere = httpserver.url_for("/elsewhere/").replace("localhost", "127.0.0.1")
+    location = {"Location": f"{elsewhere}?token={TOKEN}"}
+    httpserver.expect_request(RUN).respond_with_data("", 302, location)
+    httpserver.expect_request("/elsewhere/").respond_with_data(f"no {TOKEN}", 404)
+    with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
+        with pytest.raises(DBTCloudException) as caught:
+            client.get_run_status(5)
+    assert TOKEN not in f"{caught.value} {caught.value.attrs()}"
 
 
 def test_every_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
