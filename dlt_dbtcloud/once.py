@@ -76,9 +76,7 @@ class Once:
             try:
                 found = [self._accepted()]
             except DBTCloudException as error:
-                if not error.may_have_arrived:
-                    raise
-                found = self._settled(error)
+                found = self._after(error, lost_answers)
                 if not found and lost_answers == _LOST_ANSWERS:
                     raise
             self.was_repeated = lost_answers > 0
@@ -87,6 +85,15 @@ class Once:
             if found:
                 return self.only(found)
         raise AssertionError("the last lost answer raises")
+
+    def _after(self, error: DBTCloudException, lost_answers: int) -> list[Run]:
+        """Return the run that there is in spite of an error."""
+        if error.may_have_arrived:
+            return self._settled(error)
+        found = self._late() if lost_answers else []
+        if not found:
+            raise error
+        return found
 
     def _accepted(self) -> Run:
         """Send, and try again while it is certain that nothing has arrived."""

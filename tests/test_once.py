@@ -19,7 +19,7 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.running import run_all
 from dlt_dbtcloud.triggering import Trigger, retry_once
 from dlt_dbtcloud.typing import Run
-from tests.clock import FastClock
+from tests.clock import FakeClock, FastClock
 
 LOAD = LastLoad("flights", "1732150000.123")
 
@@ -142,4 +142,18 @@ def test_a_cancel_is_confirmed(
     cloud.fail("cancel_run", fault.kind, **fault.options)
     ended = cancel_and_confirm(impatient, running["id"], clock=FastClock())
     assert ended["is_cancelled"]
+    assert len(cloud.runs) == 1
+
+
+def test_a_refusal_after_a_lost_answer_does_not_hide_a_run_that_came_late(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly")
+    clock = FakeClock()
+    trigger = Trigger(client, str(job), {"cause": "a test"}, clock=clock)
+    cloud.fail("trigger_job", "status", status=503, when="before")
+    cloud.fail("trigger_job", "status", status=400, when="before", skip=1)
+    late = {"cause": trigger._cause}
+    clock.at(20.0, lambda: client.start_job_run(job, late))
+    assert trigger.send()["id"] == cloud.runs[0]["id"]
     assert len(cloud.runs) == 1
