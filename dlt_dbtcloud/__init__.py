@@ -18,7 +18,10 @@ from dlt_dbtcloud.exceptions import (
     InvalidCredentialsException,
 )
 from dlt_dbtcloud.helpers import (
+    cancel_dbt_cloud_run,
+    get_dbt_cloud_run_results,
     get_dbt_cloud_run_status,
+    retry_dbt_cloud_run,
     run_dbt_cloud_job,
     run_dbt_cloud_jobs,
 )
@@ -39,7 +42,10 @@ __all__ = [
     "DBTCloudTransportError",
     "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
+    "cancel_dbt_cloud_run",
+    "get_dbt_cloud_run_results",
     "get_dbt_cloud_run_status",
+    "retry_dbt_cloud_run",
     "run_dbt_cloud_job",
     "run_dbt_cloud_jobs",
 ]

@@ -92,6 +92,10 @@ class DBTCloudClientV2:
         other._transport = self._transport.without_retries()
         return other
 
+    def without_token(self, text: str) -> str:
+        """Return a text from which the client's token is cut out."""
+        return self._transport.without_token(text)
+
     def trigger_job_run(self, job_id: int | str, data: Mapping[str, Any] | None = None) -> int:
         """Trigger a run of a job and return the run's id; `start_job_run` tells more."""
         return int(self.start_job_run(job_id, data)["id"])

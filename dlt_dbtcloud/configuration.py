@@ -25,7 +25,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 # keys of options that are to come: one that is set must not be passed over in silence
-_RESERVED = ("retries", "only_loaded", "reuse_queued_run")
+_RESERVED = ("only_loaded", "reuse_queued_run")
 _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 
 
@@ -76,8 +76,9 @@ class DBTCloudConfiguration(BaseConfiguration):
     """Seconds to wait for a run's end."""
     cancel_on_abandon: bool = False
     raise_on_failure: bool = False
-
     retries: int = 0
+    """How often what failed is retried."""
+
     only_loaded: bool = False
     reuse_queued_run: bool = False
 
@@ -106,6 +107,8 @@ class DBTCloudConfiguration(BaseConfiguration):
                 self[name] = valid_id(name, self[name])
         _check_seconds("wait_seconds", self.wait_seconds)
         _check_seconds("timeout", self.timeout)
+        if self.retries < 0:
+            raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
         for name in _RESERVED:
             if self[name]:
                 raise ConfigurationValueError(f"`{name}` is not available yet: leave it out.")

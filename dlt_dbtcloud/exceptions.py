@@ -22,9 +22,12 @@ helpers read. Attributes are plain JSON values, because dlt copies them into its
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
-from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.typing import NodeFailure, Run
 
 __all__ = [
     "DBTCloudAPIError",
@@ -41,6 +44,8 @@ __all__ = [
     "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
 ]
+
+_TIMED_OUT = re.compile(r"time[d -]*out|time limit|took too long|exceeded", re.IGNORECASE)
 
 
 class DBTCloudException(DltException):
@@ -188,23 +193,43 @@ class DBTCloudRunError(DBTCloudException):
         self.run_url = run.get("href")
         self.status = run.get("status")
         self.status_humanized = run.get("status_humanized")
-        message = f"Run `{self.run_id}` of job `{self.job_definition_id}` {outcome}"
-        said = run.get("status_message")
-        super().__init__(f"{message}{f': {said}' if said else ''}. See {self.run_url}. {advice}")
+        super().__init__(f"{outcome}\nSee {self.run_url}. {advice}")
 
 
 class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
-    """The run ended with an error."""
+    """The run ended with an error.
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(run, "failed", "Its steps and logs say why.")
+    Attributes:
+        failures: The nodes that failed, the first twenty of them, as dicts of
+            `dlt_dbtcloud.typing.NodeFailure`; none where dbt did not come to run any.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        account: str | None = None,
+        failures: Sequence[NodeFailure] = (),
+        advice: str = "Its steps and logs say why.",
+    ) -> None:
+        self.failures = [*failures]
+        super().__init__(run, account or f"{_named(run)} failed{_said(run)}.", advice)
 
 
 class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
-    """The run was cancelled, by somebody or by its own time limit."""
+    """The run was cancelled, by somebody or by its own time limit.
+
+    Attributes:
+        timed_out: Whether it was dbt Cloud that ended it, as it took longer than its time limit.
+    """
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run, "was cancelled", "Start it again when that was not meant.")
+        self.timed_out = bool(_TIMED_OUT.search(run.get("status_message") or ""))
+        outcome = "took longer than its time limit, so dbt Cloud cancelled it"
+        advice = "Give it more time, with `timeout_seconds_override` or in the job's settings."
+        if not self.timed_out:
+            outcome = f"was cancelled{_canceller(run)}"
+            advice = "Start it again when that was not meant."
+        super().__init__(run, f"{_named(run)} {outcome}{_said(run)}.", advice)
 
 
 class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
@@ -223,7 +248,24 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
         super().__init__(
             run,
-            f"is still {status} after `timeout={timeout:g}` seconds{more}",
+            f"{_named(run)} is still {status} after `timeout={timeout:g}` seconds{more}.",
             f"It goes on by itself; {resume} goes on watching it."
             + (f" The last check failed: {trouble}" if trouble else ""),
         )
+
+
+def _named(run: Run) -> str:
+    job = run.get("job") or {}
+    name = f' "{job["name"]}"' if job.get("name") else f" `{run.get('job_definition_id')}`"
+    return f"Run `{run.get('id')}` of job{name}"
+
+
+def _said(run: Run) -> str:
+    said = (run.get("status_message") or "").rstrip(" .")
+    return f": {said}" if said else ""
+
+
+def _canceller(run: Run) -> str:
+    event = (run.get("audit") or {}).get("cancellation") or {}
+    name = (event.get("actor") or {}).get("name")
+    return f" by {name}" if name else ""

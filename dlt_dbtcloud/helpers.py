@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,12 +10,22 @@ import dlt
 
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.loads import last_load
-from dlt_dbtcloud.running import connect, report, run_all, skipped_run, wait
+from dlt_dbtcloud.recovery import retry
+from dlt_dbtcloud.results import node_results
+from dlt_dbtcloud.running import cancel, connect, finish, report, run_all, wait
+from dlt_dbtcloud.starting import skipped_run
 from dlt_dbtcloud.triggering import Trigger, trigger_data
-from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.validation import valid_id
 
-__all__ = ["get_dbt_cloud_run_status", "run_dbt_cloud_job", "run_dbt_cloud_jobs"]
+__all__ = [
+    "cancel_dbt_cloud_run",
+    "get_dbt_cloud_run_results",
+    "get_dbt_cloud_run_status",
+    "retry_dbt_cloud_run",
+    "run_dbt_cloud_job",
+    "run_dbt_cloud_jobs",
+]
 
 
 @with_dbt_cloud_config
@@ -26,6 +37,7 @@ def run_dbt_cloud_job(
     wait_seconds: float = 10,
     *,
     pipeline: dlt.Pipeline | None = None,
+    retries: int = 0,
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
@@ -46,7 +58,8 @@ def run_dbt_cloud_job(
         pipeline: The pipeline whose last load the run is for. Called again for the same load, from
             wherever, it finds the run that is there: one in flight is waited for, one that
             succeeded is returned, and only after one that failed a new one starts.
-        timeout: Seconds to wait for the end.
+        retries: How often to retry what failed, as `retry_dbt_cloud_run` does.
+        timeout: Seconds to wait for the end, retries included.
         cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, or
             when `timeout` is over. Without it the run goes on, and a warning says how to resume.
         raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
@@ -77,6 +90,7 @@ def run_dbt_cloud_jobs(
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     pipeline: dlt.Pipeline | None = None,
+    retries: int = 0,
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
@@ -93,7 +107,8 @@ def run_dbt_cloud_jobs(
         wait_for_outcome: Return when all runs are over.
         wait_seconds: Seconds between two status checks, at most.
         pipeline: The pipeline whose last load the runs are for.
-        timeout: Seconds to wait for the end of the last.
+        retries: How often to retry each run that fails.
+        timeout: Seconds to wait for the end of the last, retries included.
         cancel_on_abandon: Cancel the runs where they are waited for no longer.
         raise_on_failure: Raise where a run does not succeed, when all are over.
 
@@ -149,8 +164,116 @@ def get_dbt_cloud_run_status(
     _, run_id = required(credentials, "account_id", "run_id")
     with connect(credentials) as client:
         runs = wait(client, [client.get_run_status(run_id)], credentials, are_new=False)
-        report(runs, [], credentials)
+        report(client, runs, [None], credentials)
         return runs[0]
+
+
+@with_dbt_cloud_config
+def get_dbt_cloud_run_results(
+    credentials: DBTCloudConfiguration = dlt.secrets.value, run_id: int | str | None = None
+) -> list[NodeResult]:
+    """Return what each dbt node did in a run: status, message, timing, relation, file.
+
+    Each step's own `run_results.json` is read. A retry has done again what had failed: its results
+    take the place of those, and what had succeeded in the runs before it comes first. Artifacts
+    that dbt Cloud is still saving are waited for, for a minute after the run's end.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
+
+    Args:
+        credentials: As for `run_dbt_cloud_job`.
+        run_id: The run.
+
+    Returns:
+        One `NodeResult` for each node and step, in the order in which dbt reports them; none for a
+        run that is not over, and for one that ended before dbt came to run a node.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    _, run_id = required(credentials, "account_id", "run_id")
+    with connect(credentials) as client:
+        return node_results(client, run_id)
+
+
+@with_dbt_cloud_config
+def retry_dbt_cloud_run(
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    run_id: int | str | None = None,
+    *,
+    wait_for_outcome: bool = True,
+    wait_seconds: float = 10,
+    retries: int = 0,
+    timeout: float = 86400,
+    cancel_on_abandon: bool = False,
+    raise_on_failure: bool = False,
+) -> Run:
+    """Retry a run that failed, exactly once, and return the run that does it.
+
+    The cheapest way that works is taken: dbt Cloud's own retry from the point of failure; else the
+    step that failed on just its unsuccessful nodes, and the steps that never began; else these
+    steps whole. Whatever the run was triggered with is kept. Where it was retried before, that goes
+    on from the latest of its retries; of one in flight or successful, no other is made. A run that
+    was cancelled goes on with the step that was.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
+
+    Args:
+        credentials: As for `run_dbt_cloud_job`, and so are the other options.
+        run_id: The run that failed.
+        wait_for_outcome: Return when the retry is over, not when it is queued.
+        wait_seconds: Seconds between two status checks, at most.
+        retries: How often to retry again what fails again.
+        timeout: Seconds to wait for the end.
+        cancel_on_abandon: Cancel the retry where it is waited for no longer.
+        raise_on_failure: Raise where the retry fails or is cancelled.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        DBTCloudException: What `run_dbt_cloud_job` raises.
+    """
+    _, run_id = required(credentials, "account_id", "run_id")
+    began = time.monotonic()
+    with connect(credentials) as client:
+        again = retry(client, client.get_run_status(run_id), timeout=credentials.timeout)
+        runs = wait(client, [again], credentials, are_new=True)
+        return finish(client, runs, [None], credentials, began=began)[0]
+
+
+@with_dbt_cloud_config
+def cancel_dbt_cloud_run(
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    run_id: int | str | None = None,
+    *,
+    wait_for_outcome: bool = True,
+    wait_seconds: float = 10,
+    timeout: float = 86400,
+) -> Run:
+    """Cancel a run and return it when it has ended; of one that had, say so and return it.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
+
+    Args:
+        credentials: As for `run_dbt_cloud_job`.
+        run_id: The run.
+        wait_for_outcome: Return when it has ended, not when that was asked for.
+        wait_seconds: Seconds between two status checks, at most.
+        timeout: Seconds to wait for the end.
+
+    Returns:
+        The run; it may have come to another end just before, so look at `is_cancelled`.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+        DBTCloudRunTimeout: The run is still going on after `timeout`.
+    """
+    _, run_id = required(credentials, "account_id", "run_id")
+    with connect(credentials) as client:
+        return cancel(client, run_id, credentials)
 
 
 def _run_jobs(
@@ -165,5 +288,7 @@ def _run_jobs(
         reason = f"pipeline `{pipeline.pipeline_name}` has loaded nothing yet"
         return [skipped_run(reason) for _ in job_ids]
     with connect(config) as client:
-        triggers = [Trigger(client, job_id, body, load, config.timeout) for job_id in job_ids]
+        triggers = [
+            Trigger(client, job_id, body, load, timeout=config.timeout) for job_id in job_ids
+        ]
         return run_all(client, triggers, config)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dlt.common.json import json
@@ -12,10 +13,19 @@ from dlt.common.json import json
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["bound_key", "carries", "cause_with_key", "new_key"]
+__all__ = [
+    "bound_key",
+    "carries",
+    "cause_with_key",
+    "new_key",
+    "retried_run",
+    "retry_cause",
+    "with_retries",
+]
 
 _CAUSE_LIMIT = 255
 _DIGITS = 12
+_MARK = re.compile(r"(?:: retry of run (\d+))? \[dlt:([0-9a-f]{12})\]$")
 
 
 def new_key() -> str:
@@ -50,5 +60,45 @@ def cause_with_key(cause: str, key: str, load: LastLoad | None = None) -> str:
 
 def carries(run: Run, key: str) -> bool:
     """Tell whether a run, listed with its trigger, is one of the call with this key."""
-    trigger = run.get("trigger") or {}
-    return f"[dlt:{key}]" in (trigger.get("cause") or "")
+    return f"[dlt:{key}]" in _cause(run)
+
+
+def retry_cause(run: Run) -> str:
+    """Return the cause of a run that does again what another left undone.
+
+    It keeps the words and the key of the other's, so that it counts as a run of the same load, and
+    names the other, so that it is known for its retry wherever one looks for that.
+    """
+    cause = _cause(run)
+    match = _MARK.search(cause)
+    key = match[2] if match else hashlib.sha256(b"%d" % run["id"]).hexdigest()[:_DIGITS]
+    mark = f": retry of run {run['id']} [dlt:{key}]"
+    words = cause[: match.start()] if match else cause
+    return words[: _CAUSE_LIMIT - len(mark)].rstrip() + mark
+
+
+def retried_run(run: Run) -> int | None:
+    """Return the id of the run that a run retries, or None where it is no retry."""
+    told = run.get("retrying_run_id")
+    if told:
+        return int(told)
+    match = _MARK.search(_cause(run))
+    return int(match[1]) if match and match[1] else None
+
+
+def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
+    """Return runs and their retries, and the retries of those, by rising id.
+
+    Args:
+        runs: The runs.
+        candidates: Other runs of the job, among which their retries are looked for.
+    """
+    found = {run["id"]: run for run in runs}
+    for run in sorted(candidates, key=lambda run: run["id"]):
+        if retried_run(run) in found:
+            found[run["id"]] = run
+    return [found[run_id] for run_id in sorted(found)]
+
+
+def _cause(run: Run) -> str:
+    return (run.get("trigger") or {}).get("cause") or ""

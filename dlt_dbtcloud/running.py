@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import cast
 
 from dlt.common import logger
 
@@ -12,44 +11,21 @@ from dlt_dbtcloud.abandoning import abandoning
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
-from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRunFailed
+from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.postmortem import explain
+from dlt_dbtcloud.recovery import retry
+from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.triggering import Trigger
-from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import Clock, run_error, watch_runs
+from dlt_dbtcloud.typing import Run, RunStatus
+from dlt_dbtcloud.waiting import Clock, is_over, run_error, watch_runs
 
-__all__ = ["connect", "report", "run_all", "skipped_run", "start", "wait"]
-
-_SEEN_WITHIN = 60.0
+__all__ = ["cancel", "connect", "finish", "report", "run_all", "wait"]
 
 
 def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
     """Return a client of the account that a config names."""
     return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
-
-
-def skipped_run(reason: str) -> Run:
-    """Return what stands for the run where there is nothing to build, and say so."""
-    logger.warning(f"No dbt Cloud job was run: {reason}")
-    flags = {"is_success": True, "is_error": False, "is_cancelled": False, "in_progress": False}
-    skipped = {"id": None, "status_humanized": "Skipped", "status_message": reason}
-    return cast(Run, {**skipped, "is_complete": True, **flags})
-
-
-def start(trigger: Trigger, wait_seconds: float = 1.0) -> Run:
-    """Return the one run of a trigger: the one that its load has already, or a new one.
-
-    Raises:
-        DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
-        DBTCloudAPIError: The API refused, or answered with an error.
-        DBTCloudTransportError: The API cannot be reached.
-    """
-    standing = trigger.standing_run()
-    if standing:
-        logger.info(f"Run {standing['id']} of job {trigger.job_id} is that of this load already.")
-        return standing
-    run = trigger.send()
-    logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered: {run.get('href')}")
-    return _eldest(trigger, run, wait_seconds) if trigger.load else run
 
 
 def wait(
@@ -58,9 +34,18 @@ def wait(
     config: DBTCloudConfiguration,
     *,
     are_new: bool,
+    timeout: float | None = None,
     clock: Clock = time,
 ) -> list[Run]:
     """Return runs when they are over, or as they are where the config says not to wait.
+
+    Args:
+        client: What asks for their status.
+        runs: The runs as they were last seen.
+        config: Says whether, how often and for how long to ask.
+        are_new: They were triggered just now.
+        timeout: Seconds to wait, where less are left than the config says.
+        clock: What the time is told by.
 
     Raises:
         DBTCloudRunTimeout: One is still going on.
@@ -74,7 +59,7 @@ def wait(
             client,
             runs,
             wait_seconds=config.wait_seconds,
-            timeout=config.timeout,
+            timeout=config.timeout if timeout is None else timeout,
             are_new=are_new,
             clock=clock,
         )
@@ -92,6 +77,7 @@ def run_all(
         DBTCloudException: A job could not be triggered, or a run did not succeed and the config
             says to raise; where it is several, the first of them tells of all.
     """
+    began = clock.monotonic()
     started: list[tuple[Trigger, Run]] = []
     errors: list[DBTCloudException] = []
     for trigger in triggers:
@@ -102,52 +88,107 @@ def run_all(
     runs = wait(client, [run for _, run in started], config, are_new=True, clock=clock)
     for (trigger, _), run in zip(started, runs, strict=True):
         trigger.end(run)
-    report(runs, errors, config)
-    return runs
+    loads = [trigger.load for trigger, _ in started]
+    return finish(client, runs, loads, config, errors, began=began, clock=clock)
+
+
+def finish(
+    client: DBTCloudClientV2,
+    runs: Sequence[Run],
+    loads: Sequence[LastLoad | None],
+    config: DBTCloudConfiguration,
+    errors: Sequence[DBTCloudException] = (),
+    *,
+    began: float,
+    clock: Clock = time,
+) -> list[Run]:
+    """Retry runs that failed, as often as the config says, report, and return the latest of them.
+
+    Args:
+        client: What speaks to the API.
+        runs: The runs, as they have ended.
+        loads: The load of each, where it is bound to one.
+        config: Says how often; its `timeout` holds for all tries together.
+        errors: What kept other runs from being triggered.
+        began: When the first try began, by the clock.
+        clock: What the time is told by.
+
+    Raises:
+        DBTCloudRunTimeout: A retry is still going on.
+        DBTCloudException: Another error, or one of those given; the first tells of all.
+    """
+    ended, problems = list(runs), list(errors)
+    for attempt in range(1, config.retries + 1):
+        failed = [i for i, run in enumerate(ended) if isinstance(run_error(run), DBTCloudRunFailed)]
+        left = config.timeout - (clock.monotonic() - began)
+        if not failed or left <= 0:
+            break
+        again: dict[int, Run] = {}
+        for i in failed:
+            why = explain(client, ended[i], loads[i], clock=clock)
+            logger.warning(f"{why}\nIt is retried now, for time {attempt} of {config.retries}.")
+            try:
+                again[i] = retry(client, ended[i], timeout=left, clock=clock)
+            except DBTCloudException as error:
+                problems.append(error)
+        over = wait(client, [*again.values()], config, are_new=True, timeout=left, clock=clock)
+        ended = [dict(zip(again, over, strict=True)).get(i, run) for i, run in enumerate(ended)]
+    report(client, ended, loads, config, problems, clock=clock)
+    return ended
+
+
+def cancel(
+    client: DBTCloudClientV2, run_id: int | str, config: DBTCloudConfiguration, clock: Clock = time
+) -> Run:
+    """Cancel a run that is not over, and return it when it is, if the config says to wait.
+
+    Raises:
+        DBTCloudRunTimeout: It is still going on.
+        DBTCloudAPIError: An error that does not pass by itself.
+        DBTCloudTransportError: There was no answer.
+    """
+    run = client.get_run_status(run_id)
+    if not is_over(run):
+        request_cancel(client, run["id"], clock=clock)
+        run = client.get_run_status(run_id)
+        (run,) = wait(client, [run], config, are_new=False, clock=clock)
+    if is_over(run) and run.get("status") != RunStatus.CANCELLED:
+        logger.warning(f"Run {run_id} had ended before: {run.get('status_humanized')}.")
+    return run
 
 
 def report(
-    runs: Sequence[Run], errors: Sequence[DBTCloudException], config: DBTCloudConfiguration
+    client: DBTCloudClientV2,
+    runs: Sequence[Run],
+    loads: Sequence[LastLoad | None],
+    config: DBTCloudConfiguration,
+    errors: Sequence[DBTCloudException] = (),
+    *,
+    clock: Clock = time,
 ) -> None:
     """Raise what went wrong, or log runs that did not succeed: no failure is silent.
 
     Args:
+        client: What reads the causes of failures.
         runs: The runs, as they have ended.
-        errors: What kept other runs from being triggered.
+        loads: The load of each, where it is bound to one.
         config: Says whether to raise for a run.
+        errors: What kept other runs from being triggered.
+        clock: What the time is told by.
 
     Raises:
         DBTCloudException: The first of the errors, which tells of all.
     """
-    failed = [error for error in map(run_error, runs) if error]
+    failed = [
+        explain(client, run, load, clock=clock)
+        for run, load in zip(runs, loads, strict=True)
+        if run_error(run)
+    ]
     if not config.raise_on_failure:
         for error in failed:
             logger.error(str(error))
     raised = [*errors, *(failed if config.raise_on_failure else ())]
     if len(raised) > 1:
-        raised[0].args = (" ".join(f"({i}) {error}" for i, error in enumerate(raised, 1)),)
+        raised[0].args = ("\n".join(f"({i}) {error}" for i, error in enumerate(raised, 1)),)
     if raised:
         raise raised[0]
-
-
-def _eldest(trigger: Trigger, run: Run, wait_seconds: float) -> Run:
-    """Return the run of another worker that was faster with the same load, or ours."""
-    try:
-        (seen,) = watch_runs(
-            trigger.client,
-            [run],
-            wait_seconds=min(1.0, wait_seconds),
-            timeout=_SEEN_WITHIN,
-            are_new=True,
-            until=lambda each: each is not run,
-            clock=trigger.clock,
-        )
-        elder = trigger.elder(seen) if seen.get("blocked_by") else None
-        if elder is None:
-            return seen
-        logger.info(f"Run {elder['id']} is of the same load: run {run['id']} is cancelled.")
-        request_cancel(trigger.client, run["id"], clock=trigger.clock)
-    except DBTCloudException as error:
-        logger.warning(f"Whether run {run['id']} is the only one of its load is not known. {error}")
-        return run
-    return elder

@@ -54,6 +54,10 @@ class Transport:
         other._retries = False
         return other
 
+    def without_token(self, text: str) -> str:
+        """Return a text from which the token is cut out."""
+        return self._auth.without_token(text)
+
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the object that a GET is answered with."""
         return unwrap_object(self._send("GET", path, params=_params(query)))

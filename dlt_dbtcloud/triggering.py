@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any, cast
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
-from dlt_dbtcloud.keys import bound_key, carries, cause_with_key, new_key
+from dlt_dbtcloud.keys import (
+    bound_key,
+    carries,
+    cause_with_key,
+    new_key,
+    retried_run,
+    retry_cause,
+    with_retries,
+)
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.once import Once
 from dlt_dbtcloud.typing import Run, TriggerData
-from dlt_dbtcloud.waiting import Clock, created_at, is_over, run_error, through_outages
+from dlt_dbtcloud.waiting import Clock, is_over, moment, run_error, through_outages
 
-__all__ = ["Trigger", "retry_once", "trigger_data"]
+__all__ = ["OVERRIDES", "Trigger", "newer_runs", "retry_once", "trigger_data"]
 
 # seconds by which the clocks of the service and of the loader may differ
 _CLOCKS_DIFFER = 3600.0
 _SEARCH_WITHIN = 120.0
-_NEWEST = 100
-_OVERRIDES = (
-    "schema_override",
-    "dbt_version_override",
-    "target_name_override",
-    "threads_override",
-    "timeout_seconds_override",
-    "generate_docs_override",
-    "steps_override",
-)
+OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
+_OF_CONFIG = [name for name in OVERRIDES if name.endswith("_override")]
 
 
 def trigger_data(
@@ -55,7 +55,7 @@ def trigger_data(
     if not {"git_sha", "git_branch"} & given.keys():
         git = "git_sha" if config.git_sha else "git_branch"
         body[git] = config[git]
-    body |= {name: config[name] for name in _OVERRIDES}
+    body |= {name: config[name] for name in _OF_CONFIG}
     body |= given
     body["cause"] = str(body["cause"] or config.cause)
     unknown = body.keys() - TriggerData.__annotations__.keys()
@@ -76,6 +76,7 @@ class Trigger:
         job_id: The job.
         body: The trigger, as `trigger_data` gives it.
         load: The load that the run is bound to.
+        retried: The run that it does again, in part or whole; it has that run's key.
         timeout: Seconds that may pass until the run is accepted.
         clock: What the time is told by.
     """
@@ -84,29 +85,35 @@ class Trigger:
     job_id: str
     body: TriggerData
     load: LastLoad | None = None
+    retried: Run | None = None
     timeout: float = 86400.0
     clock: Clock = time
 
     def __post_init__(self) -> None:
         """Give the trigger its key."""
-        key = bound_key(self.load, self.job_id, self.body) if self.load else new_key()
-        self._key = key
-        self._cause = cause_with_key(self.body["cause"], key, self.load)
+        self._key = ""
+        if self.retried:
+            self._cause = retry_cause(self.retried)
+        else:
+            key = bound_key(self.load, self.job_id, self.body) if self.load else new_key()
+            self._key = key
+            self._cause = cause_with_key(self.body["cause"], key, self.load)
         self._stale: set[int] = set()
         self._once: Once | None = None
         self._since = self.load.began if self.load else time.time()
 
     def standing_run(self) -> Run | None:
-        """Return the run that the load has already, in flight or successful.
+        """Return the run that the load has already, in flight or successful; a retry is one, too.
 
         Raises:
             DBTCloudAPIError: The API answered with an error.
             DBTCloudTransportError: There was no answer.
         """
-        runs = self._search() if self.load else []
-        standing = [run for run in runs if run_error(run) is None]
+        recent = self._through_outages(self._recent) if self.load or self.retried else []
+        runs = [run for run in recent if self._is_ours(run)]
         # what failed is not taken for a run of this call
         self._stale = {run["id"] for run in runs}
+        standing = [run for run in with_retries(runs, recent) if run_error(run) is None]
         done = [run for run in standing if is_over(run)]
         return min(done or standing, key=lambda run: run["id"], default=None)
 
@@ -147,19 +154,29 @@ class Trigger:
         return min(standing, key=lambda each: each["id"], default=None)
 
     def _search(self) -> list[Run]:
-        """Return the runs of the job that carry the key, through outages."""
-        timeout = min(self.timeout, _SEARCH_WITHIN)
-        return through_outages(self._ask, timeout=timeout, clock=self.clock)
+        """Return the runs that this trigger makes, one or by mischance several, through outages."""
+        return self._through_outages(self._ask)
 
     def _ask(self) -> list[Run]:
+        return [run for run in self._recent() if self._is_ours(run)]
+
+    def _recent(self) -> list[Run]:
         newest = self.client.without_retries().list_runs(
             job_definition_id=self.job_id, include_related=["trigger"], order_by="-id"
         )
-        return [run for run in takewhile(self._may_be_of_load, newest) if carries(run, self._key)]
+        return list(takewhile(self._may_be_of_load, newest))
+
+    def _is_ours(self, run: Run) -> bool:
+        if self.retried:
+            return retried_run(run) == self.retried["id"]
+        return carries(run, self._key) and retried_run(run) is None
+
+    def _through_outages(self, ask: Callable[[], list[Run]]) -> list[Run]:
+        return through_outages(ask, timeout=min(self.timeout, _SEARCH_WITHIN), clock=self.clock)
 
     def _may_be_of_load(self, run: Run) -> bool:
         """Tell whether a run is recent enough, as a job may have thousands that are not."""
-        created = created_at(run)
+        created = moment(run, "created_at")
         return created is None or created > self._since - _CLOCKS_DIFFER
 
 
@@ -171,19 +188,32 @@ def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float, clock: Clo
         DBTCloudAPIError: The API refused; there is no run.
         DBTCloudTransportError: The API cannot be reached; there is no run.
     """
-    job_id = str(run["job_definition_id"])
 
     def search() -> list[Run]:
-        newest = client.without_retries().list_runs(job_definition_id=job_id, order_by="-id")
-        recent = islice(newest, _NEWEST)
-        return [other for other in recent if other.get("retrying_run_id") == run["id"]]
+        return [other for other in newer_runs(client, run) if retried_run(other) == run["id"]]
 
     return Once(
         client,
-        job_id,
+        str(run["job_definition_id"]),
         post=lambda: client.retry_run(run["id"]),
         search=search,
         cause=f"a retry of run {run['id']}",
         timeout=timeout,
         clock=clock,
     ).send()
+
+
+def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
+    """Return the runs of a run's job that were triggered after it, the newest first.
+
+    Raises:
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    newest = client.without_retries().list_runs(
+        job_definition_id=run["job_definition_id"],
+        id__gt=run["id"],
+        include_related=["trigger"],
+        order_by="-id",
+    )
+    return list(takewhile(lambda other: other["id"] > run["id"], newest))

@@ -11,7 +11,16 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, TypedDict
 
-__all__ = ["Job", "NodeResult", "Run", "RunStatus", "RunStep", "RunTrigger", "TriggerData"]
+__all__ = [
+    "Job",
+    "NodeFailure",
+    "NodeResult",
+    "Run",
+    "RunStatus",
+    "RunStep",
+    "RunTrigger",
+    "TriggerData",
+]
 
 
 class RunStatus(IntEnum):
@@ -87,6 +96,7 @@ class RunStep(TypedDict, total=False):
     finished_at: str | None
     duration: str
     duration_humanized: str
+    run_step_command: dict[str, Any] | None
 
 
 class Job(TypedDict, total=False):
@@ -171,6 +181,7 @@ class Run(TypedDict, total=False):
     job: Job | None
     environment: dict[str, Any] | None
     run_steps: list[RunStep]
+    audit: dict[str, Any] | None
 
 
 class NodeResult(TypedDict):
@@ -192,3 +203,25 @@ class NodeResult(TypedDict):
     rows_affected: int | None
     relation_name: str | None
     path: str | None
+
+
+class NodeFailure(TypedDict):
+    """A node that failed in a run, and what that means for others.
+
+    `skipped` counts the nodes that descend from it and were not built, `tables` are the dbt sources
+    that feed it, as `schema.table`; `load_id` is the dlt load that filled one of them, where the
+    run was bound to one.
+    """
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    message: str | None
+    path: str | None
+    relation_name: str | None
+    step_index: int
+    command: str
+    skipped: int
+    tables: list[str]
+    load_id: str | None

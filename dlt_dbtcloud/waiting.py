@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from dlt.common import logger
 
@@ -23,8 +23,8 @@ from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = [
     "Clock",
-    "created_at",
     "is_over",
+    "moment",
     "outage_pause",
     "run_error",
     "through_outages",
@@ -233,16 +233,16 @@ def _note_change(before: Run, after: Run) -> None:
         logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
 
 
-def created_at(run: Run) -> float | None:
-    """Return when a run was triggered, in seconds since 1970, where it says so."""
+def moment(run: Run, field: Literal["created_at", "finished_at"]) -> float | None:
+    """Return when something happened to a run, in seconds since 1970, where it says so."""
     try:
-        created = datetime.fromisoformat(str(run.get("created_at")).replace("Z", "+00:00"))
+        said = datetime.fromisoformat(str(run.get(field)).replace("Z", "+00:00"))
     except ValueError:
         return None
-    return (created if created.tzinfo else created.replace(tzinfo=timezone.utc)).timestamp()
+    return (said if said.tzinfo else said.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _age(run: Run) -> float:
     """Return the seconds since a run was triggered, as far as the clocks agree."""
-    created = created_at(run)
+    created = moment(run, "created_at")
     return 0.0 if created is None else max(0.0, time.time() - created)

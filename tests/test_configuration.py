@@ -188,7 +188,7 @@ def test_an_interval_must_be_a_positive_number(name: str, value: object) -> None
         loosely({name: value})
 
 
-@pytest.mark.parametrize("name", ["retries", "only_loaded", "reuse_queued_run"])
+@pytest.mark.parametrize("name", ["only_loaded", "reuse_queued_run"])
 def test_an_option_that_is_to_come_is_refused_rather_than_passed_over(name: str) -> None:
     with pytest.raises(ConfigurationValueError, match=f"`{name}` is not available yet"):
         loosely({name: 1})

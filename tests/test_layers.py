@@ -14,13 +14,15 @@ import dlt_dbtcloud
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"typing", "exceptions"},
-    {"validation", "envelope"},
-    {"transport"},
+    {"validation", "envelope", "quoting", "lineage", "options", "steps"},
+    {"transport", "commands"},
     {"client", "configuration", "loads"},
     {"keys", "waiting"},
-    {"cancelling"},
-    {"once", "abandoning"},
-    {"triggering"},
+    {"cancelling", "artifacts"},
+    {"once", "abandoning", "results"},
+    {"triggering", "failures"},
+    {"starting", "postmortem"},
+    {"recovery"},
     {"running"},
     {"helpers"},
 ]

@@ -81,7 +81,9 @@ def run(
     clock: Any = None,
 ) -> Run:
     clock = clock or FastClock()
-    trigger = Trigger(client, str(job), {"cause": "a test"}, load, config.timeout, clock)
+    trigger = Trigger(
+        client, str(job), {"cause": "a test"}, load, timeout=config.timeout, clock=clock
+    )
     return run_all(client, [trigger], config, clock)[0]
 
 

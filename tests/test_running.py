@@ -157,11 +157,11 @@ def test_each_of_many_jobs_runs_once_and_in_the_order_asked_for(cloud: DBTCloudE
 
 def test_one_that_fails_does_not_hide_the_others(cloud: DBTCloudEmulator) -> None:
     good = cloud.create_job("x")
-    bad, worse = (cloud.create_job("x", outcome="error") for _ in range(2))
+    bad, worse = (cloud.create_job(name, outcome="error") for name in ("bad", "worse"))
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_jobs([good, bad, worse], raise_on_failure=True)
-    assert f"job `{bad}` failed" in str(caught.value)
-    assert f"job `{worse}` failed" in str(caught.value)
+    assert 'of job "bad" failed' in str(caught.value)
+    assert 'of job "worse" failed' in str(caught.value)
     assert len(cloud.runs) == 3
 
 

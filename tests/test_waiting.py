@@ -23,7 +23,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import created_at, is_over, run_error, watch_runs
+from dlt_dbtcloud.waiting import is_over, moment, run_error, watch_runs
 from tests.clock import FakeClock
 
 RUN = "/api/v2/accounts/1/runs/5/"
@@ -259,7 +259,7 @@ def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None
     ],
 )
 def test_a_time_is_read_in_each_form_that_the_api_has(created: Any, expected: float | None) -> None:
-    assert created_at(Run(created_at=created)) == expected
+    assert moment(Run(created_at=created), "created_at") == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""The artifacts that the steps of a run left: streamed to disk, read once, waited for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dlt.common.json import json
+
+from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
+from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.waiting import Clock, moment, through_outages
+
+__all__ = ["RunArtifacts"]
+
+# artifacts may be uploaded up to a minute after the run has ended
+_UPLOADED_WITHIN = 60.0
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+
+
+class RunArtifacts:
+    """Reads the artifacts of one run, each of them once.
+
+    Args:
+        client: What fetches them.
+        run: The run, when it is over.
+        clock: What the time is told by.
+    """
+
+    def __init__(self, client: DBTCloudClientV2, run: Run, clock: Clock = time) -> None:
+        self._client = client.without_retries()
+        self._run_id = run["id"]
+        self._clock = clock
+        self._patience = _patience(run)
+        self._read: dict[tuple[str, int | None], dict[str, Any] | None] = {}
+
+    def read(
+        self, path: str, step: int | None = None, *, is_expected: bool = False
+    ) -> dict[str, Any] | None:
+        """Return an artifact, or None where there is none.
+
+        Args:
+            path: As the API names it: `run_results.json`.
+            step: The index of the step that left it, counted from 1; without it the last step.
+            is_expected: It should be there, so it is waited for while it may still be uploaded.
+
+        Raises:
+            DBTCloudServerError: There is something else in its place.
+            DBTCloudAPIError: The API answered with another error.
+            DBTCloudTransportError: There was no answer.
+        """
+        key = path, step
+        if key not in self._read:
+            looks = self.pauses() if is_expected else [None]
+            found = (self._fetch(path, step) for _ in looks)
+            self._read[key] = next((each for each in found if each is not None), None)
+        return self._read[key]
+
+    def pauses(self) -> Iterator[None]:
+        """Let time pass before each look at what may still be uploaded, until that is too late.
+
+        All that is waited for shares one minute after the run's end, so the first look is now.
+        """
+        yield
+        for pause in _PAUSES:
+            pause = min(pause, self._patience)
+            if pause <= 0:
+                return
+            self._patience -= pause
+            self._clock.sleep(pause)
+            yield
+
+    def _fetch(self, path: str, step: int | None) -> dict[str, Any] | None:
+        with TemporaryDirectory(prefix="dlt-dbtcloud-", ignore_cleanup_errors=True) as folder:
+            file = Path(folder, Path(path).name)
+            try:
+                through_outages(
+                    lambda: self._client.download_run_artifact(self._run_id, path, file, step),
+                    timeout=_UPLOADED_WITHIN,
+                    clock=self._clock,
+                )
+            except DBTCloudNotFoundError:
+                return None
+            return self._parse(path, file)
+
+    def _parse(self, path: str, file: Path) -> dict[str, Any]:
+        try:
+            with file.open("rb") as content:
+                artifact = json.load(content)
+        except ValueError:
+            artifact = None
+        if isinstance(artifact, dict):
+            return artifact
+        raise DBTCloudServerError("GET", path, 200, f"this is no artifact of run {self._run_id}")
+
+
+def _patience(run: Run) -> float:
+    """Return for how many seconds artifacts may still turn up: none of a run of long ago."""
+    finished = moment(run, "finished_at")
+    age = 0.0 if finished is None else max(0.0, time.time() - finished)
+    return _UPLOADED_WITHIN - age

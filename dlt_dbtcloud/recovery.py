@@ -1,0 +1,154 @@
+"""Retrying a run that failed, the cheapest way that works: never more than it left undone.
+
+1. The API's own retry of that run, where it can be.
+2. Else the step that failed on just its unsuccessful nodes, and the steps that never began.
+3. Else the step that failed and those that never began, whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from dlt.common import logger
+
+from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.commands import CommandError, DbtCommand, fits, node_selector
+from dlt_dbtcloud.exceptions import (
+    DBTCloudAPIError,
+    DBTCloudAuthError,
+    DBTCloudRateLimitError,
+)
+from dlt_dbtcloud.keys import with_retries
+from dlt_dbtcloud.lineage import find_node
+from dlt_dbtcloud.postmortem import RELATED, Postmortem
+from dlt_dbtcloud.results import UNSUCCESSFUL
+from dlt_dbtcloud.starting import start
+from dlt_dbtcloud.steps import planned_commands, unfinished
+from dlt_dbtcloud.triggering import OVERRIDES, Trigger, newer_runs, retry_once
+from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
+from dlt_dbtcloud.waiting import Clock, run_error, through_outages
+
+__all__ = ["retry", "undone_only"]
+
+# what dbt reports on but does not build
+_NOT_BUILT = frozenset({"exposure", "metric", "saved_query", "semantic_model"})
+_LONGEST_CHAIN = 20
+
+
+def retry(
+    client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0, clock: Clock = time
+) -> Run:
+    """Retry a run that failed or was cancelled, exactly once, and return the run that does it.
+
+    Where it has been retried already, that goes on from the latest of its retries: one in flight or
+    successful is returned.
+
+    Args:
+        client: What speaks to the API.
+        run: The run, when it is over.
+        timeout: Seconds that may pass until the retry is accepted.
+        clock: What the time is told by.
+
+    Raises:
+        DBTCloudTriggerUnknownError: There may be a retry, which cannot be found out.
+        DBTCloudAPIError: The API refused; there is no retry.
+        DBTCloudTransportError: The API cannot be reached; there is no retry.
+    """
+    latest = _latest(client, run, clock)
+    if run_error(latest) is None:
+        said = latest.get("status_humanized")
+        logger.info(f"Run {latest['id']} needs no retry: {said}.")
+        return latest
+    mortem = Postmortem(client, latest, clock=clock)
+    if mortem.run.get("can_retry"):
+        try:
+            again = retry_once(client, mortem.run, timeout=timeout, clock=clock)
+        except DBTCloudAPIError as error:
+            if not _is_refusal(error):
+                raise
+            logger.info(f"dbt Cloud does not retry run {latest['id']} itself. {error}")
+        else:
+            logger.info(f"Run {again['id']} retries run {latest['id']} from its failure on.")
+            return again
+    trigger = Trigger(
+        client,
+        str(latest["job_definition_id"]),
+        _body(mortem.run, _steps(mortem, _planned(client, mortem.run, clock))),
+        retried=mortem.run,
+        timeout=timeout,
+        clock=clock,
+    )
+    return start(trigger)
+
+
+def undone_only(
+    line: str, results: Sequence[NodeResult], manifest: Mapping[str, Any]
+) -> str | None:
+    """Return a command that failed for just the nodes that it left undone, or None: whole it is.
+
+    Args:
+        line: The command.
+        results: What each node did in it.
+        manifest: Its `manifest.json`.
+    """
+    undone = [
+        result["unique_id"]
+        for result in results
+        if result["status"] in UNSUCCESSFUL and result["resource_type"] not in _NOT_BUILT
+    ]
+    nodes = [find_node(manifest, unique_id) for unique_id in undone]
+    try:
+        command = DbtCommand.parse(line)
+        if not nodes or not all(nodes) or not command.selects_nodes:
+            return None
+        again = command.selecting([node_selector(node) for node in nodes])
+    except CommandError:
+        return None
+    return str(again) if fits(again) else None
+
+
+def _latest(client: DBTCloudClientV2, run: Run, clock: Clock) -> Run:
+    """Return the run that the newest retry of a run, and the retries of that, have led to."""
+    newer = through_outages(lambda: newer_runs(client, run), clock=clock)
+    chain = with_retries([run], newer)
+    return next((each for each in reversed(chain) if run_error(each) is None), chain[-1])
+
+
+def _steps(mortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands of a retry: those that a run left undone, narrowed where that can be."""
+    left = unfinished(mortem.run, planned)
+    if left.failed is None:
+        logger.info(f"Run {mortem.run['id']} is run again whole: none of its commands had begun.")
+        return left.remaining
+    again = undone_only(left.failed, mortem.results, mortem.manifest) if mortem.results else None
+    part = "its unsuccessful nodes" if again else "its failed command whole"
+    logger.info(f"Run {mortem.run['id']} is run again: {part}, and what never began.")
+    return (again or left.failed, *left.remaining)
+
+
+def _planned(client: DBTCloudClientV2, run: Run, clock: Clock, depth: int = 0) -> tuple[str, ...]:
+    """Return the commands that a run was to execute: of the API's retry, what was left then."""
+    before = run.get("retrying_run_id")
+    if not before or depth == _LONGEST_CHAIN:
+        return planned_commands(run)
+    parent = through_outages(lambda: client.get_run_status(before, RELATED), clock=clock)
+    left = unfinished(parent, _planned(client, parent, clock, depth + 1))
+    return (*([left.failed] if left.failed else ()), *left.remaining)
+
+
+def _body(run: Run, steps: Sequence[str]) -> TriggerData:
+    """Return the trigger of a retry: what the run itself was triggered with, on these steps."""
+    trigger = run.get("trigger") or {}
+    carried = {name: trigger.get(name) for name in OVERRIDES}
+    # the job's own steps are named only where others are meant, as somebody may have changed them
+    if steps and tuple(steps) != planned_commands(run):
+        carried["steps_override"] = list(steps)
+    body = {name: value for name, value in carried.items() if value is not None}
+    return cast(TriggerData, body)
+
+
+def _is_refusal(error: DBTCloudAPIError) -> bool:
+    is_other = isinstance(error, DBTCloudAuthError | DBTCloudRateLimitError)
+    return 400 <= error.status_code < 500 and not error.may_have_arrived and not is_other

@@ -1,0 +1,118 @@
+"""What a run has left to do is told by its steps, whatever the service adds to them by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.steps import (
+    Unfinished,
+    command_of,
+    ended_early,
+    failed_step,
+    planned_commands,
+    unfinished,
+)
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
+
+SETUP = ("Clone git repository", "Create profile from connection X", "Invoke dbt with `dbt deps`")
+SUCCESS, ERROR, CANCELLED = RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED
+
+
+def run(*commands: str, status: RunStatus = ERROR, **fields: Any) -> Run:
+    """Return a run whose last step ended it."""
+    names = [*SETUP, *(f"Invoke dbt with `{command}`" for command in commands)]
+    steps = [RunStep(index=i, name=name, status=SUCCESS) for i, name in enumerate(names, start=1)]
+    steps[-1]["status"] = status
+    return Run(run_steps=steps, **fields)
+
+
+@pytest.mark.parametrize(
+    ("step", "command"),
+    [
+        ({"name": "Invoke dbt with `dbt build`"}, "dbt build"),
+        ({"name": "Invoke dbt with `dbt build --select a` "}, "dbt build --select a"),
+        ({"name": "Invoke Dbt With `Dbt Build`"}, "dbt Build"),
+        ({"name": "Invoke dbt with `dbt run --vars '{a: `b`}'`"}, "dbt run --vars '{a: `b`}'"),
+        ({"name": "Invoke dbt with `dbt build\n  --full-refresh`"}, "dbt build\n  --full-refresh"),
+        ({"name": "x", "run_step_command": {"dbt_command": "dbt seed "}}, "dbt seed"),
+        ({"name": "Invoke dbt with `dbt test`", "run_step_command": None}, "dbt test"),
+        ({"name": "Clone git repository"}, None),
+        ({"name": "Create profile from connection `dbtstuff`"}, None),
+        ({"name": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_command_stands_in_a_steps_name_or_beside_it(step: Any, command: str | None) -> None:
+    assert command_of(step) == command
+
+
+def test_the_step_that_failed_last_ended_the_run() -> None:
+    with_freshness = run("dbt source freshness", "dbt build")
+    with_freshness["run_steps"][3]["status"] = ERROR
+    assert (failed_step(with_freshness) or {})["index"] == 5
+    assert (failed_step(run("dbt build", status=CANCELLED)) or {})["index"] == 4
+    assert failed_step(Run(run_steps=[])) is None
+    assert failed_step(Run()) is None
+
+
+@pytest.mark.parametrize(
+    ("began", "planned", "left"),
+    [
+        (["dbt build"], ["dbt build"], Unfinished("dbt build", ())),
+        (["dbt seed", "dbt run"], ["dbt seed", "dbt run", "dbt test"], ("dbt run", "dbt test")),
+        (["dbt  seed"], ["dbt seed", "dbt run"], ("dbt seed", "dbt run")),
+        # the service's own `dbt deps` is not taken for the job's
+        (["dbt deps"], ["dbt deps", "dbt build"], ("dbt deps", "dbt build")),
+        (
+            ["dbt deps", "dbt build"],
+            ["dbt deps", "dbt build", "dbt test"],
+            ("dbt build", "dbt test"),
+        ),
+        (["dbt source freshness", "dbt run"], ["dbt run", "dbt test"], ("dbt run", "dbt test")),
+        # the same command twice
+        (["dbt run", "dbt run"], ["dbt run", "dbt run", "dbt test"], ("dbt run", "dbt test")),
+        (["dbt run"], ["dbt run", "dbt run"], ("dbt run", "dbt run")),
+        # none of them began, or the job is another one by now
+        ([], ["dbt run", "dbt test"], (None, "dbt run", "dbt test")),
+        (["dbt build"], ["dbt run", "dbt test"], (None, "dbt run", "dbt test")),
+    ],
+)
+def test_what_is_left(began: list[str], planned: list[str], left: Any) -> None:
+    if not isinstance(left, Unfinished):
+        left = Unfinished(left[0], left[1:])
+    assert unfinished(run(*began), planned) == left
+
+
+def test_the_apis_retry_goes_on_with_the_command_that_failed_before() -> None:
+    planned = ("dbt run", "dbt test", "dbt snapshot")
+    first = run("dbt retry", retrying_run_id=1)
+    assert unfinished(first, planned) == Unfinished("dbt run", ("dbt test", "dbt snapshot"))
+    later = run("dbt retry", "dbt test", retrying_run_id=1)
+    assert unfinished(later, planned) == Unfinished("dbt test", ("dbt snapshot",))
+
+
+def test_a_trigger_takes_the_place_of_the_jobs_commands() -> None:
+    job: Any = {"execute_steps": ["dbt build "]}
+    assert planned_commands(Run(job=job, trigger=None)) == ("dbt build",)
+    assert planned_commands(Run(job=job, trigger={"steps_override": ["dbt run"]})) == ("dbt run",)
+    assert planned_commands(Run()) == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "logs", "expected"),
+    [
+        (ERROR, "Encountered an error:\nCompilation Error", True),
+        (ERROR, "Encountered an error while running a hook\nDone. PASS=1 WARN=0", False),
+        (ERROR, "Done. PASS=1 WARN=0 ERROR=1", False),
+        (ERROR, "", False),
+        (ERROR, None, False),
+        (CANCELLED, "", True),
+        (SUCCESS, "Encountered an error", False),
+    ],
+)
+def test_a_log_tells_whether_dbt_came_to_write_its_results(
+    status: RunStatus, logs: str | None, expected: bool
+) -> None:
+    assert ended_early(RunStep(status=status, logs=logs)) is expected
