@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from email.utils import mktime_tz, parsedate_tz
-from typing import Any
+from typing import Any, cast
 
 from dlt.common.json import json
 from requests import Response
@@ -21,7 +21,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudServerError,
 )
 
-__all__ = ["not_this_api", "raise_for_error", "unwrap_list", "unwrap_object"]
+__all__ = ["not_this_api", "raise_for_error", "unwrap_list", "unwrap_object", "unwrap_objects"]
 
 _MESSAGE_LIMIT = 500
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -41,9 +41,9 @@ def unwrap_object(response: Response) -> dict[str, Any]:
         DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
     """
     data = _unwrap(response)
-    if not isinstance(data, dict) or "id" not in data:
+    if not _is_object(data):
         raise not_this_api(response)
-    return data
+    return cast(dict[str, Any], data)
 
 
 def unwrap_list(response: Response) -> list[Any]:
@@ -57,6 +57,19 @@ def unwrap_list(response: Response) -> list[Any]:
     if not isinstance(data, list | None):
         raise not_this_api(response)
     return data or []
+
+
+def unwrap_objects(response: Response) -> list[dict[str, Any]]:
+    """Return the list of objects in an answer: of runs, of jobs.
+
+    Raises:
+        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
+    """
+    items = unwrap_list(response)
+    if not all(map(_is_object, items)):
+        raise not_this_api(response)
+    return items
 
 
 def raise_for_error(response: Response) -> None:
@@ -75,8 +88,8 @@ def raise_for_error(response: Response) -> None:
 
 def not_this_api(response: Response) -> DBTCloudServerError:
     """Return the error for a success that is not one of this API: a page, or half a JSON."""
-    said = f"this is no answer of the dbt Cloud API: {_readable(response.text) or '(empty)'}"
-    error = DBTCloudServerError(*_asked(response), response.status_code, _safe(said, response))
+    said = f"this is no answer of the dbt Cloud API: {_readable(response) or '(empty)'}"
+    error = DBTCloudServerError(*_asked(response), response.status_code, said)
     error.may_have_arrived = True
     return error
 
@@ -97,7 +110,8 @@ def _error(response: Response, payload: Any) -> DBTCloudAPIError:
     if response.ok and isinstance(said_code, int):
         code = said_code
     default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
-    said = [_safe(text, response) for text in _messages(response, payload)]
+    # cut out before the text is cut off, or a part of the token would be left at the end
+    said = [_safe(text, response)[:_MESSAGE_LIMIT] for text in _messages(response, payload)]
     error = _CLASSES.get(code, default)(*_asked(response), code, *said)
     # what is no JSON was not said by the API, which may have done its part before
     error.may_have_arrived = code >= 500 or (payload is None and code != 429)
@@ -121,15 +135,21 @@ def _safe(text: str, response: Response) -> str:
 def _messages(response: Response, payload: Any) -> tuple[str, str]:
     """Return what an answer says for people, and its details."""
     if not isinstance(payload, dict):
-        return _readable(response.text), ""
+        return _readable(response), ""
     status = _status(payload)
     others = (payload.get(key) for key in ("detail", "message", "error"))
     user = status.get("user_message") or next(filter(None, others), "")
     details = (status.get("developer_message"), _details(payload.get("data")))
     developer = " ".join(str(detail) for detail in details if detail)
     if not user and not developer:
-        return _readable(response.text), ""
-    return str(user)[:_MESSAGE_LIMIT], developer[:_MESSAGE_LIMIT]
+        return _readable(response), ""
+    return str(user), developer
+
+
+def _is_object(data: object) -> bool:
+    """Tell whether something is an object with an id, as all of the API's are."""
+    number = data.get("id") if isinstance(data, dict) else None
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def _details(data: Any) -> str:
@@ -151,14 +171,18 @@ def _parse(response: Response) -> Any:
         return None
 
 
-def _readable(text: str) -> str:
+def _readable(response: Response) -> str:
     """Return the beginning of a text, or of the words of a page."""
-    return " ".join(_MARKUP.sub(" ", text[: 20 * _MESSAGE_LIMIT]).split())[:_MESSAGE_LIMIT]
+    text = _safe(response.text, response)[: 20 * _MESSAGE_LIMIT]
+    return " ".join(_MARKUP.sub(" ", text).split())[:_MESSAGE_LIMIT]
 
 
 def _seconds(retry_after: str) -> float | None:
     """Return the seconds of a `Retry-After` header, which is a number or a date."""
     if retry_after.strip().isdecimal():
         return float(retry_after)
-    date = parsedate_tz(retry_after)
-    return max(0.0, mktime_tz(date) - time.time()) if date else None
+    try:
+        date = parsedate_tz(retry_after)
+        return max(0.0, mktime_tz(date) - time.time()) if date else None
+    except (ValueError, OverflowError):
+        return None

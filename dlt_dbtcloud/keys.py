@@ -101,4 +101,6 @@ def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
 
 
 def _cause(run: Run) -> str:
-    return (run.get("trigger") or {}).get("cause") or ""
+    trigger = run.get("trigger")
+    cause = trigger.get("cause") if isinstance(trigger, dict) else None
+    return cause if isinstance(cause, str) else ""

@@ -15,7 +15,13 @@ from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
 from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from dlt_dbtcloud.envelope import not_this_api, raise_for_error, unwrap_list, unwrap_object
+from dlt_dbtcloud.envelope import (
+    not_this_api,
+    raise_for_error,
+    unwrap_list,
+    unwrap_object,
+    unwrap_objects,
+)
 from dlt_dbtcloud.exceptions import DBTCloudTransportError
 
 __all__ = ["Transport"]
@@ -81,7 +87,7 @@ class Transport:
         paginator.init_request(request)
         while paginator.has_next_page:
             response = self._send("GET", path, params=request.params)
-            items = unwrap_list(response)
+            items = unwrap_objects(response)
             try:
                 paginator.update_state(response, items)
             except ValueError:

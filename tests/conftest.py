@@ -13,6 +13,7 @@ from dlt.common.runtime import run_context
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.flights import Flights
 
 WriteConfig = Callable[[str, str], None]
 
@@ -63,6 +64,12 @@ def client(cloud: DBTCloudEmulator) -> Iterator[DBTCloudClientV2]:
     """Return a client of the embedded dbt Cloud."""
     with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as connected:
         yield connected
+
+
+@pytest.fixture
+def flights(cloud: DBTCloudEmulator, tmp_path: Path) -> Flights:
+    """Return the example's project, its jobs on the embedded dbt Cloud, and a pipeline for it."""
+    return Flights(cloud, tmp_path)
 
 
 def _reload(folder: Path) -> None:

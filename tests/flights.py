@@ -16,8 +16,6 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-IMPOSSIBLE = "UPDATE raw.flights SET dep_time = 9999 WHERE dep_time = 517"
-POSSIBLE = "UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999"
 
 
 class Flights:
@@ -63,6 +61,14 @@ class Flights:
         """Execute a statement while nobody else uses the database."""
         with duckdb.connect(self._database) as connection:
             return connection.execute(statement).fetchall()
+
+    def make_times_impossible(self) -> None:
+        """Make `fct_flights` fail, on which 30 nodes depend."""
+        self.sql("UPDATE raw.flights SET dep_time = 9999 WHERE dep_time = 517")
+
+    def make_times_possible(self) -> None:
+        """Mend what makes it fail."""
+        self.sql("UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999")
 
     def add(self, path: str, text: str) -> None:
         """Write a file of the project."""
