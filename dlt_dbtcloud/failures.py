@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-from dlt_dbtcloud.lineage import ancestors, descendants, find_node
+from dlt_dbtcloud.graph import ancestors, descendants, find_node
 from dlt_dbtcloud.quoting import head, tail, without_secrets
 from dlt_dbtcloud.results import FAILED
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 import dlt
+from dlt.common.pipeline import LoadInfo
 from dlt.common.storages.load_package import LoadPackageInfo
+from dlt.pipeline.trace import PipelineStepTrace
 
 from dlt_dbtcloud.exceptions import DBTCloudException
 
-__all__ = ["RESULTS_SCHEMA", "LastLoad", "last_load"]
+__all__ = ["RESULTS_SCHEMA", "LastLoad", "last_load", "last_packages"]
 
 # the schema of the source that loads what dbt did: no data for dbt to transform
 RESULTS_SCHEMA = "dbt_cloud_results"
@@ -43,31 +46,79 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
         TypeError: It is no pipeline.
         DBTCloudException: The last load failed, so that it is not known what there is to build.
     """
+    _check(pipeline)
+    trace = pipeline.last_trace
+    info = trace.last_load_info if trace else None
+    load_id = _newest(info.load_packages) if info else None
+    load_id = load_id or _newest(_before(pipeline))
+    return LastLoad(pipeline.pipeline_name, load_id) if load_id else None
+
+
+def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
+    """Return the packages that a pipeline loaded last, none where it had nothing to load.
+
+    Packages of what dbt did are left out; after a load of nothing else it is the one before.
+
+    Raises:
+        TypeError: It is no pipeline.
+        DBTCloudException: The last load failed, so that it is not known what there is to build.
+    """
+    steps = _check(pipeline)
+    step = next((step for step in reversed(steps) if step.step in ("load", "run")), None)
+    if step is None:
+        return _before(pipeline)
+    packages = step.step_info.load_packages if isinstance(step.step_info, LoadInfo) else []
+    data = [package for package in packages if package.schema_name != RESULTS_SCHEMA]
+    has_only_results = len(data) < len(packages) and not any(map(_counts, data))
+    return _before(pipeline) if has_only_results else data
+
+
+def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
+    """Return the steps that a pipeline has taken, if the last load did not fail."""
     if not isinstance(pipeline, dlt.Pipeline):
         raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. Pass a `dlt.Pipeline`.")
     trace = pipeline.last_trace
-    failed = next((step for step in trace.steps if step.step_exception), None) if trace else None
+    steps = trace.steps if trace else []
+    failed = next((step for step in _since_success(steps) if step.step_exception), None)
     if failed:
         raise DBTCloudException(
             f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed.step}`. "
             "Load again, or leave `pipeline` out to run the job all the same."
         )
-    info = trace.last_load_info if trace else None
-    load_id = _newest(info.load_packages) if info else None
-    load_id = load_id or _newest_of_before(pipeline)
-    return LastLoad(pipeline.pipeline_name, load_id) if load_id else None
+    return steps
+
+
+def _since_success(steps: list[PipelineStepTrace]) -> list[PipelineStepTrace]:
+    """Return the steps since the last load that succeeded; dlt keeps those before in the trace."""
+    ends = [
+        number
+        for number, step in enumerate(steps, start=1)
+        if isinstance(step.step_info, LoadInfo) and not step.step_exception
+    ]
+    return steps[max(ends, default=0) :]
 
 
 def _newest(packages: Iterable[LoadPackageInfo]) -> str | None:
     return max((package.load_id for package in packages if _counts(package)), default=None)
 
 
-def _newest_of_before(pipeline: dlt.Pipeline) -> str | None:
-    """Look for the load among the packages that the pipeline still has on disk."""
+def _before(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
+    """Return the packages of the last load of data that the pipeline still has on disk."""
+    packages = _on_disk(pipeline)
+    newest = next(packages, None)
+    if newest is None:
+        return []
+    # the packages of one load are all there before the first of them is completed
+    began = float(newest.load_id)
+    return [newest, *takewhile(lambda one: one.completed_at.timestamp() >= began, packages)]
+
+
+def _on_disk(pipeline: dlt.Pipeline) -> Iterator[LoadPackageInfo]:
+    """Yield the packages of data, the newest first."""
     for load_id in sorted(pipeline.list_completed_load_packages(), reverse=True):
-        if _counts(pipeline.get_load_package_info(load_id)):
-            return load_id
-    return None
+        package = pipeline.get_load_package_info(load_id)
+        if _counts(package):
+            yield package
 
 
 def _counts(package: LoadPackageInfo) -> bool:

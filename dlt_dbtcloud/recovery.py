@@ -21,7 +21,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRateLimitError,
 )
 from dlt_dbtcloud.keys import with_retries
-from dlt_dbtcloud.lineage import find_node
+from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.postmortem import RELATED, Postmortem
 from dlt_dbtcloud.results import UNSUCCESSFUL
 from dlt_dbtcloud.starting import start

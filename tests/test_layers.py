@@ -14,11 +14,11 @@ import dlt_dbtcloud
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"typing", "exceptions"},
-    {"validation", "envelope", "quoting", "lineage", "options", "steps"},
-    {"transport", "commands"},
+    {"validation", "envelope", "quoting", "graph", "options", "steps"},
+    {"transport", "commands", "sources"},
     {"client", "configuration", "loads"},
-    {"keys", "waiting"},
-    {"cancelling", "artifacts"},
+    {"keys", "tables", "waiting"},
+    {"cancelling", "artifacts", "relations"},
     {"once", "abandoning", "results"},
     {"triggering", "failures"},
     {"starting", "postmortem"},

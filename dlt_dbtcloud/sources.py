@@ -1,0 +1,233 @@
+"""Which sources of a dbt project a load has filled, and which nodes they feed.
+
+All of it is read from a manifest, whatever its version: from the keys that are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dlt_dbtcloud.exceptions import DBTCloudException
+
+__all__ = ["Fed", "Manifest", "Relation", "fed_by", "fed_sources", "feeds_anything", "selectors"]
+
+Manifest = Mapping[str, Any]
+
+# what dbt executes; exposures, metrics, semantic models and saved queries it only keeps
+_EXECUTED = ("function", "model", "seed", "snapshot", "test", "unit_test")
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table, and where it lives in the destination.
+
+    Args:
+        name: Its name.
+        dataset: Its dataset, which is dbt's schema; None where the destination has none.
+        database: Its database, catalog or project; None where it is not known.
+        is_case_sensitive: Whether names that differ in case are different names there.
+    """
+
+    name: str
+    dataset: str | None = None
+    database: str | None = None
+    is_case_sensitive: bool = False
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What a load is to a dbt project.
+
+    Args:
+        sources: The unique ids of the sources that declare a table of the load, sorted.
+        undeclared: The names of the tables that no source declares, sorted.
+    """
+
+    sources: tuple[str, ...]
+    undeclared: tuple[str, ...]
+
+
+def fed_sources(relations: Iterable[Relation], manifest: Manifest) -> Fed:
+    """Find the sources that declare the tables of a load.
+
+    Schema and identifier must be the same, by the destination's rules for case, and so must be the
+    database where both sides know it. The names by which dbt refers to a source do not count.
+
+    Args:
+        relations: The tables.
+        manifest: The parsed `manifest.json`.
+
+    Raises:
+        DBTCloudException: It is no manifest.
+    """
+    declared = {
+        unique_id: source
+        for unique_id, source in _entries(manifest, "sources").items()
+        if source.get("config", {}).get("enabled", True)
+    }
+    sources: set[str] = set()
+    undeclared: set[str] = set()
+    for relation in relations:
+        found = {uid for uid, source in declared.items() if _declares(source, relation)}
+        sources |= found
+        undeclared |= set() if found else {relation.name}
+    return Fed(tuple(sorted(sources)), tuple(sorted(undeclared)))
+
+
+def selectors(manifest: Manifest, sources: Iterable[str], limit: int | None = None) -> list[str]:
+    """Return dbt's selectors of some sources and all that descends from them.
+
+    Args:
+        manifest: The parsed `manifest.json`.
+        sources: Unique ids of sources.
+        limit: How many characters the selection may have, joined by spaces. Where one selector a
+            table is too long, it is one for each dbt source, or at last one for all: that selects
+            more, and never less.
+
+    Raises:
+        DBTCloudException: It is no manifest.
+    """
+    declared = _entries(manifest, "sources")
+    chosen = [declared[unique_id] for unique_id in sorted(sources)]
+    ambiguous = _ambiguous(declared.values())
+    by_table = _united(_selector(source, ambiguous, source["name"]) for source in chosen)
+    by_source = _united(_selector(source, ambiguous) for source in chosen)
+    for selection in (by_table, by_source):
+        if limit is None or len(" ".join(selection)) <= limit:
+            return selection
+    return ["source:*+"]
+
+
+def feeds_anything(manifest: Manifest, sources: Iterable[str]) -> set[str]:
+    """Return the unique ids of the nodes that descend from some sources and that dbt executes.
+
+    Tests of the sources themselves are among them; ephemeral models are not.
+
+    Args:
+        manifest: The parsed `manifest.json`.
+        sources: Unique ids of sources.
+
+    Raises:
+        DBTCloudException: It is no manifest.
+    """
+    nodes = _entries(manifest, "nodes")
+    children = manifest.get("child_map") or _children(manifest)
+    return {
+        unique_id
+        for unique_id in _reached(children, sources)
+        if unique_id.partition(".")[0] in _EXECUTED and not _is_ephemeral(nodes.get(unique_id, {}))
+    }
+
+
+def fed_by(manifest: Manifest, unique_id: str) -> list[str]:
+    """Return the unique ids of the sources that a node descends from, sorted.
+
+    Args:
+        manifest: The parsed `manifest.json`.
+        unique_id: The node.
+
+    Raises:
+        DBTCloudException: It is no manifest.
+    """
+    _entries(manifest, "nodes")
+    parents = manifest.get("parent_map") or _parents(manifest)
+    return sorted(one for one in _reached(parents, [unique_id]) if one.startswith("source."))
+
+
+def _entries(manifest: Manifest, section: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return a section of a manifest, by unique id."""
+    entries = manifest.get(section) if isinstance(manifest, Mapping) else None
+    if not isinstance(entries, Mapping):
+        raise DBTCloudException(
+            f"This is no manifest of dbt: it has no `{section}`. "
+            "Pass the parsed `manifest.json` of a run."
+        )
+    return entries
+
+
+def _declares(source: Mapping[str, Any], relation: Relation) -> bool:
+    database, dataset = source.get("database"), source.get("schema")
+    if not _is_same(source.get("identifier") or source["name"], relation.name, relation):
+        return False
+    if relation.dataset and not _is_same(dataset, relation.dataset, relation):
+        return False
+    is_known = bool(database and relation.database)
+    return not is_known or str(database).casefold() == str(relation.database).casefold()
+
+
+def _is_same(name: object, other: str, relation: Relation) -> bool:
+    if relation.is_case_sensitive:
+        return name == other
+    return str(name).casefold() == other.casefold()
+
+
+def _selector(source: Mapping[str, Any], ambiguous: set[str], *table: str) -> str:
+    package = [source["package_name"]] if source["source_name"] in ambiguous else []
+    # dbt takes two parts for a source and a table, so a package needs a table beside it
+    names = [*package, source["source_name"], *table]
+    tail = [] if table or not package else ["*"]
+    return f"source:{'.'.join([_pattern(name) for name in names] + tail)}+"
+
+
+def _pattern(name: str) -> str:
+    """Return a name as dbt's selectors take it: as a pattern of its own.
+
+    What would end or split a selector, or a word of a command line, becomes any one character.
+    """
+    exact = re.sub(r"([*?[])", r"[\1]", name)
+    return re.sub(r"[^\w\-*?\[\]]", "?", exact)
+
+
+def _ambiguous(sources: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the names of sources that several packages use."""
+    packages: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        packages[source["source_name"]].add(source["package_name"])
+    return {name for name, using in packages.items() if len(using) > 1}
+
+
+def _united(selection: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(selection))
+
+
+def _is_ephemeral(node: Mapping[str, Any]) -> bool:
+    return bool(node.get("config", {}).get("materialized") == "ephemeral")
+
+
+def _reached(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
+    """Return all that can be reached from some nodes, without them."""
+    reached: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        new = set(edges.get(waiting.pop(), ())) - reached
+        reached |= new
+        waiting.extend(new)
+    return reached
+
+
+def _parents(manifest: Manifest) -> dict[str, list[str]]:
+    """Return what each node depends on, from the nodes themselves."""
+    return {
+        unique_id: list(entry.get("depends_on", {}).get("nodes", ()))
+        for unique_id, entry in _all_entries(manifest)
+    }
+
+
+def _children(manifest: Manifest) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = defaultdict(list)
+    for unique_id, parents in _parents(manifest).items():
+        for parent in parents:
+            children[parent].append(unique_id)
+    return children
+
+
+def _all_entries(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for section in manifest.values():
+        if isinstance(section, Mapping):
+            for unique_id, entry in section.items():
+                if isinstance(entry, Mapping):
+                    yield unique_id, entry

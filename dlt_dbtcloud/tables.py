@@ -1,0 +1,160 @@
+"""Which tables a load has changed, and how many rows it brought to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+import dlt
+from dlt.common.pipeline import LoadInfo, NormalizeInfo
+from dlt.common.schema import Schema
+from dlt.common.schema.utils import get_nested_tables, get_root_table, has_table_seen_data
+from dlt.common.storages.exceptions import LoadPackageNotFound
+from dlt.common.storages.load_package import LoadPackageInfo
+
+from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_packages
+
+__all__ = ["loaded_tables", "pipeline_of", "tables_by_schema"]
+
+_RowCounts = Mapping[str, Mapping[str, int]]
+
+
+def loaded_tables(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+) -> dict[str, int | None]:
+    """Return the tables that a load has changed, by their names in the destination.
+
+    Nested tables are included; dlt's own tables, and those of what dbt did, are not. A table that
+    is listed has changed: one that a `replace` or a refresh emptied is listed with 0 rows.
+
+    Args:
+        pipeline_or_load_info: A pipeline, for its last load, or what its `run` returned; that is
+            None where there was nothing to load.
+
+    Returns:
+        The rows that came to each table, as dlt counted them; None where it is not known any
+        more, because the pipeline has run again.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    tables: dict[str, int | None] = {}
+    for of_schema in tables_by_schema(pipeline_or_load_info).values():
+        for table, rows in of_schema.items():
+            tables[table] = _sum(tables.get(table, 0), rows)
+    return tables
+
+
+def tables_by_schema(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+) -> dict[str, dict[str, int | None]]:
+    """Return the same tables under the dlt schemas that they belong to.
+
+    Args:
+        pipeline_or_load_info: As for `loaded_tables`.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    pipeline = pipeline_of(pipeline_or_load_info)
+    counts = _row_counts(pipeline)
+    tables: dict[str, dict[str, int | None]] = {}
+    for package in _packages(pipeline_or_load_info):
+        of_schema = tables.setdefault(package.schema_name, {})
+        for table in sorted(_changed(package, pipeline)):
+            of_schema[table] = _sum(of_schema.get(table, 0), _rows(package, table, counts))
+    return tables
+
+
+def pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pipeline | None:
+    """Return the pipeline that a load info tells of, or None where that is not known.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+    """
+    if pipeline_or_load_info is None or isinstance(pipeline_or_load_info, dlt.Pipeline):
+        return pipeline_or_load_info
+    if isinstance(pipeline_or_load_info, LoadInfo):
+        pipeline = pipeline_or_load_info.pipeline
+        return pipeline if isinstance(pipeline, dlt.Pipeline) else None
+    raise TypeError(
+        f"`pipeline_or_load_info` is a `{type(pipeline_or_load_info).__name__}`. "
+        "Pass a `dlt.Pipeline`, or the `LoadInfo` that its `run` or `load` returned."
+    )
+
+
+def _packages(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+) -> list[LoadPackageInfo]:
+    if isinstance(pipeline_or_load_info, dlt.Pipeline):
+        return last_packages(pipeline_or_load_info)
+    packages = pipeline_or_load_info.load_packages if pipeline_or_load_info else []
+    unfinished = next((package for package in packages if package.state != "loaded"), None)
+    if unfinished:
+        raise DBTCloudException(
+            f"Package `{unfinished.load_id}` was not loaded, it is `{unfinished.state}`. "
+            "Load it, or load again."
+        )
+    return [package for package in packages if package.schema_name != RESULTS_SCHEMA]
+
+
+def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str]:
+    """Return the tables that a package filled, or else emptied."""
+    schema = package.schema
+    with_jobs = {job.job_file_info.table_name for jobs in package.jobs.values() for job in jobs}
+    filled = with_jobs.intersection(schema.tables)
+    beside = {nested for table in filled for nested in _replaced_with(schema, table)}
+    tables = with_jobs | beside | set(_refreshed(package, pipeline))
+    return tables - set(schema.dlt_table_names())
+
+
+def _replaced_with(schema: Schema, table: str) -> Iterator[str]:
+    """Yield the tables whose rows go when new ones come to a table, whether or not they get any."""
+    root = get_root_table(schema.tables, table)
+    if root.get("write_disposition") in ("replace", "merge"):
+        for nested in get_nested_tables(schema.tables, str(root["name"])):
+            if has_table_seen_data(nested):
+                yield str(nested["name"])
+
+
+def _refreshed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> Iterator[str]:
+    """Yield the tables that the refresh mode of a load dropped or emptied first."""
+    if pipeline is None:
+        return
+    with suppress(LoadPackageNotFound):
+        state = pipeline.get_load_package_state(package.load_id)
+        for table in (*state.get("dropped_tables", ()), *state.get("truncated_tables", ())):
+            yield str(table["name"])
+
+
+def _row_counts(pipeline: dlt.Pipeline | None) -> _RowCounts:
+    """Return the rows of each table of each package, as far as the last trace knows them."""
+    trace = pipeline.last_trace if pipeline else None
+    infos = [step.step_info for step in trace.steps] if trace else []
+    return {
+        load_id: {table: count.items_count for table, count in metrics["table_metrics"].items()}
+        for info in infos
+        if isinstance(info, NormalizeInfo)
+        for load_id, of_package in info.metrics.items()
+        for metrics in of_package
+    }
+
+
+def _rows(package: LoadPackageInfo, table: str, counts: _RowCounts) -> int | None:
+    """Return how many rows a package brought to a table."""
+    of_package = counts.get(package.load_id)
+    has_failed = any(job.job_file_info.table_name == table for job in package.jobs["failed_jobs"])
+    if of_package is None or has_failed:
+        return None
+    is_query = any(
+        job.job_file_info.table_name == table and job.job_file_info.file_format == "model"
+        for job in package.jobs["completed_jobs"]
+    )
+    return None if is_query else of_package.get(table, 0)
+
+
+def _sum(rows: int | None, more: int | None) -> int | None:
+    return None if rows is None or more is None else rows + more
