@@ -13,8 +13,8 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "exceptions"},
-    {"validation", "envelope"},
+    {"typing", "exceptions", "options"},
+    {"validation", "envelope", "commands"},
     {"transport"},
     {"client", "configuration", "loads"},
     {"keys", "waiting"},
