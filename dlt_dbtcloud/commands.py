@@ -118,7 +118,8 @@ class DbtCommand:
 
         Args:
             selectors: What selects the nodes, as `node_selector` makes it. Tests of a model are
-                executed only where they are named themselves.
+                executed only where they are named themselves; `dbt build` executes a unit test
+                only together with its model, which it skips where that test fails.
 
         Raises:
             CommandError: It is a command that selects no nodes, or no selectors are given.
