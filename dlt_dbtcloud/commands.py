@@ -166,8 +166,8 @@ class DbtCommand:
         is_bare = not self.select and not self.exclude
         if is_bare and any(each.get("default") is True for each in selectors.values()):
             return "selects by the default selector of `selectors.yml`"
-        if self.select and (self._has("--warn-error") or self._has("--warn-error-options")):
-            return "may fail with a warning, as where one of its criteria then selects nothing"
+        if self._has("--warn-error") or self._has("--warn-error-options"):
+            return "may fail with a warning, as where there is then nothing to do"
         if len(self.select) > 1 and self._is_careful_with_tests:
             return "selects tests by parents that are in several of its criteria"
         return None
