@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-from dlt_dbtcloud.graph import ancestors, descendants, find_node
+from dlt_dbtcloud.graph import descendants, find_node
 from dlt_dbtcloud.quoting import head, tail, without_secrets
 from dlt_dbtcloud.results import FAILED
+from dlt_dbtcloud.sources import fed_by
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
 __all__ = ["account_of_nodes", "account_of_step", "advice", "node_failures"]
@@ -49,7 +50,7 @@ def _failure(
     loads: Mapping[str, str],
 ) -> NodeFailure:
     unique_id = result["unique_id"]
-    sources = [each for each in ancestors(manifest, unique_id) if each.startswith("source.")]
+    sources = fed_by(manifest, unique_id) if manifest else []
     return NodeFailure(
         unique_id=unique_id,
         name=result["name"],
@@ -60,7 +61,7 @@ def _failure(
         relation_name=result["relation_name"],
         step_index=result["step_index"],
         command=result["command"],
-        skipped=len(skipped & descendants(manifest, unique_id)),
+        skipped=len(skipped & descendants(manifest, [unique_id])),
         tables=sorted(_table(manifest, source) for source in sources),
         load_id=max((loads[source] for source in sources if source in loads), default=None),
     )
@@ -137,7 +138,7 @@ def _details(failure: NodeFailure) -> Iterator[str]:
     if failure["status"] == "fail" and failure["relation_name"]:
         yield f"The rows that failed are in {failure['relation_name']}."
     if failure["skipped"]:
-        yield f"Because of it {_count(failure['skipped'], 'node')} that depend on it did not run."
+        yield f"Skipped because of it: {_count(failure['skipped'], 'node')}."
     if failure["tables"]:
         load = f", last by load {failure['load_id']}" if failure["load_id"] else ""
         yield f"It is fed by {_listed(failure['tables'])}{load}."

@@ -1,72 +1,67 @@
-"""What feeds what in a dbt project, from its manifest."""
+"""What feeds what in a dbt project, as its manifest tells, whatever its version."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["ancestors", "descendants", "find_node"]
-
-_COLLECTIONS = (
-    "nodes",
-    "unit_tests",
-    "sources",
-    "exposures",
-    "metrics",
-    "semantic_models",
-    "saved_queries",
-)
+__all__ = ["Manifest", "ancestors", "descendants", "find_node"]
 
 Manifest = Mapping[str, Any]
 
 
 def find_node(manifest: Manifest, unique_id: str) -> Mapping[str, Any]:
     """Return what a manifest says of a node, or nothing where it does not know it."""
-    for collection in _COLLECTIONS:
-        node = _mapping(manifest.get(collection)).get(unique_id)
+    for section in _sections(manifest):
+        node = section.get(unique_id)
         if isinstance(node, Mapping):
             return node
     return {}
 
 
 def ancestors(manifest: Manifest, unique_id: str) -> set[str]:
-    """Return the ids of all that a node is made of, down to the sources."""
-    return _reached(_parents(manifest), unique_id)
+    """Return the unique ids of all that a node is made of, down to the sources."""
+    return _reached(manifest.get("parent_map") or _parents(manifest), [unique_id])
 
 
-def descendants(manifest: Manifest, unique_id: str) -> set[str]:
-    """Return the ids of all that is made of a node."""
-    children = _mapping(manifest.get("child_map"))
-    return _reached(children or _inverted(_parents(manifest)), unique_id)
+def descendants(manifest: Manifest, unique_ids: Iterable[str]) -> set[str]:
+    """Return the unique ids of all that is made of some nodes."""
+    return _reached(manifest.get("child_map") or _children(manifest), unique_ids)
 
 
-def _parents(manifest: Manifest) -> Mapping[str, Any]:
-    told = _mapping(manifest.get("parent_map"))
-    return told or {
-        unique_id: _mapping(node.get("depends_on")).get("nodes") or []
-        for collection in _COLLECTIONS
-        for unique_id, node in _mapping(manifest.get(collection)).items()
+def _reached(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
+    """Return all that can be reached from some nodes, without them."""
+    reached: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        new = set(edges.get(waiting.pop()) or ()) - reached
+        reached |= new
+        waiting.extend(new)
+    return reached
+
+
+def _parents(manifest: Manifest) -> dict[str, list[str]]:
+    """Return what each node depends on, from the nodes themselves."""
+    return {
+        unique_id: list((node.get("depends_on") or {}).get("nodes") or ())
+        for section in _sections(manifest)
+        for unique_id, node in section.items()
         if isinstance(node, Mapping)
     }
 
 
-def _inverted(parents: Mapping[str, Any]) -> dict[str, list[str]]:
-    children: dict[str, list[str]] = {}
-    for child, its_parents in parents.items():
-        for parent in its_parents:
-            children.setdefault(parent, []).append(child)
+def _children(manifest: Manifest) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = defaultdict(list)
+    for unique_id, parents in _parents(manifest).items():
+        for parent in parents:
+            children[parent].append(unique_id)
     return children
 
 
-def _reached(edges: Mapping[str, Any], start: str) -> set[str]:
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        new = set(edges.get(waiting.pop()) or []) - found
-        found |= new
-        waiting.extend(new)
-    return found - {start}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _sections(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of a manifest that hold nodes by their unique ids."""
+    others = ("metadata", "parent_map", "child_map", "group_map", "disabled", "docs", "macros")
+    for name, section in manifest.items():
+        if name not in others and isinstance(section, Mapping):
+            yield section

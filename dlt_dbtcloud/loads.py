@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 
 import dlt
@@ -26,10 +26,12 @@ class LastLoad:
     Args:
         pipeline_name: The pipeline.
         load_id: The newest package of the load; as ids rise, it stands for all of them.
+        pipeline: The pipeline itself, where more may be asked of the load.
     """
 
     pipeline_name: str
     load_id: str
+    pipeline: dlt.Pipeline | None = field(default=None, repr=False, compare=False)
 
     @property
     def began(self) -> float:
@@ -51,7 +53,7 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
     info = trace.last_load_info if trace else None
     load_id = _newest(info.load_packages) if info else None
     load_id = load_id or _newest(_before(pipeline))
-    return LastLoad(pipeline.pipeline_name, load_id) if load_id else None
+    return LastLoad(pipeline.pipeline_name, load_id, pipeline) if load_id else None
 
 
 def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:

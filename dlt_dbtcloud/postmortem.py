@@ -10,14 +10,15 @@ from typing import Any, cast
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import (
-    DBTCloudException,
     DBTCloudRunCancelled,
     DBTCloudRunError,
     DBTCloudRunFailed,
 )
 from dlt_dbtcloud.failures import account_of_nodes, account_of_step, advice, node_failures
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.results import leaves_results, read_results, step_results
+from dlt_dbtcloud.sources import fed_sources
 from dlt_dbtcloud.steps import failed_step
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 from dlt_dbtcloud.waiting import Clock, run_error, through_outages
@@ -41,7 +42,7 @@ def explain(
     """
     try:
         return Postmortem(client, run, clock=clock).error(load)
-    except DBTCloudException as error:
+    except Exception as error:  # noqa: BLE001, whatever is wrong must not hide that the run failed
         known = run_error(run)
         if isinstance(known, DBTCloudRunCancelled):
             return known
@@ -130,5 +131,9 @@ def _hidden(failure: NodeFailure, hide: Callable[[str], str]) -> NodeFailure:
 
 
 def _filled(load: LastLoad | None, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sources that a load has filled, with its id."""
-    return {}
+    """Return the id of the load that a run is bound to, for each source that it has filled."""
+    if load is None or load.pipeline is None or not manifest:
+        return {}
+    return dict.fromkeys(
+        fed_sources(loaded_relations(load.pipeline), manifest).sources, load.load_id
+    )

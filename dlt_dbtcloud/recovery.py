@@ -20,8 +20,8 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudAuthError,
     DBTCloudRateLimitError,
 )
-from dlt_dbtcloud.keys import with_retries
 from dlt_dbtcloud.graph import find_node
+from dlt_dbtcloud.keys import with_retries
 from dlt_dbtcloud.postmortem import RELATED, Postmortem
 from dlt_dbtcloud.results import UNSUCCESSFUL
 from dlt_dbtcloud.starting import start
@@ -32,8 +32,6 @@ from dlt_dbtcloud.waiting import Clock, run_error, through_outages
 
 __all__ = ["retry", "undone_only"]
 
-# what dbt reports on but does not build
-_NOT_BUILT = frozenset({"exposure", "metric", "saved_query", "semantic_model"})
 _LONGEST_CHAIN = 20
 
 
@@ -58,8 +56,7 @@ def retry(
     """
     latest = _latest(client, run, clock)
     if run_error(latest) is None:
-        said = latest.get("status_humanized")
-        logger.info(f"Run {latest['id']} needs no retry: {said}.")
+        logger.warning(f"Run {latest['id']} is not retried: {latest.get('status_humanized')}.")
         return latest
     mortem = Postmortem(client, latest, clock=clock)
     if mortem.run.get("can_retry"):
@@ -93,11 +90,7 @@ def undone_only(
         results: What each node did in it.
         manifest: Its `manifest.json`.
     """
-    undone = [
-        result["unique_id"]
-        for result in results
-        if result["status"] in UNSUCCESSFUL and result["resource_type"] not in _NOT_BUILT
-    ]
+    undone = [result["unique_id"] for result in results if result["status"] in UNSUCCESSFUL]
     nodes = [find_node(manifest, unique_id) for unique_id in undone]
     try:
         command = DbtCommand.parse(line)

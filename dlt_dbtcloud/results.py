@@ -16,8 +16,8 @@ from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.commands import CommandError, DbtCommand
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
-from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.graph import find_node
+from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from dlt_dbtcloud.waiting import Clock, is_over

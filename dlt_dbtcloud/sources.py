@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.graph import Manifest, ancestors, descendants
 
-__all__ = ["Fed", "Manifest", "Relation", "fed_by", "fed_sources", "feeds_anything", "selectors"]
-
-Manifest = Mapping[str, Any]
+__all__ = ["Fed", "Relation", "fed_by", "fed_sources", "feeds_anything", "selectors"]
 
 # what dbt executes; exposures, metrics, semantic models and saved queries it only keeps
 _EXECUTED = ("function", "model", "seed", "snapshot", "test", "unit_test")
@@ -115,10 +114,9 @@ def feeds_anything(manifest: Manifest, sources: Iterable[str]) -> set[str]:
         DBTCloudException: It is no manifest.
     """
     nodes = _entries(manifest, "nodes")
-    children = manifest.get("child_map") or _children(manifest)
     return {
         unique_id
-        for unique_id in _reached(children, sources)
+        for unique_id in descendants(manifest, sources)
         if unique_id.partition(".")[0] in _EXECUTED and not _is_ephemeral(nodes.get(unique_id, {}))
     }
 
@@ -134,8 +132,7 @@ def fed_by(manifest: Manifest, unique_id: str) -> list[str]:
         DBTCloudException: It is no manifest.
     """
     _entries(manifest, "nodes")
-    parents = manifest.get("parent_map") or _parents(manifest)
-    return sorted(one for one in _reached(parents, [unique_id]) if one.startswith("source."))
+    return sorted(one for one in ancestors(manifest, unique_id) if one.startswith("source."))
 
 
 def _entries(manifest: Manifest, section: str) -> Mapping[str, Mapping[str, Any]]:
@@ -196,38 +193,3 @@ def _united(selection: Iterable[str]) -> list[str]:
 
 def _is_ephemeral(node: Mapping[str, Any]) -> bool:
     return bool(node.get("config", {}).get("materialized") == "ephemeral")
-
-
-def _reached(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
-    """Return all that can be reached from some nodes, without them."""
-    reached: set[str] = set()
-    waiting = list(starts)
-    while waiting:
-        new = set(edges.get(waiting.pop(), ())) - reached
-        reached |= new
-        waiting.extend(new)
-    return reached
-
-
-def _parents(manifest: Manifest) -> dict[str, list[str]]:
-    """Return what each node depends on, from the nodes themselves."""
-    return {
-        unique_id: list(entry.get("depends_on", {}).get("nodes", ()))
-        for unique_id, entry in _all_entries(manifest)
-    }
-
-
-def _children(manifest: Manifest) -> dict[str, list[str]]:
-    children: dict[str, list[str]] = defaultdict(list)
-    for unique_id, parents in _parents(manifest).items():
-        for parent in parents:
-            children[parent].append(unique_id)
-    return children
-
-
-def _all_entries(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for section in manifest.values():
-        if isinstance(section, Mapping):
-            for unique_id, entry in section.items():
-                if isinstance(entry, Mapping):
-                    yield unique_id, entry

@@ -34,7 +34,7 @@ class Flights:
             dataset_name="raw",
         )
         self._cloud = cloud
-        self._database = str(folder / "flights.duckdb")
+        self.database = str(folder / "flights.duckdb")
         shutil.copytree(EXAMPLES / "flights_dbt", self.project)
 
     def load(self, *tables: str, days: int = 1) -> None:
@@ -53,13 +53,13 @@ class Flights:
             name,
             execute_steps=list(steps or ("dbt build",)),
             project_dir=self.project,
-            environ={"FLIGHTS_DUCKDB": self._database},
+            environ={"FLIGHTS_DUCKDB": self.database},
             **options,
         )
 
     def sql(self, statement: str) -> list[Any]:
         """Execute a statement while nobody else uses the database."""
-        with duckdb.connect(self._database) as connection:
+        with duckdb.connect(self.database) as connection:
             return connection.execute(statement).fetchall()
 
     def make_times_impossible(self) -> None:
@@ -84,7 +84,7 @@ def own_results(run_id: int) -> list[NodeResult]:
 
 def executed(run_id: int) -> set[str]:
     """Return the names of the nodes that a run has executed."""
-    return {each["name"] for each in own_results(run_id) if each["resource_type"] != "exposure"}
+    return {each["name"] for each in own_results(run_id)}
 
 
 def statuses(results: list[NodeResult]) -> Counter[str]:

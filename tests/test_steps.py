@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +25,7 @@ def run(*commands: str, status: RunStatus = ERROR, **fields: Any) -> Run:
     names = [*SETUP, *(f"Invoke dbt with `{command}`" for command in commands)]
     steps = [RunStep(index=i, name=name, status=SUCCESS) for i, name in enumerate(names, start=1)]
     steps[-1]["status"] = status
-    return Run(run_steps=steps, **fields)
+    return cast(Run, {"run_steps": steps, **fields})
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,21 @@ class Contents:
             job.project = None if outcome is not None else folder or job.project
             return job.id
 
-    def finish_run(self, run_id: int, outcome: Outcome | None = None) -> None:
+    def finish_run(
+        self,
+        run_id: int,
+        outcome: Outcome | None = None,
+        *,
+        at_command: int = 1,
+        message: str | None = None,
+    ) -> None:
         """End a scripted run that is under way.
 
         Args:
             run_id: The run.
             outcome: How it ends, by default as its job was told.
+            at_command: Which of its commands an error or a cancellation stops, counted from 1.
+            message: Its `status_message`.
 
         Raises:
             ValueError: There is no such run, it runs real dbt, waits in the queue or has ended.
@@ -164,6 +173,7 @@ class Contents:
             run = self._state.any_run(run_id)
             if run is None or run.job.project is not None:
                 raise ValueError(f"There is no scripted run {run_id}.")
-            if not self._scheduler.end_scripted(run, outcome or run.outcome):
+            ending = (run, outcome or run.outcome, message, at_command)
+            if not self._scheduler.end_scripted(*ending):
                 state = "has ended" if run.is_finished else "waits for an earlier run of its job"
                 raise ValueError(f"Run {run_id} is not under way: it {state}.")

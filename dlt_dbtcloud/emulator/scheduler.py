@@ -94,12 +94,14 @@ class Scheduler:
             else:
                 self.finish(run, RunStatus.CANCELLED)
 
-    def end_scripted(self, run: Run, outcome: Outcome, message: str | None = None) -> bool:
+    def end_scripted(
+        self, run: Run, outcome: Outcome, message: str | None = None, at_command: int = 1
+    ) -> bool:
         """End a scripted run, and say whether it was under way."""
         with self._state.changed:
             if run.status != RunStatus.RUNNING:
                 return False
-            scripted.end(run, outcome, self._state.new_id)
+            scripted.end(run, outcome, self._state.new_id, at_command)
             self.finish(run, STATUS_OF[outcome], message)
             return True
 

@@ -20,18 +20,21 @@ def begin(run: Run, new_id: NewId) -> None:
         _begin(run, run.skipped()[0], new_id)
 
 
-def end(run: Run, outcome: Outcome, new_id: NewId) -> None:
-    """Take the rest of the steps; an error or a cancellation stops at the first command."""
+def end(run: Run, outcome: Outcome, new_id: NewId, at_command: int = 1) -> None:
+    """Take the rest of the steps; an error or a cancellation stops at a command of the job."""
     step = run.steps[-1]
     if step.finished_at is None:
-        _finish(run, step, _status(step, outcome))
+        _finish(run, step, _status(run, outcome, at_command))
     while run.steps[-1].status == RunStatus.SUCCESS and run.skipped():
         step = _begin(run, run.skipped()[0], new_id)
-        _finish(run, step, _status(step, outcome))
+        _finish(run, step, _status(run, outcome, at_command))
 
 
-def _status(step: Step, outcome: Outcome) -> RunStatus:
-    return RunStatus.SUCCESS if step.planned.may_fail else STATUS_OF[outcome]
+def _status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
+    """Tell how the step that is under way ends."""
+    own = [step for step in run.steps[len(SETUP_STEPS) :] if not step.planned.may_fail]
+    is_before = run.steps[-1].planned.may_fail or len(own) < at_command
+    return RunStatus.SUCCESS if is_before else STATUS_OF[outcome]
 
 
 def _begin(run: Run, planned: PlannedStep, new_id: NewId) -> Step:

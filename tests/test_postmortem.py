@@ -1,0 +1,163 @@
+"""Of a run that did not succeed, as much is told as can be read, and never less than that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudRunCancelled,
+    DBTCloudRunFailed,
+    cancel_dbt_cloud_run,
+    get_dbt_cloud_run_status,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.postmortem import explain
+from dlt_dbtcloud.typing import Run
+from tests.clock import FakeClock
+from tests.flights import Flights
+
+ERROR = {
+    "unique_id": "model.shop.orders",
+    "status": "error",
+    "message": "Database Error in model orders",
+}
+FILES = {"run_results.json": {"results": [ERROR]}, "manifest.json": {"nodes": {}, "sources": {}}}
+
+
+def failed(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
+    job = cloud.create_job("Nightly", outcome="error", artifacts=files, **options)
+    return run_dbt_cloud_job(job_id=job)
+
+
+def test_three_requests_tell_of_a_failure(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = failed(cloud)
+    before = len(cloud.requests)
+    error = explain(client, run)
+    assert isinstance(error, DBTCloudRunFailed)
+    assert 'in run {} of job "Nightly": 1 error'.format(run["id"]) in str(error)
+    assert [failure["unique_id"] for failure in error.failures] == ["model.shop.orders"]
+    assert [request.path.rpartition("/runs/")[2] for request in cloud.requests[before:]] == [
+        f"{run['id']}/",
+        f"{run['id']}/artifacts/run_results.json",
+        f"{run['id']}/artifacts/manifest.json",
+    ]
+
+
+def test_an_outage_does_not_hide_that_the_run_failed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = failed(cloud)
+    cloud.fail("get_run", "status", calls=None)
+    error = explain(client, run, clock=FakeClock())
+    assert isinstance(error, DBTCloudRunFailed)
+    assert f"Run `{run['id']}`" in str(error)
+    assert "503" in str(error)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"run_results.json": b"<html>", "manifest.json": b"{}"},
+        {"run_results.json": {"results": [ERROR]}, "manifest.json": b"["},
+        {"run_results.json": {"results": [ERROR]}, "manifest.json": {"nodes": 3, "sources": []}},
+        {"run_results.json": {"results": [{"status": 1}]}},
+        {"run_results.json": {"results": [ERROR]}},
+    ],
+)
+def test_nor_does_what_is_no_artifact(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
+) -> None:
+    error = explain(client, failed(cloud, files), clock=FakeClock())
+    assert isinstance(error, DBTCloudRunFailed)
+    assert "failed" in str(error)
+
+
+def test_a_log_that_is_late_is_waited_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = failed(cloud, {})
+    error = explain(client, run, clock=FakeClock())
+    assert "the end of its log" in str(error)
+    assert "Encountered an error, as scripted" in str(error)
+
+
+def test_the_token_is_cut_out_of_what_dbt_wrote(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    leaking = {**ERROR, "message": f"401 for {cloud.api_token}"}
+    run = failed(cloud, {"run_results.json": {"results": [leaking]}, "manifest.json": {}})
+    error = explain(client, run)
+    assert "401 for ***" in str(error)
+    assert cloud.api_token not in str(error) + str(vars(error))
+
+
+def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    cancel_dbt_cloud_run(run_id=run["id"])
+    with pytest.raises(DBTCloudRunCancelled) as caught:
+        get_dbt_cloud_run_status(run_id=run["id"], raise_on_failure=True)
+    assert not caught.value.timed_out
+    assert 'of job "Nightly" was cancelled by Embedded dbt Cloud.' in str(caught.value)
+
+    limited = {"timeout_seconds_override": 1}
+    with pytest.raises(DBTCloudRunCancelled) as caught:
+        run_dbt_cloud_job(job_id=job, data=limited, raise_on_failure=True)
+    assert caught.value.timed_out
+    assert "took longer than its time limit" in str(caught.value)
+    assert "`timeout_seconds_override`" in str(caught.value)
+
+
+@pytest.mark.dbt
+def test_the_account_of_a_model_that_fails(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load()
+    flights.make_times_impossible()
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=flights.job(), pipeline=flights.pipeline, raise_on_failure=True)
+    failure = caught.value
+    load = last_load(flights.pipeline)
+    assert load is not None
+    assert str(failure).splitlines() == [
+        f'1 of 82 nodes failed in run {failure.run_id} of job "Nightly": 1 error, 30 skipped.',
+        "  1. model.flights.fct_flights (models/marts/fct_flights.sql): error",
+        "       Runtime Error in model fct_flights (models/marts/fct_flights.sql)",
+        "         Conversion Error: Time out of range: 99:99:0.0",
+        "     Skipped because of it: 30 nodes.",
+        f"     It is fed by raw.flights, last by load {load.load_id}.",
+        f"See {failure.run_url}. `retry_dbt_cloud_run(run_id={failure.run_id})` runs just what "
+        "failed and what was skipped or never began.",
+    ]
+
+
+@pytest.mark.dbt
+def test_the_account_of_a_test_that_fails(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load()
+    flights.sql("UPDATE raw.flights SET dep_time = 900 WHERE dep_time = 517")
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=flights.job(), raise_on_failure=True)
+    account = str(caught.value)
+    assert "1 failed test" in account
+    assert "Got 1 result, configured to fail if != 0" in account
+    assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in account
+    assert "A retry is unlikely to help while the data are the same" in account
+
+
+@pytest.mark.dbt
+def test_the_account_of_a_project_that_does_not_compile(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.add("models/marts/dim_carriers.sql", "select * from {{ ref('no_such_model') }}")
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=flights.job("dbt seed", "dbt run"), raise_on_failure=True)
+    account = str(caught.value)
+    assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in account
+    assert "depends on a node named 'no_such_model' which was not found" in account
+    assert "A retry is unlikely to help before the project is mended" in account
+    assert caught.value.failures == []
