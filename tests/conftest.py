@@ -13,6 +13,7 @@ from dlt.common.runtime import run_context
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.orchard import Orchard, run_orchard
 
 WriteConfig = Callable[[str, str], None]
 
@@ -63,6 +64,12 @@ def client(cloud: DBTCloudEmulator) -> Iterator[DBTCloudClientV2]:
     """Return a client of the embedded dbt Cloud."""
     with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
+    """Return what real dbt Core left behind on the embedded dbt Cloud; for tests marked `dbt`."""
+    return run_orchard(tmp_path_factory.mktemp("orchard"))
 
 
 def _reload(folder: Path) -> None:

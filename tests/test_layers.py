@@ -14,10 +14,10 @@ import dlt_dbtcloud
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"typing", "exceptions"},
-    {"validation", "envelope"},
-    {"transport"},
-    {"client", "configuration", "loads"},
-    {"keys", "waiting"},
+    {"validation", "envelope", "manifest", "namespaces"},
+    {"transport", "assets", "facets"},
+    {"client", "configuration", "loads", "lineage"},
+    {"keys", "waiting", "openlineage"},
     {"cancelling"},
     {"once", "abandoning"},
     {"triggering"},
