@@ -6,7 +6,7 @@ Spec: https://openlineage.io/docs/spec/object-model
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -63,6 +63,8 @@ class Lineage:
     namespace: str
     job_namespace: str
     compiled_code: Mapping[str, str | None]
+    # a node is an input of many others
+    _told: dict[str, Facets] = field(default_factory=dict)
 
     def start(self) -> Event:
         """Return the event of the run's start."""
@@ -72,7 +74,8 @@ class Lineage:
         """Yield the event of the run's end, or none while it goes on."""
         kind = _RUN_ENDS.get(self.run.get("status", 0))
         if kind:
-            why = {} if kind == "COMPLETE" else error_facet(self.run.get("status_message"))
+            reason = self.run.get("status_message") or f"Its steps tell: {self.run.get('href')}"
+            why = {} if kind == "COMPLETE" else error_facet(reason)
             time = self._time("finished_at", "started_at")
             yield _event(kind, time, self._own_run(why), self._own_job())
 
@@ -154,11 +157,13 @@ class Lineage:
 
     def _dataset(self, unique_id: str, **facets: Facets) -> Event:
         node = self.project.node(unique_id)
+        if unique_id not in self._told:
+            self._told[unique_id] = dataset_facets(node, self.namespace)
         relation = (node["database"], node["schema"], node["identifier"] or node["name"])
         return {
             "namespace": self.namespace,
             "name": ".".join(part for part in relation if part),
-            "facets": dataset_facets(node, self.namespace),
+            "facets": self._told[unique_id],
             **facets,
         }
 

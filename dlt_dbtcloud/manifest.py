@@ -59,6 +59,7 @@ class Manifest:
         self._built = {**as_mapping(built.get("sources")), **as_mapping(built.get("nodes"))}
         self._groups = [as_mapping(group) for group in as_mapping(told.get("groups")).values()]
         self._metadata = as_mapping(told.get("metadata"))
+        self._known: dict[str, Node] = {}
 
     @property
     def adapter_type(self) -> str | None:
@@ -75,7 +76,28 @@ class Manifest:
         return as_mapping(self._entries.get(unique_id))
 
     def node(self, unique_id: str) -> Node:
-        """Return a node, of which at least the id tells something."""
+        """Return a node, of which at least the id tells something; it is not to be changed."""
+        if unique_id not in self._known:
+            self._known[unique_id] = self._read(unique_id)
+        return self._known[unique_id]
+
+    def parents(self, unique_id: str) -> list[str]:
+        """Return what a node reads, with ephemeral models replaced by what they read."""
+        found: dict[str, None] = {}
+        seen = {unique_id}
+        waiting = self._dependencies(unique_id)
+        while waiting:
+            parent = waiting.pop(0)
+            if parent in seen:
+                continue
+            seen.add(parent)
+            if self._config(parent).get("materialized") == "ephemeral":
+                waiting = self._dependencies(parent) + waiting
+            elif _kind_in(parent) in _READABLE:
+                found[parent] = None
+        return list(found)
+
+    def _read(self, unique_id: str) -> Node:
         entry, config = self.entry(unique_id), self._config(unique_id)
         return Node(
             unique_id=unique_id,
@@ -96,22 +118,6 @@ class Manifest:
             path=_text(entry.get("original_file_path")) or _text(entry.get("path")),
             package_name=_text(entry.get("package_name")),
         )
-
-    def parents(self, unique_id: str) -> list[str]:
-        """Return what a node reads, with ephemeral models replaced by what they read."""
-        found: dict[str, None] = {}
-        seen = {unique_id}
-        waiting = self._dependencies(unique_id)
-        while waiting:
-            parent = waiting.pop(0)
-            if parent in seen:
-                continue
-            seen.add(parent)
-            if self._config(parent).get("materialized") == "ephemeral":
-                waiting = self._dependencies(parent) + waiting
-            elif _kind_in(parent) in _READABLE:
-                found[parent] = None
-        return list(found)
 
     def _config(self, unique_id: str) -> dict[str, Any]:
         return as_mapping(self.entry(unique_id).get("config"))

@@ -97,6 +97,11 @@ def test_a_run_ends_as_it_ended(status: int, kind: str) -> None:
     assert messages == ([] if status == 10 else ["The reason."])
 
 
+def test_a_run_that_failed_without_a_word_says_where_to_look() -> None:
+    [end] = ends(run={**RUN, "status": 20, "status_message": None})
+    assert str(RUN["href"]) in end["run"]["facets"]["errorMessage"]["message"]
+
+
 @pytest.mark.parametrize("status", [1, 2, 3, 99])
 def test_a_run_that_goes_on_has_no_end(status: int) -> None:
     run: Run = {**RUN, "status": status, "started_at": None, "finished_at": None}
