@@ -14,6 +14,7 @@ from dlt.common.runtime import run_context
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.flights import Flights
+from tests.orchard import Orchard, run_orchard
 
 WriteConfig = Callable[[str, str], None]
 
@@ -70,6 +71,12 @@ def client(cloud: DBTCloudEmulator) -> Iterator[DBTCloudClientV2]:
 def flights(cloud: DBTCloudEmulator, tmp_path: Path) -> Flights:
     """Return the example's project, its jobs on the embedded dbt Cloud, and a pipeline for it."""
     return Flights(cloud, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
+    """Return what real dbt Core left behind on the embedded dbt Cloud; for tests marked `dbt`."""
+    return run_orchard(tmp_path_factory.mktemp("orchard"))
 
 
 def _reload(folder: Path) -> None:

@@ -14,10 +14,10 @@ import dlt_dbtcloud
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"typing", "exceptions"},
-    {"validation", "envelope", "quoting", "graph", "options", "steps"},
-    {"transport", "commands", "sources"},
-    {"client", "configuration", "loads"},
-    {"keys", "tables", "waiting"},
+    {"validation", "envelope", "quoting", "graph", "options", "steps", "manifest", "namespaces"},
+    {"transport", "commands", "sources", "assets", "facets"},
+    {"client", "configuration", "loads", "lineage"},
+    {"keys", "tables", "waiting", "openlineage"},
     {"cancelling", "artifacts", "relations"},
     {"once", "abandoning", "results"},
     {"triggering", "failures"},

@@ -1,0 +1,150 @@
+"""The assets that a run materialized: its relations, what they are built from and known for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypedDict
+
+from dlt_dbtcloud.manifest import Column, Manifest, Node
+from dlt_dbtcloud.typing import NodeResult, Run
+
+__all__ = ["Asset", "AssetMetadata", "UpstreamAsset", "assets_of", "subcommand"]
+
+_BUILDING = ("build", "retry", "run", "seed", "snapshot")
+_OTHERS = ("clone", "compile", "deps", "docs", "list", "ls", "parse", "run-operation", "show")
+_SUBCOMMANDS = (*_BUILDING, *_OTHERS, "source", "test")
+_ASSETS = ("model", "seed", "snapshot")
+
+
+class UpstreamAsset(TypedDict):
+    """What an asset was built from; a table that dlt loaded is a `source`."""
+
+    unique_id: str
+    resource_type: str
+    relation_name: str | None
+    database: str | None
+    schema: str | None
+    identifier: str | None
+
+
+class AssetMetadata(TypedDict):
+    """What is known of an asset, and of how the run built it.
+
+    `owners` are whom its meta names, else who owns its group; `columns` have types where the run
+    generated docs; `execution_time` is in seconds.
+    """
+
+    description: str | None
+    owners: list[str]
+    group: str | None
+    tags: list[str]
+    meta: dict[str, Any]
+    columns: list[Column]
+    path: str | None
+    package_name: str | None
+    version: str | float | None
+    execution_time: float | None
+    rows_affected: int | None
+    started_at: str | None
+    completed_at: str | None
+    run_id: int | None
+    job_definition_id: int | None
+    run_url: str | None
+    dbt_version: str | None
+
+
+class Asset(TypedDict):
+    """A model, seed or snapshot that a run built, as plain JSON values."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    relation_name: str | None
+    database: str | None
+    schema: str | None
+    identifier: str | None
+    materialized: str | None
+    upstream: list[UpstreamAsset]
+    metadata: AssetMetadata
+
+
+def assets_of(
+    run: Run, manifest: object, results: Iterable[NodeResult], catalog: object = None
+) -> list[Asset]:
+    """Return the models, seeds and snapshots that a run built successfully, in their order.
+
+    One that several steps built is told once, as it was built last. A microbatch model of which
+    some batches failed is none: it is not whole.
+
+    Args:
+        run: The run.
+        manifest: Its parsed `manifest.json`; without one the assets have no upstream.
+        results: What became of its nodes.
+        catalog: Its parsed `catalog.json`, for the columns' types.
+    """
+    project = Manifest(manifest, catalog)
+    built = {result["unique_id"]: result for result in results if _is_built(result)}
+    return [_asset(run, project, result) for result in built.values()]
+
+
+def subcommand(command: str | None) -> str | None:
+    """Return what a dbt command line does: `build` in `dbt --quiet build --select a`."""
+    return next((word for word in (command or "").split() if word in _SUBCOMMANDS), None)
+
+
+def _is_built(result: NodeResult) -> bool:
+    return (
+        result["status"] == "success"
+        and result["resource_type"] in _ASSETS
+        and subcommand(result["command"]) in _BUILDING
+    )
+
+
+def _asset(run: Run, project: Manifest, result: NodeResult) -> Asset:
+    node = project.node(result["unique_id"])
+    return Asset(
+        unique_id=node["unique_id"],
+        name=node["name"],
+        resource_type=node["resource_type"],
+        relation_name=node["relation_name"] or result["relation_name"],
+        database=node["database"],
+        schema=node["schema"],
+        identifier=node["identifier"],
+        materialized=node["materialized"],
+        upstream=[_upstream(project.node(parent)) for parent in project.parents(node["unique_id"])],
+        metadata=_metadata(run, project, node, result),
+    )
+
+
+def _upstream(node: Node) -> UpstreamAsset:
+    return UpstreamAsset(
+        unique_id=node["unique_id"],
+        resource_type=node["resource_type"],
+        relation_name=node["relation_name"],
+        database=node["database"],
+        schema=node["schema"],
+        identifier=node["identifier"],
+    )
+
+
+def _metadata(run: Run, project: Manifest, node: Node, result: NodeResult) -> AssetMetadata:
+    return AssetMetadata(
+        description=node["description"],
+        owners=node["owners"],
+        group=node["group"],
+        tags=node["tags"],
+        meta=node["meta"],
+        columns=node["columns"],
+        path=node["path"] or result["path"],
+        package_name=node["package_name"],
+        version=node["version"],
+        execution_time=result["execution_time"],
+        rows_affected=result["rows_affected"],
+        started_at=result["started_at"],
+        completed_at=result["completed_at"],
+        run_id=run.get("id"),
+        job_definition_id=run.get("job_definition_id"),
+        run_url=run.get("href"),
+        # the run's own may be the name of a release track
+        dbt_version=project.dbt_version or run.get("dbt_version"),
+    )

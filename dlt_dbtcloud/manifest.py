@@ -1,0 +1,196 @@
+"""What a manifest and a catalog tell about dbt's nodes, whatever version of dbt wrote them.
+
+Artifacts: https://docs.getdbt.com/reference/artifacts/manifest-json
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+__all__ = ["Column", "Manifest", "Node", "as_mapping"]
+
+# what has a relation to read from; ephemeral models are looked through
+_READABLE = ("model", "seed", "snapshot", "source")
+
+
+class Column(TypedDict):
+    """A column: with a catalog as it was built, else as it is documented."""
+
+    name: str
+    type: str | None
+    description: str | None
+
+
+class Node(TypedDict):
+    """A node or source of a project; what its manifest does not tell is None or empty."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    relation_name: str | None
+    database: str | None
+    schema: str | None
+    identifier: str | None
+    materialized: str | None
+    version: str | float | None
+    description: str | None
+    owners: list[str]
+    group: str | None
+    tags: list[str]
+    meta: dict[str, Any]
+    columns: list[Column]
+    path: str | None
+    package_name: str | None
+
+
+class Manifest:
+    """The nodes of a manifest, with their columns from a catalog.
+
+    Whatever is missing, or is of another shape than dbt's, counts as not told.
+
+    Args:
+        manifest: A parsed `manifest.json`.
+        catalog: A parsed `catalog.json`, which `dbt docs generate` writes.
+    """
+
+    def __init__(self, manifest: object, catalog: object = None) -> None:
+        told, built = as_mapping(manifest), as_mapping(catalog)
+        self._entries = {**as_mapping(told.get("sources")), **as_mapping(told.get("nodes"))}
+        self._built = {**as_mapping(built.get("sources")), **as_mapping(built.get("nodes"))}
+        self._groups = [as_mapping(group) for group in as_mapping(told.get("groups")).values()]
+        self._metadata = as_mapping(told.get("metadata"))
+        self._known: dict[str, Node] = {}
+
+    @property
+    def adapter_type(self) -> str | None:
+        """Return which adapter of dbt wrote it, such as `duckdb`."""
+        return _text(self._metadata.get("adapter_type"))
+
+    @property
+    def dbt_version(self) -> str | None:
+        """Return the version of dbt that wrote it, a number also where the job says `latest`."""
+        return _text(self._metadata.get("dbt_version"))
+
+    def entry(self, unique_id: str) -> dict[str, Any]:
+        """Return a node as it stands in the manifest, or nothing."""
+        return as_mapping(self._entries.get(unique_id))
+
+    def node(self, unique_id: str) -> Node:
+        """Return a node, of which at least the id tells something; it is not to be changed."""
+        if unique_id not in self._known:
+            self._known[unique_id] = self._read(unique_id)
+        return self._known[unique_id]
+
+    def parents(self, unique_id: str) -> list[str]:
+        """Return what a node reads, with ephemeral models replaced by what they read."""
+        found: dict[str, None] = {}
+        seen = {unique_id}
+        waiting = self._dependencies(unique_id)
+        while waiting:
+            parent = waiting.pop(0)
+            if parent in seen:
+                continue
+            seen.add(parent)
+            if self._config(parent).get("materialized") == "ephemeral":
+                waiting = self._dependencies(parent) + waiting
+            elif _kind_in(parent) in _READABLE:
+                found[parent] = None
+        return list(found)
+
+    def _read(self, unique_id: str) -> Node:
+        entry, config = self.entry(unique_id), self._config(unique_id)
+        return Node(
+            unique_id=unique_id,
+            name=_text(entry.get("name")) or _name_in(unique_id),
+            resource_type=_text(entry.get("resource_type")) or _kind_in(unique_id),
+            relation_name=_text(entry.get("relation_name")),
+            database=_text(entry.get("database")),
+            schema=_text(entry.get("schema")),
+            identifier=_text(entry.get("identifier")) or _text(entry.get("alias")),
+            materialized=_text(config.get("materialized")),
+            version=entry.get("version"),
+            description=_text(entry.get("description")),
+            owners=self._owners(unique_id),
+            group=self._group(unique_id),
+            tags=_texts(entry.get("tags") or config.get("tags")),
+            meta=self._meta(unique_id),
+            columns=_columns(entry, as_mapping(self._built.get(unique_id))),
+            path=_text(entry.get("original_file_path")) or _text(entry.get("path")),
+            package_name=_text(entry.get("package_name")),
+        )
+
+    def _config(self, unique_id: str) -> dict[str, Any]:
+        return as_mapping(self.entry(unique_id).get("config"))
+
+    def _dependencies(self, unique_id: str) -> list[str]:
+        return _texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
+
+    def _meta(self, unique_id: str) -> dict[str, Any]:
+        meta = self.entry(unique_id).get("meta") or self._config(unique_id).get("meta")
+        return as_mapping(meta)
+
+    def _group(self, unique_id: str) -> str | None:
+        group = self.entry(unique_id).get("group") or self._config(unique_id).get("group")
+        return _text(group)
+
+    def _owners(self, unique_id: str) -> list[str]:
+        """Return whom the node's meta names, else who owns its group."""
+        named = _texts(self._meta(unique_id).get("owner"))
+        if named:
+            return named
+        name, package = self._group(unique_id), self.entry(unique_id).get("package_name")
+        groups = [group for group in self._groups if name and group.get("name") == name]
+        # two packages may have a group of the same name
+        groups.sort(key=lambda group: group.get("package_name") != package)
+        owner = as_mapping(groups[0].get("owner")) if groups else {}
+        return _texts(owner.get("email") or owner.get("name"))
+
+
+def _columns(entry: dict[str, Any], built: dict[str, Any]) -> list[Column]:
+    """Return the columns of the catalog in their order, or else those of the manifest."""
+    documented = {str(name).lower(): column for name, column in _named(entry.get("columns"))}
+    catalogued = sorted(_named(built.get("columns")), key=lambda pair: _position(pair[1]))
+    return [
+        Column(
+            name=name,
+            type=_text(column.get("type")) or _text(documents.get("data_type")),
+            description=_text(documents.get("description")) or _text(column.get("comment")),
+        )
+        for name, column in catalogued or _named(entry.get("columns"))
+        for documents in [documented.get(name.lower(), {})]
+    ]
+
+
+def _named(columns: object) -> list[tuple[str, dict[str, Any]]]:
+    entries = [(name, as_mapping(column)) for name, column in as_mapping(columns).items()]
+    return [(_text(column.get("name")) or str(name), column) for name, column in entries]
+
+
+def _position(column: dict[str, Any]) -> float:
+    index = column.get("index")
+    return index if isinstance(index, (int, float)) else 0
+
+
+def _kind_in(unique_id: str) -> str:
+    return unique_id.split(".")[0]
+
+
+def _name_in(unique_id: str) -> str:
+    """Return the name in `model.flights.dim_planes.v2`, or the table's in a source's id."""
+    parts = unique_id.split(".")
+    return parts[-1] if parts[0] == "source" or len(parts) < 3 else parts[2]
+
+
+def as_mapping(value: object) -> dict[str, Any]:
+    """Return a JSON object, or nothing where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> list[str]:
+    """Return the texts in a list, or the one that stands for a list of one."""
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str) and text]
