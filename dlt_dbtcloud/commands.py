@@ -132,6 +132,10 @@ class DbtCommand:
             return named
         return named._with("--indirect-selection", "empty")
 
+    def unselected(self) -> DbtCommand:
+        """Return the same command without its `--select`."""
+        return self._without("--select")
+
     def narrowed(
         self,
         criteria: Sequence[str],
@@ -155,7 +159,7 @@ class DbtCommand:
         if problem:
             raise CannotNarrowError(f"`{self}` {problem}.")
         crossed = [f"{own},{criterion}" for own in self.select for criterion in criteria]
-        return self._without("--select")._with("--select", *(crossed or criteria))
+        return self.unselected()._with("--select", *(crossed or criteria))
 
     def _cannot_narrow(self, selectors: Mapping[str, Mapping[str, Any]]) -> str | None:
         if not self.selects_nodes:
