@@ -13,7 +13,9 @@ import dlt_dbtcloud
 from dlt_dbtcloud import DBTCloudConfiguration
 from dlt_dbtcloud.configuration import _RESERVED
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
+from tests.flights import Flights
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -25,7 +27,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_every_block_is_of_a_language_that_is_run_here() -> None:
-    assert {language for language, _ in BLOCKS} == {"python", "sh", "toml", "diff"}
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "toml", "diff", "text"}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,22 @@ def test_both_sides_of_a_diff_can_be_imported(code: str) -> None:
         exec(line[1:], {})
 
 
+@pytest.mark.dbt
+def test_text_is_what_a_failure_says(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load()
+    flights.make_times_impossible()
+    with pytest.raises(dlt_dbtcloud.DBTCloudRunFailed) as caught:
+        dlt_dbtcloud.run_dbt_cloud_job(
+            job_id=flights.job(), pipeline=flights.pipeline, raise_on_failure=True
+        )
+    failure = caught.value
+    load = last_load(flights.pipeline)
+    said = str(failure).replace(str(failure.run_url), "URL").replace(str(failure.run_id), "RUN")
+    (text,) = blocks("text")
+    text = re.sub(r"https:\S+/(?=\.)", "URL", text).replace("70471823900", "RUN")
+    assert said == text.replace("1732150000.123", load.load_id if load else "").strip()
+
+
 def test_every_key_is_listed() -> None:
     for name in DBTCloudConfiguration.get_resolvable_fields().keys() - set(_RESERVED):
         assert f"`{name}`" in README
@@ -78,8 +96,14 @@ def test_every_error_is_listed_that_a_caller_may_meet() -> None:
 
 
 def test_every_file_that_is_linked_is_there() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
+    for target in re.findall(r"\]\((?!https?:|#)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_every_heading_that_is_linked_is_there() -> None:
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
 
 
 def test_what_a_user_copies_is_refused_until_it_is_filled_in(write_config: WriteConfig) -> None:

@@ -1,0 +1,128 @@
+"""A job's run is narrowed to what was loaded where that is known, and is whole where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudNotFoundError, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.narrowing import narrowed_trigger
+from dlt_dbtcloud.sources import Relation
+from dlt_dbtcloud.typing import TriggerData
+from tests.clock import FakeClock
+
+SOURCES = {
+    f"source.shop.raw.{name}": {
+        "package_name": "shop",
+        "source_name": "raw",
+        "name": name,
+        "schema": "raw",
+    }
+    for name in ("flights", "idle")
+}
+MANIFEST = {
+    "sources": SOURCES,
+    "nodes": {"model.shop.stg": {}},
+    "child_map": {"source.shop.raw.flights": ["model.shop.stg"]},
+}
+FLIGHTS = [Relation("flights", "raw")]
+BODY: TriggerData = {"cause": "a test", "threads_override": 2}
+
+
+def job_with(cloud: DBTCloudEmulator, files: Any, **options: Any) -> str:
+    """Return a job that has run once."""
+    job = cloud.create_job("Nightly", artifacts=files, **options)
+    run_dbt_cloud_job(job_id=job)
+    return str(job)
+
+
+def test_it_takes_two_requests(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    before = len(cloud.requests)
+    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS)
+    assert narrowed == {**BODY, "steps_override": ["dbt build --select source:raw.flights+"]}
+    assert len(cloud.requests) - before == 2
+
+
+def test_commands_that_the_trigger_has_already_are_narrowed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    body: TriggerData = {**BODY, "steps_override": ["dbt run -s tag:a"]}
+    assert narrowed_trigger(client, job, body, FLIGHTS) == {
+        **BODY,
+        "steps_override": ["dbt run --select tag:a,source:raw.flights+"],
+    }
+
+
+@pytest.mark.parametrize("name", ["idle", "unknown"])
+def test_tables_that_feed_nothing_need_no_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    assert narrowed_trigger(client, job, BODY, [Relation(name, "raw")]) is None
+
+
+def test_tables_that_no_source_declares_are_named_once(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    narrowed_trigger(client, job, BODY, [*FLIGHTS, Relation("b", "raw"), Relation("a", "raw")])
+    assert caplog.text.count("No dbt source declares a, b, which were loaded.") == 1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"manifest.json": b"<html>"},
+        {"manifest.json": []},
+        {"manifest.json": {"metadata": {}}},
+        {"manifest.json": {"sources": {"source.a.b.c": {"schema": "raw"}}, "nodes": {}}},
+        {"manifest.json": {"sources": 1, "nodes": 2}},
+    ],
+)
+def test_without_a_manifest_the_job_runs_whole_and_that_is_said(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = job_with(cloud, files)
+    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock()) == BODY
+    assert f"Job {job} is run whole" in caplog.text
+
+
+def test_a_job_that_has_never_run_is_run_whole(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    assert narrowed_trigger(client, str(cloud.create_job("New")), BODY, FLIGHTS) == BODY
+
+
+@pytest.mark.dbt
+def test_a_manifest_that_the_last_step_has_not_left_is_found(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, flights: Any
+) -> None:
+    job = flights.job("dbt parse", "dbt --no-write-json deps")
+    run_dbt_cloud_job(job_id=job)
+    before = len(cloud.requests)
+    body: TriggerData = {"cause": "x", "steps_override": ["dbt run"]}
+    narrowed = narrowed_trigger(client, str(job), body, [Relation("weather", "raw")])
+    assert narrowed == {"cause": "x", "steps_override": ["dbt run --select source:raw.weather+"]}
+    assert len(cloud.requests) - before == 3
+
+
+def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job", "status", calls=7)
+    cloud.fail("get_job_artifact", "cut", calls=3)
+    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
+    assert narrowed is not None
+    assert "steps_override" in narrowed
+
+
+def test_a_job_that_does_not_exist_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        narrowed_trigger(client, "1", BODY, FLIGHTS)
