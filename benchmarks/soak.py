@@ -20,7 +20,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind, When
 from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.running import run_all
+from dlt_dbtcloud.running import Running
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.clock import FastClock
@@ -76,7 +76,7 @@ class Soak:
         config = DBTCloudConfiguration(cloud.api_token, str(cloud.account_id), cloud.url)
         ended: Run = {}
         try:
-            (ended,) = run_all(client, [trigger], config, FastClock(TIMES))
+            (ended,) = Running(client, config, FastClock(TIMES)).run_all([trigger])
         except DBTCloudException as error:
             print(f"call {call}: {type(error).__name__}: {error}", file=sys.stderr)
         self._count(cloud, ended, outcome)

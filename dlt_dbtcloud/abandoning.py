@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,11 +13,10 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import cancel_and_confirm
 from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRunTimeout
+from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import Clock
 
-__all__ = ["abandoning"]
+__all__ = ["abandoning", "leave"]
 
 # whoever sends a SIGTERM often sends a SIGKILL half a minute later
 _CANCEL_WITHIN = 20.0
@@ -26,7 +25,7 @@ _CANCEL_WITHIN = 20.0
 @contextmanager
 def abandoning(
     connect: Callable[[], DBTCloudClientV2],
-    runs: Sequence[Run],
+    pending: Callable[[], Sequence[Run]],
     *,
     cancel: bool,
     clock: Clock = time,
@@ -38,39 +37,53 @@ def abandoning(
 
     Args:
         connect: Makes a client to cancel with, as the one that waits may be in use at that moment.
-        runs: The runs.
+        pending: Returns the runs that are waited for at that moment.
         cancel: Cancel them, and wait for a moment until they are.
         clock: What the time is told by.
     """
 
-    def leave() -> None:
+    def abandon() -> None:
         with connect() as client:
-            for run in runs:
-                _leave(client, run, cancel, clock)
+            leave(client, pending(), cancel=cancel, clock=clock)
 
-    with _before_sigterm(leave):
+    with _before_sigterm(abandon):
         try:
             yield
         except KeyboardInterrupt:
-            leave()
-            raise
-        except DBTCloudRunTimeout:
-            if cancel:
-                leave()
+            abandon()
             raise
 
 
-def _leave(client: DBTCloudClientV2, run: Run, cancel: bool, clock: Clock) -> None:
-    place = f"Run {run['id']} ({run.get('href')})"
-    resume = f"`get_dbt_cloud_run_status(run_id={run['id']})` goes on watching it."
+def leave(
+    client: DBTCloudClientV2, runs: Sequence[Run], *, cancel: bool, clock: Clock = time
+) -> Mapping[int, Run]:
+    """Say how to go on with runs, or cancel all of them within one bound.
+
+    Returns:
+        The runs that are known to have ended, by their ids.
+    """
     if not cancel:
-        logger.warning(f"{place} is not waited for any longer, and goes on. {resume}")
-        return
-    try:
-        ended = cancel_and_confirm(client, run["id"], timeout=_CANCEL_WITHIN, clock=clock)
-        logger.warning(f"{place} is not waited for any longer: {ended.get('status_humanized')}.")
-    except DBTCloudException as error:
-        logger.error(f"{place} could not be cancelled, and may go on. {resume} {error}")
+        for run in runs:
+            logger.warning(f"{_place(run)} is not waited for any longer, and goes on. {_hint(run)}")
+        return {}
+    watch = cancel_and_confirm(client, runs, timeout=_CANCEL_WITHIN, clock=clock)
+    for run in runs:
+        error = watch.errors.get(run["id"])
+        if error:
+            said = f"could not be cancelled, and may go on. {_hint(run)} {error}"
+            logger.error(f"{_place(run)} {said}")
+        else:
+            status = watch.runs[run["id"]].get("status_humanized")
+            logger.warning(f"{_place(run)} is not waited for any longer: {status}.")
+    return {run_id: run for run_id, run in watch.runs.items() if run_id not in watch.errors}
+
+
+def _place(run: Run) -> str:
+    return f"Run {run['id']} ({run.get('href')})"
+
+
+def _hint(run: Run) -> str:
+    return f"`get_dbt_cloud_run_status(run_id={run['id']})` goes on watching it."
 
 
 @contextmanager

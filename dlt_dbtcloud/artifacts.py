@@ -11,9 +11,10 @@ from typing import Any
 from dlt.common.json import json
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.ends import moment
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
+from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import Clock, moment, through_outages
 
 __all__ = ["RunArtifacts"]
 

@@ -1,13 +1,15 @@
-"""Cancelling a run so that it is known to have ended."""
+"""Cancelling runs so that they are known to have ended."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.exceptions import DBTCloudAPIError
+from dlt_dbtcloud.exceptions import DBTCloudAPIError, DBTCloudException
+from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import Clock, through_outages, watch_runs
+from dlt_dbtcloud.waiting import Watch
 
 __all__ = ["cancel_and_confirm", "request_cancel"]
 
@@ -32,15 +34,26 @@ def request_cancel(
 
 
 def cancel_and_confirm(
-    client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0, clock: Clock = time
-) -> Run:
-    """Cancel a run and return it when it has ended, which may be another way than cancelled.
+    client: DBTCloudClientV2, runs: Sequence[Run], *, timeout: float = 60.0, clock: Clock = time
+) -> Watch:
+    """Cancel runs, and return what was seen of them when they had ended, or the time was up.
 
-    Raises:
-        DBTCloudRunTimeout: It goes on after `timeout` seconds.
-        DBTCloudAPIError: An error that does not pass by itself, or not within them.
-        DBTCloudTransportError: No answer within them.
+    A run may have come to another end than cancelled; why one is not known to have ended is among
+    the `errors`.
     """
-    request_cancel(client, run_id, timeout=timeout, clock=clock)
-    run = Run(id=run_id)
-    return watch_runs(client, [run], wait_seconds=1.0, timeout=timeout, clock=clock)[0]
+    began = clock.monotonic()
+
+    def left() -> float:
+        return max(0.0, timeout - (clock.monotonic() - began))
+
+    watch = Watch(client, runs, clock=clock)
+    for run in runs:
+        try:
+            request_cancel(client, run["id"], timeout=left(), clock=clock)
+        except DBTCloudException as error:
+            watch.errors[run["id"]] = error
+    try:
+        watch.until(left(), wait_seconds=1.0)
+    except DBTCloudException as error:
+        watch.errors |= {run["id"]: error for run in watch.pending}
+    return watch

@@ -24,8 +24,6 @@ __all__ = ["DBTCloudConfiguration", "required", "with_dbt_cloud_config"]
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# keys of options that are to come: one that is set must not be passed over in silence
-_RESERVED = ("only_loaded", "reuse_queued_run")
 _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 
 
@@ -109,9 +107,6 @@ class DBTCloudConfiguration(BaseConfiguration):
         _check_seconds("timeout", self.timeout)
         if self.retries < 0:
             raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
-        for name in _RESERVED:
-            if self[name]:
-                raise ConfigurationValueError(f"`{name}` is not available yet: leave it out.")
 
 
 def required(config: DBTCloudConfiguration, *names: str) -> tuple[str, ...]:

@@ -240,17 +240,23 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
     """
 
     def __init__(
-        self, run: Run, timeout: float, others: int = 0, trouble: Exception | None = None
+        self,
+        run: Run,
+        timeout: float,
+        *,
+        trouble: BaseException | None = None,
+        ended: Run | None = None,
     ) -> None:
         self.timeout = timeout
         status = str(run.get("status_humanized", "not over")).lower()
-        more = f", and so are {others} more" if others else ""
         resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
+        advice = f"It goes on by itself; {resume} goes on watching it."
+        if ended:
+            advice = f"As it is not waited for any longer: {ended.get('status_humanized')}."
         super().__init__(
             run,
-            f"{_named(run)} is still {status} after `timeout={timeout:g}` seconds{more}.",
-            f"It goes on by itself; {resume} goes on watching it."
-            + (f" The last check failed: {trouble}" if trouble else ""),
+            f"{_named(run)} is still {status} after `timeout={timeout:g}` seconds.",
+            advice + (f" The last check failed: {trouble}" if trouble else ""),
         )
 
 

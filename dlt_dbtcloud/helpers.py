@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dlt
 
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.loads import last_load
-from dlt_dbtcloud.recovery import retry
 from dlt_dbtcloud.results import node_results
-from dlt_dbtcloud.running import cancel, connect, finish, report, run_all, wait
+from dlt_dbtcloud.running import Running, connect
 from dlt_dbtcloud.starting import skipped_run
 from dlt_dbtcloud.triggering import Trigger, trigger_data
 from dlt_dbtcloud.typing import NodeResult, Run
@@ -37,6 +36,8 @@ def run_dbt_cloud_job(
     wait_seconds: float = 10,
     *,
     pipeline: dlt.Pipeline | None = None,
+    only_loaded: bool = False,
+    reuse_queued_run: bool = False,
     retries: int = 0,
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
@@ -58,6 +59,10 @@ def run_dbt_cloud_job(
         pipeline: The pipeline whose last load the run is for. Called again for the same load, from
             wherever, it finds the run that is there: one in flight is waited for, one that
             succeeded is returned, and only after one that failed a new one starts.
+        only_loaded: Build only what descends from the tables that the last load of `pipeline` has
+            changed. Where that is nothing, no run is made: `status_humanized` is "Skipped".
+        reuse_queued_run: Let a run of the job serve that somebody else has triggered and that has
+            not started yet, where it builds all that this one would.
         retries: How often to retry what failed, as `retry_dbt_cloud_run` does.
         timeout: Seconds to wait for the end, retries included.
         cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, or
@@ -90,6 +95,8 @@ def run_dbt_cloud_jobs(
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     pipeline: dlt.Pipeline | None = None,
+    only_loaded: bool = False,
+    reuse_queued_run: bool = False,
     retries: int = 0,
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
@@ -107,6 +114,8 @@ def run_dbt_cloud_jobs(
         wait_for_outcome: Return when all runs are over.
         wait_seconds: Seconds between two status checks, at most.
         pipeline: The pipeline whose last load the runs are for.
+        only_loaded: Build only what descends from the tables that it has changed.
+        reuse_queued_run: Let runs serve that have not started yet.
         retries: How often to retry each run that fails.
         timeout: Seconds to wait for the end of the last, retries included.
         cancel_on_abandon: Cancel the runs where they are waited for no longer.
@@ -163,9 +172,7 @@ def get_dbt_cloud_run_status(
     """
     _, run_id = required(credentials, "account_id", "run_id")
     with connect(credentials) as client:
-        runs = wait(client, [client.get_run_status(run_id)], credentials, are_new=False)
-        report(client, runs, [None], credentials)
-        return runs[0]
+        return Running(client, credentials).follow(run_id)
 
 
 @with_dbt_cloud_config
@@ -235,11 +242,8 @@ def retry_dbt_cloud_run(
         DBTCloudException: What `run_dbt_cloud_job` raises.
     """
     _, run_id = required(credentials, "account_id", "run_id")
-    began = time.monotonic()
     with connect(credentials) as client:
-        again = retry(client, client.get_run_status(run_id), timeout=credentials.timeout)
-        runs = wait(client, [again], credentials, are_new=True)
-        return finish(client, runs, [None], credentials, began=began)[0]
+        return Running(client, credentials).retry(client.get_run_status(run_id))
 
 
 @with_dbt_cloud_config
@@ -273,7 +277,7 @@ def cancel_dbt_cloud_run(
     """
     _, run_id = required(credentials, "account_id", "run_id")
     with connect(credentials) as client:
-        return cancel(client, run_id, credentials)
+        return Running(client, credentials).cancel(run_id)
 
 
 def _run_jobs(
@@ -287,8 +291,23 @@ def _run_jobs(
     if pipeline is not None and load is None:
         reason = f"pipeline `{pipeline.pipeline_name}` has loaded nothing yet"
         return [skipped_run(reason) for _ in job_ids]
+    # steps that the caller names are not narrowed
+    only_loaded = config.only_loaded and "steps_override" not in (data or {})
+    if config.only_loaded and load is None:
+        raise InvalidCredentialsException(
+            "`only_loaded` needs to know what was loaded: pass `pipeline`, or leave it out."
+        )
     with connect(config) as client:
         triggers = [
-            Trigger(client, job_id, body, load, timeout=config.timeout) for job_id in job_ids
+            Trigger(
+                client,
+                job_id,
+                body,
+                load,
+                only_loaded=only_loaded,
+                reuse_queued_run=config.reuse_queued_run,
+                timeout=config.timeout,
+            )
+            for job_id in job_ids
         ]
-        return run_all(client, triggers, config)
+        return Running(client, config).run_all(triggers)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 
 import dlt
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import LoadInfo
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.pipeline.trace import PipelineStepTrace
@@ -26,11 +27,13 @@ class LastLoad:
     Args:
         pipeline_name: The pipeline.
         load_id: The newest package of the load; as ids rise, it stands for all of them.
+        committed: When it was completed, in seconds since 1970, where that is known.
         pipeline: The pipeline itself, where more may be asked of the load.
     """
 
     pipeline_name: str
     load_id: str
+    committed: float | None = field(default=None, compare=False)
     pipeline: dlt.Pipeline | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -51,9 +54,15 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
     _check(pipeline)
     trace = pipeline.last_trace
     info = trace.last_load_info if trace else None
-    load_id = _newest(info.load_packages) if info else None
-    load_id = load_id or _newest(_before(pipeline))
-    return LastLoad(pipeline.pipeline_name, load_id, pipeline) if load_id else None
+    packages = [package for package in info.load_packages if _counts(package)] if info else []
+    packages = packages or _before(pipeline)
+    if packages:
+        load_id = max(package.load_id for package in packages)
+        committed = max(package.completed_at.timestamp() for package in packages)
+        return LastLoad(pipeline.pipeline_name, load_id, committed, pipeline)
+    is_forgotten = trace is None or pipeline.list_completed_load_packages()
+    found = _newest_in_destination(pipeline) if is_forgotten else None
+    return LastLoad(pipeline.pipeline_name, found, pipeline=pipeline) if found else None
 
 
 def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
@@ -100,8 +109,29 @@ def _since_success(steps: list[PipelineStepTrace]) -> list[PipelineStepTrace]:
     return steps[max(ends, default=0) :]
 
 
-def _newest(packages: Iterable[LoadPackageInfo]) -> str | None:
-    return max((package.load_id for package in packages if _counts(package)), default=None)
+def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
+    """Ask the destination, where this machine knows the pipeline but not what it has loaded."""
+    names = [name for name in pipeline.schema_names if name != RESULTS_SCHEMA]
+    if not names or pipeline.destination is None:
+        return None
+    places = ", ".join(["%s"] * len(names))
+    try:
+        with pipeline.sql_client() as client:
+            loads = client.make_qualified_table_name(pipeline.default_schema.loads_table_name)
+            rows = client.execute_sql(
+                f"SELECT max(load_id) FROM {loads} WHERE status = 0 "  # noqa: S608, a known name
+                f"AND schema_name IN ({places})",
+                *names,
+            )
+    except DestinationUndefinedEntity:
+        return None
+    except Exception as error:
+        raise DBTCloudException(
+            f"What pipeline `{pipeline.pipeline_name}` has loaded is not known on this machine, "
+            f"and its destination could not be asked: {type(error).__name__}. Run the job where "
+            "the pipeline is run, or give its destination's credentials."
+        ) from error
+    return str(rows[0][0]) if rows and rows[0][0] else None
 
 
 def _before(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:

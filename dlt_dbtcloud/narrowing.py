@@ -15,10 +15,10 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudServerError,
 )
 from dlt_dbtcloud.graph import Manifest
+from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.selection import steps_for
 from dlt_dbtcloud.sources import Relation, fed_sources
 from dlt_dbtcloud.typing import Job, TriggerData
-from dlt_dbtcloud.waiting import Clock, through_outages
 
 __all__ = ["narrowed_trigger"]
 

@@ -11,6 +11,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudException,
@@ -18,8 +19,8 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTransportError,
     DBTCloudTriggerUnknownError,
 )
+from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import Clock, is_over
 
 __all__ = ["Once"]
 
@@ -145,15 +146,26 @@ class Once:
                 break
         return found
 
-    def only(self, runs: Iterable[Run]) -> Run:
-        """Return the first of some runs, and cancel the others."""
+    def only(self, runs: Iterable[Run], kept: Run | None = None) -> Run:
+        """Return one of some runs, by default the first, and cancel the others.
+
+        One that cannot be cancelled is said to go on; it does not make the one that is kept fail.
+        """
         by_id = {run["id"]: run for run in runs}
-        kept, *others = sorted(by_id)
-        for run_id in others:
-            if not is_over(by_id[run_id]):
-                logger.warning(f"Run {run_id} came late, beside run {kept}, and is cancelled.")
-                request_cancel(self._client, run_id, clock=self._clock)
-        return by_id[kept]
+        kept = kept or by_id[min(by_id)]
+        for run_id, run in by_id.items():
+            if run_id != kept["id"] and not is_over(run):
+                self._cancel(run_id, kept["id"])
+        return kept
+
+    def _cancel(self, run_id: int, kept_id: int) -> None:
+        beside = f"Run {run_id} was made by the same trigger as run {kept_id}"
+        try:
+            request_cancel(self._client, run_id, clock=self._clock)
+        except DBTCloudException as error:
+            logger.error(f"{beside}, and could not be cancelled: cancel it yourself. {error}")
+        else:
+            logger.warning(f"{beside}, and is cancelled.")
 
     def _unknown(self, lost: DBTCloudException) -> DBTCloudException:
         """Return the error for a run of which nothing is known: the API's no where it said no."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.ends import run_error
 from dlt_dbtcloud.exceptions import (
     DBTCloudRunCancelled,
     DBTCloudRunError,
@@ -16,12 +17,12 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.failures import account_of_nodes, account_of_step, advice, node_failures
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.results import leaves_results, read_results, step_results
 from dlt_dbtcloud.sources import fed_sources
 from dlt_dbtcloud.steps import failed_step
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
-from dlt_dbtcloud.waiting import Clock, run_error, through_outages
 
 __all__ = ["RELATED", "Postmortem", "explain"]
 

@@ -15,6 +15,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.commands import CommandError, DbtCommand, fits, node_selector
+from dlt_dbtcloud.ends import run_error
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudAuthError,
@@ -22,13 +23,13 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.keys import with_retries
+from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.postmortem import RELATED, Postmortem
 from dlt_dbtcloud.results import UNSUCCESSFUL
 from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.steps import planned_commands, unfinished
 from dlt_dbtcloud.triggering import OVERRIDES, Trigger, newer_runs, retry_once
 from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
-from dlt_dbtcloud.waiting import Clock, run_error, through_outages
 
 __all__ = ["retry", "undone_only"]
 

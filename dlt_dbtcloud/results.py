@@ -15,12 +15,13 @@ from dlt.common import logger
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.commands import CommandError, DbtCommand
+from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.keys import retried_run
+from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
-from dlt_dbtcloud.waiting import Clock, is_over
 
 __all__ = [
     "FAILED",

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import cast
 
 from dlt.common import logger
 
-from dlt_dbtcloud.abandoning import abandoning
+from dlt_dbtcloud.abandoning import abandoning, leave
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
-from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRunFailed
+from dlt_dbtcloud.ends import is_over, run_error
+from dlt_dbtcloud.exceptions import (
+    DBTCloudException,
+    DBTCloudRunCancelled,
+    DBTCloudRunFailed,
+    DBTCloudRunTimeout,
+)
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.recovery import retry
 from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run, RunStatus
-from dlt_dbtcloud.waiting import Clock, is_over, run_error, watch_runs
+from dlt_dbtcloud.waiting import Watch
 
-__all__ = ["cancel", "connect", "finish", "report", "run_all", "wait"]
+__all__ = ["Running", "connect"]
+
+# how often another run is looked for, where the one that should serve as well was cancelled
+_ADOPTIONS = 3
 
 
 def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
@@ -28,167 +41,240 @@ def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
     return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
 
 
-def wait(
-    client: DBTCloudClientV2,
-    runs: Sequence[Run],
-    config: DBTCloudConfiguration,
-    *,
-    are_new: bool,
-    timeout: float | None = None,
-    clock: Clock = time,
-) -> list[Run]:
-    """Return runs when they are over, or as they are where the config says not to wait.
+@dataclass
+class _Part:
+    """One of the runs of a call, and what keeps it from its end."""
 
-    Args:
-        client: What asks for their status.
-        runs: The runs as they were last seen.
-        config: Says whether, how often and for how long to ask.
-        are_new: They were triggered just now.
-        timeout: Seconds to wait, where less are left than the config says.
-        clock: What the time is told by.
+    load: LastLoad | None = None
+    trigger: Trigger | None = None
+    run: Run | None = None
+    error: DBTCloudException | None = None
 
-    Raises:
-        DBTCloudRunTimeout: One is still going on.
-        DBTCloudAPIError: An error that does not pass by itself.
-    """
-    if not config.wait_for_outcome:
-        return list(runs)
-    cancel = config.cancel_on_abandon
-    with abandoning(lambda: connect(config), runs, cancel=cancel, clock=clock):
-        return watch_runs(
-            client,
-            runs,
-            wait_seconds=config.wait_seconds,
-            timeout=config.timeout if timeout is None else timeout,
-            are_new=are_new,
-            clock=clock,
-        )
+    @property
+    def pending(self) -> Run | None:
+        """Return the run while it is waited for."""
+        return self.run if self.run and not is_over(self.run) and not self.error else None
 
 
-def run_all(
-    client: DBTCloudClientV2,
-    triggers: Sequence[Trigger],
-    config: DBTCloudConfiguration,
-    clock: Clock = time,
-) -> list[Run]:
-    """Trigger jobs, wait for all their runs, and return them in the order of the triggers.
+class Running:
+    """The runs of one call: triggered, watched together, retried, reported.
 
-    Raises:
-        DBTCloudException: A job could not be triggered, or a run did not succeed and the config
-            says to raise; where it is several, the first of them tells of all.
-    """
-    began = clock.monotonic()
-    started: list[tuple[Trigger, Run]] = []
-    errors: list[DBTCloudException] = []
-    for trigger in triggers:
-        try:
-            started.append((trigger, start(trigger, config.wait_seconds)))
-        except DBTCloudException as error:
-            errors.append(error)
-    runs = wait(client, [run for _, run in started], config, are_new=True, clock=clock)
-    for (trigger, _), run in zip(started, runs, strict=True):
-        trigger.end(run)
-    loads = [trigger.load for trigger, _ in started]
-    return finish(client, runs, loads, config, errors, began=began, clock=clock)
-
-
-def finish(
-    client: DBTCloudClientV2,
-    runs: Sequence[Run],
-    loads: Sequence[LastLoad | None],
-    config: DBTCloudConfiguration,
-    errors: Sequence[DBTCloudException] = (),
-    *,
-    began: float,
-    clock: Clock = time,
-) -> list[Run]:
-    """Retry runs that failed, as often as the config says, report, and return the latest of them.
+    One that cannot be triggered, or fails, keeps none of the others from ending.
 
     Args:
         client: What speaks to the API.
-        runs: The runs, as they have ended.
-        loads: The load of each, where it is bound to one.
-        config: Says how often; its `timeout` holds for all tries together.
-        errors: What kept other runs from being triggered.
-        began: When the first try began, by the clock.
+        config: How to wait, how often to retry, and whether to raise.
         clock: What the time is told by.
-
-    Raises:
-        DBTCloudRunTimeout: A retry is still going on.
-        DBTCloudException: Another error, or one of those given; the first tells of all.
     """
-    ended, problems = list(runs), list(errors)
-    for attempt in range(1, config.retries + 1):
-        failed = [i for i, run in enumerate(ended) if isinstance(run_error(run), DBTCloudRunFailed)]
-        left = config.timeout - (clock.monotonic() - began)
-        if not failed or left <= 0:
-            break
-        again: dict[int, Run] = {}
-        for i in failed:
-            why = explain(client, ended[i], loads[i], clock=clock)
-            logger.warning(f"{why}\nIt is retried now, for time {attempt} of {config.retries}.")
-            try:
-                again[i] = retry(client, ended[i], timeout=left, clock=clock)
-            except DBTCloudException as error:
-                problems.append(error)
-        over = wait(client, [*again.values()], config, are_new=True, timeout=left, clock=clock)
-        ended = [dict(zip(again, over, strict=True)).get(i, run) for i, run in enumerate(ended)]
-    report(client, ended, loads, config, problems, clock=clock)
-    return ended
+
+    def __init__(
+        self, client: DBTCloudClientV2, config: DBTCloudConfiguration, clock: Clock = time
+    ) -> None:
+        self._client = client
+        self._config = config
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._parts: list[_Part] = []
+        self._watch: Watch | None = None
+
+    def run_all(self, triggers: Iterable[Trigger]) -> list[Run]:
+        """Trigger jobs and return their runs in this order, when they are over.
+
+        Raises:
+            DBTCloudException: A job could not be triggered, a run is still going on, or one did not
+                succeed and the config says to raise; where it is several, the first tells of all.
+        """
+        self._parts = [_Part(trigger.load, trigger) for trigger in triggers]
+        with self._abandoning():
+            for part in self._parts:
+                self._start(part)
+            if self._config.wait_for_outcome:
+                self._wait()
+                self._replace_cancelled()
+                self._end_triggers()
+                self._retry()
+        return self._report()
+
+    def retry(self, run: Run) -> Run:
+        """Retry a run and return the run that does it, when that is over.
+
+        Raises:
+            DBTCloudException: As for `run_all`.
+        """
+        with self._abandoning():
+            self._parts = [_Part(run=retry(self._client, run, clock=self._clock))]
+            if self._config.wait_for_outcome:
+                self._wait()
+                self._retry()
+        return self._report()[0]
+
+    def follow(self, run_id: int | str) -> Run:
+        """Return a run, when it is over if the config says to wait.
+
+        Raises:
+            DBTCloudException: As for `run_all`.
+        """
+        self._parts = [_Part(run=self._look(run_id))]
+        with self._abandoning():
+            if self._config.wait_for_outcome:
+                self._wait(are_new=False)
+        return self._report()[0]
+
+    def cancel(self, run_id: int | str) -> Run:
+        """Cancel a run that is not over, and return it when it is, if the config says to wait.
+
+        Raises:
+            DBTCloudRunTimeout: It is still going on.
+            DBTCloudAPIError: An error that does not pass by itself.
+            DBTCloudTransportError: There was no answer.
+        """
+        part = _Part(run=self._look(run_id))
+        if part.pending:
+            request_cancel(self._client, part.pending["id"], clock=self._clock)
+            part.run = self._look(run_id)
+            self._parts = [part]
+            if self._config.wait_for_outcome:
+                self._wait(are_new=False)
+        if part.error:
+            raise part.error
+        run = cast(Run, part.run)
+        if is_over(run) and run.get("status") != RunStatus.CANCELLED:
+            logger.warning(f"Run {run_id} had ended before: {run.get('status_humanized')}.")
+        return run
+
+    @property
+    def _left(self) -> float:
+        return max(0.0, self._config.timeout - (self._clock.monotonic() - self._began))
+
+    def _abandoning(self) -> AbstractContextManager[None]:
+        cancel = self._config.cancel_on_abandon
+        return abandoning(
+            lambda: connect(self._config), self._pending, cancel=cancel, clock=self._clock
+        )
+
+    def _pending(self) -> list[Run]:
+        if self._watch:
+            return self._watch.pending
+        return [part.pending for part in self._parts if part.pending]
+
+    def _look(self, run_id: int | str) -> Run:
+        """Return a run as it is; who waits for its end also waits for the first answer."""
+        if not self._config.wait_for_outcome:
+            return self._client.get_run_status(run_id)
+        once = self._client.without_retries()
+        return through_outages(
+            lambda: once.get_run_status(run_id), timeout=self._left, clock=self._clock
+        )
+
+    def _start(self, part: _Part) -> None:
+        try:
+            part.run = start(cast(Trigger, part.trigger))
+        except DBTCloudException as error:
+            part.error = error
+
+    def _wait(self, *, are_new: bool = True) -> None:
+        """Watch all runs to their end, and note what keeps one from it."""
+        watched = [part for part in self._parts if part.pending]
+        runs = [part.pending for part in watched if part.pending]
+        self._watch = watch = Watch(self._client, runs, are_new=are_new, clock=self._clock)
+        try:
+            watch.until(self._left, self._config.wait_seconds)
+        except DBTCloudException as error:
+            watch.errors |= {run["id"]: error for run in watch.pending}
+        for part, run in zip(watched, runs, strict=True):
+            part.run, part.error = watch.runs[run["id"]], watch.errors.get(run["id"])
+        self._watch = None
+        self._leave_late([part for part in watched if isinstance(part.error, DBTCloudRunTimeout)])
+
+    def _leave_late(self, parts: Sequence[_Part]) -> None:
+        """Cancel runs for which the time is up, if the config says so, and tell how they are."""
+        runs = [part.run for part in parts if part.run]
+        is_left = bool(runs) and self._config.cancel_on_abandon
+        ended = leave(self._client, runs, cancel=True, clock=self._clock) if is_left else {}
+        for part, run in zip(parts, runs, strict=True):
+            trouble = part.error.__cause__ if part.error else None
+            part.error = DBTCloudRunTimeout(
+                run, self._config.timeout, trouble=trouble, ended=ended.get(run["id"])
+            )
+            part.error.__cause__ = trouble
+
+    def _replace_cancelled(self) -> None:
+        """Start anew where somebody else's run, which was to serve as well, was cancelled."""
+        for _ in range(_ADOPTIONS):
+            lost = [part for part in self._parts if _has_lost_its_run(part)]
+            for part in lost:
+                part.run = None
+                self._start(part)
+            if lost:
+                self._wait()
+
+    def _end_triggers(self) -> None:
+        for part in self._parts:
+            if part.trigger and part.run and part.run["id"]:
+                part.trigger.end(part.run)
+
+    def _retry(self) -> None:
+        """Retry runs that failed, as often as the config says, within its timeout for all tries."""
+        for attempt in range(1, self._config.retries + 1):
+            failed = [part for part in self._parts if part.run and _has_failed(part)]
+            if not failed or not self._left:
+                return
+            for part in failed:
+                self._retry_one(part, f"{attempt} of {self._config.retries}")
+            self._wait()
+
+    def _retry_one(self, part: _Part, attempt: str) -> None:
+        run = cast(Run, part.run)
+        why = explain(self._client, run, part.load, clock=self._clock)
+        logger.warning(f"{why}\nIt is retried now, for time {attempt}.")
+        try:
+            part.run = retry(self._client, run, timeout=self._left, clock=self._clock)
+        except DBTCloudException as error:
+            part.error = error
+
+    def _report(self) -> list[Run]:
+        """Raise what went wrong, or log runs that did not succeed: no failure is silent."""
+        failed = [
+            explain(self._client, part.run, part.load, clock=self._clock)
+            for part in self._parts
+            if part.run and run_error(part.run)
+        ]
+        raised: list[DBTCloudException] = [part.error for part in self._parts if part.error]
+        if self._config.raise_on_failure:
+            raised += failed
+        else:
+            for error in failed:
+                logger.error(str(error))
+        if raised:
+            raise _one_of(raised, self._others())
+        return [part.run for part in self._parts if part.run]
+
+    def _others(self) -> list[str]:
+        """Return how the runs are that nothing is raised for."""
+        return [
+            f"Run `{part.run['id']}` of job `{part.run.get('job_definition_id')}`: "
+            f"{part.run.get('status_humanized')}."
+            for part in self._parts
+            if part.run and part.run["id"] and not part.error and not run_error(part.run)
+        ]
 
 
-def cancel(
-    client: DBTCloudClientV2, run_id: int | str, config: DBTCloudConfiguration, clock: Clock = time
-) -> Run:
-    """Cancel a run that is not over, and return it when it is, if the config says to wait.
-
-    Raises:
-        DBTCloudRunTimeout: It is still going on.
-        DBTCloudAPIError: An error that does not pass by itself.
-        DBTCloudTransportError: There was no answer.
-    """
-    run = client.get_run_status(run_id)
-    if not is_over(run):
-        request_cancel(client, run["id"], clock=clock)
-        run = client.get_run_status(run_id)
-        (run,) = wait(client, [run], config, are_new=False, clock=clock)
-    if is_over(run) and run.get("status") != RunStatus.CANCELLED:
-        logger.warning(f"Run {run_id} had ended before: {run.get('status_humanized')}.")
-    return run
+def _has_failed(part: _Part) -> bool:
+    return not part.error and isinstance(run_error(part.run or Run()), DBTCloudRunFailed)
 
 
-def report(
-    client: DBTCloudClientV2,
-    runs: Sequence[Run],
-    loads: Sequence[LastLoad | None],
-    config: DBTCloudConfiguration,
-    errors: Sequence[DBTCloudException] = (),
-    *,
-    clock: Clock = time,
-) -> None:
-    """Raise what went wrong, or log runs that did not succeed: no failure is silent.
+def _has_lost_its_run(part: _Part) -> bool:
+    if not (part.trigger and part.run and part.trigger.adopted):
+        return False
+    return isinstance(run_error(part.run), DBTCloudRunCancelled)
 
-    Args:
-        client: What reads the causes of failures.
-        runs: The runs, as they have ended.
-        loads: The load of each, where it is bound to one.
-        config: Says whether to raise for a run.
-        errors: What kept other runs from being triggered.
-        clock: What the time is told by.
 
-    Raises:
-        DBTCloudException: The first of the errors, which tells of all.
-    """
-    failed = [
-        explain(client, run, load, clock=clock)
-        for run, load in zip(runs, loads, strict=True)
-        if run_error(run)
-    ]
-    if not config.raise_on_failure:
-        for error in failed:
-            logger.error(str(error))
-    raised = [*errors, *(failed if config.raise_on_failure else ())]
-    if len(raised) > 1:
-        raised[0].args = ("\n".join(f"({i}) {error}" for i, error in enumerate(raised, 1)),)
-    if raised:
-        raise raised[0]
+def _one_of(errors: Sequence[DBTCloudException], others: Sequence[str]) -> DBTCloudException:
+    """Return the first of some errors, which then tells of all, and of the runs beside them."""
+    first, *more = dict.fromkeys(errors)
+    if more:
+        numbered = (f"({i}) {error}" for i, error in enumerate((first, *more), start=1))
+        first.args = ("\n".join([*numbered, *others]),)
+    elif others:
+        first.args = ("\n".join([str(first), *others]),)
+    return first

@@ -1,4 +1,4 @@
-"""Getting to the one run of a trigger: that which its load has already, or a new one."""
+"""Getting to the one run of a trigger: one that is there already and serves, or a new one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import cast
 from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import request_cancel
+from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.narrowing import narrowed_trigger
+from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import watch_runs
 
 __all__ = ["skipped_run", "start"]
-
-_SEEN_WITHIN = 60.0
 
 
 def skipped_run(reason: str) -> Run:
@@ -25,8 +25,8 @@ def skipped_run(reason: str) -> Run:
     return cast(Run, {**skipped, "is_complete": True, **flags})
 
 
-def start(trigger: Trigger, wait_seconds: float = 1.0) -> Run:
-    """Return the one run of a trigger: the one that its load has already, or a new one.
+def start(trigger: Trigger) -> Run:
+    """Return the one run of a trigger: one that serves already, or a new one, or none: "Skipped".
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
@@ -34,32 +34,49 @@ def start(trigger: Trigger, wait_seconds: float = 1.0) -> Run:
         DBTCloudTransportError: The API cannot be reached.
     """
     standing = trigger.standing_run()
-    if standing:
-        logger.info(f"Job {trigger.job_id} has run {standing['id']} for this already.")
-        return standing
+    reason = _narrow(trigger, standing) if trigger.only_loaded else None
+    if reason:
+        return skipped_run(reason)
+    found = standing or trigger.queued_run()
+    if found:
+        logger.info(f"Job {trigger.job_id} has run {found['id']} for this already.")
+        return found
     run = trigger.send()
     logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered: {run.get('href')}")
-    return _eldest(trigger, run, wait_seconds) if trigger.load or trigger.retried else run
+    return _eldest(trigger, run)
 
 
-def _eldest(trigger: Trigger, run: Run, wait_seconds: float) -> Run:
-    """Return the run of another worker that was faster with the same load, or ours."""
-    try:
-        (seen,) = watch_runs(
-            trigger.client,
-            [run],
-            wait_seconds=min(1.0, wait_seconds),
-            timeout=_SEEN_WITHIN,
-            are_new=True,
-            until=lambda each: each is not run,
-            clock=trigger.clock,
+def _narrow(trigger: Trigger, standing: Run | None) -> str | None:
+    """Narrow a trigger to what its load changed, unless it has a run; tell if nothing is to do."""
+    load = trigger.load
+    relations = loaded_relations(load.pipeline) if load else []
+    if load and not relations:
+        if standing and is_over(standing):
+            return f"pipeline `{load.pipeline_name}` has loaded nothing since run {standing['id']}"
+        logger.warning(
+            f"Job {trigger.job_id} is run whole: what load {load.load_id} changed is not known any "
+            "more, and no run after it has succeeded."
         )
-        elder = trigger.elder(seen) if seen.get("blocked_by") else None
+    elif not standing:
+        narrowed = narrowed_trigger(
+            trigger.client, trigger.job_id, trigger.body, relations, clock=trigger.clock
+        )
+        if narrowed is None:
+            names = ", ".join(sorted(relation.name for relation in relations))
+            return f"nothing that it builds descends from what was loaded: {names}"
+        trigger.body = narrowed
+    return None
+
+
+def _eldest(trigger: Trigger, run: Run) -> Run:
+    """Return the run of another worker that was faster and serves as well, or ours."""
+    try:
+        elder, seen = trigger.elder(run)
         if elder is None:
             return seen
         logger.info(f"Run {elder['id']} came before: run {run['id']} is cancelled.")
         request_cancel(trigger.client, run["id"], clock=trigger.clock)
     except DBTCloudException as error:
-        logger.warning(f"Whether run {run['id']} is the only one of its load is not known. {error}")
+        logger.warning(f"Whether run {run['id']} is the only one is not known. {error}")
         return run
     return elder

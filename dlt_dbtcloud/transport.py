@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -13,7 +14,7 @@ from dlt.common.json import json
 from dlt.sources.helpers.requests import Client
 from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
 from requests.auth import AuthBase
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
 from dlt_dbtcloud.envelope import (
     not_this_api,
@@ -28,8 +29,8 @@ __all__ = ["Transport"]
 
 _PAGE = 100
 _TIMEOUT = 60.0
-# the connection was never made: refused, no such name, no route, no answer to the handshake
-_NEVER_LEFT = (ConnectTimeoutError, NewConnectionError)
+# the connection was never made: refused, no such name, route or proxy, no answer to the handshake
+_NEVER_LEFT = (ConnectTimeoutError, NewConnectionError, ProxyError)
 
 
 class Transport:
@@ -129,7 +130,7 @@ class Transport:
         try:
             yield
         except requests.RequestException as error:
-            never_left = isinstance(_cause(error), _NEVER_LEFT)
+            never_left = _never_left(_cause(error))
             # a server may quote the token, and what urllib3 raised below says the same at length
             reason = self._auth.without_token(_reason(error))
             error.args, error.request, error.response = (reason,), None, None
@@ -167,6 +168,12 @@ def _cause(error: requests.RequestException) -> object:
     """Return what urllib3 says of a failure, below its own and requests' wrappings."""
     cause = error.args[0] if error.args else error
     return getattr(cause, "reason", cause)
+
+
+def _never_left(cause: object) -> bool:
+    """Tell whether a request was certainly not sent; a certificate is looked at before it is."""
+    below = cause.args[0] if isinstance(cause, SSLError) and cause.args else cause
+    return isinstance(cause, _NEVER_LEFT) or isinstance(below, ssl.SSLCertVerificationError)
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
+from dlt_dbtcloud.ends import is_over, moment, run_error
+from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.keys import (
     bound_key,
     carries,
@@ -23,15 +25,18 @@ from dlt_dbtcloud.keys import (
 )
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.once import Once
-from dlt_dbtcloud.typing import Run, TriggerData
-from dlt_dbtcloud.waiting import Clock, is_over, moment, run_error, through_outages
+from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.selection import covers
+from dlt_dbtcloud.typing import Run, RunStatus, RunTrigger, TriggerData
 
 __all__ = ["OVERRIDES", "Trigger", "newer_runs", "retry_once", "trigger_data"]
 
 # seconds by which the clocks of the service and of the loader may differ
 _CLOCKS_DIFFER = 3600.0
 _SEARCH_WITHIN = 120.0
+_PAGE = 100
 OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
+_STEPS: Final = "steps_override"
 _OF_CONFIG = [name for name in OVERRIDES if name.endswith("_override")]
 
 
@@ -77,6 +82,8 @@ class Trigger:
         body: The trigger, as `trigger_data` gives it.
         load: The load that the run is bound to.
         retried: The run that it does again, in part or whole; it has that run's key.
+        only_loaded: Whether `body` is to be narrowed to what the load changed before it is sent.
+        reuse_queued_run: Whether a run that has not started yet will do, whoever triggered it.
         timeout: Seconds that may pass until the run is accepted.
         clock: What the time is told by.
     """
@@ -86,18 +93,22 @@ class Trigger:
     body: TriggerData
     load: LastLoad | None = None
     retried: Run | None = None
+    only_loaded: bool = False
+    reuse_queued_run: bool = False
     timeout: float = 86400.0
     clock: Clock = time
 
     def __post_init__(self) -> None:
         """Give the trigger its key."""
-        self._key = ""
-        if self.retried:
-            self._cause = retry_cause(self.retried)
-        else:
-            key = bound_key(self.load, self.job_id, self.body) if self.load else new_key()
-            self._key = key
-            self._cause = cause_with_key(self.body["cause"], key, self.load)
+        self.adopted: int | None = None
+        self._whole = self.body
+        self._keys = self._serving_keys()
+        self._cause = (
+            retry_cause(self.retried)
+            if self.retried
+            else cause_with_key(self.body["cause"], self._keys[0], self.load)
+        )
+        self._known: list[Run] = []
         self._stale: set[int] = set()
         self._once: Once | None = None
         self._since = self.load.began if self.load else time.time()
@@ -109,13 +120,34 @@ class Trigger:
             DBTCloudAPIError: The API answered with an error.
             DBTCloudTransportError: There was no answer.
         """
-        recent = self._through_outages(self._recent) if self.load or self.retried else []
-        runs = [run for run in recent if self._is_ours(run)]
+        if not self._is_shared:
+            return None
+        self._known = self._through_outages(self._recent)
         # what failed is not taken for a run of this call
-        self._stale = {run["id"] for run in runs}
-        standing = [run for run in with_retries(runs, recent) if run_error(run) is None]
+        self._stale = {run["id"] for run in self._known if self._is_ours(run)}
+        serving = with_retries([run for run in self._known if self._serves_load(run)], self._known)
+        standing = [run for run in serving if run_error(run) is None]
         done = [run for run in standing if is_over(run)]
         return min(done or standing, key=lambda run: run["id"], default=None)
+
+    def queued_run(self) -> Run | None:
+        """Return a run that has not started yet and builds what this one would, if that will do.
+
+        Raises:
+            DBTCloudAPIError: The API answered with an error.
+            DBTCloudTransportError: There was no answer.
+        """
+        queued = min(
+            filter(self._is_reusable, self._known), key=lambda run: run["id"], default=None
+        )
+        if queued is None:
+            return None
+        # it may have started since it was listed, though hardly before the load was committed
+        run = self.client.get_run_status(queued["id"])
+        if not self._begins_after_load(run):
+            return None
+        self.adopted = run["id"]
+        return run
 
     def send(self) -> Run:
         """Trigger exactly one run and return it.
@@ -138,20 +170,47 @@ class Trigger:
         return self._once.send()
 
     def end(self, run: Run) -> None:
-        """Cancel what turned up beside a run after all, where an answer was lost before it.
+        """Cancel what turned up beside a run after all, where an answer was lost before it."""
+        if not (self._once and self._once.was_repeated):
+            return
+        try:
+            others = [other for other in self._search() if other["id"] not in self._stale]
+        except DBTCloudException as error:
+            logger.error(f"Whether run {run['id']} is alone of its cause is not known. {error}")
+            return
+        self._once.only(others, kept=run)
+
+    def elder(self, run: Run) -> tuple[Run | None, Run]:
+        """Return the run that another worker triggered before and that serves as well, and ours.
 
         Raises:
-            DBTCloudException: That could not be found out, or not be done.
+            DBTCloudAPIError: The API answered with an error.
+            DBTCloudTransportError: There was no answer.
         """
-        if self._once and self._once.was_repeated:
-            others = [other for other in self._search() if other["id"] not in self._stale]
-            self._once.only([*others, run])
+        if not self._is_shared:
+            return None, run
+        recent = self._through_outages(self._recent)
+        older = [each for each in reversed(recent) if each["id"] < run["id"]]
+        same = [each for each in older if self._serves_load(each) and run_error(each) is None]
+        queued = [each for each in older if self._is_reusable(each)]
+        elder = next(iter(same or queued), None)
+        self.adopted = elder["id"] if elder and not same else None
+        return elder, next((each for each in recent if each["id"] == run["id"]), run)
 
-    def elder(self, run: Run) -> Run | None:
-        """Return the run that another worker triggered for the same load before, if one did."""
-        elders = [each for each in self._search() if each["id"] < run["id"]]
-        standing = [each for each in elders if run_error(each) is None]
-        return min(standing, key=lambda each: each["id"], default=None)
+    @property
+    def _is_shared(self) -> bool:
+        """Whether others may trigger the same."""
+        return bool(self.load or self.retried or self.reuse_queued_run)
+
+    def _serving_keys(self) -> list[str]:
+        """Return the own key, and that of a run of the whole job, which would do as well."""
+        if self.retried:
+            return []
+        if not self.load:
+            return [new_key()]
+        whole = bound_key(self.load, self.job_id, self.body)
+        part = bound_key(self.load, self.job_id, {**self.body, "only_loaded": True})
+        return [part, whole] if self.only_loaded else [whole]
 
     def _search(self) -> list[Run]:
         """Return the runs that this trigger makes, one or by mischance several, through outages."""
@@ -161,23 +220,49 @@ class Trigger:
         return [run for run in self._recent() if self._is_ours(run)]
 
     def _recent(self) -> list[Run]:
+        """Return the newest runs of the job: a page at least, as clocks may differ by far."""
         newest = self.client.without_retries().list_runs(
             job_definition_id=self.job_id, include_related=["trigger"], order_by="-id"
         )
-        return list(takewhile(self._may_be_of_load, newest))
+        found: list[Run] = []
+        for run in newest:
+            found.append(run)
+            created = moment(run, "created_at")
+            is_old = created is not None and created < self._since - _CLOCKS_DIFFER
+            if is_old and len(found) >= _PAGE:
+                break
+        return found
 
     def _is_ours(self, run: Run) -> bool:
         if self.retried:
             return retried_run(run) == self.retried["id"]
-        return carries(run, self._key) and retried_run(run) is None
+        return carries(run, self._keys[0]) and retried_run(run) is None
+
+    def _serves_load(self, run: Run) -> bool:
+        is_of_load = any(carries(run, key) for key in self._keys) and retried_run(run) is None
+        return is_of_load or self._is_ours(run)
+
+    def _is_reusable(self, run: Run) -> bool:
+        """Tell whether a run has not started, and builds what this one would in the same way."""
+        if not self.reuse_queued_run or run.get("status") != RunStatus.QUEUED:
+            return False
+        theirs, ours = run.get("trigger") or RunTrigger(), self.body
+        if any(theirs.get(name) != ours.get(name) for name in OVERRIDES if name != _STEPS):
+            return False
+        steps = theirs.get(_STEPS)
+        if steps in (ours.get(_STEPS), self._whole.get(_STEPS)):
+            return True
+        return covers(steps or (), ours.get(_STEPS) or ()) if steps else False
+
+    def _begins_after_load(self, run: Run) -> bool:
+        if run.get("status") == RunStatus.QUEUED:
+            return True
+        began = moment(run, "dequeued_at") or moment(run, "started_at")
+        committed = self.load.committed if self.load else None
+        return bool(began and committed and began > committed)
 
     def _through_outages(self, ask: Callable[[], list[Run]]) -> list[Run]:
         return through_outages(ask, timeout=min(self.timeout, _SEARCH_WITHIN), clock=self.clock)
-
-    def _may_be_of_load(self, run: Run) -> bool:
-        """Tell whether a run is recent enough, as a job may have thousands that are not."""
-        created = moment(run, "created_at")
-        return created is None or created > self._since - _CLOCKS_DIFFER
 
 
 def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float, clock: Clock = time) -> Run:

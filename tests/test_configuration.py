@@ -188,10 +188,9 @@ def test_an_interval_must_be_a_positive_number(name: str, value: object) -> None
         loosely({name: value})
 
 
-@pytest.mark.parametrize("name", ["only_loaded", "reuse_queued_run"])
-def test_an_option_that_is_to_come_is_refused_rather_than_passed_over(name: str) -> None:
-    with pytest.raises(ConfigurationValueError, match=f"`{name}` is not available yet"):
-        loosely({name: 1})
+def test_a_number_of_retries_is_not_negative() -> None:
+    with pytest.raises(ConfigurationValueError, match="`retries=-1` must be 0 or more"):
+        loosely({"retries": -1})
 
 
 def test_an_interval_must_be_a_number() -> None:

@@ -13,12 +13,12 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "exceptions"},
-    {"validation", "envelope", "quoting", "graph", "options", "steps", "manifest", "namespaces"},
-    {"transport", "commands", "sources", "assets", "facets"},
+    {"typing", "exceptions", "options"},
+    {"validation", "envelope", "quoting", "graph", "steps", "manifest", "namespaces", "commands"},
+    {"transport", "sources", "assets", "facets", "ends", "outages"},
     {"client", "configuration", "loads", "lineage", "selection"},
-    {"keys", "tables", "waiting", "openlineage"},
-    {"cancelling", "artifacts", "narrowing", "relations"},
+    {"keys", "tables", "waiting", "openlineage", "narrowing"},
+    {"cancelling", "artifacts", "relations"},
     {"once", "abandoning", "results"},
     {"triggering", "failures"},
     {"starting", "postmortem"},

@@ -16,7 +16,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.cancelling import cancel_and_confirm
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.running import run_all
+from dlt_dbtcloud.running import Running
 from dlt_dbtcloud.triggering import Trigger, retry_once
 from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock, FastClock
@@ -84,7 +84,7 @@ def run(
     trigger = Trigger(
         client, str(job), {"cause": "a test"}, load, timeout=config.timeout, clock=clock
     )
-    return run_all(client, [trigger], config, clock)[0]
+    return Running(client, config, clock).run_all([trigger])[0]
 
 
 def kept(cloud: DBTCloudEmulator) -> list[Run]:
@@ -142,8 +142,9 @@ def test_a_cancel_is_confirmed(
 ) -> None:
     running = impatient.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
-    ended = cancel_and_confirm(impatient, running["id"], clock=FastClock())
-    assert ended["is_cancelled"]
+    watch = cancel_and_confirm(impatient, [running], clock=FastClock(100))
+    assert watch.runs[running["id"]]["is_cancelled"]
+    assert not watch.errors
     assert len(cloud.runs) == 1
 
 

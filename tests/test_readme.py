@@ -11,7 +11,6 @@ from dlt.common.configuration import resolve_configuration
 
 import dlt_dbtcloud
 from dlt_dbtcloud import DBTCloudConfiguration
-from dlt_dbtcloud.configuration import _RESERVED
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
@@ -82,7 +81,7 @@ def test_text_is_what_a_failure_says(cloud: DBTCloudEmulator, flights: Flights) 
 
 
 def test_every_key_is_listed() -> None:
-    for name in DBTCloudConfiguration.get_resolvable_fields().keys() - set(_RESERVED):
+    for name in DBTCloudConfiguration.get_resolvable_fields():
         assert f"`{name}`" in README
 
 

@@ -20,7 +20,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.running import run_all
+from dlt_dbtcloud.running import Running
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.clock import FastClock
@@ -90,7 +90,7 @@ def test_a_lost_answer_after_a_failed_run_does_not_bring_that_one_back(
     for expected in ("Error", "Success"):
         cloud.fail("trigger_job", "cut", when="after")
         trigger = Trigger(client, str(job), {"cause": "x"}, load, clock=FastClock())
-        (run,) = run_all(client, [trigger], config, FastClock())
+        (run,) = Running(client, config, FastClock()).run_all([trigger])
         assert run["status_humanized"] == expected
     assert len(cloud.runs) == 2
 
@@ -115,7 +115,7 @@ def test_workers_that_come_at_the_same_time_share_one_run(
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
             together.wait()
             trigger = Trigger(client, str(job), {"cause": "x"}, load)
-            ended.extend(run_all(client, [trigger], config))
+            ended.extend(Running(client, config).run_all([trigger]))
 
     workers = [threading.Thread(target=work) for _ in range(6)]
     for worker in workers:

@@ -22,8 +22,9 @@ from dlt_dbtcloud import (
     DBTCloudServerError,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.ends import is_over, moment, run_error
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.waiting import is_over, moment, run_error, watch_runs
+from dlt_dbtcloud.waiting import watch_runs
 from tests.clock import FakeClock
 
 RUN = "/api/v2/accounts/1/runs/5/"

@@ -1,0 +1,59 @@
+"""Waiting out what passes by itself: how long, and how often to ask meanwhile."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from dlt_dbtcloud.exceptions import DBTCloudException
+
+__all__ = ["Clock", "outage_pause", "through_outages"]
+
+_LONGEST_PAUSE = 60.0
+_LONGEST_OUTAGE = 120.0
+
+_T = TypeVar("_T")
+
+
+class Clock(Protocol):
+    """What the time is told by, and passed with; the module `time` is one."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let seconds pass."""
+
+
+def through_outages(
+    ask: Callable[[], _T], *, timeout: float = _LONGEST_OUTAGE, clock: Clock = time
+) -> _T:
+    """Return the answer to something that may be asked again and again, once there is one.
+
+    Args:
+        ask: Asks once.
+        timeout: Seconds after which an outage is taken for an error.
+        clock: What the time is told by.
+
+    Raises:
+        DBTCloudException: An error that does not pass by itself, or not within `timeout`.
+    """
+    began, failures = clock.monotonic(), 0
+    while True:
+        try:
+            return ask()
+        except DBTCloudException as error:
+            failures += 1
+            pause = outage_pause(error, failures)
+            if not error.is_outage or clock.monotonic() - began + pause > timeout:
+                raise
+            clock.sleep(pause)
+
+
+def outage_pause(error: DBTCloudException, failures: int) -> float:
+    """Return the seconds to the next try: more each time, not in step with others, as asked."""
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311, it keeps no secret
+    growing = min(_LONGEST_PAUSE, 2.0**failures) * jitter
+    return max(growing, getattr(error, "retry_after", None) or 0.0)
