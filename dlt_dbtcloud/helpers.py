@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dlt
@@ -74,7 +74,10 @@ def run_dbt_cloud_job(
         The run as the API describes it: `id`, `status_humanized`, `is_success`, `href` …
 
     Raises:
+        TypeError: `data` is no dict, or `pipeline` no pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        ConfigurationValueError: An option has a value that it cannot have.
+        DBTCloudException: The last load of `pipeline` failed, so it is not known what to build.
         DBTCloudAPIError: The API refused the trigger, or answered with an error; there is no run.
         DBTCloudTransportError: The API cannot be reached; there is no run.
         DBTCloudTriggerUnknownError: The trigger's answer was lost, and so is whether there is one.
@@ -88,7 +91,7 @@ def run_dbt_cloud_job(
 
 @with_dbt_cloud_config
 def run_dbt_cloud_jobs(
-    job_ids: Sequence[int | str],
+    job_ids: Iterable[int | str],
     credentials: DBTCloudConfiguration = dlt.secrets.value,
     *,
     data: Mapping[str, Any] | None = None,
@@ -122,11 +125,14 @@ def run_dbt_cloud_jobs(
         raise_on_failure: Raise where a run does not succeed, when all are over.
 
     Raises:
+        TypeError: `job_ids` is no list, or `pipeline` no pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         DBTCloudException: What `run_dbt_cloud_job` raises; where it is several, the first of them
-            tells of all.
+            tells of all, and of the runs that succeeded or go on.
     """
     required(credentials, "account_id")
+    if isinstance(job_ids, str) or not isinstance(job_ids, Iterable):
+        raise TypeError(f"`job_ids={job_ids!r}` is no list. Pass the ids of jobs: `[1, 2]`.")
     return _run_jobs([valid_id("job_id", job) for job in job_ids], credentials, data, pipeline)
 
 
@@ -281,7 +287,7 @@ def cancel_dbt_cloud_run(
 
 
 def _run_jobs(
-    job_ids: Sequence[str],
+    job_ids: list[str],
     config: DBTCloudConfiguration,
     data: Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,

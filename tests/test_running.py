@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from typing import Any
 
 import dlt
@@ -14,16 +16,20 @@ from dlt_dbtcloud import (
     DBTCloudConfiguration,
     DBTCloudNotFoundError,
     DBTCloudRunFailed,
+    DBTCloudRunTimeout,
     InvalidCredentialsException,
     run_dbt_cloud_job,
     run_dbt_cloud_jobs,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.once import Once
 from dlt_dbtcloud.running import Running
+from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
-from tests.clock import FastClock
+from dlt_dbtcloud.waiting import Watch
+from tests.clock import FakeClock, FastClock
 
 
 @pytest.fixture
@@ -103,9 +109,9 @@ def test_other_overrides_are_another_run(cloud: DBTCloudEmulator, pipeline: dlt.
 
 
 def test_workers_that_come_at_the_same_time_share_one_run(
-    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+    cloud: DBTCloudEmulator,
 ) -> None:
-    job = cloud.create_job("Nightly", duration=2.5)
+    job = cloud.create_job("Nightly", duration=0.5)
     config = resolve_configuration(DBTCloudConfiguration(wait_seconds=0.2))
     load = LastLoad("flights", "1732150000.123")
     together = threading.Barrier(6)
@@ -149,7 +155,7 @@ def test_a_bound_call_asks_no_more_than_it_must(
 
 def test_each_of_many_jobs_runs_once_and_in_the_order_asked_for(cloud: DBTCloudEmulator) -> None:
     jobs = [cloud.create_job(str(i), duration=0.1) for i in range(5)]
-    runs = run_dbt_cloud_jobs(reversed(jobs))  # type: ignore[arg-type]  # any iterable will do
+    runs = run_dbt_cloud_jobs(reversed(jobs))
     assert [run["job_id"] for run in runs] == jobs[::-1]
     assert all(run["is_success"] for run in runs)
     assert len(cloud.runs) == 5
@@ -180,3 +186,145 @@ def test_a_job_id_that_is_none_lets_no_job_run(cloud: DBTCloudEmulator) -> None:
 
 def test_no_jobs_are_no_runs(cloud: DBTCloudEmulator) -> None:
     assert run_dbt_cloud_jobs([]) == []
+
+
+@pytest.mark.parametrize("jobs", [5, "123", None])
+def test_what_is_no_list_of_jobs_is_refused(cloud: DBTCloudEmulator, jobs: Any) -> None:
+    with pytest.raises(TypeError, match="Pass the ids of jobs"):
+        run_dbt_cloud_jobs(jobs)
+    assert cloud.requests == []
+
+
+def test_the_error_of_many_jobs_tells_of_all(cloud: DBTCloudEmulator) -> None:
+    long = [cloud.create_job(f"long {i}", duration=None) for i in range(2)]
+    bad, good = cloud.create_job("bad", outcome="error"), cloud.create_job("good")
+    with pytest.raises(DBTCloudNotFoundError) as caught:
+        run_dbt_cloud_jobs([1, long[0], bad, good, long[1]], timeout=0.3, raise_on_failure=True)
+    said = str(caught.value)
+    ids = {run["job_id"]: run["id"] for run in cloud.runs}
+    for job in long:
+        assert f"get_dbt_cloud_run_status(run_id={ids[job]})" in said
+    assert 'of job "bad" failed' in said
+    assert f"Run `{ids[good]}` of job `{good}`: Success." in said
+    assert "/jobs/1/run/" in said
+
+
+def test_an_error_names_the_runs_that_were_started_beside_it(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("long", duration=None)
+    with pytest.raises(DBTCloudNotFoundError) as caught:
+        run_dbt_cloud_jobs([job, 1], wait_for_outcome=False)
+    assert f"Run `{cloud.runs[0]['id']}` of job `{job}`: Queued." in str(caught.value)
+
+
+def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("long", duration=None))
+    gone = Run(id=run["id"] + 1_000_000, status=1)
+    clock = FakeClock()
+    clock.at(20, lambda: cloud.finish_run(run["id"]))
+    watch = Watch(client, [run, gone], clock=clock)
+    watch.until(timeout=60, wait_seconds=10)
+    assert watch.runs[run["id"]]["is_success"]
+    assert isinstance(watch.errors[gone["id"]], DBTCloudNotFoundError)
+
+
+def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    config = resolve_configuration(DBTCloudConfiguration())
+    cloud.fail("trigger_job", "status", when="before")
+    # the searches after the lost answer and after the repeated one are answered
+    cloud.fail("list_runs", "status", calls=None, skip=8)
+    trigger = Trigger(client, str(job), {"cause": "x"}, clock=FastClock())
+    (run,) = Running(client, config, FastClock()).run_all([trigger])
+    assert run["is_success"]
+    assert f"Whether run {run['id']} is alone of its cause is not known" in caplog.text
+
+
+def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    clock = FakeClock()
+    trigger = Trigger(client, str(job), {"cause": "x"}, clock=clock)
+    cloud.fail("trigger_job", "status", when="before")
+    cloud.fail("cancel_run", "status", status=403, when="before", calls=None)
+    late = {"cause": trigger._cause}
+    clock.at(19.0, lambda: client.start_job_run(job, late))
+    run = trigger.send()
+    assert len(cloud.runs) == 2
+    assert run["id"] == cloud.runs[0]["id"]
+    assert f"Run {cloud.runs[1]['id']} was made by the same trigger" in caplog.text
+
+
+def test_at_the_end_the_run_that_is_returned_is_the_one_that_is_kept(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = str(cloud.create_job("Nightly", duration=None))
+    older, ours = (client.start_job_run(job) for _ in range(2))
+    once = Once(client, job, lambda: ours, list, "x", timeout=60)
+    assert once.only([older, ours], kept=ours) is ours
+    assert [run["is_cancelled"] for run in cloud.runs] == [True, False]
+
+
+@pytest.mark.parametrize("hours", [-30, -2, 2, 30])
+def test_clocks_that_differ_make_no_second_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + hours * 3600)
+    job = cloud.create_job("Nightly", duration=None)
+    load = LastLoad("flights", f"{time.time():.5f}")
+    cloud.fail("trigger_job", "cut", when="after")
+    first = Trigger(client, str(job), {"cause": "x"}, clock=FastClock()).send()
+    bound = [
+        start(Trigger(client, str(job), {"cause": "x"}, load, clock=FastClock())) for _ in range(2)
+    ]
+    assert len({run["id"] for run in (first, *bound)}) == 2 == len(cloud.runs)
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool
+) -> None:
+    first, second = (cloud.create_job(name, duration=None) for name in ("a", "b"))
+    cloud.fail("trigger_job", "rate_limit", retry_after=60, skip=1, calls=None)
+
+    def interrupt() -> None:
+        while not any(kind == "rate_limit" for _, kind in cloud.struck):
+            stopped.wait(0.02)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    stopped = threading.Event()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_dbt_cloud_jobs([first, second], cancel_on_abandon=cancel)
+    thread.join()
+    (run,) = cloud.runs
+    assert run["is_cancelled"] is cancel
+    assert f"Run {run['id']}" in caplog.text
+    assert ("goes on watching it" in caplog.text) is not cancel
+
+
+def test_only_runs_that_go_on_are_left(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    done, long = cloud.create_job("done"), cloud.create_job("long", duration=None)
+    with pytest.raises(DBTCloudRunTimeout) as caught:
+        run_dbt_cloud_jobs([done, long], timeout=0.3, cancel_on_abandon=True)
+    assert [run["status_humanized"] for run in cloud.runs] == ["Success", "Cancelled"]
+    assert "As it is not waited for any longer: Cancelled." in str(caught.value)
+    assert "goes on by itself" not in str(caught.value)
+    assert f"Run {cloud.runs[0]['id']} (" not in caplog.text
+
+
+def test_the_first_look_at_a_run_is_waited_for_as_well(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = client.trigger_job_run(cloud.create_job("Nightly"))
+    cloud.fail("get_run", "status", calls=12)
+    config = resolve_configuration(DBTCloudConfiguration())
+    assert Running(client, config, FastClock()).follow(run_id)["is_success"]
