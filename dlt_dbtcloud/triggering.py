@@ -249,10 +249,11 @@ class Trigger:
         theirs, ours = run.get("trigger") or RunTrigger(), self.body
         if any(theirs.get(name) != ours.get(name) for name in OVERRIDES if name != _STEPS):
             return False
-        steps = theirs.get(_STEPS)
-        if steps in (ours.get(_STEPS), self._whole.get(_STEPS)):
+        steps, own = theirs.get(_STEPS), ours.get(_STEPS)
+        # None is all of the job's own, of which ours are a part
+        if steps in (own, self._whole.get(_STEPS)):
             return True
-        return covers(steps or (), ours.get(_STEPS) or ()) if steps else False
+        return bool(steps and own) and covers(steps or (), own or ())
 
     def _begins_after_load(self, run: Run) -> bool:
         if run.get("status") == RunStatus.QUEUED:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -69,6 +72,30 @@ class Flights:
     def make_times_possible(self) -> None:
         """Mend what makes it fail."""
         self.sql("UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999")
+
+    def listed(self, *words: str) -> set[str]:
+        """Return the names of the nodes that `dbt build` would execute, as `dbt ls` tells."""
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                "ls",
+                "--quiet",
+                "--output",
+                "json",
+                *words,
+            ],
+            cwd=self.project,
+            env={
+                **os.environ,
+                "FLIGHTS_DUCKDB": self.database,
+                "DBT_TARGET_PATH": f"{self.database}.target",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        nodes = [json.loads(line) for line in done.stdout.splitlines()]
+        return {node["name"] for node in nodes if node["resource_type"] != "source"}
 
     def add(self, path: str, text: str) -> None:
         """Write a file of the project."""

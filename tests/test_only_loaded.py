@@ -1,0 +1,351 @@
+"""A load builds what it feeds and nothing else, and many loads share the runs that serve them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudException,
+    InvalidCredentialsException,
+    cancel_dbt_cloud_run,
+    get_dbt_cloud_run_status,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.ends import moment
+from dlt_dbtcloud.typing import Run
+from tests.flights import Flights, executed
+
+ROOT = Path(__file__).parent.parent
+SOURCE = {
+    "package_name": "shop",
+    "source_name": "landing",
+    "name": "carriers",
+    "identifier": "airlines",
+    "schema": "raw",
+}
+MANIFEST = {
+    "sources": {"source.shop.landing.carriers": SOURCE},
+    "nodes": {"model.shop.stg": {}},
+    "child_map": {"source.shop.landing.carriers": ["model.shop.stg"]},
+}
+NARROWED = ["dbt build --select source:landing.carriers+"]
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    destination = dlt.destinations.duckdb("flights.duckdb")
+    return dlt.pipeline("flights", destination=destination, dataset_name="raw")
+
+
+@pytest.fixture
+def job(cloud: DBTCloudEmulator) -> int:
+    """Return a job that has left a manifest."""
+    scripted = cloud.create_job("Nightly", artifacts={"manifest.json": MANIFEST})
+    run_dbt_cloud_job(job_id=scripted)
+    return scripted
+
+
+def load(pipeline: dlt.Pipeline, *tables: str) -> None:
+    pipeline.run([dlt.resource([{"id": 1}], name=table) for table in tables])
+
+
+def steps_of(run: Run) -> Any:
+    return (run["trigger"] or {})["steps_override"]
+
+
+def test_a_bound_call_asks_no_more_than_it_must(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    before = len(cloud.requests)
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    asked = [f"{each.method} {each.path}" for each in cloud.requests[before:]]
+    account = f"/api/v2/accounts/{cloud.account_id}"
+    assert asked == [
+        f"GET {account}/runs/",
+        f"GET {account}/jobs/{job}/",
+        f"GET {account}/jobs/{job}/artifacts/manifest.json",
+        f"POST {account}/jobs/{job}/run/",
+        # the first check, which also tells of other workers
+        f"GET {account}/runs/",
+    ]
+    assert steps_of(cloud.runs[-1]) == NARROWED
+    assert run["is_success"]
+
+
+def test_the_same_load_builds_once_and_nothing_new_builds_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"] == first["id"]
+    pipeline.run([], table_name="airlines")
+    skipped = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert skipped["id"] is None
+    assert skipped["status_humanized"] == "Skipped"
+    assert f"nothing since run {first['id']}" in (skipped["status_message"] or "")
+    assert len(cloud.runs) == 2
+
+
+def test_a_run_of_the_whole_job_for_the_load_will_do(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    whole = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    part = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert part["id"] == whole["id"]
+
+
+def test_a_run_of_a_part_does_not_stand_for_the_whole(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    part = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != part["id"]
+
+
+def test_a_load_whose_run_failed_is_built_whole_where_its_tables_are_forgotten(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Flaky", outcome=["error", "success"])
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    pipeline.run([], table_name="airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["is_success"]
+    assert steps_of(cloud.runs[-1]) is None
+    assert "is run whole" in caplog.text
+
+
+def test_tables_that_feed_nothing_need_no_run(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "unheard_of")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["status_humanized"] == "Skipped"
+    assert "unheard_of" in (run["status_message"] or "")
+    assert len(cloud.runs) == 1
+
+
+def test_commands_that_the_caller_names_are_not_narrowed(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    data = {"steps_override": ["dbt run"], "schema_override": "ci"}
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) == ["dbt run"]
+
+
+def test_other_overrides_are_kept(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    data = {"threads_override": 9}
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+    assert (cloud.runs[-1]["trigger"] or {})["threads_override"] == 9
+
+
+def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
+    with pytest.raises(
+        InvalidCredentialsException, match=r"`only_loaded` needs .* pass `pipeline`"
+    ):
+        run_dbt_cloud_job(job_id=job, only_loaded=True)
+    no_pipeline: Any = "flights"
+    with pytest.raises(TypeError, match=r"Pass a `dlt\.Pipeline`"):
+        run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=no_pipeline)
+
+
+def test_a_pipeline_whose_load_failed_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    def broken() -> Iterable[Any]:
+        yield {"id": 1}
+        raise ValueError("out of rows")
+
+    with pytest.raises(Exception, match="out of rows"):
+        pipeline.run(dlt.resource(broken, name="airlines"))
+    with pytest.raises(DBTCloudException, match="The last load of pipeline `flights` failed"):
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+
+
+def test_a_pipeline_that_was_never_run_is_skipped(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["status_humanized"] == "Skipped"
+
+
+def queued(cloud: DBTCloudEmulator, **data: Any) -> Run:
+    """Return a run that waits for another of its job."""
+    job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
+    for _ in range(2):
+        run = run_dbt_cloud_job(job_id=job, data=data, wait_for_outcome=False)
+    return run
+
+
+def share(run: Run, **options: Any) -> Run:
+    job = run["job_definition_id"]
+    return run_dbt_cloud_job(job_id=job, reuse_queued_run=True, wait_for_outcome=False, **options)
+
+
+def test_a_run_that_is_still_queued_serves(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    run = queued(cloud)
+    load(pipeline, "airlines")
+    before = len(cloud.requests)
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert [request.method for request in cloud.requests[before:]] == ["GET", "GET"]
+    assert share(run)["id"] == run["id"]
+    assert share(run, pipeline=pipeline, only_loaded=True)["id"] == run["id"]
+    assert len(cloud.runs) == 2
+
+
+def test_a_run_that_has_started_never_serves(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    running = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    assert share(running)["id"] != running["id"]
+
+
+def test_a_run_that_starts_before_it_is_looked_at_again_does_not_serve(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, client: Any
+) -> None:
+    run = queued(cloud)
+    cloud.finish_run(cloud.runs[0]["id"])
+    assert get_dbt_cloud_run_status(run_id=run["id"], wait_for_outcome=False)["is_running"]
+    load(pipeline, "airlines")
+    assert share(run, pipeline=pipeline)["id"] != run["id"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"schema_override": "ci"},
+        {"threads_override": 2},
+        {"git_branch": "x"},
+        {"steps_override": ["dbt run"]},
+        {"generate_docs_override": True},
+    ],
+)
+def test_a_run_with_other_overrides_does_not_serve(cloud: DBTCloudEmulator, data: Any) -> None:
+    run = queued(cloud, **data)
+    assert share(run)["id"] != run["id"]
+    assert share(run, data=data)["id"] == run["id"]
+
+
+def test_a_narrower_run_does_not_serve_a_wider_one(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run = queued(cloud, steps_override=["dbt build --select source:landing.carriers+ tag:x"])
+    load(pipeline, "airlines")
+    assert share(run)["id"] != run["id"]
+    part = {"steps_override": ["dbt build --select tag:x"]}
+    assert share(run, data=part)["id"] == run["id"]
+
+
+def test_a_run_that_was_to_serve_and_is_cancelled_is_followed_by_our_own(
+    cloud: DBTCloudEmulator,
+) -> None:
+    run = queued(cloud)
+    outcome: list[Run] = []
+    job = run["job_definition_id"]
+
+    def share_and_wait() -> None:
+        outcome.append(run_dbt_cloud_job(job_id=job, reuse_queued_run=True))
+
+    worker = threading.Thread(target=share_and_wait)
+    worker.start()
+    until(lambda: any(f"runs/{run['id']}/" in request.path for request in cloud.requests))
+    cancel_dbt_cloud_run(run_id=run["id"])
+    until(lambda: len(cloud.runs) == 3)
+    cloud.finish_run(cloud.runs[0]["id"])
+    until(lambda: cloud.runs[2]["is_running"])
+    cloud.finish_run(cloud.runs[2]["id"])
+    worker.join()
+    assert outcome[0]["id"] == cloud.runs[2]["id"]
+    assert outcome[0]["is_success"]
+
+
+PROCESS = """
+import dlt, sys
+from dlt_dbtcloud import run_dbt_cloud_job
+from dlt_dbtcloud.loads import last_load
+name = sys.argv[1]
+destination = dlt.destinations.duckdb(f"{name}.duckdb")
+pipeline = dlt.pipeline(name, destination=destination, dataset_name="raw")
+pipeline.run([{"id": 1}], table_name="airlines")
+run = run_dbt_cloud_job(pipeline=pipeline, reuse_queued_run=True)
+print(run["id"], last_load(pipeline).committed)
+"""
+
+
+def test_twenty_pipelines_share_two_runs(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
+    monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.5")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    command = [sys.executable, "-c", PROCESS]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen([*command, f"p{i}"], stdout=subprocess.PIPE, text=True)
+            )
+            for i in range(20)
+        ]
+        # each has looked for runs, and for the one that it adopted or triggered
+        until(lambda: sum(each.path.endswith("/runs/") for each in cloud.requests) >= 20)
+        threading.Event().wait(1)
+        cloud.finish_run(first["id"])
+        (served,) = [run for run in kept(cloud) if run["id"] != first["id"]]
+        cloud.finish_run(served["id"])
+        ended = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert {int(run_id) for run_id, _ in ended} == {served["id"]}
+    began = moment(kept(cloud)[1], "started_at") or 0.0
+    assert all(began > float(committed) for _, committed in ended)
+    assert len(kept(cloud)) == 2
+
+
+def kept(cloud: DBTCloudEmulator) -> list[Run]:
+    return [run for run in cloud.runs if not run["is_cancelled"]]
+
+
+def until(condition: Callable[[], object], within: float = 60.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "It has not come true."
+        threading.Event().wait(0.02)
+
+
+@pytest.mark.dbt
+@pytest.mark.parametrize(
+    "tables", [["airlines"], ["weather"], ["planes"], ["airports", "weather"], ["flights"]]
+)
+def test_a_real_load_builds_just_what_it_feeds(
+    cloud: DBTCloudEmulator, flights: Flights, tables: list[str]
+) -> None:
+    flights.load()
+    job = flights.job("dbt seed", "dbt build --exclude tag:history", "dbt run-operation noop")
+    flights.add("macros/noop.sql", "{% macro noop() %}{% endmacro %}")
+    whole = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, only_loaded=True)
+    assert len(executed(whole["id"])) > 70
+    flights.load(*tables)
+    part = run_dbt_cloud_job(
+        job_id=job, pipeline=flights.pipeline, only_loaded=True, raise_on_failure=True
+    )
+    built = executed(part["id"])
+    selection = " ".join(f"source:raw.{table}+" for table in tables)
+    expected = flights.listed("--select", *selection.split(), "--exclude", "tag:history")
+    assert built - {"noop"} == expected
