@@ -5,6 +5,7 @@ make bench
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import requests
@@ -23,8 +26,10 @@ from rich.table import Table
 
 import dlt_dbtcloud as ours
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.results import node_results
 from dlt_dbtcloud.waiting import watch_runs
 from tests.clock import FakeClock
+from tests.flights import Flights
 from tests.wire import KeepAliveServer
 
 CALLS = 50
@@ -49,7 +54,15 @@ def main() -> None:
     table = Table(title="Less is better")
     for heading in ("", "dlt-dbtcloud", "dlt.helpers.dbt_cloud", "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
-    for measure in (calls, lost_answers, ends_of_runs, many_runs, connections, start_up):
+    for measure in (
+        calls,
+        lost_answers,
+        ends_of_runs,
+        many_runs,
+        connections,
+        loads_of_one_table,
+        start_up,
+    ):
         with DBTCloudEmulator() as cloud:
             for row in measure(cloud):
                 ratio = f"{row.ours / row.theirs:.2f}" if row.theirs else ""
@@ -151,6 +164,31 @@ def connections(cloud: DBTCloudEmulator) -> Iterator[Row]:
             helpers(server.url, cloud)[number](7)
             opened.append(server.connections)
     yield Row("connections of a call", *opened)
+
+
+def loads_of_one_table(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Count what real dbt builds after a load of one table of five, and how long that takes."""
+    with TemporaryDirectory() as folder:
+        os.environ["DLT_DATA_DIR"] = folder
+        flights = Flights(cloud, Path(folder))
+        flights.load()
+        job = flights.job()
+        measured = []
+        for number, options in enumerate(({"pipeline": flights.pipeline, "only_loaded": True}, {})):
+            helper = helpers(cloud.url, cloud)[number]
+            # the first run leaves the manifest that a load is matched with
+            helper(job, wait_seconds=0.2, **options)
+            flights.load("weather")
+            began = time.perf_counter()
+            helper(job, wait_seconds=0.2, **options)
+            seconds = time.perf_counter() - began
+            with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+                built = node_results(client, cloud.runs[-1]["id"])
+            measured.append((len(built), seconds))
+    for what, ours_, theirs_ in zip(
+        ("nodes built", "seconds until they are"), *measured, strict=True
+    ):
+        yield Row(f"{what} for a load of one table of five", ours_, theirs_)
 
 
 def start_up(_: DBTCloudEmulator) -> Iterator[Row]:

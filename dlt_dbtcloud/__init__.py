@@ -25,6 +25,7 @@ from dlt_dbtcloud.helpers import (
     run_dbt_cloud_job,
     run_dbt_cloud_jobs,
 )
+from dlt_dbtcloud.tables import loaded_tables
 
 __all__ = [
     "DBTCloudAPIError",
@@ -45,6 +46,7 @@ __all__ = [
     "cancel_dbt_cloud_run",
     "get_dbt_cloud_run_results",
     "get_dbt_cloud_run_status",
+    "loaded_tables",
     "retry_dbt_cloud_run",
     "run_dbt_cloud_job",
     "run_dbt_cloud_jobs",

@@ -60,8 +60,10 @@ def narrowed_trigger(
         manifest = _manifest(client, job, clock)
         fed = fed_sources(relations, manifest)
         steps = steps_for(commands, manifest, fed.sources)
-    except (DBTCloudNotFoundError, DBTCloudServerError) as error:
-        return _whole(body, job_id, f"it has no manifest yet that can be read. {error}")
+    except DBTCloudNotFoundError:
+        return _whole(body, job_id, "it has left no manifest yet.")
+    except DBTCloudServerError as error:
+        return _whole(body, job_id, f"its manifest cannot be read. {error}")
     except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
         return _whole(body, job_id, f"its manifest cannot be understood: {error!r}")
     if fed.undeclared:

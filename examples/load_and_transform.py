@@ -9,7 +9,7 @@ or as `DBT_CLOUD__*`, the same script triggers that job of yours, which works on
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from rich.table import Table
 from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudConfiguration,
-    DBTCloudNotFoundError,
+    get_dbt_cloud_run_results,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.typing import Run, RunStatus
+from dlt_dbtcloud.typing import Run
 
 PROJECT = Path(__file__).parent / "flights_dbt"
 DEMO = Path(__file__).parents[1] / ".demo"
@@ -49,19 +49,15 @@ def main() -> bool:
     with embedded_dbt_cloud() if is_embedded else nullcontext():
         config = resolve_configuration(DBTCloudConfiguration())
         # a wrong setting is better told before the load than after it
-        with connect(config) as client:
+        with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
             client.get_job(config.job_id or "")
         pipeline = load()
         say("dbt Cloud runs the job ...")
         run = run_dbt_cloud_job(pipeline=pipeline)
-        show_run(config, run)
+        show_run(run)
     if is_embedded and run["is_success"]:
         show_mart(pipeline)
     return run["is_success"]
-
-
-def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
-    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
 
 
 @contextmanager
@@ -97,27 +93,14 @@ def load() -> dlt.Pipeline:
     return pipeline
 
 
-def show_run(config: DBTCloudConfiguration, run: Run) -> None:
-    """Print a run with its nodes, and where it failed the end of the log."""
+def show_run(run: Run) -> None:
+    """Print a run with its nodes; why it failed has been logged."""
     say(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
-    with connect(config) as client:
-        show(["kind", "node", "status", "seconds"], node_results(client, run["id"]))
-        steps = client.get_run_status(run["id"], ["run_steps"])["run_steps"]
-    for step in steps:
-        if step["status"] == RunStatus.ERROR:
-            log = (step["logs"] or "").splitlines()[-30:]
-            print(step["name"], *log, sep="\n", file=sys.stderr)
-
-
-def node_results(client: DBTCloudClientV2, run_id: int) -> Iterator[Sequence[Any]]:
-    """Read what became of each node; a run that failed early has nothing to tell."""
-    try:
-        results = client.get_run_artifact(run_id, "run_results.json")["results"]
-    except DBTCloudNotFoundError:
-        return
-    for result in results:
-        kind, _, name, *_ = result["unique_id"].split(".")
-        yield kind, name, result["status"], result["execution_time"]
+    rows = [
+        (node["resource_type"], node["name"], node["status"], node["execution_time"])
+        for node in get_dbt_cloud_run_results(run_id=run["id"])
+    ]
+    show(["kind", "node", "status", "seconds"], rows)
 
 
 def show_mart(pipeline: dlt.Pipeline) -> None:
@@ -144,8 +127,8 @@ def say(text: str) -> None:
     console.print(f"\n[bold]{text}[/]", soft_wrap=True)
 
 
-if __name__ == "__main__":
-    # the demo sends nothing anywhere, and leaves nothing in the home folder
+def start(main: Callable[[], bool]) -> None:
+    """Run an example, which sends nothing anywhere and leaves nothing in the home folder."""
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     if not (Path.home() / ".dlt").exists():
         os.environ.setdefault("XDG_DATA_HOME", str(DEMO))
@@ -154,3 +137,7 @@ if __name__ == "__main__":
     except (DltException, ImportError, OSError, RuntimeError) as error:
         cause = error.exception if isinstance(error, PipelineStepFailed) else error
         sys.exit(f"Error: {cause}")
+
+
+if __name__ == "__main__":
+    start(main)

@@ -29,10 +29,12 @@ def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     # the demo keeps its own data, and has no data of this test's
     monkeypatch.delenv("DLT_DATA_DIR")
 
-    def run(days: int | None = 1, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        days: int | None = 1, script: str = "load_and_transform", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         if days is not None:
             environment["SOURCES__FLIGHTS__NYCFLIGHTS__DAYS"] = str(days)
-        command = [sys.executable, "examples/load_and_transform.py"]
+        command = [sys.executable, f"examples/{script}.py"]
         env = {**os.environ, "COLUMNS": "120", **environment}
         return subprocess.run(
             command, env=env, capture_output=True, text=True, timeout=300, check=False
@@ -63,6 +65,16 @@ def test_the_demo_loads_a_year_of_flights_and_builds_them_twice(demo: Demo, isol
         "target",
         "logs",
     }
+
+
+@pytest.mark.dbt
+def test_only_what_changed_is_built(demo: Demo) -> None:
+    done = demo(script="only_what_changed")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    built = [(row[-3], int(row[-2])) for row in rows if row[-3:-2] and row[-2].isdigit()]
+    assert built == [("Success", 82), ("Success", 14), ("Skipped", 0)]
+    assert "Saved: " in done.stdout
 
 
 @pytest.mark.dbt

@@ -91,7 +91,7 @@ def test_the_same_load_builds_once_and_nothing_new_builds_nothing(
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"] == first["id"]
     pipeline.run([], table_name="airlines")
-    skipped = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    skipped: Any = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert skipped["id"] is None
     assert skipped["status_humanized"] == "Skipped"
     assert f"nothing since run {first['id']}" in (skipped["status_message"] or "")
