@@ -216,5 +216,15 @@ def helpers(url: str, cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
     )
 
 
+MEASURES = (
+    calls,
+    lost_answers,
+    ends_of_runs,
+    many_runs,
+    connections,
+    loads_of_one_table,
+    start_up,
+)
+
 if __name__ == "__main__":
     main()
