@@ -14,7 +14,7 @@ from dlt.pipeline.trace import PipelineStepTrace
 
 from dlt_dbtcloud.exceptions import DBTCloudException
 
-__all__ = ["RESULTS_SCHEMA", "LastLoad", "last_load", "last_packages"]
+__all__ = ["RESULTS_SCHEMA", "LastLoad", "last_load", "last_packages", "packages_since"]
 
 # the schema of the source that loads what dbt did: no data for dbt to transform
 RESULTS_SCHEMA = "dbt_cloud_results"
@@ -82,6 +82,22 @@ def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
     data = [package for package in packages if package.schema_name != RESULTS_SCHEMA]
     has_only_results = len(data) < len(packages) and not any(map(_counts, data))
     return _before(pipeline) if has_only_results else data
+
+
+def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo]:
+    """Return the packages of all loads that began after a moment, as far as they are on disk.
+
+    Args:
+        pipeline: The pipeline.
+        began: The moment, in seconds since 1970; the last load is always among them.
+
+    Raises:
+        TypeError: It is no pipeline.
+        DBTCloudException: The last load failed, so that it is not known what there is to build.
+    """
+    older = takewhile(lambda package: float(package.load_id) > began, _on_disk(pipeline))
+    found = {package.load_id: package for package in (*older, *last_packages(pipeline))}
+    return [found[load_id] for load_id in sorted(found)]
 
 
 def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:

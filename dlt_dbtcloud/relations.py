@@ -36,7 +36,7 @@ _DATABASE = {
 
 
 def loaded_relations(
-    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
 ) -> list[Relation]:
     """Return the tables that a load has changed, with the places where they live.
 
@@ -44,6 +44,7 @@ def loaded_relations(
 
     Args:
         pipeline_or_load_info: As for `loaded_tables`.
+        since: As for `tables_by_schema`.
 
     Raises:
         TypeError: It is neither a pipeline nor a load info.
@@ -51,7 +52,7 @@ def loaded_relations(
     """
     pipeline = pipeline_of(pipeline_or_load_info)
     relations: list[Relation] = []
-    for schema_name, tables in tables_by_schema(pipeline_or_load_info).items():
+    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
         place = _place(pipeline, schema_name) if pipeline else Relation("")
         relations += [replace(place, name=table) for table in tables]
     return relations

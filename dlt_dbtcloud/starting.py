@@ -49,23 +49,27 @@ def start(trigger: Trigger) -> Run:
 def _narrow(trigger: Trigger, standing: Run | None) -> str | None:
     """Narrow a trigger to what its load changed, unless it has a run; tell if nothing is to do."""
     load = trigger.load
-    relations = loaded_relations(load.pipeline) if load else []
-    if load and not relations:
-        if standing and is_over(standing):
-            return f"pipeline `{load.pipeline_name}` has loaded nothing since run {standing['id']}"
+    if load is None:
+        return None
+    if standing:
+        has_loaded = loaded_relations(load.pipeline) or not is_over(standing)
+        since = f"has loaded nothing since run {standing['id']}"
+        return None if has_loaded else f"pipeline `{load.pipeline_name}` {since}"
+    relations = loaded_relations(load.pipeline, trigger.unbuilt_since())
+    if not relations:
         logger.warning(
             f"Job {trigger.job_id} is run whole: what load {load.load_id} changed is not known any "
             "more, and no run after it has succeeded."
         )
-    elif not standing:
-        narrowed = narrowed_trigger(
-            trigger.client, trigger.job_id, trigger.body, relations, clock=trigger.clock
-        )
-        if narrowed is None:
-            names = ", ".join(sorted(relation.name for relation in relations))
-            return f"nothing that it builds descends from what was loaded: {names}"
+        return None
+    narrowed = narrowed_trigger(
+        trigger.client, trigger.job_id, trigger.body, relations, clock=trigger.clock
+    )
+    if narrowed:
         trigger.body = narrowed
-    return None
+        return None
+    names = ", ".join(sorted(relation.name for relation in relations))
+    return f"nothing that it builds descends from what was loaded: {names}"
 
 
 def _eldest(trigger: Trigger, run: Run) -> Run:

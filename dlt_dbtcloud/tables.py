@@ -13,7 +13,7 @@ from dlt.common.storages.exceptions import LoadPackageNotFound
 from dlt.common.storages.load_package import LoadPackageInfo
 
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_packages
+from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_packages, packages_since
 
 __all__ = ["loaded_tables", "pipeline_of", "tables_by_schema"]
 
@@ -48,12 +48,14 @@ def loaded_tables(
 
 
 def tables_by_schema(
-    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
 ) -> dict[str, dict[str, int | None]]:
     """Return the same tables under the dlt schemas that they belong to.
 
     Args:
         pipeline_or_load_info: As for `loaded_tables`.
+        since: With a pipeline, the loads that began after this moment, in seconds since 1970, count
+            as well.
 
     Raises:
         TypeError: It is neither a pipeline nor a load info.
@@ -62,7 +64,7 @@ def tables_by_schema(
     pipeline = pipeline_of(pipeline_or_load_info)
     counts = _row_counts(pipeline)
     tables: dict[str, dict[str, int | None]] = {}
-    for package in _packages(pipeline_or_load_info):
+    for package in _packages(pipeline_or_load_info, since):
         of_schema = tables.setdefault(package.schema_name, {})
         for table in sorted(_changed(package, pipeline)):
             of_schema[table] = _sum(of_schema.get(table, 0), _rows(package, table, counts))
@@ -87,9 +89,11 @@ def pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pi
 
 
 def _packages(
-    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None
 ) -> list[LoadPackageInfo]:
     if isinstance(pipeline_or_load_info, dlt.Pipeline):
+        if since is not None:
+            return packages_since(pipeline_or_load_info, since)
         return last_packages(pipeline_or_load_info)
     packages = pipeline_or_load_info.load_packages if pipeline_or_load_info else []
     unfinished = next((package for package in packages if package.state != "loaded"), None)

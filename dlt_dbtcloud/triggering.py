@@ -15,7 +15,9 @@ from dlt_dbtcloud.configuration import DBTCloudConfiguration
 from dlt_dbtcloud.ends import is_over, moment, run_error
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.keys import (
+    BoundLoad,
     bound_key,
+    bound_load,
     carries,
     cause_with_key,
     new_key,
@@ -130,6 +132,23 @@ class Trigger:
         done = [run for run in standing if is_over(run)]
         return min(done or standing, key=lambda run: run["id"], default=None)
 
+    def unbuilt_since(self) -> float | None:
+        """Return when what the job has not built yet began to be loaded, where its runs tell.
+
+        That is after the newest load for which the same call has succeeded, or else with the first
+        for which it has not, in seconds since 1970.
+        """
+        bound = [
+            (float(load.load_id), run)
+            for run in self._known
+            if is_over(run) and (load := bound_load(run)) and self._is_same_call(load)
+        ]
+        built = [began for began, run in bound if run_error(run) is None]
+        if built:
+            return max(built)
+        # ids of loads are moments down to a microsecond
+        return min((began - 1e-6 for began, _ in bound), default=None)
+
     def queued_run(self) -> Run | None:
         """Return a run that has not started yet and builds what this one would, if that will do.
 
@@ -206,11 +225,17 @@ class Trigger:
         """Return the own key, and that of a run of the whole job, which would do as well."""
         if self.retried:
             return []
-        if not self.load:
-            return [new_key()]
-        whole = bound_key(self.load, self.job_id, self.body)
-        part = bound_key(self.load, self.job_id, {**self.body, "only_loaded": True})
+        return self._keys_of(self.load) if self.load else [new_key()]
+
+    def _keys_of(self, load: LastLoad) -> list[str]:
+        whole = bound_key(load, self.job_id, self._whole)
+        part = bound_key(load, self.job_id, {**self._whole, "only_loaded": True})
         return [part, whole] if self.only_loaded else [whole]
+
+    def _is_same_call(self, bound: BoundLoad) -> bool:
+        """Tell whether a run was triggered by this same call, for another load of its pipeline."""
+        name = self.load.pipeline_name if self.load else ""
+        return bound.pipeline_name == name and bound.key in self._keys_of(LastLoad(*bound[:2]))
 
     def _search(self) -> list[Run]:
         """Return the runs that this trigger makes, one or by mischance several, through outages."""

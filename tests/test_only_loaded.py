@@ -115,12 +115,49 @@ def test_a_run_of_a_part_does_not_stand_for_the_whole(
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != part["id"]
 
 
-def test_a_load_whose_run_failed_is_built_whole_where_its_tables_are_forgotten(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("then", [(), ("other",), ("airlines", "other")])
+def test_what_an_earlier_run_failed_to_build_is_built_with_the_next_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, then: tuple[str, ...]
 ) -> None:
-    job = cloud.create_job("Flaky", outcome=["error", "success"])
+    job = cloud.create_job(
+        "Flaky",
+        outcome=["success", "error", "success", "success"],
+        artifacts={"manifest.json": MANIFEST},
+    )
+    load(pipeline, "other")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     load(pipeline, "airlines")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    if then:
+        load(pipeline, *then)
+    else:
+        pipeline.run([], table_name="airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["is_success"]
+    assert steps_of(cloud.runs[-1]) == NARROWED
+    # and then it is built
+    load(pipeline, "other")
+    after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert after["status_humanized"] == "Skipped"
+
+
+def test_what_the_first_run_failed_to_build_is_built_with_the_next_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = cloud.create_job(
+        "Flaky", outcome=["error", "success"], artifacts={"manifest.json": MANIFEST}
+    )
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    load(pipeline, "other")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+
+
+def test_a_job_is_built_whole_where_what_was_loaded_is_forgotten(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(pipeline, "airlines")
     pipeline.run([], table_name="airlines")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
