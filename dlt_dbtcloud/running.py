@@ -93,6 +93,8 @@ class Running:
                 self._replace_cancelled()
                 self._end_triggers()
                 self._retry()
+            elif self._config.retries:
+                logger.warning("`retries` does nothing without `wait_for_outcome`.")
         return self._report()
 
     def retry(self, run: Run) -> Run:

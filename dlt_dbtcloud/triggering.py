@@ -186,7 +186,14 @@ class Trigger:
             timeout=self.timeout,
             clock=self.clock,
         )
-        return self._once.send()
+        try:
+            return self._once.send()
+        except KeyboardInterrupt:
+            logger.warning(
+                f"Job {self.job_id} may have been triggered: look in its run history in dbt Cloud "
+                f"for the cause `{self._cause}`."
+            )
+            raise
 
     def end(self, run: Run) -> None:
         """Cancel what turned up beside a run after all, where an answer was lost before it."""

@@ -304,6 +304,7 @@ def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
         run_dbt_cloud_jobs([first, second], cancel_on_abandon=cancel)
     thread.join()
     (run,) = cloud.runs
+    assert f"Job {second} may have been triggered: look" in caplog.text
     assert run["is_cancelled"] is cancel
     assert f"Run {run['id']}" in caplog.text
     assert ("goes on watching it" in caplog.text) is not cancel
@@ -328,3 +329,12 @@ def test_the_first_look_at_a_run_is_waited_for_as_well(
     cloud.fail("get_run", "status", calls=12)
     config = resolve_configuration(DBTCloudConfiguration())
     assert Running(client, config, FastClock()).follow(run_id)["is_success"]
+
+
+def test_retries_without_waiting_are_said_to_do_nothing(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", outcome="error")
+    run_dbt_cloud_job(job_id=job, retries=2, wait_for_outcome=False)
+    assert "`retries` does nothing without `wait_for_outcome`" in caplog.text
+    assert len(cloud.runs) == 1
