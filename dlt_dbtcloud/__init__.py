@@ -25,6 +25,9 @@ from dlt_dbtcloud.helpers import (
     run_dbt_cloud_job,
     run_dbt_cloud_jobs,
 )
+from dlt_dbtcloud.materializing import materialized_assets
+from dlt_dbtcloud.openlineage import emit_openlineage, openlineage_events
+from dlt_dbtcloud.source import dbt_cloud_results
 
 __all__ = [
     "DBTCloudAPIError",
@@ -43,8 +46,12 @@ __all__ = [
     "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
     "cancel_dbt_cloud_run",
+    "dbt_cloud_results",
+    "emit_openlineage",
     "get_dbt_cloud_run_results",
     "get_dbt_cloud_run_status",
+    "materialized_assets",
+    "openlineage_events",
     "retry_dbt_cloud_run",
     "run_dbt_cloud_job",
     "run_dbt_cloud_jobs",

@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlt.common.json import json
 
@@ -14,7 +14,9 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.typing import Run
 
 __all__ = [
+    "BoundLoad",
     "bound_key",
+    "bound_load",
     "carries",
     "cause_with_key",
     "new_key",
@@ -26,6 +28,15 @@ __all__ = [
 _CAUSE_LIMIT = 255
 _DIGITS = 12
 _MARK = re.compile(r"(?:: retry of run (\d+))? \[dlt:([0-9a-f]{12})\]$")
+_ORIGIN = re.compile(r".*: dlt pipeline (.+), load (\d+(?:\.\d+)?)$", re.DOTALL)
+
+
+class BoundLoad(NamedTuple):
+    """The load that a run's cause names, and the key of the trigger."""
+
+    pipeline_name: str
+    load_id: str
+    key: str
 
 
 def new_key() -> str:
@@ -56,6 +67,17 @@ def cause_with_key(cause: str, key: str, load: LastLoad | None = None) -> str:
     origin = f": dlt pipeline {load.pipeline_name}, load {load.load_id}" if load else ""
     words = cause + origin if len(cause) + len(origin) <= room else cause
     return words[:room].rstrip() + mark
+
+
+def bound_load(run: Run) -> BoundLoad | None:
+    """Return the load that a run, read with its trigger, is bound to, where its cause has it."""
+    cause = _cause(run)
+    mark = _MARK.search(cause)
+    # to name the run that is retried, words may have been cut off, and with them digits of the id
+    if mark is None or (mark[1] and len(cause) == _CAUSE_LIMIT):
+        return None
+    origin = _ORIGIN.match(cause[: mark.start()])
+    return BoundLoad(origin[1], origin[2], mark[2]) if origin else None
 
 
 def carries(run: Run, key: str) -> bool:

@@ -15,16 +15,16 @@ PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"typing", "exceptions"},
     {"validation", "envelope", "quoting", "graph", "options", "steps", "manifest", "namespaces"},
-    {"transport", "commands", "sources", "assets", "facets"},
-    {"client", "configuration", "loads", "lineage"},
-    {"keys", "tables", "waiting", "openlineage"},
-    {"cancelling", "artifacts", "relations"},
+    {"transport", "commands", "sources", "assets", "facets", "moments", "columns"},
+    {"client", "configuration", "loads", "lineage", "bookmarks"},
+    {"keys", "tables", "waiting", "openlineage", "versions"},
+    {"cancelling", "artifacts", "relations", "listing", "pacing", "rows"},
     {"once", "abandoning", "results"},
-    {"triggering", "failures"},
-    {"starting", "postmortem"},
+    {"triggering", "failures", "noderows", "harvest"},
+    {"starting", "postmortem", "extraction"},
     {"recovery"},
     {"running"},
-    {"helpers"},
+    {"helpers", "materializing", "source"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 
