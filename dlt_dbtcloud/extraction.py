@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.columns import TABLES, Row
+from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.listing import NewRun
 from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.noderows import freshness_rows, node_rows, parent_rows, result_rows
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.rows import KnownLoad, load_rows, run_row, step_rows
+from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.versions import Versions
 from dlt_dbtcloud.waiting import Clock, is_over
 
@@ -56,7 +57,8 @@ class Extraction:
         runs = [new.run for new in self.news if table in new.tables]
         if table == "dbt_runs":
             return [run_row(run) for run in runs]
-        return [row for run in runs if is_over(run) for row in load_rows(run, self._known)]
+        rows = [row for run in runs if is_over(run) for row in load_rows(run, self._known)]
+        return [*_not_told(rows)]
 
     def left_by(self, new: NewRun) -> Rows:
         """Return the rows of what a run left, in any thread, and collect those it shares.
@@ -103,6 +105,13 @@ class Extraction:
         rows = parent_rows(harvest.run, Manifest(harvest.manifest))
         self._parents.add(harvest.run["id"], rows)
         return []
+
+
+def _not_told(rows: list[Row]) -> Iterator[Row]:
+    """Yield the rows of loads whose tables the destination does not know already."""
+    key = KEYS["dbt_run_loads"]
+    told = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if each[-1]}
+    yield from (row for row in rows if tuple(row[name] for name in key) not in told)
 
 
 def _result_rows(harvest: Harvest) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.listing import RELATED, lean
+from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.results import leaves_results
 from dlt_dbtcloud.steps import command_of, ended_early
@@ -26,6 +27,7 @@ __all__ = ["Harvest"]
 
 # dbt Core 1.0 to 1.11 and dbt Fusion
 _KNOWN_MANIFESTS = (*range(4, 13), 20)
+_CODE = ("raw_code", "compiled_code")
 _VERSION = re.compile(r"/v(\d+)\.json$")
 
 
@@ -72,12 +74,13 @@ class Harvest:
     @cached_property
     def results(self) -> list[tuple[RunStep, dict[str, Any]]]:
         """Return the steps that left a `run_results.json`, with that."""
-        return [
-            (step, found)
-            for step in self._steps
-            if leaves_results(step)
-            and (found := self._read("run_results.json", step, is_expected=not ended_early(step)))
-        ]
+        read = []
+        for step in filter(leaves_results, self._steps):
+            found = self._read("run_results.json", step, is_expected=not ended_early(step))
+            if found:
+                _drop_code(found.get("results"))
+                read.append((step, found))
+        return read
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class Harvest:
         manifest = self._read("manifest.json", self.results[-1][0], is_expected=True) or {}
         if manifest:
             self._check(manifest)
+            _drop_code([*as_mapping(manifest.get("nodes")).values()])
         return manifest
 
     @cached_property
@@ -147,6 +151,13 @@ class Harvest:
             self._problems.append(f"its manifest is of version {version[1]}, which is not known")
         if not isinstance(manifest.get("nodes"), dict):
             self._problems.append("its manifest tells no nodes")
+
+
+def _drop_code(entries: object) -> None:
+    """Drop the code of nodes, which is most of an artifact, before another one is read."""
+    for entry in entries if isinstance(entries, list) else ():
+        for name in _CODE if isinstance(entry, dict) else ():
+            entry.pop(name, None)
 
 
 def _does(step: RunStep, what: str) -> bool:

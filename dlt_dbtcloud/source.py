@@ -9,8 +9,6 @@ from datetime import date, datetime
 from typing import Any
 
 import dlt
-from dlt.common.configuration.container import Container
-from dlt.common.pipeline import PipelineContext
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.extract import DltResource, DltSource
 
@@ -24,6 +22,7 @@ from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_load
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.rows import KnownLoad
 from dlt_dbtcloud.running import connect
+from dlt_dbtcloud.stored import active_pipeline
 from dlt_dbtcloud.tables import loaded_tables
 from dlt_dbtcloud.waiting import Clock
 
@@ -83,7 +82,7 @@ def dbt_cloud_results(
         config,
         run_id=config.run_id if is_one else None,
         start=_start(start_date),
-        known=_known_load(pipeline or _active_pipeline()),
+        known=_known_load(pipeline or active_pipeline()),
     )
 
 
@@ -199,12 +198,6 @@ def _start(said: str | date | None) -> datetime | None:
     if start is None:
         raise ValueError(f"`start_date={said!r}` is no date: give one like `2026-01-31`.")
     return start
-
-
-def _active_pipeline() -> dlt.Pipeline | None:
-    context = Container()[PipelineContext]
-    pipeline = context.pipeline() if context.is_active() else None
-    return pipeline if isinstance(pipeline, dlt.Pipeline) else None
 
 
 def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from threading import Lock
 from typing import Any
 
-import dlt
-from dlt.common import logger
-from dlt.common.configuration.container import Container
-from dlt.common.exceptions import DltException
-from dlt.common.json import json
-from dlt.common.pipeline import PipelineContext
-
 from dlt_dbtcloud.columns import KEYS, Row
-from dlt_dbtcloud.loads import RESULTS_SCHEMA
+from dlt_dbtcloud.stored import from_json, stored
 
 __all__ = ["Versions"]
 
 _SPAN = ("first_run_id", "last_run_id")
-_CHUNK = 10_000
 
 
 class Versions:
@@ -53,10 +45,11 @@ class Versions:
 
     def rows(self) -> list[Row]:
         """Return what is new to the destination of the active pipeline."""
-        for stored in self._stored():
-            key, first, last = stored[: len(self._keys)], *stored[len(self._keys) :][:2]
+        names = [*self._keys, *_SPAN, *([self._built] if self._built else [])]
+        for row in stored(self._table, names) if self._rows else ():
+            key, (first, last, *built) = row[: len(self._keys)], row[len(self._keys) :]
             if key in self._rows:
-                self._merge(key, first, last, stored[-1])
+                self._merge(key, first, last, *built)
         return list(self._rows.values())
 
     def _add(self, run_id: int, row: Row, is_built: bool) -> None:
@@ -68,7 +61,7 @@ class Versions:
             known[self._built] = row[self._built]
             self._told_by[key] = run_id
 
-    def _merge(self, key: tuple[Any, ...], first: int, last: int, built: Any) -> None:
+    def _merge(self, key: tuple[Any, ...], first: int, last: int, built: Any = None) -> None:
         """Widen the span of a row by what the destination has, or leave it out if that has all."""
         row = self._rows[key]
         is_told = key in self._told_by
@@ -77,34 +70,5 @@ class Versions:
             return
         row["first_run_id"] = min(first, row["first_run_id"])
         if self._built and last > self._told_by.get(key, 0):
-            row[self._built] = json.loads(built) if isinstance(built, str) else built
+            row[self._built] = from_json(built)
         row["last_run_id"] = max(last, row["last_run_id"])
-
-    def _stored(self) -> Iterator[tuple[Any, ...]]:
-        """Yield keys, spans and built columns that the destination has."""
-        context = Container()[PipelineContext]
-        pipeline = context.pipeline() if context.is_active() else None
-        if not isinstance(pipeline, dlt.Pipeline) or not self._rows:
-            return
-        names = [*self._keys, *_SPAN, *([self._built] if self._built else [])]
-        try:
-            if self._is_stored(pipeline):
-                yield from _select(pipeline, self._table, names)
-        except DltException as error:
-            logger.warning(
-                f"`{self._table}` cannot be read from the destination: what earlier loads brought "
-                f"to it does not count for its `first_run_id` and `last_run_id`. {error}"
-            )
-
-    def _is_stored(self, pipeline: dlt.Pipeline) -> bool:
-        schema = pipeline.schemas.get(RESULTS_SCHEMA)
-        return schema is not None and self._table in schema.data_table_names(seen_data_only=True)
-
-
-def _select(pipeline: dlt.Pipeline, table: str, names: list[str]) -> Iterator[tuple[Any, ...]]:
-    with pipeline.sql_client(RESULTS_SCHEMA) as client:
-        columns = ", ".join(map(client.escape_column_name, names))
-        query = f"SELECT {columns} FROM {client.make_qualified_table_name(table)}"  # noqa: S608, names of ours
-        with client.execute_query(query) as cursor:
-            while chunk := cursor.fetchmany(_CHUNK):
-                yield from map(tuple, chunk)
