@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Literal
 
 from dlt_dbtcloud.exceptions import DBTCloudRunCancelled, DBTCloudRunError, DBTCloudRunFailed
+from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = ["is_over", "moment", "run_error"]
@@ -33,8 +33,5 @@ def moment(
     run: Run, field: Literal["created_at", "dequeued_at", "started_at", "finished_at"]
 ) -> float | None:
     """Return when something happened to a run, in seconds since 1970, where it says so."""
-    try:
-        said = datetime.fromisoformat(str(run.get(field)).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return (said if said.tzinfo else said.replace(tzinfo=timezone.utc)).timestamp()
+    said = timestamp(run.get(field))
+    return said.timestamp() if said else None

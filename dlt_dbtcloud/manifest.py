@@ -55,7 +55,9 @@ class Manifest:
 
     def __init__(self, manifest: object, catalog: object = None) -> None:
         told, built = as_mapping(manifest), as_mapping(catalog)
-        self._entries = {**as_mapping(told.get("sources")), **as_mapping(told.get("nodes"))}
+        self._entries: dict[str, Any] = {}
+        for section in ("exposures", "unit_tests", "sources", "nodes"):
+            self._entries |= as_mapping(told.get(section))
         self._built = {**as_mapping(built.get("sources")), **as_mapping(built.get("nodes"))}
         self._groups = [as_mapping(group) for group in as_mapping(told.get("groups")).values()]
         self._metadata = as_mapping(told.get("metadata"))
@@ -71,6 +73,16 @@ class Manifest:
         """Return the version of dbt that wrote it, a number also where the job says `latest`."""
         return _text(self._metadata.get("dbt_version"))
 
+    @property
+    def unique_ids(self) -> list[str]:
+        """Return the ids of all that it tells: nodes, sources, unit tests and exposures."""
+        return list(self._entries)
+
+    @property
+    def has_columns_as_built(self) -> bool:
+        """Return whether there is a catalog, so that columns are as they were built."""
+        return bool(self._built)
+
     def entry(self, unique_id: str) -> dict[str, Any]:
         """Return a node as it stands in the manifest, or nothing."""
         return as_mapping(self._entries.get(unique_id))
@@ -81,18 +93,26 @@ class Manifest:
             self._known[unique_id] = self._read(unique_id)
         return self._known[unique_id]
 
+    def documented_columns(self, unique_id: str) -> list[Column]:
+        """Return the columns of a node as they are documented, whatever a catalog tells."""
+        return _columns(self.entry(unique_id), {})
+
+    def dependencies(self, unique_id: str) -> list[str]:
+        """Return what a node depends on, ephemeral models included."""
+        return _texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
+
     def parents(self, unique_id: str) -> list[str]:
         """Return what a node reads, with ephemeral models replaced by what they read."""
         found: dict[str, None] = {}
         seen = {unique_id}
-        waiting = self._dependencies(unique_id)
+        waiting = self.dependencies(unique_id)
         while waiting:
             parent = waiting.pop(0)
             if parent in seen:
                 continue
             seen.add(parent)
             if self._config(parent).get("materialized") == "ephemeral":
-                waiting = self._dependencies(parent) + waiting
+                waiting = self.dependencies(parent) + waiting
             elif _kind_in(parent) in _READABLE:
                 found[parent] = None
         return list(found)
@@ -122,9 +142,6 @@ class Manifest:
     def _config(self, unique_id: str) -> dict[str, Any]:
         return as_mapping(self.entry(unique_id).get("config"))
 
-    def _dependencies(self, unique_id: str) -> list[str]:
-        return _texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
-
     def _meta(self, unique_id: str) -> dict[str, Any]:
         meta = self.entry(unique_id).get("meta") or self._config(unique_id).get("meta")
         return as_mapping(meta)
@@ -134,16 +151,20 @@ class Manifest:
         return _text(group)
 
     def _owners(self, unique_id: str) -> list[str]:
-        """Return whom the node's meta names, else who owns its group."""
-        named = _texts(self._meta(unique_id).get("owner"))
+        """Return whom the node's meta names, else its own owner, else who owns its group."""
+        told = as_mapping(self.entry(unique_id).get("owner"))
+        named = _texts(self._meta(unique_id).get("owner")) or _owner(told)
         if named:
             return named
         name, package = self._group(unique_id), self.entry(unique_id).get("package_name")
         groups = [group for group in self._groups if name and group.get("name") == name]
         # two packages may have a group of the same name
         groups.sort(key=lambda group: group.get("package_name") != package)
-        owner = as_mapping(groups[0].get("owner")) if groups else {}
-        return _texts(owner.get("email") or owner.get("name"))
+        return _owner(as_mapping(groups[0].get("owner"))) if groups else []
+
+
+def _owner(owner: dict[str, Any]) -> list[str]:
+    return _texts(owner.get("email") or owner.get("name"))
 
 
 def _columns(entry: dict[str, Any], built: dict[str, Any]) -> list[Column]:

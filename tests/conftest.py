@@ -15,6 +15,7 @@ from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.flights import Flights
 from tests.orchard import Orchard, run_orchard
+from tests.told import ToldFlights, tell_flights
 
 WriteConfig = Callable[[str, str], None]
 
@@ -77,6 +78,22 @@ def flights(cloud: DBTCloudEmulator, tmp_path: Path) -> Flights:
 def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
     """Return what real dbt Core left behind on the embedded dbt Cloud; for tests marked `dbt`."""
     return run_orchard(tmp_path_factory.mktemp("orchard"))
+
+
+@pytest.fixture(scope="session")
+def told_flights(tmp_path_factory: pytest.TempPathFactory) -> ToldFlights:
+    """Return what real runs of the example's project look like as tables; for `dbt` tests."""
+    folder = tmp_path_factory.mktemp("told")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        patch.setattr(run_context, "global_dir", lambda: str(folder / "global"))
+        _reload(folder)
+        with DBTCloudEmulator() as cloud:
+            for name, value in cloud.environment().items():
+                patch.setenv(name, value)
+            return tell_flights(Flights(cloud, folder))
 
 
 def _reload(folder: Path) -> None:

@@ -13,18 +13,18 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "exceptions", "options"},
+    {"typing", "exceptions", "options", "moments"},
     {"validation", "envelope", "quoting", "graph", "steps", "manifest", "namespaces", "commands"},
-    {"transport", "sources", "assets", "facets", "ends", "outages"},
-    {"client", "configuration", "loads", "lineage", "selection"},
-    {"keys", "tables", "waiting", "openlineage", "narrowing"},
-    {"cancelling", "artifacts", "relations"},
+    {"transport", "sources", "assets", "facets", "ends", "outages", "columns"},
+    {"client", "configuration", "loads", "lineage", "selection", "bookmarks", "pacing"},
+    {"keys", "tables", "waiting", "openlineage", "narrowing", "stored"},
+    {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},
-    {"triggering", "failures"},
-    {"starting", "postmortem"},
+    {"triggering", "failures", "noderows", "harvest"},
+    {"starting", "postmortem", "extraction"},
     {"recovery"},
     {"running"},
-    {"helpers"},
+    {"helpers", "materializing", "source"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 

@@ -1,0 +1,169 @@
+"""What the steps of a run left: each file is read once, and what cannot be is said once."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from dlt.common import logger
+
+from dlt_dbtcloud.artifacts import RunArtifacts
+from dlt_dbtcloud.assets import subcommand
+from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.listing import RELATED, lean
+from dlt_dbtcloud.manifest import as_mapping
+from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.pacing import Pace
+from dlt_dbtcloud.results import leaves_results
+from dlt_dbtcloud.steps import command_of, ended_early
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
+
+__all__ = ["Harvest"]
+
+# dbt Core 1.0 to 1.11 and dbt Fusion
+_KNOWN_MANIFESTS = (*range(4, 13), 20)
+_CODE = ("raw_code", "compiled_code")
+_VERSION = re.compile(r"/v(\d+)\.json$")
+
+
+class Harvest:
+    """Reads the artifacts of one run, as they are asked for.
+
+    Args:
+        client: What fetches them.
+        run: The run, with its steps, when it is over.
+        pace: How fast it is asked, together with others.
+        clock: What the time is told by.
+    """
+
+    def __init__(
+        self,
+        client: DBTCloudClientV2,
+        run: Run,
+        pace: Pace | None = None,
+        clock: Clock = time,
+    ) -> None:
+        self._client = client
+        self._listed = run
+        self._pace = pace or Pace(clock=clock)
+        self._clock = clock
+        self._artifacts = RunArtifacts(client, run, clock)
+        self._problems: list[str] = []
+
+    @cached_property
+    def run(self) -> Run:
+        """Return the run with its steps, which are asked for where it was listed without."""
+        if self._listed.get("run_steps") or not self._listed.get("started_at"):
+            return self._listed
+        ask = self._client.without_retries().get_run_status
+        self._pace.keep()
+        try:
+            found = through_outages(
+                lambda: ask(self._listed["id"], RELATED), timeout=60, clock=self._clock
+            )
+        except DBTCloudException as error:
+            self._problems.append(f"its steps cannot be read ({error})")
+            return self._listed
+        return lean(found)
+
+    @cached_property
+    def results(self) -> list[tuple[RunStep, dict[str, Any]]]:
+        """Return the steps that left a `run_results.json`, with that."""
+        read = []
+        for step in filter(leaves_results, self._steps):
+            found = self._read("run_results.json", step, is_expected=not ended_early(step))
+            if found:
+                _drop_code(found.get("results"))
+                read.append((step, found))
+        return read
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Return the last `manifest.json` of the steps that left results, or nothing."""
+        if not self.results:
+            return {}
+        manifest = self._read("manifest.json", self.results[-1][0], is_expected=True) or {}
+        if manifest:
+            self._check(manifest)
+            _drop_code([*as_mapping(manifest.get("nodes")).values()])
+        return manifest
+
+    @cached_property
+    def catalog(self) -> dict[str, Any]:
+        """Return the last `catalog.json` of the steps that generated docs, or nothing."""
+        steps = [step for step in self._steps if _does(step, "docs") and _has_succeeded(step)]
+        return (self._read("catalog.json", steps[-1], is_expected=True) if steps else None) or {}
+
+    @cached_property
+    def freshness(self) -> list[tuple[RunStep, dict[str, Any]]]:
+        """Return the steps that looked at the freshness of sources, with their `sources.json`."""
+        return [
+            (step, found)
+            for step in self._steps
+            if _does(step, "source")
+            and (found := self._read("sources.json", step, is_expected=_has_succeeded(step)))
+        ]
+
+    def try_to_read(self, what: str, read: Callable[[], list[Row]]) -> list[Row]:
+        """Return what can be read; nothing where an artifact is not what dbt writes."""
+        try:
+            return read()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            self._problems.append(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
+            return []
+
+    def warn(self) -> None:
+        """Say once what could not be read, if anything."""
+        run = self._listed
+        problems = self._problems if is_over(run) else ["it is not over"]
+        if problems:
+            logger.warning(
+                f"Run {run['id']} ({run.get('status_humanized')}) cannot be told whole: "
+                f"{'; '.join(problems)}. {run.get('href') or ''}".rstrip()
+            )
+
+    @property
+    def _steps(self) -> list[RunStep]:
+        return sorted(self.run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
+
+    def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
+        where = f"`{path}` of step {step.get('index')}"
+        self._pace.keep()
+        try:
+            found = self._artifacts.read(path, step.get("index"), is_expected=is_expected)
+        except DBTCloudException as error:
+            self._problems.append(f"{where} cannot be read ({error})")
+            return None
+        if found is None:
+            self._problems.append(f"there is no {where}")
+        return found
+
+    def _check(self, manifest: dict[str, Any]) -> None:
+        metadata = manifest.get("metadata")
+        said = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
+        version = _VERSION.search(said) if isinstance(said, str) else None
+        if version and int(version[1]) not in _KNOWN_MANIFESTS:
+            self._problems.append(f"its manifest is of version {version[1]}, which is not known")
+        if not isinstance(manifest.get("nodes"), dict):
+            self._problems.append("its manifest tells no nodes")
+
+
+def _drop_code(entries: object) -> None:
+    """Drop the code of nodes, which is most of an artifact, before another one is read."""
+    for entry in entries if isinstance(entries, list) else ():
+        for name in _CODE if isinstance(entry, dict) else ():
+            entry.pop(name, None)
+
+
+def _does(step: RunStep, what: str) -> bool:
+    return subcommand(command_of(step)) == what
+
+
+def _has_succeeded(step: RunStep) -> bool:
+    return step.get("status") == RunStatus.SUCCESS

@@ -1,0 +1,79 @@
+"""The assets of a run that is over, from what its steps left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import dlt
+
+from dlt_dbtcloud.assets import Asset, assets_of
+from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
+from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.harvest import Harvest
+from dlt_dbtcloud.listing import RELATED
+from dlt_dbtcloud.outages import Clock
+from dlt_dbtcloud.results import step_results
+from dlt_dbtcloud.running import connect
+from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.validation import valid_id
+
+__all__ = ["materialized_assets", "read_assets"]
+
+
+@with_dbt_cloud_config
+def materialized_assets(
+    run: Run | int | str, credentials: DBTCloudConfiguration = dlt.secrets.value
+) -> list[Asset]:
+    """Return the models, seeds and snapshots that a run built successfully, as plain JSON values.
+
+    Each has its relation, what it was built from, with dlt's tables at the roots, and what is known
+    of it: columns, owners, tags, when it was built and how long that took. Columns have types where
+    the run generated docs. What cannot be read is left out, and said in one warning.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
+
+    Args:
+        run: The run, as a helper returns it, or its id.
+        credentials: As for `run_dbt_cloud_job`.
+
+    Returns:
+        One `Asset` for each of them, in the order in which dbt reports them; none for a run that
+        is not over, and for one that never was because there was nothing to build.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        DBTCloudAPIError: The run cannot be read: the API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    run_id = run.get("id") if isinstance(run, Mapping) else run
+    if run_id is None:
+        return []
+    required(credentials, "account_id")
+    with connect(credentials) as client:
+        return read_assets(client, valid_id("run_id", run_id))
+
+
+def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -> list[Asset]:
+    """Return the assets that a run built.
+
+    Args:
+        client: What reads the run and its artifacts.
+        run_id: The run.
+        clock: What the time is told by.
+
+    Raises:
+        DBTCloudAPIError: The run cannot be read: the API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    run = client.get_run_status(run_id, RELATED)
+    harvest = Harvest(client, run, clock=clock)
+    results = [
+        result
+        for step, found in (harvest.results if is_over(run) else ())
+        for result in step_results(run["id"], step, found, harvest.manifest)
+    ]
+    assets = assets_of(run, harvest.manifest, results, harvest.catalog) if results else []
+    harvest.warn()
+    return assets

@@ -1,0 +1,106 @@
+"""The rows that tell of runs, of their steps and of the loads that they are bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.keys import bound_load, retried_run
+from dlt_dbtcloud.manifest import as_mapping
+from dlt_dbtcloud.moments import seconds, timestamp
+from dlt_dbtcloud.quoting import tail, without_secrets
+from dlt_dbtcloud.steps import command_of
+from dlt_dbtcloud.typing import Run, RunStatus
+
+__all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
+
+_LOG_LINES = 50
+_AS_THEY_ARE = (
+    *("account_id", "project_id", "environment_id", "job_definition_id", "deferring_run_id"),
+    *("status", "status_humanized", "status_message", "is_success", "is_error", "is_cancelled"),
+    *("git_branch", "git_sha", "dbt_version", "href"),
+    *("artifacts_saved", "has_docs_generated", "has_sources_generated"),
+)
+_OF_THE_TRIGGER = (
+    *("cause", "cause_category", "schema_override", "target_name_override", "steps_override"),
+)
+_TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
+
+
+@dataclass(frozen=True)
+class KnownLoad:
+    """What is known of a pipeline's last load, of which a cause has just the id."""
+
+    pipeline_name: str
+    load_id: str
+    dataset_name: str | None
+    tables: Mapping[str, int | None]
+
+
+def run_row(run: Run) -> Row:
+    """Return the row of a run, read with its trigger, job and audit."""
+    told: Mapping[str, Any] = run
+    trigger = as_mapping(run.get("trigger"))
+    actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
+    return {
+        "run_id": run["id"],
+        **{name: told.get(name) for name in _AS_THEY_ARE},
+        **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
+        **{name: timestamp(told.get(name)) for name in _TIMES},
+        "status": run.get("status") or 0,
+        "job_name": as_mapping(run.get("job")).get("name"),
+        "retried_run_id": retried_run(run),
+        "in_progress": not is_over(run),
+        "triggered_by": actor.get("name"),
+        "triggered_by_type": actor.get("type"),
+        "duration_seconds": seconds(run.get("duration")),
+        "queued_seconds": seconds(run.get("queued_duration")),
+        "run_seconds": seconds(run.get("run_duration")),
+    }
+
+
+def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
+    """Yield the rows of a run's steps; of the logs, just the end of one that failed.
+
+    Args:
+        run: The run, with its steps.
+        hide: Cuts the API's token out of a text.
+    """
+    for step in run.get("run_steps") or []:
+        has_failed = step.get("status") == RunStatus.ERROR
+        log = without_secrets(hide(step.get("logs") or "")) if has_failed else ""
+        yield {
+            "run_id": run["id"],
+            "step_index": step.get("index") or 0,
+            "step_id": step.get("id"),
+            "name": step.get("name"),
+            "command": command_of(step),
+            "status": step.get("status") or 0,
+            "status_humanized": step.get("status_humanized"),
+            "started_at": timestamp(step.get("started_at")),
+            "finished_at": timestamp(step.get("finished_at")),
+            "duration_seconds": seconds(step.get("duration")),
+            "log_tail": tail(log, _LOG_LINES) or None,
+        }
+
+
+def load_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
+    """Yield the rows of the loads that a run is bound to.
+
+    Args:
+        run: The run, read with its trigger.
+        known: What is known of a load that may be among them.
+    """
+    bound = bound_load(run)
+    if bound is None:
+        return
+    is_known = known and (known.pipeline_name, known.load_id) == bound[:2]
+    yield {
+        "run_id": run["id"],
+        **bound._asdict(),
+        "dataset_name": known.dataset_name if known and is_known else None,
+        "tables": dict(known.tables) if known and is_known else None,
+    }

@@ -1,0 +1,211 @@
+"""The dlt source of what dbt did: runs, steps, nodes and lineage as tables beside the data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date, datetime
+from typing import Any
+
+import dlt
+from dlt.common.schema.utils import has_table_seen_data
+from dlt.extract import DltResource, DltSource
+
+from dlt_dbtcloud.bookmarks import Bookmarks
+from dlt_dbtcloud.columns import KEYS, TABLES, Row
+from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
+from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.extraction import Extraction, Rows
+from dlt_dbtcloud.listing import NewRun, finished_runs, one_run
+from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_load
+from dlt_dbtcloud.moments import timestamp
+from dlt_dbtcloud.outages import Clock
+from dlt_dbtcloud.rows import KnownLoad
+from dlt_dbtcloud.running import connect
+from dlt_dbtcloud.stored import active_pipeline
+from dlt_dbtcloud.tables import loaded_tables
+
+__all__ = ["dbt_cloud_results", "results_source"]
+
+# made from the list of runs; the others from what each run left
+_LISTED = ("dbt_runs", "dbt_run_loads")
+
+
+def dbt_cloud_results(
+    run_id: int | str | None = None,
+    job_id: int | str | None = None,
+    *,
+    start_date: str | date | None = None,
+    pipeline: dlt.Pipeline | None = None,
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+) -> DltSource:
+    """Load what dbt did: one run, or each that has finished since the last time.
+
+    The source has a schema of its own, so that it goes through the pipeline that loads the data,
+    into the same dataset. Its resources, each of which can be loaded by itself:
+
+    - `dbt_runs`, `dbt_run_steps`: runs and their steps
+    - `dbt_node_results`: what each node did in each step of a run, retried runs not included
+    - `dbt_nodes`, `dbt_node_parents`: nodes and lineage; not once per run, but one row for each
+      content of a node in an environment, with the first and the last run that had it
+    - `dbt_source_freshness`: how old sources were
+    - `dbt_run_loads`: the dlt loads that runs were triggered for; `load_id` joins `_dlt_loads`
+
+    What has a structure of its own, such as tags, meta and columns, is JSON in a column: a node
+    stays one row, and each warehouse has functions to look into it. Of a run in progress just its
+    own row is loaded; loaded again when it is over, the rest follows. What cannot be read of a run
+    is said in one warning.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Runs
+
+    Args:
+        run_id: The run. Without it, all runs of the job, or of the account where there is no job
+            either, that have finished since these tables were loaded last.
+        job_id: The job.
+        start_date: From when on the first load of a job or account takes the runs that finished;
+            by default it takes all. A time without a zone is in UTC.
+        pipeline: The pipeline that the runs were triggered for, by default the active one: with it
+            `dbt_run_loads` tells dataset and tables of its last load.
+        credentials: As for `run_dbt_cloud_job`; config is read when this is called.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        ValueError: `start_date` is none.
+        DBTCloudNotFoundError: On extraction: there is no such run; dlt raises its own error from
+            that, and from the other errors of the API.
+    """
+    config = _resolved(credentials=credentials, run_id=run_id, job_id=job_id)
+    # a job that is passed wins over a run that is configured
+    is_one = run_id is not None or job_id is None
+    return results_source(
+        config,
+        run_id=config.run_id if is_one else None,
+        start=_start(start_date),
+        known=_known_load(pipeline or active_pipeline()),
+    )
+
+
+@with_dbt_cloud_config
+def _resolved(
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    run_id: int | str | None = None,
+    job_id: int | str | None = None,
+) -> DBTCloudConfiguration:
+    required(credentials, "account_id")
+    return credentials
+
+
+def results_source(
+    config: DBTCloudConfiguration,
+    *,
+    run_id: str | None = None,
+    start: datetime | None = None,
+    known: KnownLoad | None = None,
+    clock: Clock = time,
+) -> DltSource:
+    """Return the source for a config that is resolved.
+
+    Args:
+        config: The account, and the job where there is no run.
+        run_id: The run.
+        start: From when on a first load takes runs.
+        known: What is known of a load that a run may be bound to.
+        clock: What the time is told by.
+    """
+
+    def runs() -> Iterator[Extraction]:
+        with connect(config) as client:
+            tables = dlt.current.source().selected_resources
+            news = (
+                one_run(client, run_id, tables)
+                if run_id
+                else finished_runs(client, config.job_id, _bookmarks(config, [*tables], start))
+            )
+        yield Extraction(client, news, known, clock)
+
+    return _source(runs)
+
+
+@dlt.source(name=RESULTS_SCHEMA)
+def _source(runs: Callable[[], Iterator[Extraction]]) -> Iterator[DltResource]:
+    extraction = dlt.resource(runs, name="runs_of_dbt_cloud")
+    left = extraction | dlt.transformer(_left, name="artifacts_of_dbt_cloud").add_map(_ended)
+    for table in TABLES:
+        is_listed = table in _LISTED
+        yield (extraction if is_listed else left) | dlt.transformer(
+            _listed(table) if is_listed else _picked(table),
+            name=table,
+            write_disposition="merge",
+            primary_key=KEYS[table],
+            columns=TABLES[table],
+        )
+
+
+def _left(extraction: Extraction) -> Iterator[Any]:
+    """Yield what runs left, read by the extract workers."""
+    for new in extraction.news:
+        yield _left_by(extraction, new)
+    if not extraction.news:
+        yield extraction, {}
+
+
+@dlt.defer
+def _left_by(extraction: Extraction, new: NewRun) -> tuple[Extraction, Rows]:
+    return extraction, extraction.left_by(new)
+
+
+def _ended(left: tuple[Extraction, Rows]) -> Rows:
+    extraction, rows = left
+    return extraction.end(rows)
+
+
+def _listed(table: str) -> Callable[[Extraction], Any]:
+    def listed(extraction: Extraction) -> Any:
+        return _or_schema(table, extraction.listed(table))
+
+    return listed
+
+
+def _picked(table: str) -> Callable[[Rows], Any]:
+    def picked(rows: Rows) -> Any:
+        return _or_schema(table, rows[table]) if table in rows else None
+
+    return picked
+
+
+def _or_schema(table: str, rows: list[Row]) -> Any:
+    """Return rows, or what makes dlt create a table that has none yet."""
+    if rows:
+        return rows
+    schema = dlt.current.source_schema()
+    is_there = table in schema.tables and has_table_seen_data(schema.tables[table])
+    return None if is_there else dlt.mark.materialize_table_schema()
+
+
+def _bookmarks(
+    config: DBTCloudConfiguration, tables: list[str], start: datetime | None
+) -> Bookmarks:
+    whose = f"job {config.job_id}" if config.job_id else f"account {config.account_id}"
+    state = dlt.current.source_state().setdefault(whose, {})
+    return Bookmarks(state, tables, start)
+
+
+def _start(said: str | date | None) -> datetime | None:
+    if said is None:
+        return None
+    start = timestamp(said if isinstance(said, str) else said.isoformat())
+    if start is None:
+        raise ValueError(f"`start_date={said!r}` is no date: give one like `2026-01-31`.")
+    return start
+
+
+def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:
+    """Return the last load of a pipeline, before another one takes its place."""
+    # what failed is none that a run was triggered for
+    with suppress(DBTCloudException):
+        load = last_load(pipeline) if pipeline else None
+        if pipeline and load:
+            tables = loaded_tables(pipeline)
+            return KnownLoad(load.pipeline_name, load.load_id, pipeline.dataset_name, tables)
+    return None
