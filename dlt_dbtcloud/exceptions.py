@@ -27,6 +27,7 @@ from collections.abc import Sequence
 
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
+from dlt_dbtcloud.quoting import without_secrets
 from dlt_dbtcloud.typing import NodeFailure, Run
 
 __all__ = [
@@ -267,7 +268,7 @@ def _named(run: Run) -> str:
 
 
 def _said(run: Run) -> str:
-    said = (run.get("status_message") or "").rstrip(" .")
+    said = without_secrets(run.get("status_message") or "").rstrip(" .")
     return f": {said}" if said else ""
 
 

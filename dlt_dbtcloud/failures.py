@@ -60,7 +60,7 @@ def _failure(
         path=result["path"],
         relation_name=result["relation_name"],
         step_index=result["step_index"],
-        command=result["command"],
+        command=without_secrets(result["command"]),
         skipped=len(skipped & descendants(manifest, [unique_id])),
         tables=sorted(_table(manifest, source) for source in sources),
         load_id=max((loads[source] for source in sources if source in loads), default=None),
@@ -68,7 +68,7 @@ def _failure(
 
 
 def _quoted(message: str | None) -> str | None:
-    return head(without_secrets(str(message)), _KEPT_LINES) if message else None
+    return without_secrets(head(str(message), _KEPT_LINES)) if message else None
 
 
 def _table(manifest: Mapping[str, Any], source: str) -> str:
@@ -103,10 +103,11 @@ def account_of_nodes(
 def account_of_step(run: Run, step: RunStep | None) -> str:
     """Tell of a run that failed where no node did: the step, and the end of its log."""
     if step is None:
-        said = run.get("status_message")
+        said = without_secrets(run.get("status_message") or "")
         return f"{_capital(_named(run))} failed before its first step{f': {said}' if said else '.'}"
-    place = f"in step {step.get('index')}, {(step.get('name') or '').strip()}"
-    log = tail(without_secrets(_log(step)), _LOG_LINES)
+    place = f"in step {step.get('index')}, {without_secrets(step.get('name') or '').strip()}"
+    # more than is shown, as what tells a secret may stand some lines before it
+    log = tail(without_secrets(tail(_log(step), 10 * _LOG_LINES)), _LOG_LINES)
     end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
     return f"{_capital(_named(run))} failed {place}; {end}"
 

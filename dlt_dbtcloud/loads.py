@@ -14,10 +14,19 @@ from dlt.pipeline.trace import PipelineStepTrace
 
 from dlt_dbtcloud.exceptions import DBTCloudException
 
-__all__ = ["RESULTS_SCHEMA", "LastLoad", "last_load", "last_packages", "packages_since"]
+__all__ = [
+    "RESULTS_SCHEMA",
+    "LastLoad",
+    "adopted_run",
+    "last_load",
+    "last_packages",
+    "packages_since",
+    "remember_adopted",
+]
 
 # the schema of the source that loads what dbt did: no data for dbt to transform
 RESULTS_SCHEMA = "dbt_cloud_results"
+_ADOPTED = "dbt_cloud_adopted_run"
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,27 @@ def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo
     older = takewhile(lambda package: float(package.load_id) > began, _on_disk(pipeline))
     found = {package.load_id: package for package in (*older, *last_packages(pipeline))}
     return [found[load_id] for load_id in sorted(found)]
+
+
+def remember_adopted(load: LastLoad, key: str, run_id: int) -> None:
+    """Note, on this machine, which run of somebody else's serves a load: it has no key of ours.
+
+    Args:
+        load: The load.
+        key: What a run of one's own would carry.
+        run_id: The run.
+    """
+    if load.pipeline:
+        load.pipeline.set_local_state_val(_ADOPTED, {"key": key, "run_id": run_id})
+
+
+def adopted_run(load: LastLoad, key: str) -> int | None:
+    """Return the run that was noted for a load, or None."""
+    try:
+        noted = load.pipeline.get_local_state_val(_ADOPTED) if load.pipeline else {}
+    except KeyError:
+        return None
+    return noted["run_id"] if noted.get("key") == key else None
 
 
 def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:

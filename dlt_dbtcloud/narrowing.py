@@ -23,6 +23,19 @@ from dlt_dbtcloud.typing import Job, TriggerData
 __all__ = ["narrowed_trigger"]
 
 _MANIFEST = "manifest.json"
+# with these a run may see other sources than the one that left the manifest
+_OTHER_PROJECT = frozenset(
+    {
+        "azure_pull_request_id",
+        "git_branch",
+        "git_sha",
+        "github_pull_request_id",
+        "gitlab_merge_request_id",
+        "non_native_pull_request_id",
+        "schema_override",
+        "target_name_override",
+    }
+)
 # the clone, the connection and `dbt deps` come before a job's own commands
 _SETUP_STEPS = 3
 # what is no manifest may be the page of an outage, or stay so
@@ -66,6 +79,14 @@ def narrowed_trigger(
         return _whole(body, job_id, f"its manifest cannot be read. {error}")
     except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
         return _whole(body, job_id, f"its manifest cannot be understood: {error!r}")
+    if fed.undeclared and _OTHER_PROJECT & body.keys():
+        names = ", ".join(fed.undeclared)
+        return _whole(
+            body,
+            job_id,
+            f"no source of its newest manifest declares {names}, but this "
+            "run's git reference, target or schema may have one.",
+        )
     if fed.undeclared:
         logger.info(f"No dbt source declares {', '.join(fed.undeclared)}, which were loaded.")
     if not steps:

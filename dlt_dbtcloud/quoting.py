@@ -10,36 +10,46 @@ _LINE_LIMIT = 300
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _UNPRINTABLE = re.compile(r"[^\S\n ]+|[\x00-\x09\x0b-\x1f\x7f]+")
 _HIDDEN = "***"
-# each keeps what tells a reader which secret it was
+_NAME = (
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|account[_-]?key|credentials?|signature|sig)"
+)
+_QUOTED = r"""\\*"[^"\n]*"|\\*'[^'\n]*'"""
+# each keeps what tells a reader which secret it was; all are bounded, as logs may hold anything
 _SECRETS = (
     # a key or certificate, whole
-    re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
-    # scheme://user:password@host
-    re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)"),
+    re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
+    # scheme://user:password@host, where a password may hold an @
+    re.compile(r"(\w://[^\s/:@]{0,200}:)\S{1,500}(?=@)"),
     re.compile(r"(\b(?:Bearer|Basic|Token)\s+)[\w.~+/=-]{8,}", re.IGNORECASE),
-    # password=..., "api_key": "...", AWS_SECRET_ACCESS_KEY: ...
+    # password=..., "api_key": "...", AWS_SECRET_ACCESS_KEY: ..., --token ..., identified by '...'
     re.compile(
-        r"""(\b[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key"""
-        r"""|private[_-]?key|account[_-]?key|credentials?|signature|sig)[\w.-]*["']?\s*[=:]\s*)"""
-        r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s,;&)}\]]+)""",
+        rf"""((?<![\w.-])[\w.-]{{0,64}}{_NAME}[\w.-]{{0,64}}\\*["']?\s{{0,9}}[=:]\s{{0,9}})"""
+        rf"""(?:{_QUOTED}|[^\s,;&]+)""",
         re.IGNORECASE,
     ),
+    re.compile(
+        rf"""((?:--[\w-]{{0,64}}{_NAME}|\b{_NAME}|\bidentified\s+by)\s+)(?:{_QUOTED})""",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"(--[\w-]{{0,64}}{_NAME}\s+)[^\s-]\S*", re.IGNORECASE),
     # tokens that are known by how they begin: dbt, AWS, GitHub, GitLab, Slack, Google, Databricks
     re.compile(
-        r"()\b(?:dbt[a-z]_[\w=-]{8,}|A[KS]IA[0-9A-Z]{16}|gh[a-z]_\w{20,}|github_pat_\w{20,}"
-        r"|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,}|dapi[0-9a-f]{30,}"
+        r"()(?<![\w.])(?:dbt[a-z]_[\w=-]{8,}|A[KS]IA[0-9A-Z]{16}|gh[a-z]_\w{20,}"
+        r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,}|dapi[0-9a-f]{30,}"
         r"|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
     ),
 )
 
 
 def without_secrets(text: str, *known: str) -> str:
-    """Return a text with everything cut out that is, or looks like, a secret.
+    """Return a text, plain, with everything cut out that is, or looks like, a secret.
 
     Args:
         text: The text.
         *known: Secrets that are known, such as the API's token.
     """
+    text = plain(text)
     for secret in filter(None, known):
         text = text.replace(secret, _HIDDEN)
     for pattern in _SECRETS:

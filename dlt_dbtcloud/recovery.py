@@ -29,7 +29,7 @@ from dlt_dbtcloud.results import UNSUCCESSFUL
 from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.steps import planned_commands, unfinished
 from dlt_dbtcloud.triggering import OVERRIDES, Trigger, newer_runs, retry_once
-from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
+from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
 __all__ = ["retry", "undone_only"]
 
@@ -116,7 +116,9 @@ def _steps(mortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
     if left.failed is None:
         logger.info(f"Run {mortem.run['id']} is run again whole: none of its commands had begun.")
         return left.remaining
-    again = undone_only(left.failed, mortem.results, mortem.manifest) if mortem.results else None
+    # what was cancelled has told of some nodes only
+    is_told = (mortem.step or {}).get("status") == RunStatus.ERROR and mortem.results
+    again = undone_only(left.failed, mortem.results, mortem.manifest) if is_told else None
     part = "its unsuccessful nodes" if again else "its failed command whole"
     logger.info(f"Run {mortem.run['id']} is run again: {part}, and what never began.")
     return (again or left.failed, *left.remaining)

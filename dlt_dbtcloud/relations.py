@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 import dlt
@@ -20,13 +19,12 @@ from dlt_dbtcloud.tables import pipeline_of, tables_by_schema
 
 __all__ = ["loaded_relations"]
 
-# where the credentials of a destination name what dbt calls the database
+# where the credentials of a destination name what dbt calls the database; DuckDB's own names for
+# its files are a connection's affair, and dbt's may differ
 _DATABASE = {
     "bigquery": "project_id",
     "databricks": "catalog",
-    "duckdb": "database",
     "fabric": "database",
-    "motherduck": "database",
     "mssql": "database",
     "postgres": "database",
     "redshift": "database",
@@ -54,12 +52,12 @@ def loaded_relations(
     relations: list[Relation] = []
     for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
         place = _place(pipeline, schema_name) if pipeline else Relation("")
-        relations += [replace(place, name=table) for table in tables]
+        relations += [replace(place, name=place.name + table) for table in tables]
     return relations
 
 
 def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
-    """Return the place of a schema's tables, as a relation without a name."""
+    """Return the place of a schema's tables, as a relation with what their names begin with."""
     schema = pipeline.schemas[schema_name]
     config = _bound(DestinationClientDwhConfiguration(), pipeline)
     try:
@@ -69,6 +67,10 @@ def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
         is_case_sensitive = False
     is_dwh = isinstance(config, DestinationClientDwhConfiguration)
     dataset = config.normalize_dataset_name(schema) if is_dwh else None
+    separator = getattr(config, "dataset_table_separator", None)
+    if dataset and separator:
+        # ClickHouse has no schemas: dlt's dataset is the beginning of a table's name there
+        return Relation(f"{dataset}{separator}", is_case_sensitive=is_case_sensitive)
     return Relation("", dataset or None, _database(config), is_case_sensitive)
 
 
@@ -103,6 +105,4 @@ def _database(config: Any) -> str | None:
     # what was not found has a default instead, which says nothing
     is_known = isinstance(credentials, CredentialsConfiguration) and credentials.is_resolved()
     name = getattr(credentials, _DATABASE.get(kind, ""), None) if is_known else None
-    if kind == "duckdb" and name:
-        return PurePath(name).stem if ":" not in name[2:] else None
     return str(name) if name else None

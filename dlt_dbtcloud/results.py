@@ -130,7 +130,7 @@ def _results_of(client: DBTCloudClientV2, run: Run, clock: Clock) -> list[NodeRe
         for step in run.get("run_steps") or []
         if leaves_results(step) and (run_results := read_results(artifacts, step))
     ]
-    manifest = artifacts.read("manifest.json", found[-1][0]["index"]) if found else None
+    manifest = artifacts.read("manifest.json", found[-1][0].get("index")) if found else None
     return [
         result
         for step, run_results in found

@@ -230,7 +230,9 @@ class Running:
         why = explain(self._client, run, part.load, clock=self._clock)
         logger.warning(f"{why}\nIt is retried now, for time {attempt}.")
         try:
-            part.run = retry(self._client, run, timeout=self._left, clock=self._clock)
+            # another worker may have had the same load built meanwhile
+            standing = part.trigger.standing_run() if part.trigger and part.load else None
+            part.run = standing or retry(self._client, run, timeout=self._left, clock=self._clock)
         except DBTCloudException as error:
             part.error = error
 

@@ -25,7 +25,7 @@ from dlt_dbtcloud.keys import (
     retry_cause,
     with_retries,
 )
-from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.loads import LastLoad, adopted_run, remember_adopted
 from dlt_dbtcloud.once import Once
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.selection import covers
@@ -103,7 +103,7 @@ class Trigger:
     def __post_init__(self) -> None:
         """Give the trigger its key."""
         self.adopted: int | None = None
-        self._whole = self.body
+        self.whole = self.body
         self._keys = self._serving_keys()
         self._cause = (
             retry_cause(self.retried)
@@ -128,6 +128,7 @@ class Trigger:
         # what failed is not taken for a run of this call
         self._stale = {run["id"] for run in self._known if self._is_ours(run)}
         serving = with_retries([run for run in self._known if self._serves_load(run)], self._known)
+        serving += [run for run in self._known if run["id"] == self._remembered]
         standing = [run for run in serving if run_error(run) is None]
         done = [run for run in standing if is_over(run)]
         return min(done or standing, key=lambda run: run["id"], default=None)
@@ -165,7 +166,7 @@ class Trigger:
         run = self.client.get_run_status(queued["id"])
         if not self._begins_after_load(run):
             return None
-        self.adopted = run["id"]
+        self._adopt(run)
         return run
 
     def send(self) -> Run:
@@ -220,7 +221,8 @@ class Trigger:
         same = [each for each in older if self._serves_load(each) and run_error(each) is None]
         queued = [each for each in older if self._is_reusable(each)]
         elder = next(iter(same or queued), None)
-        self.adopted = elder["id"] if elder and not same else None
+        if elder and not same:
+            self._adopt(elder)
         return elder, next((each for each in recent if each["id"] == run["id"]), run)
 
     @property
@@ -235,14 +237,25 @@ class Trigger:
         return self._keys_of(self.load) if self.load else [new_key()]
 
     def _keys_of(self, load: LastLoad) -> list[str]:
-        whole = bound_key(load, self.job_id, self._whole)
-        part = bound_key(load, self.job_id, {**self._whole, "only_loaded": True})
+        whole = bound_key(load, self.job_id, self.whole)
+        part = bound_key(load, self.job_id, {**self.whole, "only_loaded": True})
         return [part, whole] if self.only_loaded else [whole]
 
     def _is_same_call(self, bound: BoundLoad) -> bool:
         """Tell whether a run was triggered by this same call, for another load of its pipeline."""
         name = self.load.pipeline_name if self.load else ""
         return bound.pipeline_name == name and bound.key in self._keys_of(LastLoad(*bound[:2]))
+
+    @property
+    def _remembered(self) -> int | None:
+        """Return the run that was adopted for the load, where this machine remembers."""
+        is_of_load = self.load and self.reuse_queued_run
+        return adopted_run(self.load, self._keys[0]) if self.load and is_of_load else None
+
+    def _adopt(self, run: Run) -> None:
+        self.adopted = run["id"]
+        if self.load:
+            remember_adopted(self.load, self._keys[0], run["id"])
 
     def _search(self) -> list[Run]:
         """Return the runs that this trigger makes, one or by mischance several, through outages."""
@@ -276,14 +289,15 @@ class Trigger:
 
     def _is_reusable(self, run: Run) -> bool:
         """Tell whether a run has not started, and builds what this one would in the same way."""
-        if not self.reuse_queued_run or run.get("status") != RunStatus.QUEUED:
+        is_queued = run.get("status") == RunStatus.QUEUED and retried_run(run) is None
+        if not self.reuse_queued_run or not is_queued:
             return False
         theirs, ours = run.get("trigger") or RunTrigger(), self.body
         if any(theirs.get(name) != ours.get(name) for name in OVERRIDES if name != _STEPS):
             return False
         steps, own = theirs.get(_STEPS), ours.get(_STEPS)
         # None is all of the job's own, of which ours are a part
-        if steps in (own, self._whole.get(_STEPS)):
+        if steps in (own, self.whole.get(_STEPS)):
             return True
         return bool(steps and own) and covers(steps or (), own or ())
 

@@ -15,6 +15,7 @@ import dlt
 import pytest
 
 from dlt_dbtcloud import (
+    DBTCloudClientV2,
     DBTCloudException,
     InvalidCredentialsException,
     cancel_dbt_cloud_run,
@@ -23,6 +24,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.ends import moment
+from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.typing import Run
 from tests.flights import Flights, executed
 
@@ -311,6 +313,47 @@ def test_a_run_that_was_to_serve_and_is_cancelled_is_followed_by_our_own(
     worker.join()
     assert outcome[0]["id"] == cloud.runs[2]["id"]
     assert outcome[0]["is_success"]
+
+
+def test_a_queued_retry_of_a_run_does_not_serve(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    first, blocking = (run_dbt_cloud_job(job_id=job, wait_for_outcome=False) for _ in range(2))
+    cloud.finish_run(first["id"], "error")
+    cause = f"x: retry of run {first['id']} [dlt:0123456789ab]"
+    again = run_dbt_cloud_job(job_id=job, data={"cause": cause}, wait_for_outcome=False)
+    assert again["status_humanized"] == "Queued"
+    assert retried_run(cloud.runs[-1]) is None  # its own key comes last
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        queued_retry = client.start_job_run(job, {"cause": cause})
+    cancel_dbt_cloud_run(run_id=again["id"])
+    assert share(blocking)["id"] != queued_retry["id"]
+
+
+def test_a_load_that_adopted_a_run_gets_no_other(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run = queued(cloud)
+    load(pipeline, "airlines")
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    cloud.finish_run(cloud.runs[0]["id"])
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    cloud.finish_run(run["id"])
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert len(cloud.runs) == 2
+    load(pipeline, "airlines")
+    assert share(run, pipeline=pipeline)["id"] != run["id"]
+
+
+@pytest.mark.parametrize("data", [{"target_name_override": "ci"}, {"git_branch": "fix"}])
+def test_a_manifest_of_another_target_does_not_hide_what_is_fed(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, data: Any
+) -> None:
+    load(pipeline, "airlines", "only_there")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) is None
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) == NARROWED
 
 
 PROCESS = """

@@ -98,6 +98,15 @@ def test_the_token_is_cut_out_of_what_dbt_wrote(
     assert cloud.api_token not in str(error) + str(vars(error))
 
 
+def test_secrets_of_a_command_are_cut_out(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    steps = ['dbt build --vars \'{"db_password": "hunter2"}\'']
+    for files in (FILES, {}):
+        error = explain(client, failed(cloud, files, execute_steps=steps), clock=FakeClock())
+        assert "hunter2" not in str(error) + str(vars(error))
+
+
 def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=None)
     run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -242,6 +244,46 @@ def test_a_run_that_was_cancelled_goes_on_with_the_step_that_was(cloud: DBTCloud
     cloud.finish_run(run["id"], "cancelled", at_command=2)
     retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == ["dbt build"]
+
+
+def test_results_of_a_step_that_was_cancelled_are_not_all_that_it_left_undone(
+    cloud: DBTCloudEmulator,
+) -> None:
+    job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=FILES, duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    cloud.finish_run(run["id"], "cancelled")
+    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
+
+
+def test_a_load_that_another_worker_had_built_is_not_retried(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.load("airlines")
+    job = cloud.create_job("Nightly", duration=None)
+    outcome: list[Run] = []
+
+    def work() -> None:
+        outcome.append(run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, retries=2))
+
+    worker = threading.Thread(target=work)
+    cloud.fail("get_artifact", "slow", seconds=1.0)
+    worker.start()
+    until(lambda: len(cloud.runs) == 1)
+    cloud.finish_run(cloud.runs[0]["id"], "error")
+    # the other worker comes while the first one reads why it failed
+    other = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    cloud.finish_run(other["id"])
+    worker.join()
+    assert outcome[0]["id"] == other["id"]
+    assert len(cloud.runs) == 2
+
+
+def until(condition: Callable[[], object], within: float = 60.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "It has not come true."
+        threading.Event().wait(0.02)
 
 
 def test_docs_and_freshness_that_the_job_adds_are_not_added_twice(cloud: DBTCloudEmulator) -> None:
