@@ -21,6 +21,7 @@ test: $(VENV)/.dev ## Check everything: format, lint, types, tests
 
 bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.results
 
 soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most
 	@$(BIN)/python -m benchmarks.soak

@@ -31,8 +31,8 @@ from dlt_dbtcloud.helpers import (
 from dlt_dbtcloud.tables import loaded_tables
 
 if TYPE_CHECKING:
-    from dlt_dbtcloud.materializing import materialized_assets
-    from dlt_dbtcloud.openlineage import emit_openlineage, openlineage_events
+    from dlt_dbtcloud.materializing import materialized_assets, openlineage_events
+    from dlt_dbtcloud.openlineage import emit_openlineage
     from dlt_dbtcloud.source import dbt_cloud_results
 
 __all__ = [
@@ -69,7 +69,7 @@ _LATER = {
     "dbt_cloud_results": "dlt_dbtcloud.source",
     "emit_openlineage": "dlt_dbtcloud.openlineage",
     "materialized_assets": "dlt_dbtcloud.materializing",
-    "openlineage_events": "dlt_dbtcloud.openlineage",
+    "openlineage_events": "dlt_dbtcloud.materializing",
 }
 
 

@@ -66,7 +66,7 @@ class Extraction:
 
         What cannot be read is said in one warning, and the rest is returned.
         """
-        harvest = Harvest(self._client, new.run, self._pace, self._clock)
+        harvest = Harvest(self._client, new.run, self._pace, clock=self._clock)
         rows: dict[str, list[Row]] = {}
         if is_over(new.run):
             for table, read in self._readers(harvest).items():

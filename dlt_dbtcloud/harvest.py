@@ -39,6 +39,7 @@ class Harvest:
         client: What fetches them.
         run: The run, with its steps, when it is over.
         pace: How fast it is asked, together with others.
+        keeps_code: Keep the code of nodes, which is most of what there is.
         clock: What the time is told by.
     """
 
@@ -47,11 +48,13 @@ class Harvest:
         client: DBTCloudClientV2,
         run: Run,
         pace: Pace | None = None,
+        keeps_code: bool = False,
         clock: Clock = time,
     ) -> None:
         self._client = client
         self._listed = run
         self._pace = pace or Pace(clock=clock)
+        self._keeps_code = keeps_code
         self._clock = clock
         self._artifacts = RunArtifacts(client, run, clock)
         self._problems: list[str] = []
@@ -79,7 +82,7 @@ class Harvest:
         for step in filter(leaves_results, self._steps):
             found = self._read("run_results.json", step, is_expected=not ended_early(step))
             if found:
-                _drop_code(found.get("results"))
+                self._drop_code(found.get("results"))
                 read.append((step, found))
         return read
 
@@ -91,7 +94,7 @@ class Harvest:
         manifest = self._read("manifest.json", self.results[-1][0], is_expected=True) or {}
         if manifest:
             self._check(manifest)
-            _drop_code([*as_mapping(manifest.get("nodes")).values()])
+            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
         return manifest
 
     @cached_property
@@ -144,6 +147,12 @@ class Harvest:
             self._problems.append(f"there is no {where}")
         return found
 
+    def _drop_code(self, entries: object) -> None:
+        """Drop the code of nodes, which is most of an artifact, before another one is read."""
+        for entry in entries if isinstance(entries, list) and not self._keeps_code else ():
+            for name in _CODE if isinstance(entry, dict) else ():
+                entry.pop(name, None)
+
     def _check(self, manifest: dict[str, Any]) -> None:
         metadata = manifest.get("metadata")
         said = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
@@ -152,13 +161,6 @@ class Harvest:
             self._problems.append(f"its manifest is of version {version[1]}, which is not known")
         if not isinstance(manifest.get("nodes"), dict):
             self._problems.append("its manifest tells no nodes")
-
-
-def _drop_code(entries: object) -> None:
-    """Drop the code of nodes, which is most of an artifact, before another one is read."""
-    for entry in entries if isinstance(entries, list) else ():
-        for name in _CODE if isinstance(entry, dict) else ():
-            entry.pop(name, None)
 
 
 def _does(step: RunStep, what: str) -> bool:

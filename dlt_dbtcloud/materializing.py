@@ -1,4 +1,4 @@
-"""The assets of a run that is over, from what its steps left."""
+"""What a run made of its nodes, for catalogs of data: assets, and OpenLineage's events."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.harvest import Harvest
+from dlt_dbtcloud.lineage import Event
 from dlt_dbtcloud.listing import RELATED
+from dlt_dbtcloud.openlineage import events_of
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.results import step_results
 from dlt_dbtcloud.running import connect
-from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.validation import valid_id
 
-__all__ = ["materialized_assets", "read_assets"]
+__all__ = ["materialized_assets", "openlineage_events", "read_assets"]
 
 
 @with_dbt_cloud_config
@@ -55,6 +57,54 @@ def materialized_assets(
         return read_assets(client, valid_id("run_id", run_id))
 
 
+@with_dbt_cloud_config
+def openlineage_events(
+    run: Run | int | str,
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    *,
+    namespace: str | None = None,
+    job_namespace: str | None = None,
+) -> list[Event]:
+    """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
+
+    `emit_openlineage` sends them. The same run gives the same events with the same ids, so that
+    sending them twice does no harm.
+
+    Spec: https://openlineage.io/docs/spec/object-model
+
+    Args:
+        run: The run, as a helper returns it, or its id.
+        credentials: As for `run_dbt_cloud_job`.
+        namespace: Where the warehouse's tables live by OpenLineage's naming, for example
+            `snowflake://ORG-ACCOUNT`: no artifact tells that. Without it, it names the environment
+            in dbt Cloud, and only this package names the tables so.
+        job_namespace: Where the jobs live; by default the account in dbt Cloud.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        DBTCloudAPIError: The run cannot be read: the API answered with an error.
+        DBTCloudTransportError: There was no answer.
+        ValueError: The run tells no time at which it was created.
+    """
+    run_id = run.get("id") if isinstance(run, Mapping) else run
+    if run_id is None:
+        return []
+    required(credentials, "account_id")
+    with connect(credentials) as client:
+        harvest = _harvest(client, valid_id("run_id", run_id), keeps_code=True)
+        events = events_of(
+            harvest.run,
+            harvest.manifest,
+            _results(harvest),
+            harvest.catalog,
+            compiled_code=_compiled_code(harvest),
+            namespace=namespace,
+            job_namespace=job_namespace,
+        )
+        harvest.warn()
+        return events
+
+
 def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -> list[Asset]:
     """Return the assets that a run built.
 
@@ -67,13 +117,33 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
         DBTCloudAPIError: The run cannot be read: the API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    run = client.get_run_status(run_id, RELATED)
-    harvest = Harvest(client, run, clock=clock)
-    results = [
-        result
-        for step, found in (harvest.results if is_over(run) else ())
-        for result in step_results(run["id"], step, found, harvest.manifest)
-    ]
-    assets = assets_of(run, harvest.manifest, results, harvest.catalog) if results else []
+    harvest = _harvest(client, run_id, clock=clock)
+    results = _results(harvest)
+    assets = assets_of(harvest.run, harvest.manifest, results, harvest.catalog) if results else []
     harvest.warn()
     return assets
+
+
+def _harvest(
+    client: DBTCloudClientV2, run_id: str, *, keeps_code: bool = False, clock: Clock = time
+) -> Harvest:
+    run = client.get_run_status(run_id, RELATED)
+    return Harvest(client, run, keeps_code=keeps_code, clock=clock)
+
+
+def _results(harvest: Harvest) -> list[NodeResult]:
+    return [
+        result
+        for step, found in (harvest.results if is_over(harvest.run) else ())
+        for result in step_results(harvest.run["id"], step, found, harvest.manifest)
+    ]
+
+
+def _compiled_code(harvest: Harvest) -> dict[str, str | None]:
+    """Return what was compiled for each node: no manifest of dbt's build tells that."""
+    return {
+        str(result.get("unique_id")): result.get("compiled_code")
+        for _, found in (harvest.results if is_over(harvest.run) else ())
+        for result in found.get("results") or ()
+        if isinstance(result, dict)
+    }

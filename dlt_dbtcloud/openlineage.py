@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import RunEvent
 
-__all__ = ["emit_openlineage", "openlineage_events"]
+__all__ = ["emit_openlineage", "events_of"]
 
 
-def openlineage_events(
+def events_of(
     run: Run,
     manifest: object,
     results: Iterable[NodeResult],

@@ -25,6 +25,7 @@ from rich.table import Table
 from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudConfiguration,
+    dbt_cloud_results,
     get_dbt_cloud_run_results,
     run_dbt_cloud_job,
 )
@@ -38,6 +39,14 @@ MART = """
     SELECT carrier, flights, 100 * on_time_share AS "% on time",
            100 * cancelled_share AS "% cancelled", avg_arrival_delay_minutes AS "minutes late"
     FROM analytics.mart_carrier_punctuality ORDER BY on_time_share DESC LIMIT 8
+"""
+LOADS = """
+    SELECT load_id, strftime(inserted_at, '%Y-%m-%d %H:%M') AS loaded, name AS model,
+           results.status, execution_time AS seconds
+    FROM raw._dlt_loads AS loads
+    INNER JOIN raw.dbt_run_loads AS bound USING (load_id)
+    INNER JOIN raw.dbt_node_results AS results USING (run_id)
+    WHERE resource_type = 'model' ORDER BY seconds DESC LIMIT 5
 """
 FORMATS = {int: "{:,}", float: "{:,.2f}"}
 console = Console(highlight=False)
@@ -55,8 +64,11 @@ def main() -> bool:
         say("dbt Cloud runs the job ...")
         run = run_dbt_cloud_job(pipeline=pipeline)
         show_run(run)
+        say("What dbt did goes beside the data, as tables ...")
+        pipeline.run(dbt_cloud_results(run_id=run["id"]))
     if is_embedded and run["is_success"]:
-        show_mart(pipeline)
+        query(pipeline, "analytics.mart_carrier_punctuality", MART)
+        query(pipeline, "Which load was built into which models", LOADS)
     return run["is_success"]
 
 
@@ -103,10 +115,10 @@ def show_run(run: Run) -> None:
     show(["kind", "node", "status", "seconds"], rows)
 
 
-def show_mart(pipeline: dlt.Pipeline) -> None:
-    """Print the first rows of a table that dbt has built."""
-    say("analytics.mart_carrier_punctuality")
-    with pipeline.sql_client() as client, client.execute_query(MART) as cursor:
+def query(pipeline: dlt.Pipeline, title: str, sql: str) -> None:
+    """Print what the database answers."""
+    say(title)
+    with pipeline.sql_client() as client, client.execute_query(sql) as cursor:
         show([column[0] for column in cursor.description], cursor.fetchall())
 
 

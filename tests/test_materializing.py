@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from dlt_dbtcloud import DBTCloudNotFoundError, materialized_assets, run_dbt_cloud_job
+from dlt_dbtcloud import (
+    DBTCloudNotFoundError,
+    materialized_assets,
+    openlineage_events,
+    run_dbt_cloud_job,
+)
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.materializing import read_assets
@@ -73,3 +80,23 @@ def test_a_real_runs_assets_go_back_to_the_tables_that_dlt_loaded(
     (source,) = assets["stg_flights"]["upstream"]
     assert (source["unique_id"], source["schema"]) == ("source.flights.raw.flights", "raw")
     assert all(column["type"] for column in assets["fct_flights"]["metadata"]["columns"])
+
+
+def test_a_run_is_told_as_openlineage_tells_it(cloud: DBTCloudEmulator) -> None:
+    results: Any = FILES["run_results.json"]
+    code = {**results["results"][0], "compiled_code": "select 1"}
+    files = {**FILES, "run_results.json": {"results": [code]}}
+    job = cloud.create_job("x", artifacts=files, execute_steps=["dbt run"], generate_docs=True)
+    run = run_dbt_cloud_job(job_id=job)
+    events = openlineage_events(run, namespace="duckdb://shop")
+    assert [event["eventType"] for event in events] == ["START", "START", "COMPLETE", "COMPLETE"]
+    built = events[2]
+    assert built["outputs"][0]["namespace"] == "duckdb://shop"
+    assert built["job"]["facets"]["sql"]["query"] == "select 1"
+    assert openlineage_events(str(run["id"]), namespace="duckdb://shop") == events
+
+
+def test_a_run_that_never_was_has_no_events(cloud: DBTCloudEmulator) -> None:
+    skipped: Run = {"id": None, "status_humanized": "Skipped"}  # type: ignore[typeddict-item]  # no run
+    assert openlineage_events(skipped) == []
+    assert cloud.requests == []

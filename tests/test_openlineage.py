@@ -18,7 +18,7 @@ from openlineage.client import OpenLineageClient
 from openlineage.client.transport.http import HttpConfig, HttpTransport
 from pytest_httpserver import HTTPServer
 
-from dlt_dbtcloud.openlineage import emit_openlineage, openlineage_events
+from dlt_dbtcloud.openlineage import emit_openlineage, events_of
 from dlt_dbtcloud.typing import Run
 from tests.nodes import RUN, manifest, node, result
 from tests.openlineage_schema import validate
@@ -60,7 +60,7 @@ def environ(isolated: object) -> Iterator[None]:
 
 @pytest.fixture
 def real(orchard: Orchard) -> list[Event]:
-    return openlineage_events(
+    return events_of(
         orchard.run,
         orchard.manifest,
         orchard.results,
@@ -74,14 +74,14 @@ def of_node(events: list[Event], unique_id: str) -> list[Event]:
 
 
 def ends(*results: Any, run: Run = RUN, **options: Any) -> list[Event]:
-    events = openlineage_events(run, SHOP, results, **options)
+    events = events_of(run, SHOP, results, **options)
     for event in events:
         validate(event)
     return [event for event in events[1:] if event["eventType"] != "START"]
 
 
 def test_a_run_without_nodes_starts_and_ends() -> None:
-    start, end = openlineage_events(RUN, {}, [])
+    start, end = events_of(RUN, {}, [])
     assert (start["eventType"], start["eventTime"]) == ("START", "2026-01-31T06:00:00+00:00")
     assert (end["eventType"], end["eventTime"]) == ("COMPLETE", "2026-01-31T06:05:00+00:00")
     assert start["job"] == end["job"]
@@ -105,13 +105,13 @@ def test_a_run_that_failed_without_a_word_says_where_to_look() -> None:
 @pytest.mark.parametrize("status", [1, 2, 3, 99])
 def test_a_run_that_goes_on_has_no_end(status: int) -> None:
     run: Run = {**RUN, "status": status, "started_at": None, "finished_at": None}
-    [start] = openlineage_events(run, {}, [])
+    [start] = events_of(run, {}, [])
     assert start["eventTime"] == "2026-01-31T05:59:00+00:00"
 
 
 def test_a_run_without_any_time_is_refused() -> None:
     with pytest.raises(ValueError, match="Run `7` has no `created_at`"):
-        openlineage_events({"id": 7}, {}, [])
+        events_of({"id": 7}, {}, [])
 
 
 def test_a_model_is_told_with_what_it_read_and_wrote() -> None:
@@ -202,9 +202,7 @@ def test_a_singular_test_asserts_something_of_all_that_it_reads() -> None:
 
 def test_times_that_are_missing_or_too_fine_are_mended() -> None:
     times: Any = {"started_at": None, "completed_at": "2026-01-31T08:01:01.123456789+02:00"}
-    start, end = of_node(
-        openlineage_events(RUN, SHOP, [result("model.shop.a", **times)]), "model.shop.a"
-    )
+    start, end = of_node(events_of(RUN, SHOP, [result("model.shop.a", **times)]), "model.shop.a")
     assert start["eventTime"] == "2026-01-31T06:00:00+00:00"
     assert end["eventTime"] == "2026-01-31T06:01:01.123456+00:00"
 
@@ -215,14 +213,14 @@ def test_the_same_run_gives_the_same_events_and_another_gives_others() -> None:
         result("model.shop.a", step_index=5),
         result("seed.shop.days"),
     ]
-    events = openlineage_events(RUN, SHOP, results)
-    assert events == openlineage_events(RUN, SHOP, results)
+    events = events_of(RUN, SHOP, results)
+    assert events == events_of(RUN, SHOP, results)
     ids = {event["run"]["runId"] for event in events}
     assert len(ids) == 4
     assert all(str(UUID(run_id)) == run_id for run_id in ids)
     runs: list[Run] = [{**RUN, "id": 8}, {**RUN, "account_id": 2}]
     for run in runs:
-        others = openlineage_events(run, SHOP, results)
+        others = events_of(run, SHOP, results)
         assert not ids & {event["run"]["runId"] for event in others}
 
 
@@ -238,9 +236,7 @@ def test_namespaces_are_the_environments_and_the_accounts_unless_given() -> None
 
 
 def test_bigquery_needs_no_connection_for_its_namespace() -> None:
-    events = openlineage_events(
-        RUN, {"metadata": {"adapter_type": "bigquery"}}, [result("seed.a.b")]
-    )
+    events = events_of(RUN, {"metadata": {"adapter_type": "bigquery"}}, [result("seed.a.b")])
     for event in events:
         validate(event)
     [output] = events[1]["outputs"]
@@ -251,14 +247,14 @@ def test_events_without_a_manifest_are_still_events() -> None:
     foreign: list[Any] = [None, [], {"nodes": 1, "sources": {"a": 1}, "metadata": []}]
     for nonsense in foreign:
         results = [result("model.shop.a"), result("test.shop.t.0f", "fail")]
-        events = openlineage_events(RUN, nonsense, results, nonsense)
+        events = events_of(RUN, nonsense, results, nonsense)
         assert len(events) == 6
         for event in events:
             validate(event)
 
 
 def test_the_schema_finds_what_is_wrong() -> None:
-    [start, _] = openlineage_events(RUN, {}, [])
+    [start, _] = events_of(RUN, {}, [])
     wrong: list[Event] = [
         {**start, "run": {"runId": "7", "facets": {}}},
         {**start, "eventType": "BEGIN"},
@@ -343,7 +339,7 @@ def test_events_arrive_as_they_are(
         result("model.shop.a", "error", step_index=5, message="No."),
         result("test.shop.not_null_a_id.0f", "warn", failures=1),
     ]
-    events = openlineage_events(RUN, SHOP, results)
+    events = events_of(RUN, SHOP, results)
     before = json.dumps(events)
     emit_openlineage(events)
     assert received(httpserver) == events
@@ -354,7 +350,7 @@ def test_a_client_of_ones_own_is_used_and_stays_open(environ: None, httpserver: 
     httpserver.expect_request("/lineage", method="POST").respond_with_json({})
     config = HttpConfig.from_dict({"url": httpserver.url_for(""), "endpoint": "lineage"})
     client = OpenLineageClient(transport=HttpTransport(config))
-    events = openlineage_events(RUN, {}, [])
+    events = events_of(RUN, {}, [])
     emit_openlineage(events[:1], client)
     emit_openlineage(events[1:], client)
     assert received(httpserver) == events
@@ -365,7 +361,7 @@ def test_a_backend_that_refuses_is_an_error(environ: None, httpserver: HTTPServe
     config = HttpConfig.from_dict({"url": httpserver.url_for(""), "endpoint": "lineage"})
     client = OpenLineageClient(transport=HttpTransport(config))
     with pytest.raises(requests.HTTPError, match="400"):
-        emit_openlineage(openlineage_events(RUN, {}, []), client)
+        emit_openlineage(events_of(RUN, {}, []), client)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
