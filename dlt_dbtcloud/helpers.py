@@ -10,10 +10,11 @@ import dlt
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.overrides import trigger_data
 from dlt_dbtcloud.results import node_results
 from dlt_dbtcloud.running import Running, connect
 from dlt_dbtcloud.starting import skipped_run
-from dlt_dbtcloud.triggering import Trigger, trigger_data
+from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.validation import valid_id
 

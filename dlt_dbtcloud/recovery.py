@@ -24,11 +24,13 @@ from dlt_dbtcloud.exceptions import (
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.keys import with_retries
 from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.overrides import OVERRIDES
 from dlt_dbtcloud.postmortem import RELATED, Postmortem
 from dlt_dbtcloud.results import UNSUCCESSFUL
+from dlt_dbtcloud.retrying import newer_runs, retry_once
 from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.steps import planned_commands, unfinished
-from dlt_dbtcloud.triggering import OVERRIDES, Trigger, newer_runs, retry_once
+from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
 __all__ = ["retry", "undone_only"]

@@ -145,8 +145,12 @@ def read_results(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | Non
         DBTCloudAPIError: The API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    index = step.get("index")
-    return artifacts.read("run_results.json", index, is_expected=not ended_early(step))
+    is_expected = not ended_early(step)
+    read = artifacts.read("run_results.json", step.get("index"), is_expected=is_expected)
+    for result in _dicts((read or {}).get("results")):
+        # most of the file, and the manifest is still to come
+        result.pop("compiled_code", None)
+    return read
 
 
 def leaves_results(step: RunStep) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Any, Final, cast
+from typing import Final
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.configuration import DBTCloudConfiguration
 from dlt_dbtcloud.ends import is_over, moment, run_error
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.keys import (
@@ -28,50 +26,17 @@ from dlt_dbtcloud.keys import (
 from dlt_dbtcloud.loads import LastLoad, adopted_run, remember_adopted
 from dlt_dbtcloud.once import Once
 from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.overrides import OVERRIDES
 from dlt_dbtcloud.selection import covers
 from dlt_dbtcloud.typing import Run, RunStatus, RunTrigger, TriggerData
 
-__all__ = ["OVERRIDES", "Trigger", "newer_runs", "retry_once", "trigger_data"]
+__all__ = ["Trigger"]
 
 # seconds by which the clocks of the service and of the loader may differ
 _CLOCKS_DIFFER = 3600.0
 _SEARCH_WITHIN = 120.0
 _PAGE = 100
-OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
 _STEPS: Final = "steps_override"
-_OF_CONFIG = [name for name in OVERRIDES if name.endswith("_override")]
-
-
-def trigger_data(
-    config: DBTCloudConfiguration, data: Mapping[str, Any] | None = None
-) -> TriggerData:
-    """Return the body of a trigger: what the config says, and over it what the caller does.
-
-    Args:
-        config: The resolved config.
-        data: Fields of `TriggerData`. `None` as a value leaves out what the config says; either of
-            `git_sha` and `git_branch` replaces both of the config's.
-
-    Raises:
-        TypeError: `data` is no mapping.
-    """
-    if not isinstance(data, Mapping | None):
-        raise TypeError(f"`data` is a `{type(data).__name__}`. Pass a dict: `{{'cause': '…'}}`.")
-    given = dict(data or {})
-    body: dict[str, Any] = {"cause": config.cause}
-    if not {"git_sha", "git_branch"} & given.keys():
-        git = "git_sha" if config.git_sha else "git_branch"
-        body[git] = config[git]
-    body |= {name: config[name] for name in _OF_CONFIG}
-    body |= given
-    body["cause"] = str(body["cause"] or config.cause)
-    unknown = body.keys() - TriggerData.__annotations__.keys()
-    if unknown:
-        logger.warning(
-            f"`data` holds fields that the trigger's documentation does not know, they are sent as "
-            f"they are: {', '.join(sorted(map(str, unknown)))}"
-        )
-    return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
 
 
 @dataclass
@@ -310,42 +275,3 @@ class Trigger:
 
     def _through_outages(self, ask: Callable[[], list[Run]]) -> list[Run]:
         return through_outages(ask, timeout=min(self.timeout, _SEARCH_WITHIN), clock=self.clock)
-
-
-def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float, clock: Clock = time) -> Run:
-    """Retry a failed run through the API, exactly once, and return the run that does it.
-
-    Raises:
-        DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
-        DBTCloudAPIError: The API refused; there is no run.
-        DBTCloudTransportError: The API cannot be reached; there is no run.
-    """
-
-    def search() -> list[Run]:
-        return [other for other in newer_runs(client, run) if retried_run(other) == run["id"]]
-
-    return Once(
-        client,
-        str(run["job_definition_id"]),
-        post=lambda: client.retry_run(run["id"]),
-        search=search,
-        cause=f"a retry of run {run['id']}",
-        timeout=timeout,
-        clock=clock,
-    ).send()
-
-
-def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
-    """Return the runs of a run's job that were triggered after it, the newest first.
-
-    Raises:
-        DBTCloudAPIError: The API answered with an error.
-        DBTCloudTransportError: There was no answer.
-    """
-    newest = client.without_retries().list_runs(
-        job_definition_id=run["job_definition_id"],
-        id__gt=run["id"],
-        include_related=["trigger"],
-        order_by="-id",
-    )
-    return list(takewhile(lambda other: other["id"] > run["id"], newest))

@@ -16,8 +16,9 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.cancelling import cancel_and_confirm
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.retrying import retry_once
 from dlt_dbtcloud.running import Running
-from dlt_dbtcloud.triggering import Trigger, retry_once
+from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock, FastClock
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -52,10 +51,12 @@ Event = dict[str, Any]
 @pytest.fixture
 def environ(isolated: object) -> Iterator[None]:
     """Undo what the client does to the environment."""
-    with patch.dict(os.environ):
-        for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
-            del os.environ[name]
-        yield
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock
@@ -122,27 +121,6 @@ def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator)
     assert caught.value.timed_out
     assert "took longer than its time limit" in str(caught.value)
     assert "`timeout_seconds_override`" in str(caught.value)
-
-
-@pytest.mark.dbt
-def test_the_account_of_a_model_that_fails(cloud: DBTCloudEmulator, flights: Flights) -> None:
-    flights.load()
-    flights.make_times_impossible()
-    with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=flights.job(), pipeline=flights.pipeline, raise_on_failure=True)
-    failure = caught.value
-    load = last_load(flights.pipeline)
-    assert load is not None
-    assert str(failure).splitlines() == [
-        f'1 of 82 nodes failed in run {failure.run_id} of job "Nightly": 1 error, 30 skipped.',
-        "  1. model.flights.fct_flights (models/marts/fct_flights.sql): error",
-        "       Runtime Error in model fct_flights (models/marts/fct_flights.sql)",
-        "         Conversion Error: Time out of range: 99:99:0.0",
-        "     Skipped because of it: 30 nodes.",
-        f"     It is fed by raw.flights, last by load {load.load_id}.",
-        f"See {failure.run_url}. `retry_dbt_cloud_run(run_id={failure.run_id})` runs just what "
-        "failed and what was skipped or never began.",
-    ]
 
 
 @pytest.mark.dbt

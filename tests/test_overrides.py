@@ -8,7 +8,7 @@ import pytest
 from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import DBTCloudConfiguration
-from dlt_dbtcloud.triggering import trigger_data
+from dlt_dbtcloud.overrides import trigger_data
 
 
 def config(**fields: Any) -> DBTCloudConfiguration:
