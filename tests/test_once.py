@@ -49,7 +49,7 @@ FAULTS = [
             ("half", {}),
             ("cut", {}),
             ("cut", {"calls": 2}),
-            ("hang", {"seconds": 0.08}),
+            ("hang", {"seconds": 0.15}),
         )
     ),
     Fault("slow", {"seconds": 0.08}),
@@ -64,7 +64,7 @@ FAULTS = [
 @pytest.fixture
 def impatient(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return a client that does not wait long for what hangs."""
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.05")
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
     with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
         yield client
 
