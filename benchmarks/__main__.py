@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dlt_dbtcloud as ours
+from benchmarks.results import MB, artifacts, measured, size
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.waiting import watch_runs
 from tests.clock import FakeClock
@@ -49,7 +50,7 @@ def main() -> None:
     table = Table(title="Less is better")
     for heading in ("", "dlt-dbtcloud", "dlt.helpers.dbt_cloud", "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
-    for measure in (calls, lost_answers, ends_of_runs, many_runs, connections, start_up):
+    for measure in (calls, lost_answers, ends_of_runs, many_runs, connections, start_up, results):
         with DBTCloudEmulator() as cloud:
             for row in measure(cloud):
                 ratio = f"{row.ours / row.theirs:.2f}" if row.theirs else ""
@@ -164,6 +165,14 @@ def start_up(_: DBTCloudEmulator) -> Iterator[Row]:
         times = [float(subprocess.check_output(command)) for _ in range(STARTS)]
         fastest.append(1000 * min(times))
     yield Row("milliseconds to import it and dlt", *fastest)
+
+
+def results(_: DBTCloudEmulator) -> Iterator[Row]:
+    """Measure the load of what dbt did beside dlt's load of the same rows from Python lists."""
+    files = artifacts()
+    (our_seconds, our_memory), (their_seconds, _their_memory) = measured(files).values()
+    yield Row("seconds to load 10,000 nodes; beside: dlt from lists", our_seconds, their_seconds)
+    yield Row("MB that it takes to; beside: the artifacts", our_memory, size(files) / MB)
 
 
 def helpers(url: str, cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
