@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dlt_dbtcloud.keys import bound_key, carries, cause_with_key, new_key
+from dlt_dbtcloud.keys import bound_key, bound_load, carries, cause_with_key, new_key, retry_cause
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.typing import Run
 
@@ -65,3 +65,27 @@ def test_a_run_is_recognised_by_its_key() -> None:
     assert not carries(Run(trigger={"cause": "x [dlt:000000000000]"}), "3f9c2ab41d07")
     assert not carries(Run(trigger=None), "3f9c2ab41d07")
     assert not carries(Run(), "3f9c2ab41d07")
+
+
+def caused(cause: str | None) -> Run:
+    return Run(id=7, trigger={"cause": cause} if cause else None)
+
+
+@pytest.mark.parametrize("words", ["Triggered via API", "x" * 180, "a: dlt pipeline b, load 1"])
+def test_a_load_is_read_back_from_a_cause(words: str) -> None:
+    cause = cause_with_key(words, "3f9c2ab41d07", LOAD)
+    expected = ("flights", "1732150000.123", "3f9c2ab41d07")
+    assert bound_load(caused(cause)) == expected
+    assert bound_load(caused(retry_cause(caused(cause)))) in (expected, None)
+
+
+def test_a_load_of_which_a_retry_cut_off_a_part_is_not_read() -> None:
+    room = 255 - len(cause_with_key("", "3f9c2ab41d07", LOAD))
+    run = caused(cause_with_key("x" * room, "3f9c2ab41d07", LOAD))
+    assert bound_load(run)
+    assert bound_load(caused(retry_cause(run))) is None
+
+
+@pytest.mark.parametrize("cause", [None, "By hand", "By hand [dlt:3f9c2ab41d07]"])
+def test_a_run_that_is_bound_to_no_load_has_none(cause: str | None) -> None:
+    assert bound_load(caused(cause)) is None
