@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
 import requests
+import trustme
 from dlt.sources.helpers.requests import Client
 from pytest_httpserver import HTTPServer
 
@@ -16,6 +18,7 @@ from dlt_dbtcloud import (
     DBTCloudServerError,
     DBTCloudTransportError,
 )
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.wire import KeepAliveServer, WireServer
 
 TOKEN = "dbtc_s3cr3t"
@@ -86,6 +89,33 @@ def test_a_refused_connection_is_known_not_to_have_arrived() -> None:
         client.cancel_run(5)
     assert not caught.value.may_have_arrived
     assert "object at 0x" not in str(caught.value)
+
+
+def test_a_proxy_that_refuses_is_known_not_to_have_passed_anything_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    with (
+        DBTCloudClientV2("t", 1, "https://dbt.example.com") as client,
+        pytest.raises(DBTCloudTransportError) as caught,
+    ):
+        client.trigger_job_run(5)
+    assert not caught.value.may_have_arrived
+
+
+def test_a_certificate_that_nobody_vouches_for_is_looked_at_before_anything_is_sent() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        DBTCloudEmulator(ssl_context=context) as cloud,
+        DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client,
+    ):
+        with pytest.raises(DBTCloudTransportError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            client.trigger_job_run(5)
+        assert not caught.value.may_have_arrived
+        assert cloud.requests == []
 
 
 def test_a_cut_connection_may_have_arrived() -> None:
