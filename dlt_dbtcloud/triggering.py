@@ -28,7 +28,7 @@ from dlt_dbtcloud.once import Once
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.overrides import OVERRIDES
 from dlt_dbtcloud.selection import covers
-from dlt_dbtcloud.typing import Run, RunStatus, RunTrigger, TriggerData
+from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
 
 __all__ = ["Trigger"]
 
@@ -257,8 +257,10 @@ class Trigger:
         is_queued = run.get("status") == RunStatus.QUEUED and retried_run(run) is None
         if not self.reuse_queued_run or not is_queued:
             return False
-        theirs, ours = run.get("trigger") or RunTrigger(), self.body
-        if any(theirs.get(name) != ours.get(name) for name in OVERRIDES if name != _STEPS):
+        theirs, ours = run.get("trigger"), self.body
+        if not isinstance(theirs, dict) or any(
+            theirs.get(name) != ours.get(name) for name in OVERRIDES if name != _STEPS
+        ):
             return False
         steps, own = theirs.get(_STEPS), ours.get(_STEPS)
         # None is all of the job's own, of which ours are a part

@@ -195,13 +195,14 @@ def test_no_token_is_in_any_output(
     cloud: DBTCloudEmulator,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "DEBUG")
+    caplog.set_level("DEBUG")
     job = cloud.create_job("Broken", outcome="error")
     with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=job, raise_on_failure=True)
+        run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
     run_dbt_cloud_job(job_id=job)
+    assert "is retried now" in caplog.text
+    assert any(record.levelname == "DEBUG" for record in caplog.records)
     captured = capfd.readouterr()
     for text in (
         captured.out,

@@ -118,16 +118,21 @@ def test_a_status_check_that_fails_is_no_run_that_failed(
     config: DBTCloudConfiguration,
     fault: Fault,
     load: LastLoad | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
     cloud.fail("get_run", fault.kind, **fault.options)
     assert run(impatient, job, config, load)["is_success"]
     assert len(cloud.runs) == 1
+    assert cloud.api_token not in caplog.text
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_retry_makes_exactly_one_run(
-    cloud: DBTCloudEmulator, impatient: DBTCloudClientV2, fault: Fault
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "success"])
     failed = impatient.start_job_run(job)
@@ -135,11 +140,15 @@ def test_a_retry_makes_exactly_one_run(
     retried = retry_once(impatient, failed, timeout=600, clock=FastClock())
     assert retried["retrying_run_id"] == failed["id"]
     assert len(cloud.runs) == 2
+    assert cloud.api_token not in caplog.text
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_cancel_is_confirmed(
-    cloud: DBTCloudEmulator, impatient: DBTCloudClientV2, fault: Fault
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     running = impatient.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
@@ -147,6 +156,7 @@ def test_a_cancel_is_confirmed(
     assert watch.runs[running["id"]]["is_cancelled"]
     assert not watch.errors
     assert len(cloud.runs) == 1
+    assert cloud.api_token not in caplog.text
 
 
 def test_a_refusal_after_a_lost_answer_does_not_hide_a_run_that_came_late(
