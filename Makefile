@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak format clean
+.PHONY: help demo test bench soak subsets format clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,9 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 
 soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most
 	@$(BIN)/python -m benchmarks.soak
+
+subsets: $(VENV)/.dev ## Build every set of the five tables alone, with real dbt, in about five minutes
+	@$(BIN)/python -m benchmarks.subsets
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .
