@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json as python_json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,12 +32,21 @@ class RunArtifacts:
         client: What fetches them.
         run: The run, when it is over.
         clock: What the time is told by.
+        outage: Seconds after which an outage is taken for an error.
     """
 
-    def __init__(self, client: DBTCloudClientV2, run: Run, clock: Clock = time) -> None:
+    def __init__(
+        self,
+        client: DBTCloudClientV2,
+        run: Run,
+        clock: Clock = time,
+        *,
+        outage: float = _UPLOADED_WITHIN,
+    ) -> None:
         self._client = client.without_retries()
         self._run_id = run["id"]
         self._clock = clock
+        self._outage = outage
         self._patience = _patience(run)
         self._read: dict[tuple[str, int | None], dict[str, Any] | None] = {}
 
@@ -81,7 +92,7 @@ class RunArtifacts:
             try:
                 through_outages(
                     lambda: self._client.download_run_artifact(self._run_id, path, file, step),
-                    timeout=_UPLOADED_WITHIN,
+                    timeout=self._outage,
                     clock=self._clock,
                 )
             except DBTCloudNotFoundError:
@@ -89,14 +100,28 @@ class RunArtifacts:
             return self._parse(path, file)
 
     def _parse(self, path: str, file: Path) -> dict[str, Any]:
-        try:
-            with file.open("rb") as content:
-                artifact = json.load(content)
-        except ValueError:
-            artifact = None
+        artifact = _json(file)
         if isinstance(artifact, dict):
             return artifact
         raise DBTCloudServerError("GET", path, 200, f"this is no artifact of run {self._run_id}")
+
+
+def _json(file: Path) -> Any:
+    """Return what a file holds, or None where that is not JSON."""
+    with suppress(ValueError), file.open("rb") as content:
+        return json.load(content)
+    with suppress(ValueError):
+        return _lenient(file.read_text(errors="replace"))
+    return None
+
+
+def _lenient(text: str) -> Any:
+    """Read what Python's own JSON has beyond the standard, which dbt writes: NaN, odd characters.
+
+    What the standard does not know becomes null, or a question mark.
+    """
+    told = python_json.loads(text, parse_constant=lambda _: None)
+    return json.loadb(python_json.dumps(told, ensure_ascii=False).encode(errors="replace"))
 
 
 def _patience(run: Run) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -14,63 +14,91 @@ __all__ = ["Bookmarks"]
 # a run may be listed as finished a while after the time at which it says it has finished
 _OVERLAP = timedelta(minutes=10)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_ATTEMPTS = 5
 
 
 class Bookmarks:
     """Tells which finished runs are new to which tables, and remembers them.
 
     Of each table it keeps when the newest run ended, and the ids of the runs of the ten minutes
-    before that, which tells runs of one second apart and finds those that were listed late.
+    before that, which tells runs of one second apart and finds those that were listed late. It also
+    keeps the ids of runs that could not be read, for another five loads.
 
     Args:
-        state: Where it is kept: a part of the state of a dlt source.
-        tables: The tables that are loaded.
-        start: From when on runs count for a table that has none yet.
+        states: Where that is kept of each table: parts of the state of dlt's resources.
+        start: From when on runs count for a table that has no bookmark yet.
     """
 
     def __init__(
-        self, state: MutableMapping[str, Any], tables: Iterable[str], start: datetime | None = None
+        self, states: Mapping[str, MutableMapping[str, Any]], start: datetime | None = None
     ) -> None:
-        self._state = state
-        self._tables = sorted(tables)
+        self._states = states
         self._start = start or _BEGINNING
 
     @property
     def since(self) -> datetime:
         """Return from when on there may be finished runs that are new to a table."""
-        return min(map(self._since, self._tables), default=self._start)
+        return min(map(self._since, self._states), default=self._start)
+
+    @property
+    def are_new(self) -> bool:
+        """Return whether nothing has been remembered yet."""
+        return not any(self._states.values())
+
+    @property
+    def unread(self) -> set[str]:
+        """Return the ids of runs that are remembered, but could not be read."""
+        return {run_id for state in self._states.values() for run_id in state.get("unread", ())}
 
     def news(self, run: Run) -> frozenset[str]:
-        """Return the tables to which a finished run is new."""
+        """Return the tables to which a finished run is new, or which could not read it."""
         finished = timestamp(run.get("finished_at"))
         if finished is None:
             return frozenset()
+        run_id = str(run["id"])
         return frozenset(
             table
-            for table in self._tables
-            if finished >= self._since(table) and str(run["id"]) not in self._recent(table)
+            for table, state in self._states.items()
+            if run_id in state.get("unread", ())
+            or (finished >= self._since(table) and run_id not in state.get("recent", ()))
         )
 
-    def remember(self, runs: Iterable[Run]) -> None:
-        """Remember finished runs as loaded to all of the tables."""
+    def remember(
+        self, table: str, runs: Iterable[Run], unread: Mapping[str, Iterable[str]] | None = None
+    ) -> None:
+        """Remember finished runs as loaded to a table.
+
+        Args:
+            table: The table.
+            runs: The runs.
+            unread: The ids of those of them that could not be read, and the tables that lack them.
+        """
+        state = self._states[table]
+        self._remember_unread(
+            state, [run_id for run_id, tables in (unread or {}).items() if table in tables]
+        )
         ends = {
             str(run["id"]): time.isoformat(timespec="microseconds")
             for run in runs
             if (time := timestamp(run.get("finished_at")))
         }
-        for table in self._tables if ends else ():
-            known = self._recent(table) | ends
-            newest = max(known.values())
-            # times that are written alike compare as texts
-            oldest = datetime.fromisoformat(newest) - _OVERLAP
-            oldest_text = oldest.isoformat(timespec="microseconds")
-            recent = {run_id: time for run_id, time in known.items() if time >= oldest_text}
-            self._state[table] = {"finished_at": newest, "recent": recent}
+        if not ends:
+            return
+        known = state.get("recent", {}) | ends
+        newest = max([*known.values(), state.get("finished_at", "")])
+        # times that are written alike compare as texts
+        oldest = (datetime.fromisoformat(newest) - _OVERLAP).isoformat(timespec="microseconds")
+        state["finished_at"] = newest
+        state["recent"] = {run_id: time for run_id, time in known.items() if time >= oldest}
+
+    @staticmethod
+    def _remember_unread(state: MutableMapping[str, Any], run_ids: Iterable[str]) -> None:
+        before = state.pop("unread", {})
+        attempts = {run_id: before.get(run_id, 0) + 1 for run_id in run_ids}
+        unread = {run_id: number for run_id, number in attempts.items() if number <= _ATTEMPTS}
+        if unread:
+            state["unread"] = unread
 
     def _since(self, table: str) -> datetime:
-        newest = timestamp(self._state.get(table, {}).get("finished_at"))
+        newest = timestamp(self._states[table].get("finished_at"))
         return newest - _OVERLAP if newest else self._start
-
-    def _recent(self, table: str) -> dict[str, str]:
-        recent: dict[str, str] = self._state.get(table, {}).get("recent", {})
-        return recent

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.listing import NewRun
 from dlt_dbtcloud.manifest import Manifest
@@ -17,6 +19,7 @@ from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.rows import KnownLoad, load_rows, run_row, step_rows
 from dlt_dbtcloud.stored import stored
+from dlt_dbtcloud.unread import Outages
 from dlt_dbtcloud.versions import Versions
 
 __all__ = ["Extraction", "Rows"]
@@ -27,9 +30,13 @@ Rows = Mapping[str, list[Row]]
 class Extraction:
     """Makes the rows of some runs.
 
+    An outage that lasts is an error, so that nothing is remembered as loaded that was not; but one
+    run that cannot be read does not keep the others back: it is read again by the next loads.
+
     Args:
-        client: What fetches what they left.
+        client: What fetches the runs' artifacts.
         news: The runs, and the tables to which each is new.
+        bookmarks: Where runs that could not be read are remembered, if runs are.
         known: What is known of a load that a run may be bound to.
         clock: What the time is told by.
     """
@@ -38,60 +45,91 @@ class Extraction:
         self,
         client: DBTCloudClientV2,
         news: Sequence[NewRun],
+        *,
+        bookmarks: Bookmarks | None = None,
         known: KnownLoad | None = None,
         clock: Clock = time,
     ) -> None:
         self.news = news
         self._client = client
+        self._bookmarks = bookmarks
         self._known = known
         self._clock = clock
         self._pace = Pace(clock=clock)
-        self._nodes = Versions("dbt_nodes", built="columns")
+        self._nodes = Versions("dbt_nodes", is_catalogued=True)
         self._parents = Versions("dbt_node_parents")
-        self._left = len(news)
+        self._outages = Outages(retried=bookmarks.unread if bookmarks else ())
+        self._remaining = len(news)
+        self._remembered: set[str] = set()
 
     def listed(self, table: str) -> list[Row]:
         """Return the rows of `dbt_runs` or `dbt_run_loads`, for which listing the runs is enough.
 
         Of a run that is not over there is nothing but its own row.
         """
+        self._remember(table)
         runs = [new.run for new in self.news if table in new.tables]
         if table == "dbt_runs":
-            return [run_row(run) for run in runs]
+            return [run_row(run, self._client.without_token) for run in runs]
         rows = [row for run in runs if is_over(run) for row in load_rows(run, self._known)]
         return [*_not_told(rows)]
 
-    def left_by(self, new: NewRun) -> Rows:
+    def read(self, new: NewRun) -> Rows:
         """Return the rows of what a run left, in any thread, and collect those it shares.
 
         What cannot be read is said in one warning, and the rest is returned.
+
+        Raises:
+            DBTCloudException: An outage lasts.
         """
         harvest = Harvest(self._client, new.run, self._pace, clock=self._clock)
         rows: dict[str, list[Row]] = {}
-        if is_over(new.run):
-            for table, read in self._readers(harvest).items():
-                if table in new.tables:
-                    rows[table] = harvest.try_to_read(table, read)
+        try:
+            if is_over(new.run):
+                for table, read in self._readers(harvest).items():
+                    if table in new.tables:
+                        rows[table] = harvest.try_to_read(table, read)
+        except DBTCloudException as error:
+            self._outages.met(new, error)
+            harvest.give_up(error)
+            rows = {}
+        else:
+            self._outages.passed()
         harvest.warn()
         return rows
 
     def end(self, rows: Rows) -> Rows:
-        """Return the rows of a run; with those of the last come those that runs share.
+        """Return the rows of a run, and after the last one those that runs share, too.
 
-        A table without rows stands among those of the last alone.
+        Just after the last one, tables without rows are among them.
+
+        Raises:
+            DBTCloudException: No run could be read.
         """
-        self._left -= 1
-        if self._left > 0:
+        self._remaining -= 1
+        if self._remaining > 0:
             return {table: of_table for table, of_table in rows.items() if of_table}
         self._client.close()
+        self._outages.check()
         shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
         return {**{table: [] for table in TABLES}, **rows, **shared}
+
+    def taken(self, table: str, rows: Rows) -> list[Row] | None:
+        """Return the rows of one table, or None where there are none yet."""
+        if self._remaining <= 0:
+            self._remember(table, self._outages.unread)
+        return rows.get(table)
+
+    def _remember(self, table: str, unread: Mapping[str, Iterable[str]] | None = None) -> None:
+        if self._bookmarks and table not in self._remembered:
+            self._remembered.add(table)
+            self._bookmarks.remember(table, [new.run for new in self.news], unread)
 
     def _readers(self, harvest: Harvest) -> dict[str, Callable[[], list[Row]]]:
         return {
             "dbt_run_steps": lambda: [*step_rows(harvest.run, self._client.without_token)],
-            "dbt_node_results": lambda: [*_result_rows(harvest)],
-            "dbt_source_freshness": lambda: [*_freshness_rows(harvest)],
+            "dbt_node_results": lambda: [*self._result_rows(harvest)],
+            "dbt_source_freshness": lambda: [*self._freshness_rows(harvest)],
             "dbt_node_parents": lambda: self._collect_parents(harvest),
             "dbt_nodes": lambda: self._collect_nodes(harvest),
         }
@@ -99,7 +137,7 @@ class Extraction:
     def _collect_nodes(self, harvest: Harvest) -> list[Row]:
         project = Manifest(harvest.manifest, harvest.catalog)
         rows = node_rows(harvest.run, project)
-        self._nodes.add(harvest.run["id"], rows, is_built=project.has_columns_as_built)
+        self._nodes.add(harvest.run["id"], rows)
         return []
 
     def _collect_parents(self, harvest: Harvest) -> list[Row]:
@@ -107,22 +145,24 @@ class Extraction:
         self._parents.add(harvest.run["id"], rows)
         return []
 
+    def _result_rows(self, harvest: Harvest) -> Iterator[Row]:
+        hide = self._client.without_token
+        return chain.from_iterable(
+            result_rows(harvest.run, step, results, harvest.manifest, hide)
+            for step, results in harvest.results
+        )
+
+    def _freshness_rows(self, harvest: Harvest) -> Iterator[Row]:
+        hide = self._client.without_token
+        return chain.from_iterable(
+            freshness_rows(harvest.run, step, sources, hide) for step, sources in harvest.freshness
+        )
+
 
 def _not_told(rows: list[Row]) -> Iterator[Row]:
     """Yield the rows of loads whose tables the destination does not know already."""
+    if not rows:
+        return
     key = KEYS["dbt_run_loads"]
     told = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if each[-1]}
     yield from (row for row in rows if tuple(row[name] for name in key) not in told)
-
-
-def _result_rows(harvest: Harvest) -> Iterator[Row]:
-    return chain.from_iterable(
-        result_rows(harvest.run, step, results, harvest.manifest)
-        for step, results in harvest.results
-    )
-
-
-def _freshness_rows(harvest: Harvest) -> Iterator[Row]:
-    return chain.from_iterable(
-        freshness_rows(harvest.run, step, sources) for step, sources in harvest.freshness
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 from dlt.common import logger
@@ -29,6 +29,9 @@ __all__ = ["Harvest"]
 # dbt Core 1.0 to 1.11 and dbt Fusion
 _KNOWN_MANIFESTS = (*range(4, 13), 20)
 _CODE = ("raw_code", "compiled_code")
+# the API takes no requests for five minutes after there were too many
+_LONGEST_OUTAGE = 330.0
+_Found = tuple[RunStep, dict[str, Any]]
 _VERSION = re.compile(r"/v(\d+)\.json$")
 
 
@@ -56,61 +59,49 @@ class Harvest:
         self._pace = pace or Pace(clock=clock)
         self._keeps_code = keeps_code
         self._clock = clock
-        self._artifacts = RunArtifacts(client, run, clock)
+        self._artifacts = RunArtifacts(client, run, clock, outage=_LONGEST_OUTAGE)
         self._problems: list[str] = []
+        self._run: Run | None = None
+        self._results: list[_Found] | None = None
+        self._manifest: dict[str, Any] | None = None
 
-    @cached_property
+    # functools.cached_property would let one thread read at a time before Python 3.12
+
+    @property
     def run(self) -> Run:
         """Return the run with its steps, which are asked for where it was listed without."""
-        if self._listed.get("run_steps") or not self._listed.get("started_at"):
-            return self._listed
-        ask = self._client.without_retries().get_run_status
-        self._pace.keep()
-        try:
-            found = through_outages(
-                lambda: ask(self._listed["id"], RELATED), timeout=60, clock=self._clock
-            )
-        except DBTCloudException as error:
-            self._problems.append(f"its steps cannot be read ({error})")
-            return self._listed
-        return lean(found)
+        if self._run is None:
+            self._run = self._read_run()
+        return self._run
 
-    @cached_property
-    def results(self) -> list[tuple[RunStep, dict[str, Any]]]:
+    @property
+    def results(self) -> list[_Found]:
         """Return the steps that left a `run_results.json`, with that."""
-        read = []
-        for step in filter(leaves_results, self._steps):
-            found = self._read("run_results.json", step, is_expected=not ended_early(step))
-            if found:
-                self._drop_code(found.get("results"))
-                read.append((step, found))
-        return read
+        if self._results is None:
+            self._results = self._read_results()
+        return self._results
 
-    @cached_property
+    @property
     def manifest(self) -> dict[str, Any]:
         """Return the last `manifest.json` of the steps that left results, or nothing."""
-        if not self.results:
-            return {}
-        manifest = self._read("manifest.json", self.results[-1][0], is_expected=True) or {}
-        if manifest:
-            self._check(manifest)
-            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
-        return manifest
+        if self._manifest is None:
+            self._manifest = self._read_manifest()
+        return self._manifest
 
-    @cached_property
+    @property
     def catalog(self) -> dict[str, Any]:
         """Return the last `catalog.json` of the steps that generated docs, or nothing."""
         steps = [step for step in self._steps if _does(step, "docs") and _has_succeeded(step)]
         return (self._read("catalog.json", steps[-1], is_expected=True) if steps else None) or {}
 
-    @cached_property
-    def freshness(self) -> list[tuple[RunStep, dict[str, Any]]]:
+    @property
+    def freshness(self) -> list[_Found]:
         """Return the steps that looked at the freshness of sources, with their `sources.json`."""
         return [
             (step, found)
             for step in self._steps
             if _does(step, "source")
-            and (found := self._read("sources.json", step, is_expected=_has_succeeded(step)))
+            and (found := self._read("sources.json", step, is_expected=not ended_early(step)))
         ]
 
     def try_to_read(self, what: str, read: Callable[[], list[Row]]) -> list[Row]:
@@ -121,19 +112,67 @@ class Harvest:
             self._problems.append(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
             return []
 
+    def give_up(self, outage: DBTCloudException) -> None:
+        """Take note of why the run cannot be read now."""
+        self._problems.append(
+            f"it cannot be read now ({outage}) and is read again by the next five loads, "
+            f"and by `dbt_cloud_results(run_id={self._listed['id']})`"
+        )
+
     def warn(self) -> None:
         """Say once what could not be read, if anything."""
         run = self._listed
         problems = self._problems if is_over(run) else ["it is not over"]
         if problems:
             logger.warning(
-                f"Run {run['id']} ({run.get('status_humanized')}) cannot be told whole: "
-                f"{'; '.join(problems)}. {run.get('href') or ''}".rstrip()
+                f"Run {run['id']} ({run.get('status_humanized')}) cannot be loaded completely: "
+                f"{'; '.join(dict.fromkeys(problems))}. {run.get('href') or ''}".rstrip()
             )
 
     @property
     def _steps(self) -> list[RunStep]:
         return sorted(self.run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
+
+    @property
+    def _executing(self) -> list[RunStep]:
+        """Return the steps that leave results."""
+        return [*filter(leaves_results, self._steps)]
+
+    def _read_run(self) -> Run:
+        if self._listed.get("run_steps") or not self._listed.get("started_at"):
+            return self._listed
+        ask = self._client.without_retries().get_run_status
+        self._pace.keep()
+        try:
+            found = through_outages(
+                lambda: ask(self._listed["id"], RELATED),
+                timeout=_LONGEST_OUTAGE,
+                clock=self._clock,
+            )
+        except DBTCloudException as error:
+            if _may_pass(error):
+                raise
+            self._problems.append(f"its steps cannot be read ({error})")
+            return self._listed
+        return lean(found)
+
+    def _read_results(self) -> list[_Found]:
+        read = []
+        for step in self._executing:
+            found = self._read("run_results.json", step, is_expected=not ended_early(step))
+            if found:
+                self._drop_code(found.get("results"))
+                read.append((step, found))
+        return read
+
+    def _read_manifest(self) -> dict[str, Any]:
+        with_results = [step for step, _ in self.results]
+        steps = with_results or [step for step in self._executing if not ended_early(step)]
+        manifest = self._read("manifest.json", steps[-1], is_expected=True) if steps else None
+        if manifest:
+            self._check(manifest)
+            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
+        return manifest or {}
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         where = f"`{path}` of step {step.get('index')}"
@@ -141,6 +180,8 @@ class Harvest:
         try:
             found = self._artifacts.read(path, step.get("index"), is_expected=is_expected)
         except DBTCloudException as error:
+            if _may_pass(error):
+                raise
             self._problems.append(f"{where} cannot be read ({error})")
             return None
         if found is None:
@@ -160,7 +201,14 @@ class Harvest:
         if version and int(version[1]) not in _KNOWN_MANIFESTS:
             self._problems.append(f"its manifest is of version {version[1]}, which is not known")
         if not isinstance(manifest.get("nodes"), dict):
-            self._problems.append("its manifest tells no nodes")
+            self._problems.append("its manifest contains no nodes")
+
+
+def _may_pass(error: DBTCloudException) -> bool:
+    """Tell an outage, or a token that has just expired, from what will not be there later."""
+    status = getattr(error, "status_code", None)
+    # at 200 there is something else in an artifact's place
+    return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and status != HTTPStatus.OK)
 
 
 def _does(step: RunStep, what: str) -> bool:

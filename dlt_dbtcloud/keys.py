@@ -26,9 +26,12 @@ __all__ = [
 ]
 
 _CAUSE_LIMIT = 255
+_FEWEST_WORDS = 60
 _DIGITS = 12
 _MARK = re.compile(r"(?:: retry of run (\d+))? \[dlt:([0-9a-f]{12})\]$")
-_ORIGIN = re.compile(r".*: dlt pipeline (.+), load (\d+(?:\.\d+)?)$", re.DOTALL)
+_ORIGIN = re.compile(
+    r": dlt pipeline ((?:(?!: dlt pipeline ).)+), load (\d+(?:\.\d+)?)$", re.DOTALL
+)
 
 
 class BoundLoad(NamedTuple):
@@ -60,24 +63,18 @@ def bound_key(load: LastLoad, job_id: str, body: Mapping[str, Any]) -> str:
 def cause_with_key(cause: str, key: str, load: LastLoad | None = None) -> str:
     """Return a cause that names the load and ends in the key, within what the API takes.
 
-    Where there is not room for all, the caller's words stay and the load's name gives way.
+    Where there is not room for all, the caller's words are cut.
     """
-    mark = f" [dlt:{key}]"
-    room = _CAUSE_LIMIT - len(mark)
     origin = f": dlt pipeline {load.pipeline_name}, load {load.load_id}" if load else ""
-    words = cause + origin if len(cause) + len(origin) <= room else cause
-    return words[:room].rstrip() + mark
+    return _fitted(cause, origin, f" [dlt:{key}]")
 
 
 def bound_load(run: Run) -> BoundLoad | None:
     """Return the load that a run, read with its trigger, is bound to, where its cause has it."""
     cause = _cause(run)
     mark = _MARK.search(cause)
-    # to name the run that is retried, words may have been cut off, and with them digits of the id
-    if mark is None or (mark[1] and len(cause) == _CAUSE_LIMIT):
-        return None
-    origin = _ORIGIN.match(cause[: mark.start()])
-    return BoundLoad(origin[1], origin[2], mark[2]) if origin else None
+    origin = _ORIGIN.search(cause[: mark.start()]) if mark else None
+    return BoundLoad(origin[1], origin[2], mark[2]) if mark and origin else None
 
 
 def carries(run: Run, key: str) -> bool:
@@ -94,9 +91,10 @@ def retry_cause(run: Run) -> str:
     cause = _cause(run)
     match = _MARK.search(cause)
     key = match[2] if match else hashlib.sha256(b"%d" % run["id"]).hexdigest()[:_DIGITS]
-    mark = f": retry of run {run['id']} [dlt:{key}]"
     words = cause[: match.start()] if match else cause
-    return words[: _CAUSE_LIMIT - len(mark)].rstrip() + mark
+    origin = _ORIGIN.search(words) if match else None
+    start = origin.start() if origin else len(words)
+    return _fitted(words[:start], words[start:], f": retry of run {run['id']} [dlt:{key}]")
 
 
 def retried_run(run: Run) -> int | None:
@@ -120,6 +118,14 @@ def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
         if retried_run(run) in found:
             found[run["id"]] = run
     return [found[run_id] for run_id in sorted(found)]
+
+
+def _fitted(words: str, origin: str, mark: str) -> str:
+    """Return the three in one, with fewer words where there is no room, or else without origin."""
+    room = _CAUSE_LIMIT - len(mark)
+    if len(origin) > room - _FEWEST_WORDS:
+        origin = ""
+    return words[: room - len(origin)].rstrip() + origin + mark
 
 
 def _cause(run: Run) -> str:

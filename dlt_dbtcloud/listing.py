@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, cast
 
 from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.columns import KEYS
 from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.manifest import as_mapping
+from dlt_dbtcloud.quoting import tail
+from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
-__all__ = ["RELATED", "NewRun", "finished_runs", "lean", "one_run"]
+__all__ = ["RELATED", "NewRun", "finished_runs", "lean", "not_stored", "one_run"]
 
+# of a failed step; more than a table takes, so that no secret is cut in two
+_LOG_LINES = 500
+_LOGS = ("logs", "debug_logs", "truncated_debug_logs")
 RELATED = ("trigger", "job", "run_steps", "audit")
 
 
@@ -38,7 +46,9 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
 def finished_runs(
     client: DBTCloudClientV2, job_id: str | None, bookmarks: Bookmarks
 ) -> list[NewRun]:
-    """Return the finished runs that are new to a table, and remember them.
+    """Return the finished runs that are new to a table.
+
+    Those that could not be read before come last.
 
     Args:
         client: What lists them.
@@ -46,9 +56,13 @@ def finished_runs(
         bookmarks: Tells which are new.
 
     Raises:
-        DBTCloudAPIError: The API answered with an error.
+        DBTCloudNotFoundError: There is no such job.
+        DBTCloudAPIError: The API answered with another error.
         DBTCloudTransportError: There was no answer.
     """
+    if job_id and bookmarks.are_new:
+        # the API lists no runs of a job that does not exist
+        client.get_job(job_id)
     # a range needs an end, and clocks differ
     until = datetime.now(timezone.utc) + timedelta(days=1)
     listed = client.list_runs(
@@ -57,10 +71,45 @@ def finished_runs(
         order_by="finished_at",
         include_related=RELATED,
     )
-    runs = {run["id"]: lean(run) for run in listed if is_over(run)}
+    runs = {str(run["id"]): lean(run) for run in listed if is_over(run)}
+    unread = bookmarks.unread
+    runs |= {run_id: run for run_id in unread - {*runs} for run in _again(client, run_id)}
     news = [NewRun(run, tables) for run in runs.values() if (tables := bookmarks.news(run))]
-    bookmarks.remember(new.run for new in news)
+    news.sort(key=lambda new: str(new.run["id"]) in unread)
     return news
+
+
+def not_stored(news: Iterable[NewRun], append_only: Iterable[str]) -> list[NewRun]:
+    """Return the runs that still are new to a table, where nothing is taken out of some tables.
+
+    A run in progress is not new to those: its row could not be replaced when it is over.
+
+    Args:
+        news: The runs.
+        append_only: The tables that just grow.
+    """
+    told = {
+        table: {run_id for (run_id,) in stored(table, ["run_id"])}
+        for table in append_only
+        if "run_id" in KEYS[table]
+    }
+    return [
+        NewRun(
+            new.run,
+            frozenset(
+                table
+                for table in new.tables
+                if table not in told or (is_over(new.run) and new.run["id"] not in told[table])
+            ),
+        )
+        for new in news
+    ]
+
+
+def _again(client: DBTCloudClientV2, run_id: str) -> Iterator[Run]:
+    """Yield a run that could not be read before, if it is still there."""
+    with suppress(DBTCloudNotFoundError):
+        yield lean(client.get_run_status(run_id, RELATED))
 
 
 def lean(run: Run) -> Run:
@@ -72,5 +121,7 @@ def lean(run: Run) -> Run:
 
 def _lean_step(step: RunStep) -> RunStep:
     has_failed = step.get("status") == RunStatus.ERROR
-    dropped = {"debug_logs", "truncated_debug_logs", *([] if has_failed else ["logs"])}
-    return cast(RunStep, {name: value for name, value in step.items() if name not in dropped})
+    kept = {name: value for name, value in step.items() if name not in _LOGS}
+    return cast(
+        RunStep, {**kept, "logs": tail(step.get("logs") or "", _LOG_LINES)} if has_failed else kept
+    )

@@ -12,12 +12,15 @@ from dlt.common.pipeline import LoadInfo
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.pipeline.trace import PipelineStepTrace
 
+from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.exceptions import DBTCloudException
 
 __all__ = [
     "RESULTS_SCHEMA",
     "LastLoad",
     "adopted_run",
+    "is_data",
+    "is_of_results",
     "last_load",
     "last_packages",
     "packages_since",
@@ -88,7 +91,7 @@ def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
     if step is None:
         return _before(pipeline)
     packages = step.step_info.load_packages if isinstance(step.step_info, LoadInfo) else []
-    data = [package for package in packages if package.schema_name != RESULTS_SCHEMA]
+    data = [package for package in packages if not is_of_results(package)]
     has_only_results = len(data) < len(packages) and not any(map(_counts, data))
     return _before(pipeline) if has_only_results else data
 
@@ -118,16 +121,23 @@ def remember_adopted(load: LastLoad, key: str, run_id: int) -> None:
         run_id: The run.
     """
     if load.pipeline:
-        load.pipeline.set_local_state_val(_ADOPTED, {"key": key, "run_id": run_id})
+        noted = {"key": key, "run_id": run_id, "load_id": load.load_id}
+        load.pipeline.set_local_state_val(_ADOPTED, noted)
 
 
-def adopted_run(load: LastLoad, key: str) -> int | None:
-    """Return the run that was noted for a load, or None."""
+def adopted_run(load: LastLoad, key: str | None = None) -> int | None:
+    """Return the run that was noted for a load, or None.
+
+    Args:
+        load: The load.
+        key: What a run of one's own would carry; without it, whatever that would be.
+    """
     try:
         noted = load.pipeline.get_local_state_val(_ADOPTED) if load.pipeline else {}
     except KeyError:
         return None
-    return noted["run_id"] if noted.get("key") == key else None
+    is_noted = noted.get("load_id") == load.load_id and key in (None, noted.get("key"))
+    return noted["run_id"] if is_noted else None
 
 
 def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
@@ -157,7 +167,11 @@ def _since_success(steps: list[PipelineStepTrace]) -> list[PipelineStepTrace]:
 
 def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
     """Ask the destination, where this machine knows the pipeline but not what it has loaded."""
-    names = [name for name in pipeline.schema_names if name != RESULTS_SCHEMA]
+    names = [
+        name
+        for name in pipeline.schema_names
+        if any(is_data(name, table) for table in pipeline.schemas[name].data_table_names())
+    ]
     if not names or pipeline.destination is None:
         return None
     places = ", ".join(["%s"] * len(names))
@@ -199,7 +213,23 @@ def _on_disk(pipeline: dlt.Pipeline) -> Iterator[LoadPackageInfo]:
             yield package
 
 
+def is_of_results(package: LoadPackageInfo) -> bool:
+    """Tell whether a package is of nothing but what dbt did."""
+    return package.schema_name == RESULTS_SCHEMA and not _counts(package)
+
+
+def is_data(schema_name: str, table: str) -> bool:
+    """Tell a table of data from dlt's own, and from those that tell what dbt did.
+
+    Args:
+        schema_name: The dlt schema of the table; where a pipeline's first load was of what dbt did,
+            data without a schema of its own goes into that one.
+        table: The table.
+    """
+    name = table.lower()
+    return not name.startswith("_dlt_") and (schema_name != RESULTS_SCHEMA or name not in TABLES)
+
+
 def _counts(package: LoadPackageInfo) -> bool:
-    tables = [job.job_file_info.table_name for job in package.jobs["completed_jobs"]]
-    is_data = any(not table.lower().startswith("_dlt_") for table in tables)
-    return is_data and package.schema_name != RESULTS_SCHEMA
+    tables = {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
+    return any(is_data(package.schema_name, table) for table in tables)

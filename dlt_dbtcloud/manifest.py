@@ -78,10 +78,9 @@ class Manifest:
         """Return the ids of all that it tells: nodes, sources, unit tests and exposures."""
         return list(self._entries)
 
-    @property
-    def has_columns_as_built(self) -> bool:
-        """Return whether there is a catalog, so that columns are as they were built."""
-        return bool(self._built)
+    def is_catalogued(self, unique_id: str) -> bool:
+        """Tell whether the catalog has a node, so that its columns are as they were built."""
+        return unique_id in self._built
 
     def entry(self, unique_id: str) -> dict[str, Any]:
         """Return a node as it stands in the manifest, or nothing."""

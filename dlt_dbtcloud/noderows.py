@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dlt.common.json import json
@@ -11,16 +11,22 @@ from dlt.common.json import json
 from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.manifest import Manifest, as_mapping
 from dlt_dbtcloud.moments import timestamp
+from dlt_dbtcloud.quoting import redacted
 from dlt_dbtcloud.results import step_results
 from dlt_dbtcloud.typing import Run, RunStep
 
 __all__ = ["freshness_rows", "node_rows", "parent_rows", "result_rows"]
 
 _HASH_DIGITS = 16
+_BIGGEST = 2**63
 
 
 def result_rows(
-    run: Run, step: RunStep, run_results: Mapping[str, Any], manifest: Mapping[str, Any] | None
+    run: Run,
+    step: RunStep,
+    run_results: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
+    hide: Callable[[str], str],
 ) -> Iterator[Row]:
     """Yield a row for each node that a step executed.
 
@@ -29,13 +35,15 @@ def result_rows(
         step: The step.
         run_results: Its `run_results.json`.
         manifest: A `manifest.json` that tells the nodes' names and files.
+        hide: Cuts the API's token out of a text.
     """
     told = _dicts(run_results.get("results"))
     for raw, result in zip(told, step_results(run["id"], step, run_results, manifest), strict=True):
         response = as_mapping(raw.get("adapter_response"))
         yield {
             **result,
-            "message": _text(result["message"]),
+            "command": redacted(result["command"], hide),
+            "message": redacted(_text(result["message"]), hide),
             "failures": _integer(result["failures"]),
             "thread_id": _text(result["thread_id"]),
             "started_at": timestamp(result["started_at"]),
@@ -43,7 +51,11 @@ def result_rows(
             "rows_affected": _integer(result["rows_affected"]),
             "bytes_processed": _integer(response.get("bytes_processed")),
             "bytes_billed": _integer(response.get("bytes_billed")),
-            "adapter_response": response or None,
+            "adapter_response": {
+                name: redacted(value, hide) if isinstance(value, str) else value
+                for name, value in response.items()
+            }
+            or None,
         }
 
 
@@ -51,14 +63,22 @@ def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
     """Yield a row for each node of a project, with what its content is known by.
 
     What a catalog tells is no part of that: a run that generates no docs knows just as good a node.
+    Nor is the schema that a run overrides: each pull request has one of its own.
     """
-    environment = run.get("environment_id") or 0
+    overrides = bool(as_mapping(run.get("trigger")).get("schema_override"))
     for unique_id in project.unique_ids:
-        node = project.node(unique_id)
-        version = None if node["version"] is None else str(node["version"])
-        row: Row = {"environment_id": environment, **node, "version": version}
-        row["content_hash"] = _hash({**node, "columns": project.documented_columns(unique_id)})
-        yield row
+        node: Row = {**project.node(unique_id)}
+        if overrides and node["resource_type"] != "source":
+            node |= {"relation_name": None, "schema": None}
+        content = {**node, "columns": project.documented_columns(unique_id)}
+        yield {
+            "environment_id": run.get("environment_id") or 0,
+            **{name: value for name, value in node.items() if name != "group"},
+            "group_name": node["group"],
+            "version": None if node["version"] is None else str(node["version"]),
+            "content_hash": _hash(content),
+            "catalog_run_id": run["id"] if project.is_catalogued(unique_id) else None,
+        }
 
 
 def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
@@ -76,13 +96,16 @@ def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
             }
 
 
-def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Iterator[Row]:
+def freshness_rows(
+    run: Run, step: RunStep, sources: Mapping[str, Any], hide: Callable[[str], str]
+) -> Iterator[Row]:
     """Yield a row for each source whose freshness a step has looked at.
 
     Args:
         run: The run.
         step: The step.
         sources: Its `sources.json`.
+        hide: Cuts the API's token out of a text.
     """
     for result in _dicts(sources.get("results")):
         yield {
@@ -90,7 +113,7 @@ def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Itera
             "step_index": step.get("index") or 0,
             "unique_id": str(result.get("unique_id")),
             "status": str(result.get("status")),
-            "message": _text(result.get("error")),
+            "message": redacted(_text(result.get("error")), hide),
             "max_loaded_at": timestamp(result.get("max_loaded_at")),
             "snapshotted_at": timestamp(result.get("snapshotted_at")),
             "age_seconds": _number(result.get("max_loaded_at_time_ago_in_s")),
@@ -113,8 +136,9 @@ def _text(value: object) -> str | None:
 
 
 def _integer(value: object) -> int | None:
+    """Return a number that a `bigint` holds."""
     number = _number(value)
-    return None if number is None else int(number)
+    return int(number) if number is not None and abs(number) < _BIGGEST else None
 
 
 def _number(value: object) -> float | None:

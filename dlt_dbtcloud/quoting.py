@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-__all__ = ["head", "plain", "tail", "without_secrets"]
+__all__ = ["head", "plain", "redacted", "tail", "without_secrets"]
 
 _LINE_LIMIT = 300
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -55,6 +56,16 @@ def without_secrets(text: str, *known: str) -> str:
     for pattern in _SECRETS:
         text = pattern.sub(rf"\1{_HIDDEN}", text)
     return text
+
+
+def redacted(text: str | None, hide: Callable[[str], str]) -> str | None:
+    """Return a text that may be missing without its secrets.
+
+    Args:
+        text: The text.
+        hide: Cuts the API's token out of it.
+    """
+    return without_secrets(hide(text)) if text else text
 
 
 def plain(text: str) -> str:

@@ -11,9 +11,9 @@ from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.keys import bound_load, retried_run
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.moments import seconds, timestamp
-from dlt_dbtcloud.quoting import tail, without_secrets
+from dlt_dbtcloud.quoting import redacted, tail
 from dlt_dbtcloud.steps import command_of
-from dlt_dbtcloud.typing import Run, RunStatus
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
 
@@ -32,16 +32,30 @@ _TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
 
 @dataclass(frozen=True)
 class KnownLoad:
-    """What is known of a pipeline's last load, of which a cause has just the id."""
+    """What is known of a pipeline's last load, of which a cause has just the newest id.
+
+    Args:
+        pipeline_name: The pipeline.
+        load_id: The newest of its ids.
+        dataset_name: Where it went.
+        tables: Under each of its ids, the tables that it changed, with their new rows.
+        adopted_run_id: The run of somebody else's that serves it, if one does.
+    """
 
     pipeline_name: str
     load_id: str
     dataset_name: str | None
-    tables: Mapping[str, int | None]
+    tables: Mapping[str, Mapping[str, int | None]]
+    adopted_run_id: int | None = None
 
 
-def run_row(run: Run) -> Row:
-    """Return the row of a run, read with its trigger, job and audit."""
+def run_row(run: Run, hide: Callable[[str], str]) -> Row:
+    """Return the row of a run, read with its trigger, job and audit.
+
+    Args:
+        run: The run.
+        hide: Cuts the API's token out of a text.
+    """
     told: Mapping[str, Any] = run
     trigger = as_mapping(run.get("trigger"))
     actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
@@ -51,6 +65,8 @@ def run_row(run: Run) -> Row:
         **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
         **{name: timestamp(told.get(name)) for name in _TIMES},
         "status": run.get("status") or 0,
+        "status_message": redacted(run.get("status_message"), hide),
+        "steps_override": _redacted_all(trigger.get("steps_override"), hide),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
         "in_progress": not is_over(run),
@@ -71,19 +87,18 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
     """
     for step in run.get("run_steps") or []:
         has_failed = step.get("status") == RunStatus.ERROR
-        log = without_secrets(hide(step.get("logs") or "")) if has_failed else ""
         yield {
             "run_id": run["id"],
             "step_index": step.get("index") or 0,
             "step_id": step.get("id"),
-            "name": step.get("name"),
-            "command": command_of(step),
+            "name": redacted(step.get("name"), hide),
+            "command": redacted(command_of(step), hide),
             "status": step.get("status") or 0,
             "status_humanized": step.get("status_humanized"),
             "started_at": timestamp(step.get("started_at")),
             "finished_at": timestamp(step.get("finished_at")),
             "duration_seconds": seconds(step.get("duration")),
-            "log_tail": tail(log, _LOG_LINES) or None,
+            "log_tail": _log_tail(step, hide) if has_failed else None,
         }
 
 
@@ -95,12 +110,31 @@ def load_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
         known: What is known of a load that may be among them.
     """
     bound = bound_load(run)
-    if bound is None:
-        return
-    is_known = known and (known.pipeline_name, known.load_id) == bound[:2]
-    yield {
-        "run_id": run["id"],
-        **bound._asdict(),
-        "dataset_name": known.dataset_name if known and is_known else None,
-        "tables": dict(known.tables) if known and is_known else None,
-    }
+    is_known = known and bound and bound[:2] == (known.pipeline_name, known.load_id)
+    if bound and not is_known:
+        yield {"run_id": run["id"], **bound._asdict(), "dataset_name": None, "tables": None}
+    if known and (is_known or known.adopted_run_id == run["id"]):
+        yield from _known_rows(run, known, bound.key if bound and is_known else None)
+
+
+def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
+    for load_id, tables in {known.load_id: {}, **known.tables}.items():
+        yield {
+            "run_id": run["id"],
+            "pipeline_name": known.pipeline_name,
+            "load_id": load_id,
+            "key": key,
+            "dataset_name": known.dataset_name,
+            "tables": dict(tables),
+        }
+
+
+def _log_tail(step: RunStep, hide: Callable[[str], str]) -> str | None:
+    log = redacted(step.get("logs"), hide)
+    return tail(log, _LOG_LINES) if log else None
+
+
+def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:
+    if not isinstance(commands, list):
+        return None
+    return [redacted(str(command), hide) for command in commands]

@@ -17,14 +17,14 @@ from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.extraction import Extraction, Rows
-from dlt_dbtcloud.listing import NewRun, finished_runs, one_run
-from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_load
+from dlt_dbtcloud.listing import NewRun, finished_runs, not_stored, one_run
+from dlt_dbtcloud.loads import RESULTS_SCHEMA, adopted_run, last_load
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.rows import KnownLoad
 from dlt_dbtcloud.running import connect
-from dlt_dbtcloud.stored import active_pipeline
-from dlt_dbtcloud.tables import loaded_tables
+from dlt_dbtcloud.stored import active_pipeline, is_append_only
+from dlt_dbtcloud.tables import tables_by_load
 
 __all__ = ["dbt_cloud_results", "results_source"]
 
@@ -78,6 +78,8 @@ def dbt_cloud_results(
     config = _resolved(credentials=credentials, run_id=run_id, job_id=job_id)
     # a job that is passed wins over a run that is configured
     is_one = run_id is not None or job_id is None
+    if run_id is not None:
+        required(config, "run_id")
     return results_source(
         config,
         run_id=config.run_id if is_one else None,
@@ -116,13 +118,21 @@ def results_source(
 
     def runs() -> Iterator[Extraction]:
         with connect(config) as client:
-            tables = dlt.current.source().selected_resources
+            tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
+            bookmarks = None if run_id else _bookmarks(config, tables, start)
             news = (
-                one_run(client, run_id, tables)
-                if run_id
-                else finished_runs(client, config.job_id, _bookmarks(config, [*tables], start))
+                finished_runs(client, config.job_id, bookmarks)
+                if bookmarks
+                else one_run(client, str(run_id), tables)
             )
-        yield Extraction(client, news, known, clock)
+        append_only = [*filter(is_append_only, tables)]
+        yield Extraction(
+            client,
+            not_stored(news, append_only) if append_only else news,
+            bookmarks=bookmarks,
+            known=known,
+            clock=clock,
+        )
 
     return _source(runs)
 
@@ -130,11 +140,12 @@ def results_source(
 @dlt.source(name=RESULTS_SCHEMA)
 def _source(runs: Callable[[], Iterator[Extraction]]) -> Iterator[DltResource]:
     extraction = dlt.resource(runs, name="runs_of_dbt_cloud")
-    left = extraction | dlt.transformer(_left, name="artifacts_of_dbt_cloud").add_map(_ended)
+    artifacts = dlt.transformer(_read, name="artifacts_of_dbt_cloud").add_map(_ended)
+    rows = extraction | artifacts
     for table in TABLES:
         is_listed = table in _LISTED
-        yield (extraction if is_listed else left) | dlt.transformer(
-            _listed(table) if is_listed else _picked(table),
+        yield (extraction if is_listed else rows) | dlt.transformer(
+            _listed(table) if is_listed else _taken(table),
             name=table,
             write_disposition="merge",
             primary_key=KEYS[table],
@@ -142,22 +153,22 @@ def _source(runs: Callable[[], Iterator[Extraction]]) -> Iterator[DltResource]:
         )
 
 
-def _left(extraction: Extraction) -> Iterator[Any]:
-    """Yield what runs left, read by the extract workers."""
+def _read(extraction: Extraction) -> Iterator[Any]:
+    """Yield the rows of each run, read by the extract workers."""
     for new in extraction.news:
-        yield _left_by(extraction, new)
+        yield _read_run(extraction, new)
     if not extraction.news:
         yield extraction, {}
 
 
 @dlt.defer
-def _left_by(extraction: Extraction, new: NewRun) -> tuple[Extraction, Rows]:
-    return extraction, extraction.left_by(new)
+def _read_run(extraction: Extraction, new: NewRun) -> tuple[Extraction, Rows]:
+    return extraction, extraction.read(new)
 
 
-def _ended(left: tuple[Extraction, Rows]) -> Rows:
-    extraction, rows = left
-    return extraction.end(rows)
+def _ended(read: tuple[Extraction, Rows]) -> tuple[Extraction, Rows]:
+    extraction, rows = read
+    return extraction, extraction.end(rows)
 
 
 def _listed(table: str) -> Callable[[Extraction], Any]:
@@ -167,11 +178,13 @@ def _listed(table: str) -> Callable[[Extraction], Any]:
     return listed
 
 
-def _picked(table: str) -> Callable[[Rows], Any]:
-    def picked(rows: Rows) -> Any:
-        return _or_schema(table, rows[table]) if table in rows else None
+def _taken(table: str) -> Callable[[tuple[Extraction, Rows]], Any]:
+    def taken(read: tuple[Extraction, Rows]) -> Any:
+        extraction, rows = read
+        found = extraction.taken(table, rows)
+        return None if found is None else _or_schema(table, found)
 
-    return picked
+    return taken
 
 
 def _or_schema(table: str, rows: list[Row]) -> Any:
@@ -187,16 +200,18 @@ def _bookmarks(
     config: DBTCloudConfiguration, tables: list[str], start: datetime | None
 ) -> Bookmarks:
     whose = f"job {config.job_id}" if config.job_id else f"account {config.account_id}"
-    state = dlt.current.source_state().setdefault(whose, {})
-    return Bookmarks(state, tables, start)
+    # in the resources' state, which a refresh of these tables resets
+    states = {table: dlt.current.resource_state(table).setdefault(whose, {}) for table in tables}
+    return Bookmarks(states, start)
 
 
 def _start(said: str | date | None) -> datetime | None:
     if said is None:
         return None
-    start = timestamp(said if isinstance(said, str) else said.isoformat())
+    text = said.isoformat() if isinstance(said, date) else said
+    start = timestamp(text.strip()) if isinstance(text, str) else None
     if start is None:
-        raise ValueError(f"`start_date={said!r}` is no date: give one like `2026-01-31`.")
+        raise ValueError(f"`start_date={said!r}` is not a date: give one like `2026-01-31`.")
     return start
 
 
@@ -206,6 +221,11 @@ def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:
     with suppress(DBTCloudException):
         load = last_load(pipeline) if pipeline else None
         if pipeline and load:
-            tables = loaded_tables(pipeline)
-            return KnownLoad(load.pipeline_name, load.load_id, pipeline.dataset_name, tables)
+            return KnownLoad(
+                load.pipeline_name,
+                load.load_id,
+                pipeline.dataset_name,
+                tables_by_load(pipeline),
+                adopted_run(load),
+            )
     return None

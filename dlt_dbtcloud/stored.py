@@ -1,4 +1,4 @@
-"""What the destination of the active pipeline has already."""
+"""What the destination of the active pipeline has already, and what it does with more of it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import dlt
 from dlt.common import logger
 from dlt.common.configuration.container import Container
-from dlt.common.exceptions import DltException
+from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
+from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.json import json
 from dlt.common.pipeline import PipelineContext
+from dlt.common.schema.typing import TTableSchema
 
-from dlt_dbtcloud.loads import RESULTS_SCHEMA
-
-__all__ = ["active_pipeline", "from_json", "stored"]
+__all__ = ["active_pipeline", "from_json", "is_append_only", "stored"]
 
 _CHUNK = 10_000
 
@@ -27,23 +27,43 @@ def active_pipeline() -> dlt.Pipeline | None:
 
 
 def stored(table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table; none where it is new, or cannot be read, which is said.
+    """Yield the rows of a table that will still be there when this load has begun.
+
+    There are none where the table is new, or where the load replaces it; a destination that has no
+    SQL is said to be unreadable. To be called while a source is extracted.
 
     Args:
         table: One of the tables that tell what dbt did.
         columns: What to read of it.
+
+    Raises:
+        DltException: The destination cannot be read now, so that it is not known what is new to it.
     """
     pipeline = active_pipeline()
-    schema = pipeline.schemas.get(RESULTS_SCHEMA) if pipeline else None
-    if not pipeline or not schema or table not in schema.data_table_names(seen_data_only=True):
+    if pipeline is None or _is_emptied(table):
         return
     try:
         yield from _select(pipeline, table, columns)
-    except DltException as error:
+    except DestinationUndefinedEntity:
+        return
+    except SqlClientNotAvailable as error:
         logger.warning(
             f"`{table}` cannot be read from the destination: what earlier loads told of the rows "
             f"that are loaded again is not kept. {error}"
         )
+
+
+def is_append_only(table: str) -> bool:
+    """Tell whether the destination cannot merge rows into a table, such as one of plain files."""
+    pipeline = active_pipeline()
+    if pipeline is None or pipeline.destination is None:
+        return False
+    schema = _table_schema(table)
+    if schema.get("write_disposition") != "merge":
+        return False
+    return (
+        resolve_merge_strategy({table: schema}, schema, pipeline.destination.capabilities()) is None
+    )
 
 
 def from_json(value: Any) -> Any:
@@ -51,10 +71,25 @@ def from_json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _is_emptied(table: str) -> bool:
+    """Tell whether the load that is extracted drops, empties or replaces a table first."""
+    if _table_schema(table).get("write_disposition") == "replace":
+        return True
+    state = dlt.current.load_package_state()["state"]
+    emptied = (*state.get("dropped_tables", ()), *state.get("truncated_tables", ()))
+    # as they are named in the destination
+    normalized = dlt.current.source_schema().naming.normalize_table_identifier(table)
+    return normalized in [each["name"] for each in emptied]
+
+
+def _table_schema(table: str) -> TTableSchema:
+    return dlt.current.source().resources[table].compute_table_schema()
+
+
 def _select(
     pipeline: dlt.Pipeline, table: str, columns: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    with pipeline.sql_client(RESULTS_SCHEMA) as client:
+    with pipeline.dataset(schema=dlt.current.source_schema()).sql_client as client:
         names = ", ".join(map(client.escape_column_name, columns))
         place = client.make_qualified_table_name(table)
         with client.execute_query(f"SELECT {names} FROM {place}") as cursor:  # noqa: S608, all ours

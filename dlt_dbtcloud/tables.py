@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import dlt
@@ -13,9 +13,9 @@ from dlt.common.storages.exceptions import LoadPackageNotFound
 from dlt.common.storages.load_package import LoadPackageInfo
 
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.loads import RESULTS_SCHEMA, last_packages, packages_since
+from dlt_dbtcloud.loads import is_data, is_of_results, last_packages, packages_since
 
-__all__ = ["loaded_tables", "pipeline_of", "tables_by_schema"]
+__all__ = ["loaded_tables", "pipeline_of", "tables_by_load", "tables_by_schema"]
 
 _RowCounts = Mapping[str, Mapping[str, int]]
 
@@ -62,13 +62,23 @@ def tables_by_schema(
         DBTCloudException: The load failed, so that it is not known what there is to build.
     """
     pipeline = pipeline_of(pipeline_or_load_info)
-    counts = _row_counts(pipeline)
     tables: dict[str, dict[str, int | None]] = {}
-    for package in _packages(pipeline_or_load_info, since):
+    for package, of_package in _with_tables(_packages(pipeline_or_load_info, since), pipeline):
         of_schema = tables.setdefault(package.schema_name, {})
-        for table in sorted(_changed(package, pipeline)):
-            of_schema[table] = _sum(of_schema.get(table, 0), _rows(package, table, counts))
+        for table, rows in of_package.items():
+            of_schema[table] = _sum(of_schema.get(table, 0), rows)
     return tables
+
+
+def tables_by_load(pipeline: dlt.Pipeline) -> dict[str, dict[str, int | None]]:
+    """Return the same tables of a pipeline's last load under the id of each of its packages.
+
+    Raises:
+        TypeError: It is no pipeline.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    found = _with_tables(last_packages(pipeline), pipeline)
+    return {package.load_id: tables for package, tables in found if tables}
 
 
 def pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pipeline | None:
@@ -102,7 +112,17 @@ def _packages(
             f"Package `{unfinished.load_id}` was not loaded, it is `{unfinished.state}`. "
             "Load it, or load again."
         )
-    return [package for package in packages if package.schema_name != RESULTS_SCHEMA]
+    return [package for package in packages if not is_of_results(package)]
+
+
+def _with_tables(
+    packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
+) -> Iterator[tuple[LoadPackageInfo, dict[str, int | None]]]:
+    """Yield packages with the tables that each has changed."""
+    counts = _row_counts(pipeline)
+    for package in packages:
+        tables = sorted(_changed(package, pipeline))
+        yield package, {table: _rows(package, table, counts) for table in tables}
 
 
 def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str]:
@@ -112,7 +132,7 @@ def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str
     filled = with_jobs.intersection(schema.tables)
     beside = {nested for table in filled for nested in _replaced_with(schema, table)}
     tables = with_jobs | beside | set(_refreshed(package, pipeline))
-    return tables - set(schema.dlt_table_names())
+    return {table for table in tables if is_data(package.schema_name, table)}
 
 
 def _replaced_with(schema: Schema, table: str) -> Iterator[str]:

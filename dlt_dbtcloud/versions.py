@@ -7,11 +7,13 @@ from threading import Lock
 from typing import Any
 
 from dlt_dbtcloud.columns import KEYS, Row
-from dlt_dbtcloud.stored import from_json, stored
+from dlt_dbtcloud.stored import from_json, is_append_only, stored
 
-__all__ = ["Versions"]
+__all__ = ["Versions", "combined"]
 
 _SPAN = ("first_run_id", "last_run_id")
+# columns with the types of a catalog, and the run that generated it
+_CATALOGUED = ("columns", "catalog_run_id")
 
 
 class Versions:
@@ -19,56 +21,55 @@ class Versions:
 
     Args:
         table: The table.
-        built: A column that only some runs tell; a row keeps what the others leave out.
+        is_catalogued: Some runs have a catalog, which tells more of a row than the others know.
     """
 
-    def __init__(self, table: str, built: str | None = None) -> None:
+    def __init__(self, table: str, *, is_catalogued: bool = False) -> None:
         self._table = table
-        self._built = built
         self._keys = KEYS[table]
+        self._kept = (*_SPAN, *(_CATALOGUED if is_catalogued else ()))
         self._rows: dict[tuple[Any, ...], Row] = {}
-        # the run that told a row's built column
-        self._told_by: dict[tuple[Any, ...], int] = {}
         self._lock = Lock()
 
-    def add(self, run_id: int, rows: Iterable[Row], *, is_built: bool = False) -> None:
-        """Add the rows of a run.
-
-        Args:
-            run_id: The run.
-            rows: Its rows.
-            is_built: The run tells the built column.
-        """
+    def add(self, run_id: int, rows: Iterable[Row]) -> None:
+        """Add the rows of a run."""
         with self._lock:
             for row in rows:
-                self._add(run_id, row, is_built)
+                self._add({**row, "first_run_id": run_id, "last_run_id": run_id})
 
     def rows(self) -> list[Row]:
         """Return what is new to the destination of the active pipeline."""
-        names = [*self._keys, *_SPAN, *([self._built] if self._built else [])]
-        for row in stored(self._table, names) if self._rows else ():
-            key, (first, last, *built) = row[: len(self._keys)], row[len(self._keys) :]
+        if not self._rows:
+            return []
+        appends = is_append_only(self._table)
+        for values in stored(self._table, [*self._keys, *self._kept]):
+            key = values[: len(self._keys)]
+            kept = dict(zip(self._kept, values[len(self._keys) :], strict=True))
             if key in self._rows:
-                self._merge(key, first, last, *built)
+                self._merge(key, kept, appends)
         return list(self._rows.values())
 
-    def _add(self, run_id: int, row: Row, is_built: bool) -> None:
+    def _add(self, row: Row) -> None:
         key = tuple(row[name] for name in self._keys)
-        known = self._rows.setdefault(key, {**row, "first_run_id": run_id, "last_run_id": run_id})
-        known["first_run_id"] = min(known["first_run_id"], run_id)
-        known["last_run_id"] = max(known["last_run_id"], run_id)
-        if self._built and is_built and run_id >= self._told_by.get(key, 0):
-            known[self._built] = row[self._built]
-            self._told_by[key] = run_id
+        self._rows[key] = combined(self._rows[key], row) if key in self._rows else row
 
-    def _merge(self, key: tuple[Any, ...], first: int, last: int, built: Any = None) -> None:
-        """Widen the span of a row by what the destination has, or leave it out if that has all."""
-        row = self._rows[key]
-        is_told = key in self._told_by
-        if first <= row["first_run_id"] and row["last_run_id"] <= last and not is_told:
+    def _merge(self, key: tuple[Any, ...], kept: Row, appends: bool) -> None:
+        """Add what the destination has of a row, and leave the row out if there is no more."""
+        row = combined(self._rows[key], kept)
+        has_more = any(row[name] != kept[name] for name in self._kept if name != "columns")
+        if has_more and not appends:
+            self._rows[key] = row
+        else:
             del self._rows[key]
-            return
-        row["first_run_id"] = min(first, row["first_run_id"])
-        if self._built and last > self._told_by.get(key, 0):
-            row[self._built] = from_json(built)
-        row["last_run_id"] = max(last, row["last_run_id"])
+
+
+def combined(row: Row, other: Row) -> Row:
+    """Return a row with what another one of the same key adds: a longer span, a later catalog."""
+    catalog = other.get("catalog_run_id")
+    is_later = catalog is not None and catalog > (row.get("catalog_run_id") or 0)
+    return {
+        **row,
+        **({"columns": from_json(other["columns"]), "catalog_run_id": catalog} if is_later else {}),
+        "first_run_id": min(row["first_run_id"], other["first_run_id"]),
+        "last_run_id": max(row["last_run_id"], other["last_run_id"]),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -40,3 +41,11 @@ class FastClock:
 
     def sleep(self, seconds: float, /) -> None:
         time.sleep(seconds / self._times)
+
+
+def until(condition: Callable[[], object], within: float = 60.0) -> None:
+    """Wait for what another thread or process does."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "It has not come true."
+        threading.Event().wait(0.02)

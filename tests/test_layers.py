@@ -20,7 +20,7 @@ LAYERS = [
     {"keys", "overrides", "tables", "waiting", "openlineage", "narrowing", "stored"},
     {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},
-    {"triggering", "retrying", "failures", "noderows", "harvest"},
+    {"triggering", "retrying", "failures", "noderows", "harvest", "unread"},
     {"starting", "postmortem", "extraction"},
     {"recovery"},
     {"running"},

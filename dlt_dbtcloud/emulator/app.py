@@ -101,7 +101,7 @@ class App:
             with self._state.changed:
                 return self._handler(endpoint)(call)
 
-        return self.faults.strike(endpoint, effect)
+        return self.faults.strike(endpoint, call.path.get("id"), effect)
 
     def _handler(self, endpoint: str) -> Handler:
         for group in self._handlers:

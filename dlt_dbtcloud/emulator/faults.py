@@ -40,6 +40,7 @@ class Fault:
         status: The status of `status` and `html`.
         retry_after: The header of `rate_limit`, in seconds; None: there is none.
         seconds: How long `hang` and `slow` take, or how late `late` is.
+        run_id: The run to whose requests it happens; None: to those of all.
     """
 
     kind: Kind
@@ -49,9 +50,12 @@ class Fault:
     status: int = 503
     retry_after: float | None = None
     seconds: float = 1.0
+    run_id: int | None = None
 
-    def is_due(self) -> bool:
-        """Count a request, and say whether the fault happens to it."""
+    def is_due(self, object_id: int | None) -> bool:
+        """Count a request for an object, and say whether the fault happens to it."""
+        if self.run_id not in (None, object_id):
+            return False
         if self.skip:
             self.skip -= 1
             return False
@@ -99,14 +103,15 @@ class Faults:
             self._stopped.set()
             self._stopped = threading.Event()
 
-    def strike(self, route: str, effect: Effect) -> Response:
+    def strike(self, route: str, object_id: int | None, effect: Effect) -> Response:
         """Answer a request as its fault has it, or as usual.
 
         Args:
             route: The name of its handler.
+            object_id: What it asks for, where it asks for one object.
             effect: Takes the request's effect and gives its answer.
         """
-        fault = self._due(route)
+        fault = self._due(route, object_id)
         if fault is None:
             return effect()
         if fault.kind == "late":
@@ -118,11 +123,11 @@ class Faults:
         answer = _quietly(effect) if takes_effect else envelope.success(None)
         return self._answer(fault, answer)
 
-    def _due(self, route: str) -> Fault | None:
+    def _due(self, route: str, object_id: int | None) -> Fault | None:
         with self._lock:
             faults = self._faults.get(route, [])
             # all of them count the request, one of them happens to it
-            due = [each for each in faults if each.is_due()]
+            due = [each for each in faults if each.is_due(object_id)]
             fault = due[0] if due else None
             self._faults[route] = [each for each in faults if not each.is_over]
             if fault is not None:

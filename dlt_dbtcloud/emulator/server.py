@@ -147,6 +147,7 @@ class DBTCloudEmulator(Contents):
         status: int = 503,
         retry_after: float | None = None,
         seconds: float = 1.0,
+        run_id: int | None = None,
     ) -> None:
         """Let a fault happen to the next requests of a route.
 
@@ -164,6 +165,7 @@ class DBTCloudEmulator(Contents):
             status: The status of `status` and `html`.
             retry_after: The header of `rate_limit`, in seconds; None: there is none.
             seconds: How long or how late.
+            run_id: The run to whose requests it happens; None: to those of all.
 
         Raises:
             ValueError: There is no such route, kind or time.
@@ -172,8 +174,12 @@ class DBTCloudEmulator(Contents):
         for name, (value, values) in known.items():
             if value not in values:
                 raise ValueError(f"`{name}={value!r}` is none of {', '.join(values)}.")
-        fault = Fault(kind, when, calls, skip, status, retry_after, seconds)
+        fault = Fault(kind, when, calls, skip, status, retry_after, seconds, run_id)
         self._app.faults.add(route, fault)
+
+    def heal(self) -> None:
+        """Let no fault happen any more, and let go of what hangs."""
+        self._app.faults.clear()
 
     def wait_for_run(self, run_id: int, timeout: float = 60.0) -> Run:
         """Wait for the end of a run.

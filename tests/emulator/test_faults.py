@@ -110,6 +110,14 @@ def test_it_happens_as_often_as_told(cloud: DBTCloudEmulator, api: Api) -> None:
     assert api.get("/jobs/").status_code == 200
 
 
+def test_it_happens_to_one_run_alone(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    runs = [api.trigger(job)["id"] for _ in range(2)]
+    cloud.fail("get_run", "status", calls=None, run_id=runs[0])
+    assert [api.get(f"/runs/{run}/").status_code for run in runs] == [503, 200]
+    cloud.heal()
+    assert api.get(f"/runs/{runs[0]}/").status_code == 200
+
+
 def test_a_reset_mends_everything(cloud: DBTCloudEmulator, api: Api) -> None:
     cloud.fail("list_runs", "status", calls=None)
     cloud.reset()

@@ -1,0 +1,60 @@
+"""Runs whose artifacts could not be read in time: which they are, and when that is an outage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import Lock
+
+from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.listing import NewRun
+
+__all__ = ["Outages"]
+
+# so many runs in a row that cannot be read are no fault of theirs
+_IN_A_ROW = 5
+
+
+class Outages:
+    """Tells runs that cannot be read from a service that cannot be reached, in any thread.
+
+    Args:
+        retried: The ids of runs that could not be read before, which tell nothing of the service.
+    """
+
+    def __init__(self, retried: Iterable[str] = ()) -> None:
+        self.unread: dict[str, frozenset[str]] = {}
+        self._retried = {*retried}
+        self._in_a_row = 0
+        self._any_passed = False
+        self._last: DBTCloudException | None = None
+        self._lock = Lock()
+
+    def passed(self) -> None:
+        """Take note that a run could be read."""
+        with self._lock:
+            self._in_a_row = 0
+            self._any_passed = True
+
+    def met(self, new: NewRun, error: DBTCloudException) -> None:
+        """Take note that a run could not be read.
+
+        Raises:
+            DBTCloudException: It is the last of too many in a row.
+        """
+        with self._lock:
+            run_id = str(new.run["id"])
+            self.unread[run_id] = new.tables
+            if run_id not in self._retried:
+                self._last = error
+                self._in_a_row += 1
+            if self._in_a_row >= _IN_A_ROW:
+                raise error
+
+    def check(self) -> None:
+        """Raise what was met if no run could be read.
+
+        Raises:
+            DBTCloudException: What was met last.
+        """
+        if self._last and not self._any_passed:
+            raise self._last

@@ -1,0 +1,42 @@
+"""What may still be uploaded is waited for, and what is not needed is not kept."""
+
+from __future__ import annotations
+
+from dlt_dbtcloud import DBTCloudClientV2
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.harvest import Harvest
+from dlt_dbtcloud.listing import RELATED
+from dlt_dbtcloud.pacing import Pace
+from tests.clock import FakeClock
+from tests.results import FILES, RUN_RESULTS, SOURCES, ended_run, files_asked_for, nightly
+
+
+def test_freshness_of_stale_sources_is_waited_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = nightly(cloud, execute_steps=["dbt source freshness"], outcome="error")
+    run = client.get_run_status(ended_run(job), RELATED)
+    run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
+    cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
+    harvest = Harvest(client, run, clock=FakeClock())
+    assert [found for _, found in harvest.freshness] == [SOURCES]
+    assert files_asked_for(cloud) == ["sources.json"] * 3
+
+
+def test_code_is_kept_where_that_is_asked_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    result = {**RUN_RESULTS["results"][0], "compiled_code": "select 1"}
+    files = {**FILES, "run_results.json": {"results": [result]}}
+    run = client.get_run_status(ended_run(nightly(cloud, artifacts=files)), RELATED)
+    for keeps_code in (False, True):
+        ((_, found),) = Harvest(client, run, keeps_code=keeps_code).results
+        assert ("compiled_code" in found["results"][0]) == keeps_code
+
+
+def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
+    clock = FakeClock()
+    harvest = Harvest(client, run, Pace(a_minute=60, clock=clock), clock=clock)
+    assert harvest.manifest
+    assert clock.sleeps == [1.0]
