@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from dlt.common import logger
+
 from dlt_dbtcloud.exceptions import DBTCloudException
 
 __all__ = ["Clock", "outage_pause", "through_outages"]
@@ -46,14 +48,22 @@ def through_outages(
             return ask()
         except DBTCloudException as error:
             failures += 1
-            pause = outage_pause(error, failures)
-            if not error.is_outage or clock.monotonic() - began + pause > timeout:
+            left = timeout - (clock.monotonic() - began)
+            if not error.is_outage or left <= 0 or _asked_for(error) > left:
                 raise
-            clock.sleep(pause)
+            if failures == 1:
+                logger.warning(f"{error} It is tried again, for up to {left:.0f} seconds.")
+            # the last try comes when the time is over
+            clock.sleep(min(outage_pause(error, failures), left))
 
 
 def outage_pause(error: DBTCloudException, failures: int) -> float:
     """Return the seconds to the next try: more each time, not in step with others, as asked."""
     jitter = random.uniform(0.5, 1.0)  # noqa: S311, it keeps no secret
     growing = min(_LONGEST_PAUSE, 2.0**failures) * jitter
-    return max(growing, getattr(error, "retry_after", None) or 0.0)
+    return max(growing, _asked_for(error))
+
+
+def _asked_for(error: DBTCloudException) -> float:
+    """Return for how many seconds the API wants to be left alone."""
+    return getattr(error, "retry_after", None) or 0.0

@@ -33,7 +33,7 @@ class FakeClock:
 class FastClock:
     """Lets time pass faster than it does, for what happens at the same time elsewhere."""
 
-    def __init__(self, times: float = 400.0) -> None:
+    def __init__(self, times: float = 200.0) -> None:
         self._times = times
 
     def monotonic(self) -> float:

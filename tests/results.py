@@ -94,4 +94,4 @@ def load_quickly(pipeline: dlt.Pipeline, **options: Any) -> None:
     """Load with a clock that lets the wait for late artifacts pass."""
     config = resolve_configuration(DBTCloudConfiguration())
     run_id = str(options.pop("run_id")) if "run_id" in options else None
-    pipeline.run(results_source(config, run_id=run_id, clock=FastClock()))
+    pipeline.run(results_source(config, run_id=run_id, clock=FastClock(2000)))

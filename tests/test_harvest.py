@@ -20,7 +20,7 @@ def test_freshness_of_stale_sources_is_waited_for(
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
     harvest = Harvest(client, run, clock=FakeClock())
     assert [found for _, found in harvest.freshness] == [SOURCES]
-    assert files_asked_for(cloud) == ["sources.json"] * 3
+    assert files_asked_for(cloud)[-3:] == ["sources.json"] * 3
 
 
 def test_code_is_kept_where_that_is_asked_for(

@@ -64,7 +64,7 @@ FAULTS = [
 @pytest.fixture
 def impatient(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return a client that does not wait long for what hangs."""
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.2")
     with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
         yield client
 

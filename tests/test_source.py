@@ -18,6 +18,7 @@ from dlt_dbtcloud import (
     DBTCloudNotFoundError,
     InvalidCredentialsException,
     dbt_cloud_results,
+    loaded_tables,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.columns import KEYS, TABLES
@@ -142,16 +143,21 @@ def test_columns_keep_the_types_that_only_some_runs_tell(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     built = {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "BIGINT", "index": 1}}}}
-    with_docs = nightly(
-        cloud, artifacts={**FILES, "catalog.json": {"nodes": built}}, generate_docs=True
+    of_others = {"model.shop.users": built["model.shop.orders"]}
+    plain = nightly(cloud)
+    partial, whole = (
+        nightly(cloud, artifacts={**FILES, "catalog.json": {"nodes": nodes}}, generate_docs=True)
+        for nodes in (of_others, built)
     )
-    for job in (nightly(cloud), with_docs, nightly(cloud)):
-        pipeline.run(dbt_cloud_results(run_id=ended_run(job)))
+    runs = [ended_run(job) for job in (plain, whole, partial, plain)]
+    for i in (3, 1, 2, 0):
+        pipeline.run(dbt_cloud_results(run_id=runs[i]))
     found = rows(
         pipeline,
-        "SELECT columns->0->>'type' FROM dbt_nodes WHERE unique_id = 'model.shop.orders'",
+        "SELECT columns->0->>'type', catalog_run_id, first_run_id, last_run_id FROM dbt_nodes "
+        "WHERE unique_id = 'model.shop.orders'",
     )
-    assert found == [("BIGINT",)]
+    assert found == [("BIGINT", runs[1], runs[0], runs[3])]
 
 
 def test_fifty_runs_of_three_jobs_in_three_goes(
@@ -406,6 +412,70 @@ def test_the_load_of_the_data_stays_the_last(
     # the counts, which dlt forgets when it loads again, are kept
     pipeline.run(dbt_cloud_results(pipeline=pipeline))
     assert rows(pipeline, query) == expected
+
+
+def test_data_that_is_loaded_after_the_results_is_data(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run(dbt_cloud_results())
+    # without a schema of its own it goes into that of the first load
+    pipeline.run([{"id": 1}], table_name="orders")
+    assert pipeline.default_schema_name == "dbt_cloud_results"
+    assert loaded_tables(pipeline) == {"orders": 1}
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert run["is_success"]
+    pipeline.run(dbt_cloud_results())
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
+
+
+def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    @dlt.source(name="one")
+    def one() -> Any:
+        return dlt.resource([{"id": 1}], name="orders")
+
+    @dlt.source(name="two")
+    def two() -> Any:
+        return dlt.resource([{"id": 1}, {"id": 2}], name="users")
+
+    pipeline.run([one(), two()])
+    run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)
+    pipeline.run(dbt_cloud_results(run_id=run["id"]))
+    found = rows(
+        pipeline,
+        "SELECT schema_name, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1",
+    )
+    assert found == [("one", '{"orders":1}'), ("two", '{"users":2}')]
+
+
+def test_a_load_that_somebody_elses_run_serves_is_joined(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud, duration=None)
+    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    queued = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    pipeline.run([{"id": 1}], table_name="orders")
+    options: Any = {"pipeline": pipeline, "reuse_queued_run": True, "wait_for_outcome": False}
+    assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
+    for run in (first, queued):
+        cloud.finish_run(run["id"])
+    pipeline.run(dbt_cloud_results(job_id=job))
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
+    assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
+
+
+def test_two_halves_are_a_whole(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    ended_run(nightly(cloud))
+    pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
+    found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
+    assert found == [(1, 4)]
+
+
+def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    with pytest.raises(PipelineStepFailed, match=r"jobs/7/.*not found"):
+        pipeline.run(dbt_cloud_results(job_id=7))
+    with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
+        dbt_cloud_results(run_id=" ")
 
 
 @pytest.mark.dbt
