@@ -22,7 +22,8 @@ class Bookmarks:
 
     Of each table it keeps when the newest run ended, and the ids of the runs of the ten minutes
     before that, which tells runs of one second apart and finds those that were listed late. It also
-    keeps the ids of runs that could not be read, for another five loads.
+    keeps the ids of runs that could not be read, for another five loads, and the start of a first
+    load that found no run.
 
     Args:
         states: Where that is kept of each table: parts of the state of dlt's resources.
@@ -33,12 +34,12 @@ class Bookmarks:
         self, states: Mapping[str, MutableMapping[str, Any]], start: datetime | None = None
     ) -> None:
         self._states = states
-        self._start = start or _BEGINNING
+        self._start = start
 
     @property
     def since(self) -> datetime:
         """Return from when on there may be finished runs that are new to a table."""
-        return min(map(self._since, self._states), default=self._start)
+        return min(map(self._since, self._states), default=self._start or _BEGINNING)
 
     @property
     def are_new(self) -> bool:
@@ -83,6 +84,8 @@ class Bookmarks:
             if (time := timestamp(run.get("finished_at")))
         }
         if not ends:
+            if self._start and "finished_at" not in state:
+                state["start"] = self._start.isoformat()
             return
         known = state.get("recent", {}) | ends
         newest = max([*known.values(), state.get("finished_at", "")])
@@ -101,4 +104,6 @@ class Bookmarks:
 
     def _since(self, table: str) -> datetime:
         newest = timestamp(self._states[table].get("finished_at"))
-        return newest - _OVERLAP if newest else self._start
+        if newest:
+            return newest - _OVERLAP
+        return self._start or timestamp(self._states[table].get("start")) or _BEGINNING

@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from dlt.common.json import json
 
@@ -100,8 +100,8 @@ def retry_cause(run: Run) -> str:
 def retried_run(run: Run) -> int | None:
     """Return the id of the run that a run retries, or None where it is no retry."""
     told = run.get("retrying_run_id")
-    if told:
-        return int(told)
+    if str(told).isdecimal():
+        return int(cast(Any, told))
     match = _MARK.search(_cause(run))
     return int(match[1]) if match and match[1] else None
 

@@ -115,7 +115,8 @@ def _again(client: DBTCloudClientV2, run_id: str) -> Iterator[Run]:
 def lean(run: Run) -> Run:
     """Return a run without what no table takes, and that is most of it: logs, the whole job."""
     job = {"name": as_mapping(run.get("job")).get("name")}
-    steps = [_lean_step(step) for step in run.get("run_steps") or []]
+    listed = run.get("run_steps")
+    steps = [_lean_step(step) for step in (listed if isinstance(listed, list) else ()) if step]
     return cast(Run, {**run, "job": job, "run_steps": steps})
 
 

@@ -54,15 +54,24 @@ def dbt_cloud_results(
 
     What has a structure of its own, such as tags, meta and columns, is JSON in a column: a node
     stays one row, and each warehouse has functions to look into it. Of a run in progress just its
-    own row is loaded; loaded again when it is over, the rest follows. What cannot be read of a run
-    is said in one warning.
+    own row is loaded; loaded again when it is over, the rest follows.
+
+    What a run does not have, or has in an unknown form, is said in one warning. An outage that is
+    longer than five minutes is an error, and the next load begins where this one did; where just
+    one run cannot be read, the others are loaded, and the next five loads read it again.
+
+    Loading a run again changes no row count. Where the destination cannot merge, as with plain
+    files, that is because rows that are there are left out, and runs in progress, too. Load one
+    source after the other, not two at a time, where they share nodes: each has to see what the
+    others have stored.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Runs
 
     Args:
         run_id: The run. Without it, all runs of the job, or of the account where there is no job
-            either, that have finished since these tables were loaded last.
-        job_id: The job.
+            either, that have finished since these tables were loaded last. A skipped run has no id:
+            look at `run["id"]` first, as None means all of them.
+        job_id: The job; it does not count where there is a run.
         start_date: From when on the first load of a job or account takes the runs that finished;
             by default it takes all. A time without a zone is in UTC.
         pipeline: The pipeline that the runs were triggered for, by default the active one: with it
@@ -71,13 +80,13 @@ def dbt_cloud_results(
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ValueError: `start_date` is none.
-        DBTCloudNotFoundError: On extraction: there is no such run; dlt raises its own error from
-            that, and from the other errors of the API.
+        ValueError: `start_date` is not a date.
+        DBTCloudNotFoundError: On extraction: there is no such run or job; dlt raises its own error
+            from that, and from the other errors of the API.
     """
     config = _resolved(credentials=credentials, run_id=run_id, job_id=job_id)
-    # a job that is passed wins over a run that is configured
-    is_one = run_id is not None or job_id is None
+    # a job or a date that is passed wins over a run that is configured
+    is_one = run_id is not None or (job_id is None and start_date is None)
     if run_id is not None:
         required(config, "run_id")
     return results_source(

@@ -1,6 +1,7 @@
 -- What people ask of what dbt did: one query for each question, over the tables that
--- `dbt_cloud_results` loads, in the dataset into which it loads them. They run on DuckDB and, but
--- for the arithmetic on times, on any other warehouse.
+-- `dbt_cloud_results` loads, in the dataset into which it loads them. They are written for DuckDB;
+-- other warehouses spell the arithmetic on times, `date_trunc` and `WITH RECURSIVE` their own way.
+-- `fct_flights`, `raw` and `weather` stand for a model, a dataset and a table of yours.
 
 -- Which load fed this model, and when?
 SELECT
@@ -69,7 +70,7 @@ FROM newest
 WHERE age = 1 AND status = 'warn'
 ORDER BY failures DESC, name;
 
--- Which sources have not been loaded for a day?
+-- Which sources have not been loaded for a day? For jobs that run `dbt source freshness`.
 WITH newest AS (
     SELECT
         freshness.*,
@@ -81,7 +82,7 @@ WITH newest AS (
     INNER JOIN dbt_runs AS runs ON freshness.run_id = runs.run_id
 )
 
-SELECT unique_id AS source, max_loaded_at, status, message
+SELECT unique_id AS source, max_loaded_at, snapshotted_at, status, message
 FROM newest
 WHERE
     age = 1

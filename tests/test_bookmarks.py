@@ -63,6 +63,16 @@ def test_a_start_counts_until_there_is_a_bookmark() -> None:
     assert bookmarks.news(Run(id=3, finished_at=None)) == set()
 
 
+def test_a_start_is_kept_where_a_first_load_finds_no_run() -> None:
+    state: dict[str, Any] = {}
+    Bookmarks({"a": state}, SIX).remember("a", [])
+    assert Bookmarks({"a": state}).since == SIX
+    earlier = SIX - timedelta(days=1)
+    assert Bookmarks({"a": state}, earlier).since == earlier
+    Bookmarks({"a": state}).remember("a", [run(1, 60)])
+    assert Bookmarks({"a": state}, earlier).since == SIX + timedelta(minutes=50)
+
+
 def test_a_run_that_could_not_be_read_is_new_for_five_more_loads() -> None:
     bookmarks = Bookmarks({"a": {}, "b": {}})
     runs = [run(1, 0), run(2, 60)]

@@ -196,7 +196,7 @@ def test_jobs_and_tables_are_kept_apart(cloud: DBTCloudEmulator, pipeline: dlt.P
 
 
 def test_a_start_date_bounds_the_first_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = nightly(cloud)
     ended_run(job)
@@ -205,6 +205,8 @@ def test_a_start_date_bounds_the_first_load(
     assert counts(pipeline)["dbt_runs"] == 0
     pipeline.run(dbt_cloud_results(job_id=job, start_date="2026-01-31"))
     assert counts(pipeline)["dbt_runs"] == 1
+    monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
+    pipeline.run(dbt_cloud_results(start_date="2026-01-31").with_resources("dbt_runs"))
     with pytest.raises(ValueError, match="`start_date='soon'` is not a date"):
         dbt_cloud_results(start_date="soon")
     with pytest.raises(ValueError, match="`start_date=20260131` is not a date"):
