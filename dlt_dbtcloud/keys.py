@@ -100,7 +100,7 @@ def retry_cause(run: Run) -> str:
 def retried_run(run: Run) -> int | None:
     """Return the id of the run that a run retries, or None where it is no retry."""
     told = run.get("retrying_run_id")
-    if str(told).isdecimal():
+    if told and str(told).isdecimal():
         return int(cast(Any, told))
     match = _MARK.search(_cause(run))
     return int(match[1]) if match and match[1] else None
