@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -356,43 +356,50 @@ def test_a_manifest_of_another_target_does_not_hide_what_is_fed(
     assert steps_of(cloud.runs[-1]) == NARROWED
 
 
-PROCESS = """
-import dlt, sys
+# twenty processes, which have what they import in common
+PROCESSES = """
+import os, dlt, duckdb
 from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.loads import last_load
-name = sys.argv[1]
-destination = dlt.destinations.duckdb(f"{name}.duckdb")
-pipeline = dlt.pipeline(name, destination=destination, dataset_name="raw")
-pipeline.run([{"id": 1}], table_name="airlines")
-run = run_dbt_cloud_job(pipeline=pipeline, reuse_queued_run=True)
-print(run["id"], last_load(pipeline).committed)
+
+def run_one(name):
+    destination = dlt.destinations.duckdb(f"{name}.duckdb")
+    pipeline = dlt.pipeline(name, destination=destination, dataset_name="raw")
+    pipeline.run([{"id": 1}], table_name="airlines")
+    run = run_dbt_cloud_job(pipeline=pipeline, reuse_queued_run=True)
+    print(run["id"], last_load(pipeline).committed, flush=True)
+
+for number in range(20):
+    if os.fork() == 0:
+        run_one(f"p{number}")
+        os._exit(0)
+for _ in range(20):
+    os.wait()
 """
 
 
 def test_twenty_pipelines_share_two_runs(
-    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     job = cloud.create_job("Shared", duration=None)
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
     monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.5")
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    command = [sys.executable, "-c", PROCESS]
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen([*command, f"p{i}"], stdout=subprocess.PIPE, text=True)
-            )
-            for i in range(20)
-        ]
-        # each has looked for runs, and for the one that it adopted or triggered
-        until(lambda: sum(each.path.endswith("/runs/") for each in cloud.requests) >= 20)
-        threading.Event().wait(1)
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", PROCESSES]
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as processes,
+    ):
+        # each has triggered a run, or adopted one
+        until(lambda: len(re.findall("for this already|was triggered", log.read_text())) == 20)
         cloud.finish_run(first["id"])
         (served,) = [run for run in kept(cloud) if run["id"] != first["id"]]
         cloud.finish_run(served["id"])
-        ended = [process.communicate(timeout=60)[0].split() for process in processes]
-    assert {int(run_id) for run_id, _ in ended} == {served["id"]}
+        ended = [line.split() for line in processes.communicate(timeout=60)[0].splitlines()]
+    assert [int(run_id) for run_id, _ in ended] == [served["id"]] * 20
     began = moment(kept(cloud)[1], "started_at") or 0.0
     assert all(began > float(committed) for _, committed in ended)
     assert len(kept(cloud)) == 2

@@ -6,6 +6,7 @@ API: https://docs.getdbt.com/dbt-cloud/api-v2
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from werkzeug.routing import Map, Rule
 
@@ -39,8 +40,9 @@ _NESTED = _ACCOUNT + "projects/<int:project_id>/environments/"
 PAGE = "show_run"
 
 
+@cache
 def url_map() -> Map:
-    """Build the map from paths to the names of handlers.
+    """Build the map from paths to the names of handlers, which takes longer than all else.
 
     A path without its last slash is redirected (308); `//` is no path of the API.
     """

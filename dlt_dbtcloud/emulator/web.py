@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 # how soon the server notices that it shall stop, in seconds
-POLL = 0.02
+POLL = 0.005
 
 
 class Server(ThreadedWSGIServer):
