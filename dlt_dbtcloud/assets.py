@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
+from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.manifest import Column, Manifest, Node
 from dlt_dbtcloud.typing import NodeResult, Run
 
-__all__ = ["Asset", "AssetMetadata", "UpstreamAsset", "assets_of", "subcommand"]
+__all__ = ["Asset", "AssetMetadata", "UpstreamAsset", "assets_of"]
 
 _BUILDING = ("build", "retry", "run", "seed", "snapshot")
-_OTHERS = ("clone", "compile", "deps", "docs", "list", "ls", "parse", "run-operation", "show")
-_SUBCOMMANDS = (*_BUILDING, *_OTHERS, "source", "test")
 _ASSETS = ("model", "seed", "snapshot")
 
 
@@ -85,11 +84,6 @@ def assets_of(
     project = Manifest(manifest, catalog)
     built = {result["unique_id"]: result for result in results if _is_built(result)}
     return [_asset(run, project, result) for result in built.values()]
-
-
-def subcommand(command: str | None) -> str | None:
-    """Return what a dbt command line does: `build` in `dbt --quiet build --select a`."""
-    return next((word for word in (command or "").split() if word in _SUBCOMMANDS), None)
 
 
 def _is_built(result: NodeResult) -> bool:

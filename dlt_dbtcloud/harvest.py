@@ -11,9 +11,9 @@ from typing import Any
 from dlt.common import logger
 
 from dlt_dbtcloud.artifacts import RunArtifacts
-from dlt_dbtcloud.assets import subcommand
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.listing import RELATED, lean
@@ -100,7 +100,9 @@ class Harvest:
     @cached_property
     def catalog(self) -> dict[str, Any]:
         """Return the last `catalog.json` of the steps that generated docs, or nothing."""
-        steps = [step for step in self._steps if _does(step, "docs") and _has_succeeded(step)]
+        steps = [
+            step for step in self._steps if _does(step, "docs generate") and _has_succeeded(step)
+        ]
         return (self._read("catalog.json", steps[-1], is_expected=True) if steps else None) or {}
 
     @cached_property
@@ -109,7 +111,7 @@ class Harvest:
         return [
             (step, found)
             for step in self._steps
-            if _does(step, "source")
+            if _does(step, "source freshness", "source snapshot-freshness")
             and (found := self._read("sources.json", step, is_expected=_has_succeeded(step)))
         ]
 
@@ -163,8 +165,8 @@ class Harvest:
             self._problems.append("its manifest tells no nodes")
 
 
-def _does(step: RunStep, what: str) -> bool:
-    return subcommand(command_of(step)) == what
+def _does(step: RunStep, *what: str) -> bool:
+    return subcommand(command_of(step)) in what
 
 
 def _has_succeeded(step: RunStep) -> bool:

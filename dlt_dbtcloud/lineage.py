@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from dlt.common import pendulum
 
-from dlt_dbtcloud.assets import subcommand
+from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.facets import (
     PRODUCER,
     Facets,

@@ -7,26 +7,23 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.assets import assets_of, subcommand
+from dlt_dbtcloud.assets import assets_of
 from tests.nodes import RUN, manifest, node, result
 from tests.orchard import Orchard
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"),
+    "command",
     [
-        ("dbt build", "build"),
-        ("dbt --quiet run --select test", "run"),
-        ("dbt docs generate --select build", "docs"),
-        ("dbt run-operation build", "run-operation"),
-        ("build", "build"),
-        ("dbt something-new", None),
-        ("", None),
-        (None, None),
+        "dbt --target test build",
+        "dbt -t docs run",
+        "dbt --log-path list seed",
+        """dbt --vars '{mode: compile }' snapshot""",
+        "dbt retry",
     ],
 )
-def test_the_subcommand_is_the_first_that_dbt_knows(command: Any, expected: Any) -> None:
-    assert subcommand(command) == expected
+def test_whatever_builds_makes_assets(command: str) -> None:
+    assert len(assets_of(RUN, {}, [result("model.shop.a", command=command)])) == 1
 
 
 @pytest.mark.parametrize("status", ["error", "skipped", "partial success", "no-op", "reused"])
@@ -35,7 +32,11 @@ def test_what_was_not_built_whole_is_no_asset(status: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["dbt compile", "dbt docs generate", "dbt test", "dbt show -s a", "dbt clone", ""]
+    "command",
+    [
+        *("dbt compile", "dbt docs generate", "dbt test", "dbt show -s a", "dbt clone", ""),
+        *("dbt --vars '{mode: run }' compile", "dbt --target run test", "dbt run 'a"),
+    ],
 )
 def test_what_was_not_to_be_built_is_no_asset(command: str) -> None:
     assert assets_of(RUN, {}, [result("model.shop.a", command=command)]) == []
