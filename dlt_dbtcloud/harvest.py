@@ -20,7 +20,7 @@ from dlt_dbtcloud.listing import RELATED, lean
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.pacing import Pace
-from dlt_dbtcloud.results import leaves_results
+from dlt_dbtcloud.results import leaves_results, not_understood
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
@@ -83,6 +83,7 @@ class Harvest:
             found = self._read("run_results.json", step, is_expected=not ended_early(step))
             if found:
                 self._drop_code(found.get("results"))
+                self._check_results(found, step)
                 read.append((step, found))
         return read
 
@@ -154,6 +155,12 @@ class Harvest:
         for entry in entries if isinstance(entries, list) and not self._keeps_code else ():
             for name in _CODE if isinstance(entry, dict) else ():
                 entry.pop(name, None)
+
+    def _check_results(self, run_results: dict[str, Any], step: RunStep) -> None:
+        names = ", ".join(f"`{name}`" for name in not_understood(run_results))
+        if names:
+            where = f"`run_results.json` of step {step.get('index')}"
+            self._problems.append(f"{where} has {names} that are not what dbt writes")
 
     def _check(self, manifest: dict[str, Any]) -> None:
         metadata = manifest.get("metadata")

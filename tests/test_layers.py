@@ -13,7 +13,7 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "quoting", "exceptions", "options", "moments"},
+    {"typing", "quoting", "exceptions", "options", "moments", "guards"},
     {"validation", "envelope", "graph", "steps", "manifest", "namespaces", "commands"},
     {"transport", "sources", "assets", "facets", "ends", "outages", "columns"},
     {"client", "configuration", "loads", "lineage", "selection", "bookmarks", "pacing"},
