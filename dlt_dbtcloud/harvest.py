@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,8 @@ from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.graph import find_node
+from dlt_dbtcloud.guards import dicts, text
 from dlt_dbtcloud.listing import RELATED, lean
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock, through_outages
@@ -90,13 +92,44 @@ class Harvest:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Return the last `manifest.json` of the steps that left results, or nothing."""
-        if not self.results:
+        return self._read_manifest(self.results[-1][0]) if self.results else {}
+
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """Return the `manifest.json` of the run that this one defers to, or nothing."""
+        run_id = self.run.get("deferring_run_id")
+        if not run_id:
             return {}
-        manifest = self._read("manifest.json", self.results[-1][0], is_expected=True) or {}
-        if manifest:
-            self._check(manifest)
-            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
-        return manifest
+        self._pace.keep()
+        try:
+            artifacts = RunArtifacts(self._client, Run(id=run_id), self._clock)
+            found = artifacts.read("manifest.json")
+        except DBTCloudException as error:
+            self._problems.append(f"what it defers to cannot be read ({error})")
+            return {}
+        if found is None:
+            self._problems.append(f"run {run_id}, which it defers to, has no `manifest.json`")
+        return found or {}
+
+    def manifest_of(self, step: RunStep, run_results: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the manifest of a step: its own where it built elsewhere than the last one tells.
+
+        Args:
+            step: A step that left results.
+            run_results: Its `run_results.json`.
+        """
+        told = {
+            (str(result.get("unique_id")), result.get("relation_name"))
+            for result in dicts(run_results.get("results"))
+            if text(result.get("relation_name"))
+        }
+        is_last = step is self.results[-1][0] or not self.manifest
+        if is_last or all(
+            find_node(self.manifest, unique_id).get("relation_name") == name
+            for unique_id, name in told
+        ):
+            return self.manifest
+        return self._read_manifest(step) or self.manifest
 
     @cached_property
     def catalog(self) -> dict[str, Any]:
@@ -149,6 +182,13 @@ class Harvest:
         if found is None:
             self._problems.append(f"there is no {where}")
         return found
+
+    def _read_manifest(self, step: RunStep) -> dict[str, Any]:
+        manifest = self._read("manifest.json", step, is_expected=True) or {}
+        if manifest:
+            self._check(manifest)
+            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
+        return manifest
 
     def _drop_code(self, entries: object) -> None:
         """Drop the code of nodes, which is most of an artifact, before another one is read."""

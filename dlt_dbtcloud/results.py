@@ -32,6 +32,7 @@ __all__ = [
     "node_results",
     "not_understood",
     "read_results",
+    "retry_chain",
     "step_results",
 ]
 
@@ -47,7 +48,6 @@ _TYPES: Mapping[str, Callable[[object], object]] = {
     "relation_name": text,
     "rows_affected": integer,
     "thread_id": text,
-    "unique_id": text,
 }
 
 
@@ -64,7 +64,7 @@ def node_results(
         DBTCloudAPIError: The API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    chain = _with_those_it_retries(client, run_id)
+    chain = retry_chain(client, run_id)
     newest_first = [_results_of(client, run, clock) for run in chain]
     return reduce(merge, reversed(newest_first))
 
@@ -122,23 +122,37 @@ def not_understood(run_results: Mapping[str, Any]) -> list[str]:
     if not isinstance(results, list) or len(told) < len(results):
         return ["results"]
     flat = [{**result, "rows_affected": _response(result).get("rows_affected")} for result in told]
-    return [
+    found = [
         name
         for name, read in _TYPES.items()
         if any(each.get(name) is not None and read(each[name]) is None for each in flat)
     ]
+    has_ids = all(text(result.get("unique_id")) for result in told)
+    return found if has_ids else ["unique_id", *found]
 
 
-def _with_those_it_retries(client: DBTCloudClientV2, run_id: int | str) -> Iterator[Run]:
-    """Yield a run, the run that it retries, and so on."""
-    run = client.get_run_status(run_id, _RELATED)
+def retry_chain(
+    client: DBTCloudClientV2, run_id: int | str, related: Iterable[str] = _RELATED
+) -> Iterator[Run]:
+    """Yield a run, the run that it retries, and so on.
+
+    Args:
+        client: What reads them.
+        run_id: The run.
+        related: What each is read with; without its trigger not every retry is known for one.
+
+    Raises:
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    run = client.get_run_status(run_id, related)
     for _ in range(_LONGEST_CHAIN):
         yield run
         before = retried_run(run)
         if before is None:
             return
         try:
-            run = client.get_run_status(before, _RELATED)
+            run = client.get_run_status(before, related)
         except DBTCloudNotFoundError:
             logger.warning(f"Run {before}, which run {run['id']} retries, is not there any more.")
             return

@@ -14,9 +14,9 @@ import dlt_dbtcloud
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"typing", "quoting", "exceptions", "options", "moments", "guards"},
-    {"validation", "envelope", "graph", "steps", "manifest", "namespaces", "commands"},
-    {"transport", "sources", "assets", "facets", "ends", "outages", "columns"},
-    {"client", "configuration", "loads", "lineage", "selection", "bookmarks", "pacing"},
+    {"validation", "envelope", "graph", "steps", "manifest", "commands"},
+    {"transport", "sources", "outcomes", "facets", "ends", "outages", "columns"},
+    {"client", "configuration", "loads", "assets", "lineage", "selection", "bookmarks", "pacing"},
     {"keys", "overrides", "tables", "waiting", "openlineage", "narrowing", "stored"},
     {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},

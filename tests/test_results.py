@@ -127,6 +127,7 @@ ODD: list[tuple[dict[str, Any], str, Any]] = [
     ({"thread_id": 5}, "thread_id", None),
     ({"relation_name": 7}, "relation_name", None),
     ({"adapter_response": {"rows_affected": "12"}}, "rows_affected", None),
+    ({"unique_id": None}, "unique_id", "None"),
     ({"adapter_response": {"rows_affected": True}}, "rows_affected", None),
     ({"adapter_response": {"rows_affected": float("inf")}}, "rows_affected", None),
 ]
