@@ -99,6 +99,7 @@ class Harvest:
         """Return the `manifest.json` of the run that this one defers to, or nothing."""
         run_id = self.run.get("deferring_run_id")
         if not run_id:
+            self._problems.append("a step defers, and it is not told to which run")
             return {}
         self._pace.keep()
         try:

@@ -190,7 +190,7 @@ class _Lineage:
 
     def _inputs(self, outcome: Outcome, result: NodeResult, asserted: Facets) -> list[Event]:
         """Return what a node reads; what a test asserts is told of the one that it is for."""
-        parents = outcome.read(result)
+        parents = [node for node in outcome.read(result) if node["identifier"] or node["schema"]]
         checked = _checked(outcome.project, result["unique_id"])
         datasets: dict[str, Event] = {}
         for node in parents:

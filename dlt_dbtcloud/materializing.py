@@ -43,8 +43,9 @@ def materialized_assets(
     one for its catalog, if any. Where a step built elsewhere than the last one, with another target
     for example, its own manifest is one more; and so is the manifest of the run that a step defers
     to where the step reads what this run did not build. A table that is deferred to is told where
-    the code of its reader names it; where dbt Cloud does not say which run was deferred to, it is
-    told as if it were the run's own.
+    the code of its reader names it; its relation is None where dbt Cloud does not say which run was
+    deferred to, as dbt's artifacts do not. Artifacts that are still being uploaded are waited for,
+    for a minute after the run's end, and so is the end of an outage, for a minute each.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
@@ -175,9 +176,9 @@ def _outcome(
     results = [*step_results(harvest.run["id"], step, found, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
-    defers = others and as_mapping(found.get("args")).get("defer") is True
-    state = Manifest(harvest.state if defers else None)
-    return Outcome(results, project, state, _compiled_code(found))
+    deferred = others if as_mapping(found.get("args")).get("defer") is True else []
+    state = Manifest(harvest.state if deferred else None)
+    return Outcome(results, project, _compiled_code(found), {*deferred}, state)
 
 
 def _compiled_code(found: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -27,14 +27,16 @@ class Outcome:
     Args:
         results: What became of each node.
         project: The project as the step saw it: targets and variables differ between steps.
-        state: The project that it deferred to, where that is known.
         compiled_code: What it compiled for each node.
+        deferred: What it may have read elsewhere, as it was not built here.
+        state: The project that it deferred to, where that is known.
     """
 
     results: Sequence[NodeResult]
     project: Manifest = field(default_factory=lambda: Manifest(None))
-    state: Manifest = field(default_factory=lambda: Manifest(None))
     compiled_code: Mapping[str, str] = field(default_factory=dict)
+    deferred: Collection[str] = ()
+    state: Manifest = field(default_factory=lambda: Manifest(None))
 
     def built(self, result: NodeResult) -> Node:
         """Return a node as it was built: where, its result knows better than any manifest."""
@@ -45,9 +47,14 @@ class Outcome:
         return cast(Node, {**node, **_place(told)})
 
     def read(self, result: NodeResult) -> list[Node]:
-        """Return what a node read, each where its code says that it stands."""
+        """Return what a node read; where that stands is None where it was deferred to who knows."""
         code = self.compiled_code.get(result["unique_id"]) or ""
-        return [self._read(code, parent) for parent in self.project.parents(result["unique_id"])]
+        return [
+            self._read_elsewhere(code, parent)
+            if parent in self.deferred
+            else self.project.node(parent)
+            for parent in self.project.parents(result["unique_id"])
+        ]
 
     def rows_written(self, result: NodeResult) -> int | None:
         """Return how many rows a node wrote, where its adapter tells a number that means that."""
@@ -57,13 +64,13 @@ class Outcome:
         is_created = self.project.adapter_type == "snowflake" and result["message"] == "SUCCESS 1"
         return None if rows is None or rows < 0 or is_view or is_created else rows
 
-    def _read(self, code: str, parent: str) -> Node:
+    def _read_elsewhere(self, code: str, parent: str) -> Node:
+        """Return a node where the code of its reader names it."""
         node = self.project.node(parent)
-        others = [place for place in self._deferred(parent) if place["relation_name"]]
-        if not others or _names(code, node["relation_name"]):
-            return node
-        used = next((place for place in others if _names(code, place["relation_name"])), {})
-        return cast(Node, {**node, **used})
+        own: Mapping[str, Any] = node
+        known = [{name: own[name] for name in _PLACE}, *self._deferred(parent)]
+        named = (place for place in known if _names(code, place["relation_name"]))
+        return cast(Node, {**node, **next(named, dict.fromkeys(_PLACE))})
 
     def _deferred(self, unique_id: str) -> Iterator[dict[str, Any]]:
         """Yield where a node stands that was deferred."""

@@ -193,10 +193,42 @@ def test_a_run_that_never_was_has_no_assets(cloud: DBTCloudEmulator) -> None:
     assert cloud.requests == []
 
 
-def test_a_run_in_progress_has_no_assets_yet(cloud: DBTCloudEmulator) -> None:
+def test_a_run_in_progress_has_no_assets_yet(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
     job = cloud.create_job("x", artifacts=FILES, duration=None)
     run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    before = len(cloud.requests)
     assert materialized_assets(run) == []
+    assert len(cloud.requests) - before == 1
+    (warning,) = warnings_of(run, caplog)
+    assert "it is not over" in warning
+    assert {event["eventType"] for event in openlineage_events(run)} <= {"START"}
+
+
+def test_what_was_deferred_to_who_knows_is_left_out_and_said(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = {"depends_on": {"nodes": ["model.shop.up"]}}
+    files = {
+        "run_results.json": {
+            "args": {"defer": True},
+            "results": [{**BUILT, "compiled_code": "select * from db.prod.up"}],
+        },
+        "manifest.json": {
+            "nodes": {
+                "model.shop.orders": down,
+                "model.shop.up": {"relation_name": "db.ci.up", "schema": "ci", "alias": "up"},
+            }
+        },
+    }
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    (asset,) = materialized_assets(run)
+    (up,) = asset["upstream"]
+    assert (up["unique_id"], up["relation_name"], up["schema"]) == ("model.shop.up", None, None)
+    (warning,) = warnings_of(run, caplog)
+    assert "it is not told to which run" in warning
+    assert [event["inputs"] for event in openlineage_events(run)] == [[]] * 4
 
 
 def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:

@@ -46,9 +46,12 @@ def test_a_result_that_agrees_leaves_the_place_to_the_manifest(told: str | None)
 def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
     codes = {} if code is None else {"model.shop.down": code}
     own = manifest(DOWN, node("model.shop.up", relation_name=OWN, schema="ci_1", **up))
-    step = outcome(own, state=Manifest(state), compiled_code=codes)
+    deferred = ["model.shop.up"]
+    step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
     [parent] = step.read(result("model.shop.down"))
-    assert parent["schema"] == (parent["relation_name"] or "").split(".")[1].strip('"')
+    place = (parent["relation_name"] or "..").split(".")[1].strip('"')
+    assert (parent["schema"] or "") == place
+    assert outcome(own).read(result("model.shop.down"))[0]["relation_name"] == OWN
     return parent["relation_name"]
 
 
@@ -59,22 +62,25 @@ def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
         (f"select * from {OWN}", OWN),
         (f"select * from {OWN} union all select * from {PROD}", OWN),
         ('refs = {\'up\': \'\\"db\\".\\"prod\\".\\"up\\"\'}', PROD),
-        ("select 1", OWN),
-        (None, OWN),
+        ("select 1", None),
+        (None, None),
     ],
 )
-def test_what_was_deferred_is_read_where_the_code_names_it(code: str, expected: str) -> None:
+def test_what_was_deferred_is_read_where_the_code_names_it(
+    code: str | None, expected: str | None
+) -> None:
     assert read({}, code, STATE) == expected
     deferred = {"database": "db", "schema": "prod", "alias": "up", "relation_name": PROD}
     assert read({"defer_relation": deferred}, code) == expected
-    assert read({"defer_relation": "odd"}, code) == OWN
+    assert read({"defer_relation": "odd"}, code) == (OWN if expected == OWN else None)
 
 
 def test_a_longer_name_is_another() -> None:
     state = manifest(node("model.shop.up", schema="prod", relation_name="prod.up"))
     own = manifest(DOWN, node("model.shop.up", relation_name="ci.up", schema="ci"))
     codes = {"model.shop.down": "select * from ci.upper join prod.up"}
-    step = outcome(own, state=Manifest(state), compiled_code=codes)
+    deferred = ["model.shop.up"]
+    step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
     [parent] = step.read(result("model.shop.down"))
     assert parent["relation_name"] == "prod.up"
 
