@@ -7,12 +7,11 @@ from typing import Any, TypedDict
 
 from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.manifest import Column, Node
-from dlt_dbtcloud.outcomes import Outcome
+from dlt_dbtcloud.outcomes import BUILDING, Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
 
 __all__ = ["Asset", "AssetMetadata", "UpstreamAsset", "assets_of"]
 
-_BUILDING = ("build", "retry", "run", "seed", "snapshot")
 _ASSETS = ("model", "seed", "snapshot")
 
 
@@ -92,7 +91,7 @@ def _is_built(result: NodeResult) -> bool:
     return (
         result["status"] == "success"
         and result["resource_type"] in _ASSETS
-        and subcommand(result["command"]) in _BUILDING
+        and subcommand(result["command"]) in BUILDING
     )
 
 

@@ -6,6 +6,7 @@ Spec: https://openlineage.io/docs/spec/object-model
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -28,7 +29,7 @@ from dlt_dbtcloud.facets import (
 from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.manifest import Manifest, Node
 from dlt_dbtcloud.moments import timestamp
-from dlt_dbtcloud.outcomes import Outcome
+from dlt_dbtcloud.outcomes import BUILDING, Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
 
 __all__ = ["Event", "events_of"]
@@ -36,7 +37,7 @@ __all__ = ["Event", "events_of"]
 Event = dict[str, Any]
 
 _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
-_EXECUTING = ("build", "retry", "run", "seed", "snapshot", "test")
+_EXECUTING = BUILDING | {"test"}
 _KINDS = {"model": "MODEL", "seed": "SEED", "snapshot": "SNAPSHOT", "test": "TEST"}
 # a node of any other status was not executed
 _NODE_ENDS = {
@@ -149,7 +150,7 @@ class _Lineage:
         outputs = self._outputs(outcome, result, statistics_facet(outcome.rows_written(result)))
         written = outputs if result["status"] in _WRITTEN else []
         why = self._error(result["message"]) if kind == "FAIL" else {}
-        yield _event(kind, ended, self._node_run(result, why), job, inputs, written)
+        yield _event(kind, ended, self._node_run(result, why), deepcopy(job), inputs, written)
 
     def _time(self, *names: str) -> str:
         """Return the first of these times that the run tells, or when it was created."""

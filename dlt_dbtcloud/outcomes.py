@@ -13,7 +13,10 @@ from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.manifest import Manifest, Node, as_mapping
 from dlt_dbtcloud.typing import NodeResult
 
-__all__ = ["Outcome"]
+__all__ = ["BUILDING", "Outcome"]
+
+# what builds relations; `dbt retry` does again what failed of another
+BUILDING = frozenset({"build", "retry", "run", "seed", "snapshot"})
 
 _PART = r'"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$-]+'
 _RELATION = re.compile(rf"(?:({_PART})\.)?(?:({_PART})\.)?({_PART})")

@@ -208,6 +208,8 @@ def test_no_event_changes_with_another() -> None:
     for dataset in (*events[2]["inputs"], *events[2]["outputs"]):
         dataset["facets"]["dataSource"]["name"] = "mine"
         dataset["facets"].get("ownership", {"owners": []})["owners"].append({})
+    events[2]["job"]["facets"]["jobType"]["jobType"] = "MINE"
+    events[2]["run"]["facets"]["parent"]["job"]["name"] = "mine"
     assert json.dumps(events[:2]) == others
 
 
@@ -239,6 +241,11 @@ def test_a_model_that_failed_says_why(status: str, kind: str, outputs: int) -> N
 @pytest.mark.parametrize("status", ["skipped", "no-op", "reused"])
 def test_what_was_not_executed_is_not_told(status: str) -> None:
     assert len(ends(result("model.shop.a", status))) == 1
+
+
+@pytest.mark.parametrize("command", ["build", "retry", "run", "seed", "snapshot", "-t docs test"])
+def test_whatever_executes_is_told(command: str) -> None:
+    assert len(ends(result("model.shop.a", command=f"dbt {command}"))) == 2
 
 
 @pytest.mark.parametrize("command", ["dbt compile", "dbt docs generate", "dbt source freshness"])

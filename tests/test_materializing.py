@@ -279,6 +279,10 @@ def test_a_run_is_told_as_openlineage_tells_it(cloud: DBTCloudEmulator) -> None:
     events = openlineage_events(run, namespace="duckdb://shop")
     assert [event["eventType"] for event in events] == ["START", "START", "COMPLETE", "COMPLETE"]
     built = events[2]
+    schema = built["outputs"][0]["facets"]["schema"]
+    assert schema["fields"] == [{"name": "id", "type": "BIGINT"}]
+    named = openlineage_events(run, job_namespace="nightly")
+    assert {event["job"]["namespace"] for event in named} == {"nightly"}
     assert built["outputs"][0]["namespace"] == "duckdb://shop"
     assert built["job"]["facets"]["sql"]["query"] == "select 1"
     assert openlineage_events(str(run["id"]), namespace="duckdb://shop") == events
