@@ -12,22 +12,20 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from dlt_dbtcloud.commands import subcommand
+from dlt_dbtcloud.datasets import Dataset, inputs, outputs
 from dlt_dbtcloud.ends import is_over, run_error
 from dlt_dbtcloud.exceptions import DBTCloudRunCancelled
 from dlt_dbtcloud.facets import (
     PRODUCER,
     Facets,
-    assertions_facet,
-    dataset_facets,
     engine_facet,
     error_facet,
     job_type_facet,
     parent_facet,
     sql_facet,
-    statistics_facet,
 )
 from dlt_dbtcloud.guards import text
-from dlt_dbtcloud.manifest import Manifest, Node
+from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.outcomes import BUILDING, Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
@@ -49,10 +47,6 @@ _NODE_ENDS = {
     "runtime error": "FAIL",
     "partial success": "FAIL",
 }
-# statuses with which a node has written to its relation
-_WRITTEN = ("success", "partial success")
-# statuses of a test that could be executed
-_TESTED = ("pass", "warn", "fail")
 _MOST_NAMED = 20
 
 
@@ -133,7 +127,8 @@ class _Lineage:
         results = (result for outcome in self.outcomes for result in outcome.results)
         ended = [r["unique_id"] for r in results if _NODE_ENDS.get(r["status"]) == "FAIL"]
         failed = [*dict.fromkeys(ended)]
-        named = ", ".join([*failed[:_MOST_NAMED], *(["..."] if failed[_MOST_NAMED:] else [])])
+        more = len(failed) - _MOST_NAMED
+        named = ", ".join(failed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         told = [text(self.run.get("status_message")), f"Failed: {named}." if named else None]
         link = text(self.run.get("href"))
         return " ".join(filter(None, told)) or (f"Its steps tell: {link}" if link else None)
@@ -143,14 +138,12 @@ class _Lineage:
         job, kind = self._node_job(outcome, result), _NODE_ENDS[result["status"]]
         began = _instant(result["started_at"]) or self._time("started_at")
         ended = _instant(result["completed_at"]) or began
-        inputs = self._inputs(outcome, result, {})
-        outputs = self._outputs(outcome, result, {})
-        yield _event("START", began, self._node_run(result), job, inputs, outputs)
-        inputs = self._inputs(outcome, result, _asserted(outcome, result))
-        outputs = self._outputs(outcome, result, statistics_facet(outcome.rows_written(result)))
-        written = outputs if result["status"] in _WRITTEN else []
         why = self._error(result["message"]) if kind == "FAIL" else {}
-        yield _event(kind, ended, self._node_run(result, why), deepcopy(job), inputs, written)
+        for event, time, facets in (("START", began, {}), (kind, ended, why)):
+            run, is_end = self._node_run(result, facets), event == kind
+            read = inputs(outcome, result, self.namespace, is_over=is_end)
+            written = outputs(outcome, result, self.namespace, is_over=is_end)
+            yield _event(event, time, run, deepcopy(job), read, written)
 
     def _time(self, *names: str) -> str:
         """Return the first of these times that the run tells, or when it was created."""
@@ -189,54 +182,10 @@ class _Lineage:
         facets = {**kind, **sql_facet(outcome.project, unique_id, code)}
         return {**own, "name": f"{own['name']}.{unique_id}", "facets": facets}
 
-    def _inputs(self, outcome: Outcome, result: NodeResult, asserted: Facets) -> list[Event]:
-        """Return what a node reads; what a test asserts is told of the one that it is for."""
-        parents = [node for node in outcome.read(result) if node["identifier"] or node["schema"]]
-        checked = _checked(outcome.project, result["unique_id"])
-        datasets: dict[str, Event] = {}
-        for node in parents:
-            told = asserted if node["unique_id"] == checked else {}
-            dataset = self._dataset(node, inputFacets=told)
-            _unite(datasets.setdefault(dataset["name"], dataset), dataset)
-        return [*datasets.values()]
-
-    def _outputs(self, outcome: Outcome, result: NodeResult, facets: Facets) -> list[Event]:
-        if result["resource_type"] == "test":
-            return []
-        return [self._dataset(outcome.built(result), outputFacets=facets)]
-
-    def _dataset(self, node: Node, **facets: Facets) -> Event:
-        told = node["identifier"] or (not node["schema"] and node["relation_name"])
-        place = (node["database"], node["schema"], told or node["name"])
-        return {
-            "namespace": self.namespace,
-            "name": ".".join(part for part in place if part),
-            "facets": dataset_facets(node, self.namespace),
-            **facets,
-        }
-
 
 def _is_told(result: NodeResult) -> bool:
     is_executed = subcommand(result["command"]) in _EXECUTING
     return is_executed and result["resource_type"] in _KINDS and result["status"] in _NODE_ENDS
-
-
-def _asserted(outcome: Outcome, result: NodeResult) -> Facets:
-    is_tested = result["resource_type"] == "test" and result["status"] in _TESTED
-    return assertions_facet(outcome.project, result) if is_tested else {}
-
-
-def _checked(project: Manifest, unique_id: str) -> str | None:
-    """Return what a test is for: dbt names models and the like, but neither sources nor queries."""
-    attached = text(project.entry(unique_id).get("attached_node"))
-    dependencies = project.dependencies(unique_id)
-    return attached or (dependencies[0] if len(dependencies) == 1 else None)
-
-
-def _unite(dataset: Event, other: Event) -> None:
-    """Add what another node tells of the same table."""
-    for name in ("facets", "inputFacets"):
-        dataset[name] = {**other[name], **dataset[name]}
 
 
 def _event(
@@ -244,16 +193,16 @@ def _event(
     time: str,
     run: Event,
     job: Event,
-    inputs: Sequence[Event] = (),
-    outputs: Sequence[Event] = (),
+    read: Sequence[Dataset] = (),
+    written: Sequence[Dataset] = (),
 ) -> Event:
     return {
         "eventType": kind,
         "eventTime": time,
         "run": run,
         "job": job,
-        "inputs": list(inputs),
-        "outputs": list(outputs),
+        "inputs": list(read),
+        "outputs": list(written),
         "producer": PRODUCER,
         "schemaURL": _SCHEMA,
     }

@@ -96,7 +96,7 @@ def test_a_run_that_failed_names_the_nodes_that_did() -> None:
     assert message == "It failed. Failed: unit_test.shop.a.adds, operation.shop.hook."
     many = [result(f"model.shop.m{number}", "error") for number in range(30)]
     *_, end = ends(*many, run=run)
-    assert end["run"]["facets"]["errorMessage"]["message"].endswith("model.shop.m19, ....")
+    assert end["run"]["facets"]["errorMessage"]["message"].endswith("model.shop.m19 and 10 more.")
 
 
 @pytest.mark.parametrize(
