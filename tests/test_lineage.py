@@ -308,6 +308,17 @@ def test_a_test_of_an_ephemeral_model_asserts_nothing_of_the_tables_below(
     assert [dataset["inputFacets"] for dataset in events[2]["inputs"]] == [{}]
 
 
+def test_a_tests_column_and_description_are_told_wherever_they_stand() -> None:
+    more = {
+        "test_metadata": {"name": "unique", "kwargs": {"column_name": "id"}},
+        "description": "One row each.",
+    }
+    told = manifest(node("test.shop.t", "model.shop.a", **more), node("model.shop.a"))
+    test = events_of(RUN, [outcome(told, result("test.shop.t", "pass"))])[2]
+    [assertion] = test["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert (assertion["column"], assertion["description"]) == ("id", "One row each.")
+
+
 def test_an_odd_test_is_told_as_far_as_it_can_be() -> None:
     odd = {
         "attached_node": ["a"],

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -14,7 +15,7 @@ from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.exceptions import MissingDependencyException
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import RunEvent
-from openlineage.client.transport import Transport
+from openlineage.client.transport import Config, Transport
 from openlineage.client.transport.http import HttpConfig, HttpTransport
 from openlineage.client.transport.kafka import KafkaTransport
 from openlineage.client.transport.transform import TransformConfig, TransformTransport
@@ -73,8 +74,11 @@ class Kept(Transport):
     """Keeps what it is to send."""
 
     kind = "kept"
+    config_class = Config
+    last: ClassVar[Kept]
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config | None = None) -> None:  # noqa: ARG002, as the client calls it
+        Kept.last = self
         self.events: list[RunEvent] = []
         self.closed = 0
 
@@ -98,6 +102,13 @@ def test_a_client_of_ones_own_is_used_and_stays_open(environ: None) -> None:
     emit_openlineage(shop_events()[1:], client)
     assert len(kept.events) == 6
     assert kept.closed == 0
+
+
+def test_a_client_that_is_made_here_is_closed(environ: None, isolated: Path) -> None:
+    config = "transport: {type: tests.test_openlineage.Kept}"
+    (isolated / "openlineage.yml").write_text(config)
+    emit_openlineage(shop_events())
+    assert (len(Kept.last.events), Kept.last.closed) == (6, 1)
 
 
 def test_transports_find_the_parent_and_the_kind_of_a_job(environ: None) -> None:
