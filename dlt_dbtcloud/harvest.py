@@ -17,12 +17,12 @@ from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.graph import find_node
-from dlt_dbtcloud.guards import dicts, text
+from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.listing import RELATED, lean
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.pacing import Pace
-from dlt_dbtcloud.results import leaves_results, not_understood
+from dlt_dbtcloud.results import leaves_results, not_understood, told_results
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
@@ -120,14 +120,14 @@ class Harvest:
             run_results: Its `run_results.json`.
         """
         told = {
-            (str(result.get("unique_id")), result.get("relation_name"))
-            for result in dicts(run_results.get("results"))
+            result["unique_id"]: result.get("relation_name")
+            for result in told_results(run_results)
             if text(result.get("relation_name"))
         }
         is_last = step is self.results[-1][0] or not self.manifest
         if is_last or all(
             find_node(self.manifest, unique_id).get("relation_name") == name
-            for unique_id, name in told
+            for unique_id, name in told.items()
         ):
             return self.manifest
         return self._read_manifest(step) or self.manifest

@@ -12,14 +12,13 @@ from dlt_dbtcloud.assets import Asset, assets_of
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.ends import is_over
-from dlt_dbtcloud.guards import dicts
 from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.lineage import Event, events_of
 from dlt_dbtcloud.listing import RELATED
 from dlt_dbtcloud.manifest import Manifest, as_mapping
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.outcomes import Outcome
-from dlt_dbtcloud.results import retry_chain, step_results
+from dlt_dbtcloud.results import retry_chain, step_results, told_results
 from dlt_dbtcloud.running import connect
 from dlt_dbtcloud.typing import Run, RunStep
 from dlt_dbtcloud.validation import valid_id
@@ -153,7 +152,7 @@ def read_outcomes(harvest: Harvest) -> list[Outcome]:
         harvest: What reads the run's artifacts, with the code of its nodes.
     """
     steps = harvest.results if is_over(harvest.run) else []
-    executed = {str(each.get("unique_id")) for _, found in steps for each in _results(found)}
+    executed = {each["unique_id"] for _, found in steps for each in told_results(found)}
     return [_outcome(harvest, step, found, executed) for step, found in steps]
 
 
@@ -182,9 +181,5 @@ def _outcome(
 
 
 def _compiled_code(found: Mapping[str, Any]) -> dict[str, str]:
-    compiled = {str(each.get("unique_id")): each.get("compiled_code") for each in _results(found)}
+    compiled = {each["unique_id"]: each.get("compiled_code") for each in told_results(found)}
     return {unique_id: code for unique_id, code in compiled.items() if isinstance(code, str)}
-
-
-def _results(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return dicts(found.get("results"))

@@ -11,7 +11,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.manifest import Manifest, as_mapping
 from dlt_dbtcloud.moments import timestamp
-from dlt_dbtcloud.results import step_results
+from dlt_dbtcloud.results import step_results, told_results
 from dlt_dbtcloud.typing import Run, RunStep
 
 __all__ = ["freshness_rows", "node_rows", "parent_rows", "result_rows"]
@@ -30,7 +30,7 @@ def result_rows(
         run_results: Its `run_results.json`.
         manifest: A `manifest.json` that tells the nodes' names and files.
     """
-    told = _dicts(run_results.get("results"))
+    told = told_results(run_results)
     for raw, result in zip(told, step_results(run["id"], step, run_results, manifest), strict=True):
         response = as_mapping(raw.get("adapter_response"))
         yield {

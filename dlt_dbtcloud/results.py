@@ -34,6 +34,7 @@ __all__ = [
     "read_results",
     "retry_chain",
     "step_results",
+    "told_results",
 ]
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
@@ -91,8 +92,8 @@ def step_results(
         run_results: Its `run_results.json`.
         manifest: Its `manifest.json`, which tells names and files; without it, ids tell names.
     """
-    for result in dicts(run_results.get("results")):
-        unique_id = str(result.get("unique_id"))
+    for result in told_results(run_results):
+        unique_id = result["unique_id"]
         node = find_node(manifest or {}, unique_id)
         timing = dicts(result.get("timing"))
         yield NodeResult(
@@ -113,6 +114,11 @@ def step_results(
             relation_name=text(result.get("relation_name")) or text(node.get("relation_name")),
             path=text(node.get("original_file_path")),
         )
+
+
+def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results of a `run_results.json` as they stand in it, each of which has an id."""
+    return [each for each in dicts(run_results.get("results")) if text(each.get("unique_id"))]
 
 
 def not_understood(run_results: Mapping[str, Any]) -> list[str]:

@@ -127,7 +127,6 @@ ODD: list[tuple[dict[str, Any], str, Any]] = [
     ({"thread_id": 5}, "thread_id", None),
     ({"relation_name": 7}, "relation_name", None),
     ({"adapter_response": {"rows_affected": "12"}}, "rows_affected", None),
-    ({"unique_id": None}, "unique_id", "None"),
     ({"adapter_response": {"rows_affected": True}}, "rows_affected", None),
     ({"adapter_response": {"rows_affected": float("inf")}}, "rows_affected", None),
 ]
@@ -141,6 +140,13 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
     assert not_understood(content) == [name]
     (read,) = results_of(content)
     assert dict(read)[name] == expected
+
+
+@pytest.mark.parametrize("unique_id", [None, "", 5])
+def test_what_names_no_node_is_none(unique_id: Any) -> None:
+    content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
+    assert not_understood(content) == ["unique_id"]
+    assert len(results_of(content)) == 1
 
 
 def test_a_whole_number_is_one_however_it_is_written() -> None:
