@@ -13,11 +13,11 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "quoting", "exceptions", "options", "moments"},
-    {"validation", "envelope", "graph", "steps", "manifest", "namespaces", "commands"},
-    {"transport", "sources", "assets", "facets", "ends", "outages", "columns"},
-    {"client", "configuration", "loads", "lineage", "selection", "bookmarks", "pacing"},
-    {"keys", "overrides", "tables", "waiting", "openlineage", "narrowing", "stored"},
+    {"typing", "quoting", "exceptions", "options", "moments", "guards"},
+    {"validation", "envelope", "graph", "steps", "manifest", "commands"},
+    {"transport", "sources", "outcomes", "facets", "ends", "outages", "columns"},
+    {"client", "configuration", "loads", "assets", "datasets", "selection", "bookmarks", "pacing"},
+    {"keys", "overrides", "tables", "waiting", "lineage", "openlineage", "narrowing", "stored"},
     {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},
     {"triggering", "retrying", "failures", "noderows", "harvest", "unread"},

@@ -275,7 +275,7 @@ def test_a_run_in_progress_is_told_whole_when_it_is_over(
         (
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
-            "no `dbt_node_results`",
+            "has `unique_id`, `execution_time` that are not",
         ),
         (
             {
