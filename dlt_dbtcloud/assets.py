@@ -72,7 +72,7 @@ def assets_of(run: Run, outcomes: Iterable[Outcome]) -> list[Asset]:
     """Return the models, seeds and snapshots that a run built successfully, in their order.
 
     One that several steps built is told once, as it was built last. A microbatch model of which
-    some batches failed is none: it is not whole.
+    some batches failed does not count: it is not whole.
 
     Args:
         run: The run.

@@ -11,23 +11,23 @@ _TOO_BIG = 2**63
 
 
 def dicts(value: object) -> list[dict[str, Any]]:
-    """Return the objects in a list, or nothing where it is none."""
+    """Return the objects in a list, or nothing if it is not one."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def integer(value: object) -> int | None:
-    """Return a number without its fraction, or None where it is none that 64 bits hold."""
+    """Return a number without its fraction, or None if 64 bits do not hold it."""
     told = number(value)
     return None if told is None or abs(told) >= _TOO_BIG else int(told)
 
 
 def number(value: object) -> float | None:
-    """Return a finite number, or None where it is none; a boolean is none."""
+    """Return a finite number, or None if it is not one; a boolean is not."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if isinstance(value, int) or math.isfinite(value) else None
 
 
 def text(value: object) -> str | None:
-    """Return a text, or None where it is none."""
+    """Return a text, or None if it is not one."""
     return value if isinstance(value, str) else None

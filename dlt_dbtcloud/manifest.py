@@ -202,7 +202,7 @@ def _name_in(unique_id: str) -> str:
 
 
 def as_mapping(value: object) -> dict[str, Any]:
-    """Return a JSON object, or nothing where it is none."""
+    """Return a JSON object, or nothing if it is not one."""
     return value if isinstance(value, dict) else {}
 
 
