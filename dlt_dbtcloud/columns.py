@@ -145,7 +145,9 @@ _NODE_PARENTS: _Columns = {
     **_NODE,
     **_columns("text", False, parent_unique_id="What the node reads, a source included."),
     **_SPAN,
-    **_columns("text", resource_type="What the node is.", parent_resource_type="What the parent is."),
+    **_columns(
+        "text", resource_type="What the node is.", parent_resource_type="What the parent is."
+    ),
 }
 _SOURCE_FRESHNESS: _Columns = {
     **_RUN,

@@ -199,7 +199,7 @@ class DbtCommand:
 
 @lru_cache(maxsize=256)
 def subcommand(line: str | None) -> str | None:
-    """Return what a line tells dbt to do: `build` in `dbt -t test build`; None if it is nothing of dbt's."""
+    """Return what a line tells dbt to do: `build` in `dbt -t test build`; None if nothing."""
     try:
         return DbtCommand.parse(line or "").subcommand
     except CommandError:
