@@ -12,12 +12,12 @@ from dlt_dbtcloud.assets import Asset, assets_of
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.ends import is_over
-from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.lineage import Event, events_of
 from dlt_dbtcloud.listing import RELATED
 from dlt_dbtcloud.manifest import Manifest, as_mapping
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.outcomes import Outcome
+from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.results import retry_chain, step_results, told_results
 from dlt_dbtcloud.running import connect
 from dlt_dbtcloud.typing import Run, RunStep
@@ -109,15 +109,15 @@ def openlineage_events(
     if run_id is None:
         return []
     with connect(credentials) as client:
-        harvest = Harvest(client, client.get_run_status(run_id, RELATED), keeps_code=True)
+        reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
         events = events_of(
-            harvest.run,
-            read_outcomes(harvest),
+            reader.run,
+            read_outcomes(reader),
             namespace=namespace,
             job_namespace=job_namespace,
             hide=client.without_token,
         )
-        harvest.warn()
+        reader.problems.warn()
         return events
 
 
@@ -135,9 +135,9 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
     """
     built: dict[str, Asset] = {}
     for run in retry_chain(client, run_id, RELATED):
-        harvest = Harvest(client, run, keeps_code=True, clock=clock)
-        older = {asset["unique_id"]: asset for asset in assets_of(run, read_outcomes(harvest))}
-        harvest.warn()
+        reader = RunReader(client, run, keeps_code=True, clock=clock)
+        older = {asset["unique_id"]: asset for asset in assets_of(run, read_outcomes(reader))}
+        reader.problems.warn()
         # what was built again is told as it was built last
         built = {**older, **built}
         if not is_over(run):
@@ -145,15 +145,15 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
     return [*built.values()]
 
 
-def read_outcomes(harvest: Harvest) -> list[Outcome]:
+def read_outcomes(reader: RunReader) -> list[Outcome]:
     """Return what each step of a run did; nothing while the run is not over.
 
     Args:
-        harvest: What reads the run's artifacts, with the code of its nodes.
+        reader: What reads the run's artifacts, with the code of its nodes.
     """
-    steps = harvest.results if is_over(harvest.run) else []
+    steps = reader.results if is_over(reader.run) else []
     executed = {each["unique_id"] for _, found in steps for each in told_results(found)}
-    return [_outcome(harvest, step, found, executed) for step, found in steps]
+    return [_outcome(reader, step, found, executed) for step, found in steps]
 
 
 def _run_id(run: object, credentials: DBTCloudConfiguration) -> str | None:
@@ -168,15 +168,15 @@ def _run_id(run: object, credentials: DBTCloudConfiguration) -> str | None:
 
 
 def _outcome(
-    harvest: Harvest, step: RunStep, found: Mapping[str, Any], executed: set[str]
+    reader: RunReader, step: RunStep, found: Mapping[str, Any], executed: set[str]
 ) -> Outcome:
-    manifest = harvest.manifest_of(step, found)
-    project = Manifest(manifest, harvest.catalog)
-    results = [*step_results(harvest.run["id"], step, found, manifest)]
+    manifest = reader.manifest_of(step, found)
+    project = Manifest(manifest, reader.catalog)
+    results = [*step_results(reader.run["id"], step, found, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
     deferred = others if as_mapping(found.get("args")).get("defer") is True else []
-    state = Manifest(harvest.state if deferred else None)
+    state = Manifest(reader.state if deferred else None)
     return Outcome(results, project, _compiled_code(found), {*deferred}, state)
 
 

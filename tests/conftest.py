@@ -14,8 +14,8 @@ from dlt.common.runtime import run_context
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.flights import Flights
+from tests.loaded_flights import LoadedFlights, run_and_load_flights
 from tests.orchard import Orchard, run_orchard
-from tests.told import ToldFlights, tell_flights
 
 WriteConfig = Callable[[str, str], None]
 
@@ -83,7 +83,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
 
 
 @pytest.fixture(scope="session")
-def told_flights(tmp_path_factory: pytest.TempPathFactory) -> ToldFlights:
+def loaded_flights(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
     """Return what real runs of the example's project look like as tables; for `dbt` tests."""
     folder = tmp_path_factory.mktemp("told")
     with pytest.MonkeyPatch.context() as patch:
@@ -95,7 +95,7 @@ def told_flights(tmp_path_factory: pytest.TempPathFactory) -> ToldFlights:
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 patch.setenv(name, value)
-            return tell_flights(Flights(cloud, folder))
+            return run_and_load_flights(Flights(cloud, folder))
 
 
 def _reload(folder: Path) -> None:

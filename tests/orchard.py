@@ -9,10 +9,10 @@ import duckdb
 
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.listing import RELATED
 from dlt_dbtcloud.materializing import read_outcomes
 from dlt_dbtcloud.outcomes import Outcome
+from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.typing import Run
 from tests.emulator.api import Api
 
@@ -122,6 +122,6 @@ def run_orchard(folder: Path) -> Orchard:
         with api.session:
             run_id = api.ended(api.trigger(job)["id"])["id"]
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
-            harvest = Harvest(client, client.get_run_status(run_id, RELATED), keeps_code=True)
-            version = harvest.manifest["metadata"]["dbt_version"]
-            return Orchard(harvest.run, read_outcomes(harvest), version)
+            reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
+            version = reader.manifest["metadata"]["dbt_version"]
+            return Orchard(reader.run, read_outcomes(reader), version)

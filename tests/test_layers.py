@@ -20,9 +20,9 @@ LAYERS = [
     {"keys", "overrides", "tables", "waiting", "lineage", "openlineage", "narrowing", "stored"},
     {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},
-    {"triggering", "retrying", "failures", "noderows", "harvest", "unread"},
-    {"starting", "postmortem", "extraction"},
-    {"recovery"},
+    {"triggering", "retrying", "failures", "noderows", "problems", "unread"},
+    {"starting", "postmortem", "reader"},
+    {"recovery", "extraction"},
     {"running"},
     {"helpers", "materializing", "source"},
 ]

@@ -17,13 +17,13 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.listing import RELATED
 from dlt_dbtcloud.materializing import read_assets, read_outcomes
+from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock
+from tests.loaded_flights import LoadedFlights
 from tests.openlineage_schema import validate
-from tests.told import ToldFlights
 
 BUILT = {"unique_id": "model.shop.orders", "status": "success"}
 NODE = {"name": "orders", "depends_on": {"nodes": ["source.shop.raw.orders"]}}
@@ -181,7 +181,7 @@ def test_what_was_deferred_is_read_from_the_run_that_it_was_deferred_to(
         ci = client.get_run_status(run_of("ci", args)["id"], RELATED)
         ci["deferring_run_id"] = prod["id"]
         before = len(cloud.requests)
-        [outcome] = read_outcomes(Harvest(client, ci, keeps_code=True))
+        [outcome] = read_outcomes(RunReader(client, ci, keeps_code=True))
         [up] = outcome.read(outcome.results[0])
         assert up["relation_name"] == f"db.{expected}.up"
         assert len(cloud.requests) - before == requests
@@ -238,9 +238,9 @@ def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:
 
 @pytest.mark.dbt
 def test_a_real_runs_assets_go_back_to_the_tables_that_dlt_loaded(
-    told_flights: ToldFlights,
+    loaded_flights: LoadedFlights,
 ) -> None:
-    assets = {asset["name"]: asset for asset in told_flights.assets}
+    assets = {asset["name"]: asset for asset in loaded_flights.assets}
     assert len(assets) == 18
     (source,) = assets["stg_flights"]["upstream"]
     assert (source["unique_id"], source["schema"]) == ("source.flights.raw.flights", "raw")

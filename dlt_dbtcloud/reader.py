@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from dlt.common import logger
-
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.commands import subcommand
-from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.guards import text
@@ -22,23 +17,21 @@ from dlt_dbtcloud.listing import RELATED, lean
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.pacing import Pace
-from dlt_dbtcloud.results import leaves_results, not_understood, told_results
+from dlt_dbtcloud.problems import Problems
+from dlt_dbtcloud.results import leaves_results, told_results
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
-__all__ = ["Harvest"]
+__all__ = ["RunReader"]
 
-# dbt Core 1.0 to 1.11 and dbt Fusion
-_KNOWN_MANIFESTS = (*range(4, 13), 20)
 _CODE = ("raw_code", "compiled_code")
 # the API takes no requests for five minutes after there were too many
 _LONGEST_OUTAGE = 330.0
 _Found = tuple[RunStep, dict[str, Any]]
-_VERSION = re.compile(r"/v(\d+)\.json$")
 
 
-class Harvest:
-    """Reads the artifacts of one run, as they are asked for.
+class RunReader:
+    """Reads the artifacts of one run, as they are asked for; what cannot be is in `problems`.
 
     Args:
         client: What fetches them.
@@ -62,7 +55,7 @@ class Harvest:
         self._keeps_code = keeps_code
         self._clock = clock
         self._artifacts = RunArtifacts(client, run, clock, outage=_LONGEST_OUTAGE)
-        self._problems: list[str] = []
+        self.problems = Problems(run)
         self._run: Run | None = None
         self._results: list[_Found] | None = None
         self._manifest: dict[str, Any] | None = None
@@ -136,31 +129,6 @@ class Harvest:
             and (found := self._read("sources.json", step, is_expected=not ended_early(step)))
         ]
 
-    def try_to_read(self, what: str, read: Callable[[], list[Row]]) -> list[Row]:
-        """Return what can be read; nothing where an artifact is not what dbt writes."""
-        try:
-            return read()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            self._problems.append(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
-            return []
-
-    def give_up(self, outage: DBTCloudException) -> None:
-        """Take note of why the run cannot be read now."""
-        self._problems.append(
-            f"it cannot be read now ({outage}) and is read again by the next five loads, "
-            f"and by `dbt_cloud_results(run_id={self._listed['id']})`"
-        )
-
-    def warn(self) -> None:
-        """Say once what could not be read, if anything."""
-        run = self._listed
-        problems = self._problems if is_over(run) else ["it is not over"]
-        if problems:
-            logger.warning(
-                f"Run {run['id']} ({run.get('status_humanized')}) cannot be loaded completely: "
-                f"{'; '.join(dict.fromkeys(problems))}. {run.get('href') or ''}".rstrip()
-            )
-
     @property
     def _steps(self) -> list[RunStep]:
         return sorted(self.run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
@@ -184,7 +152,7 @@ class Harvest:
         except DBTCloudException as error:
             if _may_pass(error):
                 raise
-            self._problems.append(f"its steps cannot be read ({error})")
+            self.problems.note(f"its steps cannot be read ({error})")
             return self._listed
         return lean(found)
 
@@ -194,7 +162,7 @@ class Harvest:
             found = self._read("run_results.json", step, is_expected=not ended_early(step))
             if found:
                 self._drop_code(found.get("results"))
-                self._check_results(found, step)
+                self.problems.check_results(found, step)
                 read.append((step, found))
         return read
 
@@ -206,17 +174,17 @@ class Harvest:
     def _read_state(self) -> dict[str, Any]:
         run_id = self.run.get("deferring_run_id")
         if not run_id:
-            self._problems.append("a step defers, and it is not told to which run")
+            self.problems.note("a step defers, and it is not told to which run")
             return {}
         self._pace.keep()
         try:
             artifacts = RunArtifacts(self._client, Run(id=run_id), self._clock)
             found = artifacts.read("manifest.json")
         except DBTCloudException as error:
-            self._problems.append(f"what it defers to cannot be read ({error})")
+            self.problems.note(f"what it defers to cannot be read ({error})")
             return {}
         if found is None:
-            self._problems.append(f"run {run_id}, which it defers to, has no `manifest.json`")
+            self.problems.note(f"run {run_id}, which it defers to, has no `manifest.json`")
         return found or {}
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
@@ -227,16 +195,16 @@ class Harvest:
         except DBTCloudException as error:
             if _may_pass(error):
                 raise
-            self._problems.append(f"{where} cannot be read ({error})")
+            self.problems.note(f"{where} cannot be read ({error})")
             return None
         if found is None:
-            self._problems.append(f"there is no {where}")
+            self.problems.note(f"there is no {where}")
         return found
 
     def _read_manifest(self, step: RunStep) -> dict[str, Any]:
         manifest = self._read("manifest.json", step, is_expected=True) or {}
         if manifest:
-            self._check(manifest)
+            self.problems.check_manifest(manifest)
             self._drop_code([*as_mapping(manifest.get("nodes")).values()])
         return manifest
 
@@ -245,21 +213,6 @@ class Harvest:
         for entry in entries if isinstance(entries, list) and not self._keeps_code else ():
             for name in _CODE if isinstance(entry, dict) else ():
                 entry.pop(name, None)
-
-    def _check_results(self, run_results: dict[str, Any], step: RunStep) -> None:
-        names = ", ".join(f"`{name}`" for name in not_understood(run_results))
-        if names:
-            where = f"`run_results.json` of step {step.get('index')}"
-            self._problems.append(f"{where} has {names} that are not what dbt writes")
-
-    def _check(self, manifest: dict[str, Any]) -> None:
-        metadata = manifest.get("metadata")
-        said = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
-        version = _VERSION.search(said) if isinstance(said, str) else None
-        if version and int(version[1]) not in _KNOWN_MANIFESTS:
-            self._problems.append(f"its manifest is of version {version[1]}, which is not known")
-        if not isinstance(manifest.get("nodes"), dict):
-            self._problems.append("its manifest contains no nodes")
 
 
 def _may_pass(error: DBTCloudException) -> bool:
