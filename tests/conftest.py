@@ -83,7 +83,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
 
 
 @pytest.fixture(scope="session")
-def loaded_flights(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
     """Return what real runs of the example's project look like as tables; for `dbt` tests."""
     folder = tmp_path_factory.mktemp("told")
     with pytest.MonkeyPatch.context() as patch:

@@ -238,9 +238,9 @@ def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:
 
 @pytest.mark.dbt
 def test_a_real_runs_assets_go_back_to_the_tables_that_dlt_loaded(
-    loaded_flights: LoadedFlights,
+    loaded: LoadedFlights,
 ) -> None:
-    assets = {asset["name"]: asset for asset in loaded_flights.assets}
+    assets = {asset["name"]: asset for asset in loaded.assets}
     assert len(assets) == 18
     (source,) = assets["stg_flights"]["upstream"]
     assert (source["unique_id"], source["schema"]) == ("source.flights.raw.flights", "raw")

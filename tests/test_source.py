@@ -481,26 +481,22 @@ def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, pipeline: dlt.Pipeli
 
 
 @pytest.mark.dbt
-def test_real_runs_and_their_tables(loaded_flights: LoadedFlights) -> None:
+def test_real_runs_and_their_tables(loaded: LoadedFlights) -> None:
     runs = [
-        loaded_flights.nightly,
-        loaded_flights.failed,
-        loaded_flights.retry,
-        loaded_flights.parsed,
+        loaded.nightly,
+        loaded.failed,
+        loaded.retry,
+        loaded.parsed,
     ]
     ids = [run["id"] for run in runs]
-    found = loaded_flights.sql(
-        "SELECT run_id, status, retried_run_id FROM dbt_runs ORDER BY run_id"
-    )
+    found = loaded.sql("SELECT run_id, status, retried_run_id FROM dbt_runs ORDER BY run_id")
     assert found == [
         (ids[0], 10, None),
         (ids[1], 20, None),
         (ids[2], 10, ids[1]),
         (ids[3], 10, None),
     ]
-    results = loaded_flights.sql(
-        "SELECT run_id, status, count(*) FROM dbt_node_results GROUP BY ALL"
-    )
+    results = loaded.sql("SELECT run_id, status, count(*) FROM dbt_node_results GROUP BY ALL")
     statuses = {
         run_id: {status: count for each, status, count in results if each == run_id}
         for run_id in ids
@@ -511,7 +507,7 @@ def test_real_runs_and_their_tables(loaded_flights: LoadedFlights) -> None:
         ids[2]: {"success": 6, "pass": 22, "warn": 1, "no-op": 2},
         ids[3]: {},
     }
-    nodes = loaded_flights.sql("SELECT resource_type, count(*) FROM dbt_nodes GROUP BY ALL")
+    nodes = loaded.sql("SELECT resource_type, count(*) FROM dbt_nodes GROUP BY ALL")
     assert dict(nodes) == {
         "exposure": 2,
         "model": 15,
@@ -523,20 +519,20 @@ def test_real_runs_and_their_tables(loaded_flights: LoadedFlights) -> None:
     }
     span = "SELECT DISTINCT first_run_id, last_run_id FROM {}"
     for table in ("dbt_nodes", "dbt_node_parents"):
-        assert loaded_flights.sql(span.format(table)) == [(ids[0], ids[2])]
-    assert loaded_flights.sql("SELECT count(*) FROM dbt_node_parents") == [(95,)]
-    assert loaded_flights.sql("SELECT status, count(*) FROM dbt_source_freshness GROUP BY 1") == [
+        assert loaded.sql(span.format(table)) == [(ids[0], ids[2])]
+    assert loaded.sql("SELECT count(*) FROM dbt_node_parents") == [(95,)]
+    assert loaded.sql("SELECT status, count(*) FROM dbt_source_freshness GROUP BY 1") == [
         ("pass", 5)
     ]
     for table, key in KEYS.items():
         columns = ", ".join(key)
         twice = f"SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1"
-        assert loaded_flights.sql(twice) == []
+        assert loaded.sql(twice) == []
 
 
 @pytest.mark.dbt
-def test_real_nodes_have_their_relation_owner_and_columns(loaded_flights: LoadedFlights) -> None:
-    (node,) = loaded_flights.sql(
+def test_real_nodes_have_their_relation_owner_and_columns(loaded: LoadedFlights) -> None:
+    (node,) = loaded.sql(
         "SELECT relation_name, materialized, owners, package_name, path, columns->0->>'type' "
         "FROM dbt_nodes WHERE name = 'mart_carrier_punctuality'"
     )
@@ -548,20 +544,20 @@ def test_real_nodes_have_their_relation_owner_and_columns(loaded_flights: Loaded
         "models/marts/mart_carrier_punctuality.sql",
         "VARCHAR",
     )
-    ((log,),) = loaded_flights.sql("SELECT log_tail FROM dbt_run_steps WHERE log_tail IS NOT NULL")
+    ((log,),) = loaded.sql("SELECT log_tail FROM dbt_run_steps WHERE log_tail IS NOT NULL")
     assert "fct_flights" in log
     assert "\x1b" not in log
 
 
 @pytest.mark.dbt
-def test_a_real_load_is_joined_to_what_was_built_of_it(loaded_flights: LoadedFlights) -> None:
-    (row,) = loaded_flights.sql(
+def test_a_real_load_is_joined_to_what_was_built_of_it(loaded: LoadedFlights) -> None:
+    (row,) = loaded.sql(
         "SELECT results.run_id, bound.pipeline_name, bound.dataset_name, "
         "CAST(bound.tables->>'airlines' AS INTEGER), loads.schema_name "
         "FROM _dlt_loads AS loads JOIN dbt_run_loads AS bound USING (load_id) "
         "JOIN dbt_node_results AS results USING (run_id) WHERE results.name = 'dim_carriers'"
     )
-    assert row == (loaded_flights.nightly["id"], "flights", "raw", 16, "nycflights")
+    assert row == (loaded.nightly["id"], "flights", "raw", 16, "nycflights")
 
 
 @pytest.mark.dbt
@@ -577,11 +573,11 @@ def test_a_real_load_is_joined_to_what_was_built_of_it(loaded_flights: LoadedFli
     ],
 )
 def test_every_question_has_its_answer(
-    loaded_flights: LoadedFlights, tmp_path: Path, question: str, column: int, expected: str
+    loaded: LoadedFlights, tmp_path: Path, question: str, column: int, expected: str
 ) -> None:
     text = (EXAMPLES / "results.sql").read_text()
     (query,) = [each for each in text.split(";") if f"\n-- {question}" in each]
-    copy = shutil.copy(loaded_flights.database, tmp_path / "flights.duckdb")
+    copy = shutil.copy(loaded.database, tmp_path / "flights.duckdb")
     with duckdb.connect(str(copy)) as connection:
         connection.execute("USE flights.raw")
         connection.execute(
