@@ -63,7 +63,12 @@ def _narrow(trigger: Trigger, standing: Run | None) -> str | None:
         )
         return None
     narrowed = narrowed_trigger(
-        trigger.client, trigger.job_id, trigger.whole, relations, clock=trigger.clock
+        trigger.client,
+        trigger.job_id,
+        trigger.whole,
+        relations,
+        timeout=trigger.seconds_left,
+        clock=trigger.clock,
     )
     if narrowed:
         trigger.body = narrowed

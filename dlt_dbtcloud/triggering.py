@@ -79,6 +79,12 @@ class Trigger:
         self._stale: set[int] = set()
         self._once: Once | None = None
         self._since = self.load.began if self.load else time.time()
+        self._began = self.clock.monotonic()
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how many seconds of `timeout` are left."""
+        return max(0.0, self.timeout - (self.clock.monotonic() - self._began))
 
     def standing_run(self) -> Run | None:
         """Return the run that the load has already, in flight or successful; a retry is one, too.

@@ -15,8 +15,10 @@ import dlt
 import pytest
 
 from dlt_dbtcloud import (
+    DBTCloudAuthError,
     DBTCloudClientV2,
     DBTCloudException,
+    DBTCloudServerError,
     InvalidCredentialsException,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
@@ -204,6 +206,21 @@ def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
     no_pipeline: Any = "flights"
     with pytest.raises(TypeError, match=r"Pass a `dlt\.Pipeline`"):
         run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=no_pipeline)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [({"status": 403}, DBTCloudAuthError), ({"status": 503}, DBTCloudServerError)],
+)
+def test_what_cannot_be_found_out_runs_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
+) -> None:
+    load(pipeline, "airlines")
+    cloud.fail("get_job_artifact", "status", calls=None, when="before", **fault)
+    cloud.fail("get_job", "status", calls=None, skip=1, when="before", **fault)
+    with pytest.raises(error):
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, timeout=0.5)
+    assert len(cloud.runs) == 1
 
 
 def test_a_pipeline_whose_load_failed_is_an_error(
