@@ -78,7 +78,7 @@ class Trigger:
         self._known: list[Run] = []
         self._stale: set[int] = set()
         self._once: Once | None = None
-        self._since = self.load.began if self.load else time.time()
+        self._since = self.load.began if self.load else self.clock.time()
         self._began = self.clock.monotonic()
 
     @property

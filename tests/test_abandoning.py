@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from dlt_dbtcloud import DBTCloudRunTimeout, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.clock import until
 
 ROOT = Path(__file__).parent.parent
 CALL = """
@@ -61,13 +61,6 @@ def load() -> None:
     destination = dlt.destinations.duckdb("flights.duckdb")
     pipeline = dlt.pipeline("flights", destination=destination, dataset_name="raw")
     pipeline.run([{"carrier": "AA"}], table_name="airlines")
-
-
-def until(condition: Callable[[], object], within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "It has not come true."
-        threading.Event().wait(0.02)
 
 
 def is_waited_for(cloud: DBTCloudEmulator) -> bool:
