@@ -52,8 +52,9 @@ class _Part:
 
     @property
     def pending(self) -> Run | None:
-        """Return the run while it is waited for."""
-        return self.run if self.run and not is_over(self.run) and not self.error else None
+        """Return the run while it is waited for, from the moment that it was triggered on."""
+        run = self.run or (self.trigger and self.trigger.sent)
+        return run if run and not is_over(run) and not self.error else None
 
 
 class Running:

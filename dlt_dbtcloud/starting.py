@@ -85,6 +85,7 @@ def _eldest(trigger: Trigger, run: Run) -> Run:
             return seen
         logger.info(f"Run {elder['id']} came before: run {run['id']} is cancelled.")
         request_cancel(trigger.client, run["id"], clock=trigger.clock)
+        trigger.sent = None
     except DBTCloudException as error:
         logger.warning(f"Whether run {run['id']} is the only one is not known. {error}")
         return run

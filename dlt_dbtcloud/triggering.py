@@ -68,6 +68,7 @@ class Trigger:
     def __post_init__(self) -> None:
         """Give the trigger its key."""
         self.adopted: int | None = None
+        self.sent: Run | None = None
         self.whole = self.body
         self._keys = self._serving_keys()
         self._cause = (
@@ -158,14 +159,8 @@ class Trigger:
             timeout=self.timeout,
             clock=self.clock,
         )
-        try:
-            return self._once.send()
-        except KeyboardInterrupt:
-            logger.warning(
-                f"Job {self.job_id} may have been triggered: look in its run history in dbt Cloud "
-                f"for the cause `{self._cause}`."
-            )
-            raise
+        self.sent = self._once.send()
+        return self.sent
 
     def end(self, run: Run) -> None:
         """Cancel what turned up beside a run after all, where an answer was lost before it."""
