@@ -13,6 +13,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import cancel_and_confirm
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.naming import run_link
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
 
@@ -85,7 +86,7 @@ def leave(
 
 
 def _place(run: Run) -> str:
-    return f"Run {run['id']} ({run.get('href')})"
+    return f"Run {run['id']}{run_link(run)}"
 
 
 def _hint(run: Run) -> str:

@@ -22,6 +22,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
 )
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.naming import run_name
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.recovery import retry
@@ -257,8 +258,7 @@ class Running:
     def _others(self) -> list[str]:
         """Return how the runs are that nothing is raised for."""
         return [
-            f"Run `{part.run['id']}` of job `{part.run.get('job_definition_id')}`: "
-            f"{part.run.get('status_humanized')}."
+            f"{run_name(part.run)}: {part.run.get('status_humanized')}."
             for part in self._parts
             if part.run and part.run["id"] and not part.error and not run_error(part.run)
         ]

@@ -9,6 +9,7 @@ from dlt.common import logger
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.naming import run_link
 from dlt_dbtcloud.narrowing import narrowed_trigger
 from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.triggering import Trigger
@@ -42,7 +43,7 @@ def start(trigger: Trigger) -> Run:
         logger.info(f"Job {trigger.job_id} has run {found['id']} for this already.")
         return found
     run = trigger.send()
-    logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered: {run.get('href')}")
+    logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered{run_link(run)}.")
     return _eldest(trigger, run)
 
 

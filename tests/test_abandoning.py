@@ -14,8 +14,15 @@ from typing import Any
 import dlt
 import pytest
 
-from dlt_dbtcloud import DBTCloudRunTimeout, retry_dbt_cloud_run, run_dbt_cloud_job
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudRunTimeout,
+    retry_dbt_cloud_run,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.abandoning import leave
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import Run
 from tests.clock import until
 
 ROOT = Path(__file__).parent.parent
@@ -167,9 +174,9 @@ def test_a_post_that_is_left_says_where_to_look_for_its_run(
     run = run_dbt_cloud_job(job_id=job)
     cloud.fail(route, "rate_limit", retry_after=60)
     alarm(TaskTimeout, lambda: cloud.struck)
-    call = {"trigger_job": run_dbt_cloud_job, "retry_run": retry_dbt_cloud_run}[route]
+    calls: Any = {"trigger_job": run_dbt_cloud_job, "retry_run": retry_dbt_cloud_run}
     with pytest.raises(TaskTimeout):
-        call({"job_id": job, "run_id": run["id"]})
+        calls[route]({"job_id": job, "run_id": run["id"]})
     assert f"Job {job} may have been triggered: look" in caplog.text
 
 
@@ -212,6 +219,18 @@ def test_a_thread_touches_no_handler(cloud: DBTCloudEmulator) -> None:
     thread.start()
     thread.join()
     assert ended[0]["is_success"]
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_a_run_without_a_page_is_named_all_the_same(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    cancel: bool,
+) -> None:
+    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    leave(client, [Run(id=run["id"], status=1)], cancel=cancel)
+    assert f"Run {run['id']} is not waited for" in caplog.text
 
 
 def test_a_timeout_cancels_where_that_is_asked_for(cloud: DBTCloudEmulator) -> None:

@@ -204,7 +204,7 @@ def test_the_error_of_many_jobs_tells_of_all(cloud: DBTCloudEmulator) -> None:
     for job in long:
         assert f"get_dbt_cloud_run_status(run_id={ids[job]})" in said
     assert 'of job "bad" failed' in said
-    assert f"Run `{ids[good]}` of job `{good}`: Success." in said
+    assert f"Run {ids[good]} of job {good}: Success." in said
     assert "/jobs/1/run/" in said
 
 
@@ -212,7 +212,7 @@ def test_an_error_names_the_runs_that_were_started_beside_it(cloud: DBTCloudEmul
     job = cloud.create_job("long", duration=None)
     with pytest.raises(DBTCloudNotFoundError) as caught:
         run_dbt_cloud_jobs([job, 1], wait_for_outcome=False)
-    assert f"Run `{cloud.runs[0]['id']}` of job `{job}`: Queued." in str(caught.value)
+    assert f'Run {cloud.runs[0]["id"]} of job "long": Queued.' in str(caught.value)
 
 
 def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
