@@ -1,4 +1,4 @@
-"""What happens to runs that nobody waits for any longer: Ctrl-C, SIGTERM, or the time is up."""
+"""What happens to runs that nobody waits for any longer: Ctrl-C, SIGTERM, a timeout."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import cancel_and_confirm
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.naming import run_link
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
 
@@ -32,8 +33,9 @@ def abandoning(
 ) -> Iterator[None]:
     """Say how to go on with runs, or cancel them, where the block that waits for them is left.
 
-    The signals' usual effect follows. Only the main thread gets signals; in others, the block is
-    run as it is.
+    That is by whatever is raised into it, which goes on its way: Ctrl-C, or the end of the time
+    that Airflow, Prefect or pytest give it. A SIGTERM has its usual effect afterwards; only the
+    main thread gets signals.
 
     Args:
         connect: Makes a client to cancel with, as the one that waits may be in use at that moment.
@@ -41,15 +43,20 @@ def abandoning(
         cancel: Cancel them, and wait for a moment until they are.
         clock: What the time is told by.
     """
+    left: set[int] = set()
 
     def abandon() -> None:
-        with connect() as client:
-            leave(client, pending(), cancel=cancel, clock=clock)
+        # a SIGTERM may have an exception for its effect
+        runs = [run for run in pending() if run["id"] not in left]
+        if runs:
+            with connect() as client:
+                leave(client, runs, cancel=cancel, clock=clock)
+        left.update(run["id"] for run in runs)
 
     with _before_sigterm(abandon):
         try:
             yield
-        except KeyboardInterrupt:
+        except BaseException:
             abandon()
             raise
 
@@ -79,7 +86,7 @@ def leave(
 
 
 def _place(run: Run) -> str:
-    return f"Run {run['id']} ({run.get('href')})"
+    return f"Run {run['id']}{run_link(run)}"
 
 
 def _hint(run: Run) -> str:

@@ -47,7 +47,7 @@ class RunArtifacts:
         self._run_id = run["id"]
         self._clock = clock
         self._outage = outage
-        self._patience = _patience(run)
+        self._patience = _patience(run, clock)
         self._read: dict[tuple[str, int | None], dict[str, Any] | None] = {}
 
     def read(
@@ -124,8 +124,8 @@ def _lenient(text: str) -> Any:
     return json.loadb(python_json.dumps(told, ensure_ascii=False).encode(errors="replace"))
 
 
-def _patience(run: Run) -> float:
+def _patience(run: Run, clock: Clock) -> float:
     """Return for how many seconds artifacts may still turn up: none of a run of long ago."""
     finished = moment(run, "finished_at")
-    age = 0.0 if finished is None else max(0.0, time.time() - finished)
+    age = 0.0 if finished is None else max(0.0, clock.time() - finished)
     return _UPLOADED_WITHIN - age

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
+from dlt_dbtcloud.naming import run_name
 from dlt_dbtcloud.quoting import without_secrets
 from dlt_dbtcloud.typing import NodeFailure, Run
 
@@ -183,7 +184,7 @@ class DBTCloudRunError(DBTCloudException):
     Attributes:
         run_id: The run.
         job_definition_id: Its job.
-        run_url: Its page in dbt Cloud.
+        run_url: Its page in dbt Cloud, or None where the API does not tell.
         status: Its status code.
         status_humanized: The same in a word.
     """
@@ -194,7 +195,8 @@ class DBTCloudRunError(DBTCloudException):
         self.run_url = run.get("href")
         self.status = run.get("status")
         self.status_humanized = run.get("status_humanized")
-        super().__init__(f"{outcome}\nSee {self.run_url}. {advice}")
+        page = f"See {self.run_url}. " if self.run_url else ""
+        super().__init__(f"{outcome}\n{page}{advice}")
 
 
 class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
@@ -208,12 +210,12 @@ class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
     def __init__(
         self,
         run: Run,
-        account: str | None = None,
+        outcome: str | None = None,
         failures: Sequence[NodeFailure] = (),
         advice: str = "Its steps and logs say why.",
     ) -> None:
         self.failures = [*failures]
-        super().__init__(run, account or f"{_named(run)} failed{_said(run)}.", advice)
+        super().__init__(run, outcome or f"{run_name(run)} failed{_said(run)}.", advice)
 
 
 class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
@@ -230,7 +232,7 @@ class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
         if not self.timed_out:
             outcome = f"was cancelled{_canceller(run)}"
             advice = "Start it again when that was not meant."
-        super().__init__(run, f"{_named(run)} {outcome}{_said(run)}.", advice)
+        super().__init__(run, f"{run_name(run)} {outcome}{_said(run)}.", advice)
 
 
 class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
@@ -249,22 +251,17 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         ended: Run | None = None,
     ) -> None:
         self.timeout = timeout
-        status = str(run.get("status_humanized", "not over")).lower()
+        status = (run.get("status_humanized") or "not over").lower()
         resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
         advice = f"It goes on by itself; {resume} goes on watching it."
         if ended:
-            advice = f"As it is not waited for any longer: {ended.get('status_humanized')}."
+            how = ended.get("status_humanized") or "it has ended"
+            advice = f"As it is not waited for any longer: {how}."
         super().__init__(
             run,
-            f"{_named(run)} is still {status} after `timeout={timeout:g}` seconds.",
+            f"{run_name(run)} is still {status} after `timeout={timeout:g}` seconds.",
             advice + (f" The last check failed: {trouble}" if trouble else ""),
         )
-
-
-def _named(run: Run) -> str:
-    job = run.get("job") or {}
-    name = f' "{job["name"]}"' if job.get("name") else f" `{run.get('job_definition_id')}`"
-    return f"Run `{run.get('id')}` of job{name}"
 
 
 def _said(run: Run) -> str:

@@ -1,25 +1,26 @@
-"""The account of a failure: which nodes failed, why, what feeds them and what waits for them."""
+"""What is said of a failure: which nodes failed, why, what feeds them and what waits for them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
 from dlt_dbtcloud.graph import descendants, find_node
-from dlt_dbtcloud.quoting import head, tail, without_secrets
+from dlt_dbtcloud.naming import run_name
+from dlt_dbtcloud.quoting import head, without_secrets
 from dlt_dbtcloud.results import FAILED
 from dlt_dbtcloud.sources import fed_by
+from dlt_dbtcloud.steps import log_of, log_tail
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
-__all__ = ["account_of_nodes", "account_of_step", "advice", "node_failures"]
+__all__ = ["advice", "describe_nodes", "describe_step", "node_failures"]
 
 _SHOWN = 10
 _LISTED = 5
 _MESSAGE_LINES = 6
 _KEPT_LINES = 30
-_LOG_LINES = 50
 _DOES_NOT_COMPILE = re.compile(r"\b(Compilation|Parsing) Error\b")
 
 
@@ -77,9 +78,7 @@ def _table(manifest: Mapping[str, Any], source: str) -> str:
     return f"{node['schema']}.{name}" if node.get("schema") else str(name)
 
 
-def account_of_nodes(
-    run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]
-) -> str:
+def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
     """Tell of a run in which nodes failed.
 
     Args:
@@ -91,7 +90,7 @@ def account_of_nodes(
     hidden = len(failures) - _SHOWN
     return "\n".join(
         [
-            f"{len(failures)} of {_count(len(results), 'node')} failed in {_named(run)}: "
+            f"{len(failures)} of {_count(len(results), 'node')} failed in {run_name(run, 'run')}: "
             f"{_summary(results, failures)}.",
             *(_entry(i, failure) for i, failure in enumerate(failures[:_SHOWN], start=1)),
             *([f"     ... and {hidden} more"] if hidden > 0 else ()),
@@ -100,22 +99,27 @@ def account_of_nodes(
     )
 
 
-def account_of_step(run: Run, step: RunStep | None) -> str:
-    """Tell of a run that failed where no node did: the step, and the end of its log."""
+def describe_step(run: Run, step: RunStep | None, hide: Callable[[str], str] = str) -> str:
+    """Tell of a run that failed where no node did: the step, and the end of its log.
+
+    Args:
+        run: The run, with its job.
+        step: The step that ended it, or None where none had begun.
+        hide: Cuts the API's token out of a text.
+    """
     if step is None:
         said = without_secrets(run.get("status_message") or "")
-        return f"{_capital(_named(run))} failed before its first step{f': {said}' if said else '.'}"
+        return f"{run_name(run)} failed before its first step{f': {said}' if said else '.'}"
     place = f"in step {step.get('index')}, {without_secrets(step.get('name') or '').strip()}"
-    # more than is shown, as what tells a secret may stand some lines before it
-    log = tail(without_secrets(tail(_log(step), 10 * _LOG_LINES)), _LOG_LINES)
+    log = log_tail(step, hide)
     end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
-    return f"{_capital(_named(run))} failed {place}; {end}"
+    return f"{run_name(run)} failed {place}; {end}"
 
 
 def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
     """Say what to do next, and where to do the same again is unlikely to help."""
     retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
-    said = [failure["message"] or "" for failure in failures] or [_log(step)]
+    said = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
     if any(map(_DOES_NOT_COMPILE.search, said)):
         return f"A retry is unlikely to help before the project is mended; then {retry} goes on."
     if any(failure["status"] == "fail" for failure in failures):
@@ -154,20 +158,6 @@ def _summary(results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> 
         f"{skipped} skipped",
     )
     return ", ".join(words for words in told if not words.startswith("0 "))
-
-
-def _named(run: Run) -> str:
-    job = run.get("job") or {}
-    name = f'"{job["name"]}"' if job.get("name") else str(run.get("job_definition_id"))
-    return f"run {run['id']} of job {name}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _log(step: RunStep | None) -> str:
-    return (step or {}).get("logs") or (step or {}).get("debug_logs") or ""
 
 
 def _count(number: int, noun: str) -> str:

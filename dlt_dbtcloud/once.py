@@ -68,11 +68,25 @@ class Once:
     def send(self) -> Run:
         """Return the run.
 
+        Whatever else is raised into it, such as Ctrl-C, leaves a run that may not be known.
+
         Raises:
             DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
             DBTCloudAPIError: The API did not accept it; there is no run.
             DBTCloudTransportError: The API cannot be reached; there is no run.
         """
+        try:
+            return self._send()
+        except DBTCloudException:
+            raise
+        except BaseException:
+            logger.warning(
+                f"Job {self._job_id} may have been triggered: look in its run history in dbt Cloud "
+                f"for the cause `{self._cause}`."
+            )
+            raise
+
+    def _send(self) -> Run:
         for lost_answers in range(_LOST_ANSWERS + 1):
             try:
                 found = [self._accepted()]

@@ -28,6 +28,9 @@ class Clock(Protocol):
     def sleep(self, seconds: float, /) -> None:
         """Let seconds pass."""
 
+    def time(self) -> float:
+        """Return seconds since 1970, as far as this machine knows them."""
+
 
 def through_outages(
     ask: Callable[[], _T], *, timeout: float = _LONGEST_OUTAGE, clock: Clock = time

@@ -11,11 +11,12 @@ from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.ends import run_error
 from dlt_dbtcloud.exceptions import (
+    DBTCloudException,
     DBTCloudRunCancelled,
     DBTCloudRunError,
     DBTCloudRunFailed,
 )
-from dlt_dbtcloud.failures import account_of_nodes, account_of_step, advice, node_failures
+from dlt_dbtcloud.failures import advice, describe_nodes, describe_step, node_failures
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.relations import loaded_relations
@@ -47,7 +48,10 @@ def explain(
         known = run_error(run)
         if isinstance(known, DBTCloudRunCancelled):
             return known
-        return DBTCloudRunFailed(run, advice=f"Its steps and logs say why; here, {error}")
+        trouble = error if isinstance(error, DBTCloudException) else repr(error)
+        return DBTCloudRunFailed(
+            run, advice=f"Its steps and logs say why; they could not be read: {trouble}"
+        )
 
 
 class Postmortem:
@@ -100,15 +104,15 @@ class Postmortem:
         if isinstance(run_error(self.run), DBTCloudRunCancelled):
             return DBTCloudRunCancelled(self.run)
         failures = node_failures(self.results, self.manifest, _filled(load, self.manifest))
+        hide = self._client.without_token
         if failures:
-            account = account_of_nodes(self.run, self.results, failures)
+            outcome = describe_nodes(self.run, self.results, failures)
         else:
             self._wait_for_log()
-            account = account_of_step(self.run, self.step)
-        hide = self._client.without_token
+            outcome = describe_step(self.run, self.step, hide)
         return DBTCloudRunFailed(
             self.run,
-            hide(account),
+            hide(outcome),
             [_hidden(failure, hide) for failure in failures[:_FAILURES]],
             advice(self.run, failures, self.step),
         )

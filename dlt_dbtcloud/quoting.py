@@ -8,6 +8,8 @@ from collections.abc import Callable
 __all__ = ["head", "plain", "redacted", "tail", "without_secrets"]
 
 _LINE_LIMIT = 300
+# a secret that begins within a line's limit ends within this one
+_SECRET_LIMIT = 1200
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _UNPRINTABLE = re.compile(r"[^\S\n ]+|[\x00-\x09\x0b-\x1f\x7f]+")
 _HIDDEN = "***"
@@ -86,7 +88,12 @@ def tail(text: str, lines: int) -> str:
 
 
 def _shown(lines: list[str], part: slice, cut: str) -> str:
-    kept = "\n".join(
-        line if len(line) <= _LINE_LIMIT else f"{line[:_LINE_LIMIT]}..." for line in lines[part]
-    )
+    kept = "\n".join(map(_bounded, lines[part]))
     return cut.format(kept) if len(lines[part]) < len(lines) else kept
+
+
+def _bounded(line: str) -> str:
+    """Return a line that is not endless, and not cut within a secret, which would hide it."""
+    if len(line) <= _LINE_LIMIT:
+        return line
+    return f"{without_secrets(line[:_SECRET_LIMIT])[:_LINE_LIMIT]}..."

@@ -35,8 +35,6 @@ from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
 __all__ = ["retry", "undone_only"]
 
-_LONGEST_CHAIN = 20
-
 
 def retry(
     client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0, clock: Clock = time
@@ -61,10 +59,11 @@ def retry(
     if run_error(latest) is None:
         logger.warning(f"Run {latest['id']} is not retried: {latest.get('status_humanized')}.")
         return latest
-    mortem = Postmortem(client, latest, clock=clock)
-    if mortem.run.get("can_retry"):
+    postmortem = Postmortem(client, latest, clock=clock)
+    failed = postmortem.run
+    if failed.get("can_retry"):
         try:
-            again = retry_once(client, mortem.run, timeout=timeout, clock=clock)
+            again = retry_once(client, failed, timeout=timeout, clock=clock)
         except DBTCloudAPIError as error:
             if not _is_refusal(error):
                 raise
@@ -75,8 +74,8 @@ def retry(
     trigger = Trigger(
         client,
         str(latest["job_definition_id"]),
-        _body(mortem.run, _steps(mortem, _planned(client, mortem.run, clock))),
-        retried=mortem.run,
+        _body(failed, _steps(postmortem, _planned(client, failed, clock))),
+        retried=failed,
         timeout=timeout,
         clock=clock,
     )
@@ -112,28 +111,31 @@ def _latest(client: DBTCloudClientV2, run: Run, clock: Clock) -> Run:
     return next((each for each in reversed(chain) if run_error(each) is None), chain[-1])
 
 
-def _steps(mortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
+def _steps(postmortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
     """Return the commands of a retry: those that a run left undone, narrowed where that can be."""
-    left = unfinished(mortem.run, planned)
-    if left.failed is None:
-        logger.info(f"Run {mortem.run['id']} is run again whole: none of its commands had begun.")
-        return left.remaining
+    run = postmortem.run
+    undone = unfinished(run, planned)
+    if undone.failed is None:
+        logger.info(f"Run {run['id']} is run again whole: none of its commands had begun.")
+        return undone.remaining
     # what was cancelled has told of some nodes only
-    is_told = (mortem.step or {}).get("status") == RunStatus.ERROR and mortem.results
-    again = undone_only(left.failed, mortem.results, mortem.manifest) if is_told else None
+    is_told = (postmortem.step or {}).get("status") == RunStatus.ERROR and postmortem.results
+    again = undone_only(undone.failed, postmortem.results, postmortem.manifest) if is_told else None
     part = "its unsuccessful nodes" if again else "its failed command whole"
-    logger.info(f"Run {mortem.run['id']} is run again: {part}, and what never began.")
-    return (again or left.failed, *left.remaining)
+    logger.info(f"Run {run['id']} is run again: {part}, and what never began.")
+    return (again or undone.failed, *undone.remaining)
 
 
-def _planned(client: DBTCloudClientV2, run: Run, clock: Clock, depth: int = 0) -> tuple[str, ...]:
+def _planned(client: DBTCloudClientV2, run: Run, clock: Clock) -> tuple[str, ...]:
     """Return the commands that a run was to execute: of the API's retry, what was left then."""
     before = run.get("retrying_run_id")
-    if not before or depth == _LONGEST_CHAIN:
+    # a retry is always the newer one
+    if not before or before >= run["id"]:
         return planned_commands(run)
-    parent = through_outages(lambda: client.get_run_status(before, RELATED), clock=clock)
-    left = unfinished(parent, _planned(client, parent, clock, depth + 1))
-    return (*([left.failed] if left.failed else ()), *left.remaining)
+    once = client.without_retries()
+    parent = through_outages(lambda: once.get_run_status(before, RELATED), clock=clock)
+    undone = unfinished(parent, _planned(client, parent, clock))
+    return (*([undone.failed] if undone.failed else ()), *undone.remaining)
 
 
 def _body(run: Run, steps: Sequence[str]) -> TriggerData:

@@ -22,6 +22,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
 )
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.naming import run_name
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.recovery import retry
@@ -52,8 +53,9 @@ class _Part:
 
     @property
     def pending(self) -> Run | None:
-        """Return the run while it is waited for."""
-        return self.run if self.run and not is_over(self.run) and not self.error else None
+        """Return the run while it is waited for, from the moment that it was triggered on."""
+        run = self.run or (self.trigger and self.trigger.sent)
+        return run if run and not is_over(run) and not self.error else None
 
 
 class Running:
@@ -256,8 +258,7 @@ class Running:
     def _others(self) -> list[str]:
         """Return how the runs are that nothing is raised for."""
         return [
-            f"Run `{part.run['id']}` of job `{part.run.get('job_definition_id')}`: "
-            f"{part.run.get('status_humanized')}."
+            f"{run_name(part.run)}: {part.run.get('status_humanized')}."
             for part in self._parts
             if part.run and part.run["id"] and not part.error and not run_error(part.run)
         ]

@@ -9,6 +9,7 @@ from dlt.common import logger
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.naming import run_link
 from dlt_dbtcloud.narrowing import narrowed_trigger
 from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.triggering import Trigger
@@ -42,7 +43,7 @@ def start(trigger: Trigger) -> Run:
         logger.info(f"Job {trigger.job_id} has run {found['id']} for this already.")
         return found
     run = trigger.send()
-    logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered: {run.get('href')}")
+    logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered{run_link(run)}.")
     return _eldest(trigger, run)
 
 
@@ -63,7 +64,12 @@ def _narrow(trigger: Trigger, standing: Run | None) -> str | None:
         )
         return None
     narrowed = narrowed_trigger(
-        trigger.client, trigger.job_id, trigger.whole, relations, clock=trigger.clock
+        trigger.client,
+        trigger.job_id,
+        trigger.whole,
+        relations,
+        timeout=trigger.seconds_left,
+        clock=trigger.clock,
     )
     if narrowed:
         trigger.body = narrowed
@@ -80,6 +86,7 @@ def _eldest(trigger: Trigger, run: Run) -> Run:
             return seen
         logger.info(f"Run {elder['id']} came before: run {run['id']} is cancelled.")
         request_cancel(trigger.client, run["id"], clock=trigger.clock)
+        trigger.sent = None
     except DBTCloudException as error:
         logger.warning(f"Whether run {run['id']} is the only one is not known. {error}")
         return run

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dlt_dbtcloud.quoting import tail, without_secrets
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = [
@@ -13,11 +14,15 @@ __all__ = [
     "command_of",
     "ended_early",
     "failed_step",
+    "log_of",
+    "log_tail",
     "planned_commands",
+    "steps_of",
     "unfinished",
 ]
 
 _COMMAND = re.compile(r"`\s*dbt\b(.*)`", re.DOTALL | re.IGNORECASE)
+_LOG_LINES = 50
 _RETRY = "dbt retry"
 
 
@@ -44,13 +49,35 @@ def command_of(step: RunStep) -> str | None:
     return f"dbt{match[1].rstrip()}" if match else None
 
 
+def steps_of(run: Run) -> list[RunStep]:
+    """Return the steps of a run, read with them, in their order."""
+    return sorted(run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
+
+
+def log_of(step: RunStep) -> str:
+    """Return the log of a step, in detail where there is no other; nothing where it has none."""
+    return step.get("logs") or step.get("debug_logs") or ""
+
+
+def log_tail(step: RunStep, hide: Callable[[str], str] = str) -> str:
+    """Return the last fifty lines of a step's log without secrets, or nothing where it has none.
+
+    Args:
+        step: The step.
+        hide: Cuts the API's token out of a text.
+    """
+    # more than is shown, as what tells a secret may stand some lines before it
+    end = tail(hide(log_of(step)), 10 * _LOG_LINES)
+    return tail(without_secrets(end), _LOG_LINES)
+
+
 def failed_step(run: Run) -> RunStep | None:
     """Return the step that ended a run, or None where none had begun.
 
     Steps that the service adds by itself, before and after, may fail without ending it: of those
     that failed it is the last.
     """
-    steps = sorted(run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
+    steps = steps_of(run)
     for status in (RunStatus.ERROR, RunStatus.CANCELLED):
         ended = [step for step in steps if step.get("status") == status]
         if ended:
@@ -93,8 +120,7 @@ def _began(run: Run, planned: Sequence[str]) -> list[str]:
     """Return the commands that began, in order, up to the one that failed."""
     ended = failed_step(run) or RunStep(index=0)
     until = ended.get("index") or 0
-    steps = sorted(run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
-    lines = [command_of(step) for step in steps if (step.get("index") or 0) <= until]
+    lines = [command_of(step) for step in steps_of(run) if (step.get("index") or 0) <= until]
     # the API's retry goes on with the command that failed before
     first = planned[0] if planned and run.get("retrying_run_id") else _RETRY
     return [_spaced(first if line == _RETRY else line) for line in lines if line]

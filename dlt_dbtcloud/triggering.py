@@ -68,6 +68,7 @@ class Trigger:
     def __post_init__(self) -> None:
         """Give the trigger its key."""
         self.adopted: int | None = None
+        self.sent: Run | None = None
         self.whole = self.body
         self._keys = self._serving_keys()
         self._cause = (
@@ -78,7 +79,13 @@ class Trigger:
         self._known: list[Run] = []
         self._stale: set[int] = set()
         self._once: Once | None = None
-        self._since = self.load.began if self.load else time.time()
+        self._since = self.load.began if self.load else self.clock.time()
+        self._began = self.clock.monotonic()
+
+    @property
+    def seconds_left(self) -> float:
+        """Return how many seconds of `timeout` are left."""
+        return max(0.0, self.timeout - (self.clock.monotonic() - self._began))
 
     def standing_run(self) -> Run | None:
         """Return the run that the load has already, in flight or successful; a retry is one, too.
@@ -152,14 +159,8 @@ class Trigger:
             timeout=self.timeout,
             clock=self.clock,
         )
-        try:
-            return self._once.send()
-        except KeyboardInterrupt:
-            logger.warning(
-                f"Job {self.job_id} may have been triggered: look in its run history in dbt Cloud "
-                f"for the cause `{self._cause}`."
-            )
-            raise
+        self.sent = self._once.send()
+        return self.sent
 
     def end(self, run: Run) -> None:
         """Cancel what turned up beside a run after all, where an answer was lost before it."""

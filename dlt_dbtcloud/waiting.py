@@ -88,7 +88,8 @@ class Watch:
         self._are_new = are_new
         self._clock = clock
         self._began = clock.monotonic()
-        self._age = 0.0 if are_new else min(map(_age, runs), default=0.0)
+        ages = (_age(run, clock) for run in runs)
+        self._age = 0.0 if are_new else min(ages, default=0.0)
         self._failures = 0
         self._trouble: DBTCloudException | None = None
 
@@ -185,7 +186,7 @@ def _note_change(before: Run, after: Run) -> None:
         logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
 
 
-def _age(run: Run) -> float:
+def _age(run: Run, clock: Clock) -> float:
     """Return the seconds since a run was triggered, as far as the clocks agree."""
     created = moment(run, "created_at")
-    return 0.0 if created is None else max(0.0, time.time() - created)
+    return 0.0 if created is None else max(0.0, clock.time() - created)

@@ -12,6 +12,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self._epoch = time.time()
         self.sleeps: list[float] = []
         self._plans: list[tuple[float, Callable[[], object]]] = []
 
@@ -23,6 +24,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self._epoch + self.now
+
     def sleep(self, seconds: float, /) -> None:
         self.sleeps.append(seconds)
         self.now += seconds
@@ -31,13 +35,22 @@ class FakeClock:
 
 
 class FastClock:
-    """Lets time pass faster than it does, for what happens at the same time elsewhere."""
+    """Lets time pass faster than it does, for what happens at the same time elsewhere.
 
-    def __init__(self, times: float = 200.0) -> None:
+    Args:
+        times: How much faster.
+        ahead: How many seconds it is ahead of the clock on the wall, which goes as it does.
+    """
+
+    def __init__(self, times: float = 200.0, ahead: float = 0.0) -> None:
         self._times = times
+        self._ahead = ahead
 
     def monotonic(self) -> float:
         return time.monotonic() * self._times
+
+    def time(self) -> float:
+        return time.time() + self._ahead
 
     def sleep(self, seconds: float, /) -> None:
         time.sleep(seconds / self._times)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,16 @@ from typing import Any
 import dlt
 import pytest
 
-from dlt_dbtcloud import DBTCloudRunTimeout, run_dbt_cloud_job
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudRunTimeout,
+    retry_dbt_cloud_run,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.abandoning import leave
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import Run
+from tests.clock import until
 
 ROOT = Path(__file__).parent.parent
 CALL = """
@@ -63,13 +70,6 @@ def load() -> None:
     pipeline.run([{"carrier": "AA"}], table_name="airlines")
 
 
-def until(condition: Callable[[], object], within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "It has not come true."
-        threading.Event().wait(0.02)
-
-
 def is_waited_for(cloud: DBTCloudEmulator) -> bool:
     return any(request.method == "GET" and "/runs/7" in request.path for request in cloud.requests)
 
@@ -102,6 +102,94 @@ def test_a_signal_cancels_where_that_is_asked_for(
     assert "is not waited for any longer: Cancelled" in errors
 
 
+class TaskTimeout(BaseException):
+    """What an orchestrator raises into a task that takes too long, out of the reach of `except`."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[type[BaseException], Callable[[], object]], None]]:
+    """Return what lets a signal raise an exception in this thread when something has come true."""
+    before = signal.getsignal(signal.SIGALRM)
+    threads = []
+
+    def set_alarm(kind: type[BaseException], condition: Callable[[], object]) -> None:
+        def ring(*_: object) -> None:
+            raise kind("time is up")
+
+        def wait() -> None:
+            until(condition)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+        signal.signal(signal.SIGALRM, ring)
+        threads.append(threading.Thread(target=wait))
+        threads[-1].start()
+
+    yield set_alarm
+    for thread in threads:
+        thread.join()
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.parametrize(
+    "kind", [TaskTimeout, KeyboardInterrupt, SystemExit, GeneratorExit, RuntimeError]
+)
+def test_whatever_is_raised_into_the_wait_leaves_no_run_unsaid(
+    cloud: DBTCloudEmulator,
+    caplog: pytest.LogCaptureFixture,
+    alarm: Any,
+    kind: type[BaseException],
+    cancel: bool,
+) -> None:
+    job = cloud.create_job("Long", duration=None)
+    alarm(kind, lambda: is_waited_for(cloud))
+    with pytest.raises(kind, match="time is up"):
+        run_dbt_cloud_job(job_id=job, cancel_on_abandon=cancel)
+    (run,) = cloud.runs
+    assert run["is_cancelled"] is cancel
+    said = "any longer: Cancelled" if cancel else f"get_dbt_cloud_run_status(run_id={run['id']})"
+    assert caplog.text.count(said) == 1
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_a_run_that_is_looked_at_beside_others_for_the_first_time_is_not_left_unsaid(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, alarm: Any, cancel: bool
+) -> None:
+    job = cloud.create_job("Long", duration=None)
+    # of the search for a run of somebody else that came before
+    cloud.fail("list_runs", "rate_limit", retry_after=60, skip=1)
+    alarm(TaskTimeout, lambda: cloud.struck)
+    with pytest.raises(TaskTimeout):
+        run_dbt_cloud_job(job_id=job, reuse_queued_run=True, cancel_on_abandon=cancel)
+    (run,) = cloud.runs
+    assert run["is_cancelled"] is cancel
+    assert f"Run {run['id']} " in caplog.text
+
+
+@pytest.mark.parametrize("route", ["trigger_job", "retry_run"])
+def test_a_post_that_is_left_says_where_to_look_for_its_run(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, alarm: Any, route: str
+) -> None:
+    job = cloud.create_job("Long", outcome="error")
+    run = run_dbt_cloud_job(job_id=job)
+    cloud.fail(route, "rate_limit", retry_after=60)
+    alarm(TaskTimeout, lambda: cloud.struck)
+    calls: Any = {"trigger_job": run_dbt_cloud_job, "retry_run": retry_dbt_cloud_run}
+    with pytest.raises(TaskTimeout):
+        calls[route]({"job_id": job, "run_id": run["id"]})
+    assert f"Job {job} may have been triggered: look" in caplog.text
+
+
+def test_a_handler_that_raises_says_it_once(cloud: DBTCloudEmulator, script: Script) -> None:
+    before = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))"
+    process = script(cloud.create_job("Long", duration=None), before=before)
+    until(lambda: is_waited_for(cloud))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert errors.count("goes on watching it") == 1
+
+
 def test_a_handler_of_the_scripts_own_has_its_effect(
     cloud: DBTCloudEmulator, script: Script
 ) -> None:
@@ -131,6 +219,18 @@ def test_a_thread_touches_no_handler(cloud: DBTCloudEmulator) -> None:
     thread.start()
     thread.join()
     assert ended[0]["is_success"]
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_a_run_without_a_page_is_named_all_the_same(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    cancel: bool,
+) -> None:
+    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    leave(client, [Run(id=run["id"], status=1)], cancel=cancel)
+    assert f"Run {run['id']} is not waited for" in caplog.text
 
 
 def test_a_timeout_cancels_where_that_is_asked_for(cloud: DBTCloudEmulator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dlt_dbtcloud.failures import account_of_nodes, account_of_step, advice, node_failures
+from dlt_dbtcloud.failures import advice, describe_nodes, describe_step, node_failures
 from dlt_dbtcloud.results import step_results
 from dlt_dbtcloud.typing import NodeResult, RunStep
 
@@ -56,7 +56,7 @@ FAILED = results(
 def test_the_account_of_an_error() -> None:
     loads = {"source.shop.raw.payments": "1732150000.123"}
     failures = node_failures(FAILED, MANIFEST, loads)
-    assert account_of_nodes(RUN, FAILED, failures) == (
+    assert describe_nodes(RUN, FAILED, failures) == (
         '1 of 5 nodes failed in run 9001 of job "Nightly": 1 error, 2 skipped.\n'
         "  1. model.shop.orders (models/orders.sql): error\n"
         "       Database Error in model orders\n"
@@ -90,7 +90,7 @@ def test_tests_that_failed_are_told_apart_from_errors() -> None:
         relation_name='"db"."audit"."positive"',
     )
     failures = node_failures(both, MANIFEST)
-    account = account_of_nodes(RUN, both, failures)
+    account = describe_nodes(RUN, both, failures)
     assert account.startswith(
         '2 of 2 nodes failed in run 9001 of job "Nightly": 1 error, 1 failed test.\n'
     )
@@ -101,7 +101,7 @@ def test_tests_that_failed_are_told_apart_from_errors() -> None:
 
 def test_many_failures_are_told_within_bounds() -> None:
     many = results(*((f"model.shop.m{i}", "error", "x" * 10_000) for i in range(500)))
-    account = account_of_nodes(RUN, many, node_failures(many, {}))
+    account = describe_nodes(RUN, many, node_failures(many, {}))
     assert account.startswith("500 of 500 nodes failed")
     assert "... and 490 more" in account
     assert len(account) < 8_000
@@ -120,7 +120,7 @@ def test_secrets_in_messages_are_cut_out() -> None:
 
 def test_without_results_the_end_of_the_log_is_told() -> None:
     log = "\n".join(f"\x1b[31mline {i}\x1b[0m" for i in range(200)) + "\npassword=hunter2hunter2"
-    account = account_of_step(RUN, RunStep(**{**STEP, "logs": log}))
+    account = describe_step(RUN, RunStep(**{**STEP, "logs": log}))
     first, *lines = account.splitlines()
     assert first == (
         'Run 9001 of job "Nightly" failed in step 4, Invoke dbt with `dbt build`; '
@@ -132,9 +132,9 @@ def test_without_results_the_end_of_the_log_is_told() -> None:
 
 
 def test_a_step_without_a_log_and_a_run_without_steps() -> None:
-    assert "it has no log" in account_of_step(RUN, STEP)
+    assert "it has no log" in describe_step(RUN, STEP)
     run: Any = {**RUN, "status_message": "No repository"}
-    assert account_of_step(run, None) == (
+    assert describe_step(run, None) == (
         'Run 9001 of job "Nightly" failed before its first step: No repository'
     )
 

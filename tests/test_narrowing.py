@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud import DBTCloudClientV2, DBTCloudNotFoundError, run_dbt_cloud_job
+from dlt_dbtcloud import (
+    DBTCloudAuthError,
+    DBTCloudClientV2,
+    DBTCloudException,
+    DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
+    run_dbt_cloud_job,
+)
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.narrowing import narrowed_trigger
 from dlt_dbtcloud.sources import Relation
@@ -112,10 +119,94 @@ def test_a_manifest_that_the_last_step_has_not_left_is_found(
     assert len(cloud.requests) - before == 3
 
 
-def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+@pytest.mark.parametrize("kind", ["status", "cut", "html", "rate_limit"])
+def test_an_outage_is_waited_out(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", kind, calls=30)
+    # the job is read before it, and not again while the outage lasts
+    cloud.fail("get_job", kind, skip=1, calls=30)
+    clock = FakeClock()
+    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock)
+    assert narrowed is not None
+    assert "steps_override" in narrowed
+    assert len(cloud.struck) == (30 if kind == "rate_limit" else 60)
+    assert clock.now > 600
+
+
+def test_the_job_is_asked_for_once_a_try(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     cloud.fail("get_job", "status", calls=7)
-    cloud.fail("get_job_artifact", "cut", calls=3)
+    clock = FakeClock()
+    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock) != BODY
+    assert len(clock.sleeps) == 7
+
+
+@pytest.mark.parametrize("kind", ["status", "cut", "html", "rate_limit"])
+@pytest.mark.parametrize("spared", [0, 1], ids=["the job", "its manifest"])
+def test_an_outage_that_outlasts_the_timeout_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any, spared: int
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job", kind, skip=spared, calls=None)
+    cloud.fail("get_job_artifact", kind, calls=None)
+    clock = FakeClock()
+    with pytest.raises(DBTCloudException) as caught:
+        narrowed_trigger(client, job, BODY, FLIGHTS, timeout=300, clock=clock)
+    assert caught.value.is_outage
+    assert clock.now == pytest.approx(300)
+
+
+def test_a_pause_that_is_asked_for_and_too_long_is_an_error_at_once(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", "rate_limit", retry_after=301)
+    clock = FakeClock()
+    with pytest.raises(DBTCloudRateLimitError):
+        narrowed_trigger(client, job, BODY, FLIGHTS, timeout=300, clock=clock)
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("path", ["get_job_artifact", "get_artifact"])
+def test_a_token_that_is_not_accepted_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, path: str, status: int
+) -> None:
+    files = {"manifest.json": MANIFEST} if path == "get_job_artifact" else {}
+    job = job_with(cloud, files)
+    cloud.fail(path, "status", status=status, when="before")
+    with pytest.raises(DBTCloudAuthError, match=str(status)):
+        narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
+
+
+@pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no answer")])
+def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waited_for_long(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    kind: Any,
+    said: str,
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", kind, calls=None)
+    clock = FakeClock()
+    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock) == BODY
+    (warned,) = [each.getMessage() for each in caplog.records if "whole" in each.getMessage()]
+    assert f"Job {job} is run whole" in warned
+    assert "its manifest cannot be read" in warned
+    assert said in warned
+    assert 20 < clock.now < 120
+
+
+def test_an_outage_that_ends_while_the_manifest_is_read_does_not_count_against_it(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", "status", calls=9)
+    # the API answers beside all of the failures but the sixth, and so not six times in a row
+    cloud.fail("get_job", "status", skip=6, calls=1)
     narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
     assert narrowed is not None
     assert "steps_override" in narrowed

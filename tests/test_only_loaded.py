@@ -6,8 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ import dlt
 import pytest
 
 from dlt_dbtcloud import (
+    DBTCloudAuthError,
     DBTCloudClientV2,
     DBTCloudException,
+    DBTCloudServerError,
     InvalidCredentialsException,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
@@ -26,6 +27,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.ends import moment
 from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.typing import Run
+from tests.clock import until
 from tests.flights import Flights, executed
 
 ROOT = Path(__file__).parent.parent
@@ -204,6 +206,21 @@ def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
     no_pipeline: Any = "flights"
     with pytest.raises(TypeError, match=r"Pass a `dlt\.Pipeline`"):
         run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=no_pipeline)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [({"status": 403}, DBTCloudAuthError), ({"status": 503}, DBTCloudServerError)],
+)
+def test_what_cannot_be_found_out_runs_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
+) -> None:
+    load(pipeline, "airlines")
+    cloud.fail("get_job_artifact", "status", calls=None, when="before", **fault)
+    cloud.fail("get_job", "status", calls=None, skip=1, when="before", **fault)
+    with pytest.raises(error):
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, timeout=0.5)
+    assert len(cloud.runs) == 1
 
 
 def test_a_pipeline_whose_load_failed_is_an_error(
@@ -393,8 +410,9 @@ def test_twenty_pipelines_share_two_runs(
         log.open("w") as stderr,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as processes,
     ):
-        # each has triggered a run, or adopted one
-        until(lambda: len(re.findall("for this already|was triggered", log.read_text())) == 20)
+        # one that has triggered or adopted a run may still find that another one came before
+        until(lambda: len(waited_for(log)) == 20 and len({*waited_for(log).values()}) == 1)
+        until(lambda: len(kept(cloud)) == 2)
         cloud.finish_run(first["id"])
         (served,) = [run for run in kept(cloud) if run["id"] != first["id"]]
         cloud.finish_run(served["id"])
@@ -405,15 +423,14 @@ def test_twenty_pipelines_share_two_runs(
     assert len(kept(cloud)) == 2
 
 
+def waited_for(log: Path) -> dict[str, str]:
+    """Return the run that each process has named last as its own, by the process."""
+    named = r"\|(\d+)\|\d+\|dlt\|starting\.py\|.*(?:has run|\|Run) (\d+) "
+    return dict(re.findall(named, log.read_text()))
+
+
 def kept(cloud: DBTCloudEmulator) -> list[Run]:
     return [run for run in cloud.runs if not run["is_cancelled"]]
-
-
-def until(condition: Callable[[], object], within: float = 60.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "It has not come true."
-        threading.Event().wait(0.02)
 
 
 @pytest.mark.dbt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -87,6 +88,12 @@ def test_a_head_and_a_tail_say_that_there_is_more() -> None:
 
 def test_an_endless_line_is_cut() -> None:
     assert len(head("x" * 10_000, 5)) < 400
+
+
+@pytest.mark.parametrize("quote", [head, tail])
+def test_a_line_is_not_cut_within_a_secret(quote: Callable[[str, int], str]) -> None:
+    line = f"{'x' * 265} postgres://dbt:{'hunter2' * 5}@warehouse/{'x' * 10_000}"
+    assert "hunter2" not in without_secrets(quote(line, 5))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -24,7 +22,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.recovery import retry, undone_only
 from dlt_dbtcloud.results import step_results
 from dlt_dbtcloud.typing import Run, RunStep
-from tests.clock import FastClock
+from tests.clock import FakeClock, FastClock, until
 from tests.flights import Flights, executed, own_results, statuses
 from tests.shop import write_shop
 
@@ -73,15 +71,16 @@ def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | 
             "dbt build --models=x --vars '{a: 1}' --full-refresh",
             f"dbt build --vars '{{a: 1}}' --full-refresh {UNDONE} --indirect-selection empty",
         ),
-        ("dbt --fail-fast test --selector y", None),
+        (
+            "dbt --fail-fast test --selector y",
+            f"dbt --fail-fast test {UNDONE} --indirect-selection empty",
+        ),
         ("dbt retry", None),
         ("dbt run-operation grant", None),
         ("make build", None),
     ],
 )
 def test_a_command_is_narrowed_to_what_it_left_undone(line: str, again: str | None) -> None:
-    if line.startswith("dbt --fail-fast"):
-        again = f"dbt --fail-fast test {UNDONE} --indirect-selection empty"
     assert narrowed(line) == again
 
 
@@ -225,6 +224,19 @@ def test_what_the_apis_retry_left_undone_is_done_the_next_way(
     ]
 
 
+def test_the_run_before_is_asked_for_once_a_try(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
+) -> None:
+    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    cloud.finish_run(second["id"], "error")
+    outdate(cloud, failed)
+    # the retry is read first, and then the run that it retries
+    cloud.fail("get_run", "status", skip=1, calls=4)
+    clock = FakeClock()
+    retry(client, failed, clock=clock)
+    assert len(clock.sleeps) == 4
+
+
 @pytest.mark.parametrize("outcome", ["success", None])
 def test_what_did_not_fail_is_not_retried(
     cloud: DBTCloudEmulator, outcome: Any, caplog: pytest.LogCaptureFixture
@@ -277,13 +289,6 @@ def test_a_load_that_another_worker_had_built_is_not_retried(
     worker.join()
     assert outcome[0]["id"] == other["id"]
     assert len(cloud.runs) == 2
-
-
-def until(condition: Callable[[], object], within: float = 60.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "It has not come true."
-        threading.Event().wait(0.02)
 
 
 def test_docs_and_freshness_that_the_job_adds_are_not_added_twice(cloud: DBTCloudEmulator) -> None:

@@ -11,7 +11,9 @@ from dlt_dbtcloud.steps import (
     command_of,
     ended_early,
     failed_step,
+    log_tail,
     planned_commands,
+    steps_of,
     unfinished,
 )
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
@@ -26,6 +28,33 @@ def run(*commands: str, status: RunStatus = ERROR, **fields: Any) -> Run:
     steps = [RunStep(index=i, name=name, status=SUCCESS) for i, name in enumerate(names, start=1)]
     steps[-1]["status"] = status
     return cast(Run, {"run_steps": steps, **fields})
+
+
+def test_the_end_of_a_log_is_short_and_holds_no_secret() -> None:
+    lines = [f"\x1b[31mline {i}\x1b[0m" for i in range(200)]
+    log = "\n".join([*lines[:199], "password=hunter2 token t0ken", lines[199]])
+    told = log_tail(RunStep(logs=log), lambda text: text.replace("t0ken", "***"))
+    assert told.splitlines()[0] == "..."
+    assert len(told.splitlines()) == 51
+    assert told.splitlines()[-2:] == ["password=*** token ***", "line 199"]
+
+
+def test_what_tells_a_secret_may_stand_before_the_end_of_a_log() -> None:
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", *("c2VjcmV0" for _ in range(60)), "failed"])
+    assert "c2VjcmV0" not in log_tail(RunStep(logs=key))
+
+
+@pytest.mark.parametrize("step", [{}, {"logs": None}, {"logs": "", "debug_logs": None}])
+def test_a_step_without_a_log_has_no_end_of_one(step: Any) -> None:
+    assert log_tail(step) == ""
+    step = {**step, "debug_logs": "in detail"}
+    assert log_tail(step) == "in detail"
+
+
+def test_steps_are_told_in_their_order() -> None:
+    steps = [RunStep(index=2), RunStep(index=1), RunStep(name="x")]
+    assert steps_of(Run(run_steps=steps)) == [steps[2], steps[1], steps[0]]
+    assert steps_of(cast(Run, {"run_steps": None})) == []
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -45,11 +43,3 @@ class Api:
     def ended(self, run_id: int, within: float = 120.0) -> Any:
         self.cloud.wait_for_run(run_id, within)
         return self.run(run_id, "trigger", "job", "run_steps", "debug_logs")
-
-
-def until(condition: Callable[[], bool], within: float = 60.0) -> None:
-    """Wait for what only a request can tell."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "It has not come true."
-        time.sleep(0.02)

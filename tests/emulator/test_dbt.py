@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.emulator.api import Api, until
+from tests.clock import until
+from tests.emulator.api import Api
 from tests.emulator.tiny import MODELS
 
 pytestmark = pytest.mark.dbt

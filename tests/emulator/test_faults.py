@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.emulator.api import Api, until
+from tests.clock import until
+from tests.emulator.api import Api
 
 
 @pytest.fixture

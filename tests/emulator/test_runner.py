@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.emulator.api import Api, until
+from tests.clock import until
+from tests.emulator.api import Api
 from tests.emulator.fake_dbt import DEAF, FAILING, TELLING, write_fake
 
 MANY = 3_000_000

@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.emulator.api import Api, until
+from tests.clock import until
+from tests.emulator.api import Api
 from tests.emulator.fake_dbt import DEAF, write_fake
 
 
