@@ -130,7 +130,7 @@ def results_source(
             tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
             bookmarks = None if run_id else _bookmarks(config, tables, start)
             news = (
-                finished_runs(client, config.job_id, bookmarks)
+                finished_runs(client, config.job_id, bookmarks, clock)
                 if bookmarks
                 else one_run(client, str(run_id), tables)
             )

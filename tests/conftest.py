@@ -20,6 +20,12 @@ from tests.orchard import Orchard, run_orchard
 WriteConfig = Callable[[str, str], None]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def logging_of_dlt() -> None:
+    """Let dlt set up its logger before a test listens to it."""
+    Container()[PluggableRunContext].reload(str(Path.cwd()))
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in an empty folder, where dlt sees no config, no credentials and no data but a test's."""
