@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as python_json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -108,9 +109,9 @@ class RunArtifacts:
 
 def _json(file: Path) -> Any:
     """Return what a file holds, or None where that is not JSON."""
-    with suppress(ValueError), file.open("rb") as content:
+    with suppress(ValueError, RecursionError), file.open("rb") as content:
         return json.load(content)
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return _lenient(file.read_text(errors="replace"))
     return None
 
@@ -120,8 +121,17 @@ def _lenient(text: str) -> Any:
 
     What the standard does not know becomes null, or a question mark.
     """
-    told = python_json.loads(text, parse_constant=lambda _: None)
+    told = python_json.loads(
+        text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_finite
+    )
     return json.loadb(python_json.dumps(told, ensure_ascii=False).encode(errors="replace"))
+
+
+def _finite(digits: str) -> int | float | None:
+    told = float(digits)
+    if not math.isfinite(told):
+        return None
+    return int(digits) if digits.lstrip("-").isdecimal() and abs(told) < 2**53 else told
 
 
 def _patience(run: Run, clock: Clock) -> float:

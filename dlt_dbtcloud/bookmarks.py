@@ -47,9 +47,18 @@ class Bookmarks:
         return not any(self._states.values())
 
     @property
-    def unread(self) -> set[str]:
-        """Return the ids of runs that are remembered, but could not be read."""
-        return {run_id for state in self._states.values() for run_id in state.get("unread", ())}
+    def unread(self) -> dict[str, frozenset[str]]:
+        """Return which runs could not be read, though they are remembered, and for which tables."""
+        found: dict[str, set[str]] = {}
+        for table, state in self._states.items():
+            for run_id in state.get("unread", ()):
+                found.setdefault(run_id, set()).add(table)
+        return {run_id: frozenset(tables) for run_id, tables in found.items()}
+
+    def is_given_up(self, run_id: int) -> bool:
+        """Tell whether a run is not read again, if it cannot be read this time either."""
+        states = self._states.values()
+        return any(state.get("unread", {}).get(str(run_id), 0) >= _ATTEMPTS for state in states)
 
     def news(self, run: Run) -> frozenset[str]:
         """Return the tables to which a finished run is new, or which could not read it."""

@@ -24,6 +24,9 @@ from dlt_dbtcloud.versions import Versions
 
 __all__ = ["Extraction", "Rows"]
 
+# the API takes no requests for five minutes after there were too many
+_LONGEST_OUTAGE = 330.0
+
 Rows = Mapping[str, list[Row]]
 
 
@@ -82,7 +85,9 @@ class Extraction:
         Raises:
             DBTCloudException: An outage lasts.
         """
-        reader = RunReader(self._client, new.run, self._pace, clock=self._clock)
+        reader = RunReader(
+            self._client, new.run, pace=self._pace, clock=self._clock, outage=_LONGEST_OUTAGE
+        )
         rows: dict[str, list[Row]] = {}
         try:
             if is_over(new.run):
@@ -91,9 +96,11 @@ class Extraction:
                         rows[table] = reader.problems.try_to_read(table, read)
         except DBTCloudException as error:
             self._outages.met(new, error)
-            reader.problems.note_outage(error)
+            is_given_up = not self._bookmarks or self._bookmarks.is_given_up(new.run["id"])
+            reader.problems.note_outage(error, is_given_up=is_given_up)
             rows = {}
-        else:
+        # a run that has no artifacts tells nothing of the service
+        if rows and reader.has_asked:
             self._outages.passed()
         reader.problems.warn()
         return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, cast
@@ -12,18 +12,20 @@ from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.columns import KEYS
 from dlt_dbtcloud.ends import is_over
-from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
+from dlt_dbtcloud.exceptions import DBTCloudAuthError
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.quoting import tail
 from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
-__all__ = ["RELATED", "NewRun", "finished_runs", "lean", "not_stored", "one_run"]
+__all__ = ["LISTED", "RELATED", "NewRun", "finished_runs", "lean", "not_stored", "one_run"]
 
 # of a failed step; more than a table takes, so that no secret is cut in two
 _LOG_LINES = 500
 _LOGS = ("logs", "debug_logs", "truncated_debug_logs")
+# the tables that are made from the list of runs; the others from what each run left
+LISTED = ("dbt_runs", "dbt_run_loads")
 RELATED = ("trigger", "job", "run_steps", "audit")
 
 
@@ -64,8 +66,9 @@ def finished_runs(
         DBTCloudTransportError: There was no answer.
     """
     if job_id and bookmarks.are_new:
-        # the API lists no runs of a job that does not exist
-        client.get_job(job_id)
+        # the API lists no runs of a job that does not exist; not every token may read jobs
+        with suppress(DBTCloudAuthError):
+            client.get_job(job_id)
     # a range needs an end, and clocks differ
     until = datetime.fromtimestamp(clock.time(), timezone.utc) + timedelta(days=1)
     listed = client.list_runs(
@@ -76,10 +79,9 @@ def finished_runs(
     )
     runs = {str(run["id"]): lean(run) for run in listed if is_over(run)}
     unread = bookmarks.unread
-    runs |= {run_id: run for run_id in unread - {*runs} for run in _again(client, run_id)}
     news = [NewRun(run, tables) for run in runs.values() if (tables := bookmarks.news(run))]
     news.sort(key=lambda new: str(new.run["id"]) in unread)
-    return news
+    return [*news, *(_again(run_id, unread[run_id]) for run_id in unread if run_id not in runs)]
 
 
 def not_stored(news: Iterable[NewRun], append_only: Iterable[str]) -> list[NewRun]:
@@ -109,10 +111,9 @@ def not_stored(news: Iterable[NewRun], append_only: Iterable[str]) -> list[NewRu
     ]
 
 
-def _again(client: DBTCloudClientV2, run_id: str) -> Iterator[Run]:
-    """Yield a run that could not be read before, if it is still there."""
-    with suppress(DBTCloudNotFoundError):
-        yield lean(client.get_run_status(run_id, RELATED))
+def _again(run_id: str, tables: frozenset[str]) -> NewRun:
+    """Return a run that could not be read before; who reads its artifacts asks for the run, too."""
+    return NewRun(Run(id=int(run_id), is_complete=True), tables)
 
 
 def lean(run: Run) -> Run:

@@ -9,6 +9,7 @@ from itertools import takewhile
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import LoadInfo
+from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.pipeline.trace import PipelineStepTrace
 
@@ -168,9 +169,9 @@ def _since_success(steps: list[PipelineStepTrace]) -> list[PipelineStepTrace]:
 def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
     """Ask the destination, where this machine knows the pipeline but not what it has loaded."""
     names = [
-        name
-        for name in pipeline.schema_names
-        if any(is_data(name, table) for table in pipeline.schemas[name].data_table_names())
+        schema.name
+        for schema in map(pipeline.schemas.__getitem__, pipeline.schema_names)
+        if any(is_data(schema, table) for table in schema.data_table_names())
     ]
     if not names or pipeline.destination is None:
         return None
@@ -218,18 +219,24 @@ def is_of_results(package: LoadPackageInfo) -> bool:
     return package.schema_name == RESULTS_SCHEMA and not _counts(package)
 
 
-def is_data(schema_name: str, table: str) -> bool:
+def is_data(schema: Schema, table: str) -> bool:
     """Tell a table of data from dlt's own, and from those that tell what dbt did.
 
     Args:
-        schema_name: The dlt schema of the table; where a pipeline's first load was of what dbt did,
-            data without a schema of its own goes into that one.
-        table: The table.
+        schema: The dlt schema of the table; where a pipeline's first load was of what dbt did, data
+            without a schema of its own goes into that one.
+        table: The table, as it is named in the destination.
     """
-    name = table.lower()
-    return not name.startswith("_dlt_") and (schema_name != RESULTS_SCHEMA or name not in TABLES)
+    if table.lower().startswith("_dlt_") or table in schema.dlt_table_names():
+        return False
+    if schema.name != RESULTS_SCHEMA:
+        return True
+    # a schema that comes from a trace on disk has no naming
+    naming = getattr(schema, "naming", None)
+    normalized = map(naming.normalize_table_identifier, TABLES) if naming else ()
+    return table.lower() not in TABLES and table not in normalized
 
 
 def _counts(package: LoadPackageInfo) -> bool:
     tables = {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
-    return any(is_data(package.schema_name, table) for table in tables)
+    return any(is_data(package.schema, table) for table in tables)

@@ -44,7 +44,7 @@ def materialized_assets(
     to where the step reads what this run did not build. A table that is deferred to is told where
     the code of its reader names it; its relation is None where dbt Cloud does not say which run was
     deferred to, as dbt's artifacts do not. Artifacts that are still being uploaded are waited for,
-    for a minute after the run's end, and so is the end of an outage, for a minute each.
+    for a minute after the run's end, and so is the end of an outage; one that lasts is an error.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
@@ -59,7 +59,8 @@ def materialized_assets(
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         ValueError: `run` is a dict without an `id`, so no run.
-        DBTCloudAPIError: The run cannot be read: the API answered with an error.
+        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
+            error.
         DBTCloudTransportError: There was no answer.
     """
     run_id = _run_id(run, credentials)
@@ -102,7 +103,8 @@ def openlineage_events(
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         ValueError: `run` is a dict without an `id`, or tells no time at which it was created.
-        DBTCloudAPIError: The run cannot be read: the API answered with an error.
+        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
+            error.
         DBTCloudTransportError: There was no answer.
     """
     run_id = _run_id(run, credentials)
@@ -130,7 +132,8 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
         clock: What the time is told by.
 
     Raises:
-        DBTCloudAPIError: The run cannot be read: the API answered with an error.
+        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
+            error.
         DBTCloudTransportError: There was no answer.
     """
     built: dict[str, Asset] = {}

@@ -37,12 +37,12 @@ class Problems:
         if problem not in self._found:
             self._found.append(problem)
 
-    def note_outage(self, error: DBTCloudException) -> None:
-        """Take note of why the run cannot be read now."""
-        self.note(
-            f"it cannot be read now ({error}) and is read again by the next five loads, "
-            f"and by `dbt_cloud_results(run_id={self._run['id']})`"
-        )
+    def note_outage(self, error: DBTCloudException, *, is_given_up: bool) -> None:
+        """Take note of why the run cannot be read now, and of what to do."""
+        again = "the next load reads it again"
+        if is_given_up:
+            again = f"only `dbt_cloud_results(run_id={self._run['id']})` reads it again"
+        self.note(f"it cannot be read now ({error}); {again}")
 
     def check_results(self, run_results: Mapping[str, Any], step: RunStep) -> None:
         """Take note of what in a `run_results.json` is not understood."""

@@ -25,8 +25,6 @@ from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 __all__ = ["RunReader"]
 
 _CODE = ("raw_code", "compiled_code")
-# the API takes no requests for five minutes after there were too many
-_LONGEST_OUTAGE = 330.0
 _Found = tuple[RunStep, dict[str, Any]]
 
 
@@ -39,23 +37,32 @@ class RunReader:
         pace: How fast it is asked, together with others.
         keeps_code: Keep the code of nodes, which is most of what there is.
         clock: What the time is told by.
+        outage: Seconds after which an outage is raised as an error.
+
+    Attributes:
+        problems: What could not be read.
+        has_asked: An artifact was asked for, and that was answered.
     """
 
     def __init__(
         self,
         client: DBTCloudClientV2,
         run: Run,
+        *,
         pace: Pace | None = None,
         keeps_code: bool = False,
         clock: Clock = time,
+        outage: float = 60.0,
     ) -> None:
         self._client = client
         self._listed = run
         self._pace = pace or Pace(clock=clock)
         self._keeps_code = keeps_code
         self._clock = clock
-        self._artifacts = RunArtifacts(client, run, clock, outage=_LONGEST_OUTAGE)
+        self._outage = outage
+        self._artifacts = RunArtifacts(client, run, clock, outage=outage)
         self.problems = Problems(run)
+        self.has_asked = False
         self._run: Run | None = None
         self._results: list[_Found] | None = None
         self._manifest: dict[str, Any] | None = None
@@ -139,14 +146,15 @@ class RunReader:
         return [*filter(leaves_results, self._steps)]
 
     def _read_run(self) -> Run:
-        if self._listed.get("run_steps") or not self._listed.get("started_at"):
+        never_began = "started_at" in self._listed and not self._listed["started_at"]
+        if self._listed.get("run_steps") or never_began:
             return self._listed
         ask = self._client.without_retries().get_run_status
         self._pace.keep()
         try:
             found = through_outages(
                 lambda: ask(self._listed["id"], RELATED),
-                timeout=_LONGEST_OUTAGE,
+                timeout=self._outage,
                 clock=self._clock,
             )
         except DBTCloudException as error:
@@ -196,7 +204,9 @@ class RunReader:
             if _may_pass(error):
                 raise
             self.problems.note(f"{where} cannot be read ({error})")
+            self.has_asked = True
             return None
+        self.has_asked = True
         if found is None:
             self.problems.note(f"there is no {where}")
         return found

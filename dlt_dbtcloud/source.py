@@ -17,7 +17,7 @@ from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.extraction import Extraction, Rows
-from dlt_dbtcloud.listing import NewRun, finished_runs, not_stored, one_run
+from dlt_dbtcloud.listing import LISTED, NewRun, finished_runs, not_stored, one_run
 from dlt_dbtcloud.loads import RESULTS_SCHEMA, adopted_run, last_load
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.outages import Clock
@@ -27,9 +27,6 @@ from dlt_dbtcloud.stored import active_pipeline, is_append_only
 from dlt_dbtcloud.tables import tables_by_load
 
 __all__ = ["dbt_cloud_results", "results_source"]
-
-# made from the list of runs; the others from what each run left
-_LISTED = ("dbt_runs", "dbt_run_loads")
 
 
 def dbt_cloud_results(
@@ -152,7 +149,7 @@ def _source(runs: Callable[[], Iterator[Extraction]]) -> Iterator[DltResource]:
     artifacts = dlt.transformer(_read, name="artifacts_of_dbt_cloud").add_map(_ended)
     rows = extraction | artifacts
     for table in TABLES:
-        is_listed = table in _LISTED
+        is_listed = table in LISTED
         yield (extraction if is_listed else rows) | dlt.transformer(
             _listed(table) if is_listed else _taken(table),
             name=table,

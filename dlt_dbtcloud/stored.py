@@ -13,6 +13,7 @@ from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.json import json
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema.typing import TTableSchema
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 __all__ = ["active_pipeline", "from_json", "is_append_only", "stored"]
 
@@ -75,11 +76,18 @@ def _is_emptied(table: str) -> bool:
     """Tell whether the load that is extracted drops, empties or replaces a table first."""
     if _table_schema(table).get("write_disposition") == "replace":
         return True
-    state = dlt.current.load_package_state()["state"]
+    try:
+        state = dlt.current.load_package_state()["state"]
+    except CurrentLoadPackageStateNotAvailable:
+        # the source is looked at, not loaded
+        return False
     emptied = (*state.get("dropped_tables", ()), *state.get("truncated_tables", ()))
-    # as they are named in the destination
-    normalized = dlt.current.source_schema().naming.normalize_table_identifier(table)
-    return normalized in [each["name"] for each in emptied]
+    return _normalized(table) in [each["name"] for each in emptied]
+
+
+def _normalized(table: str) -> str:
+    """Return how a table is named in the destination."""
+    return dlt.current.source_schema().naming.normalize_table_identifier(table)
 
 
 def _table_schema(table: str) -> TTableSchema:
@@ -89,9 +97,11 @@ def _table_schema(table: str) -> TTableSchema:
 def _select(
     pipeline: dlt.Pipeline, table: str, columns: Sequence[str]
 ) -> Iterator[tuple[Any, ...]]:
-    with pipeline.dataset(schema=dlt.current.source_schema()).sql_client as client:
-        names = ", ".join(map(client.escape_column_name, columns))
-        place = client.make_qualified_table_name(table)
+    schema = dlt.current.source_schema()
+    with pipeline.dataset(schema=schema).sql_client as client:
+        normalized = map(schema.naming.normalize_identifier, columns)
+        names = ", ".join(map(client.escape_column_name, normalized))
+        place = client.make_qualified_table_name(_normalized(table))
         with client.execute_query(f"SELECT {names} FROM {place}") as cursor:  # noqa: S608, all ours
             while chunk := cursor.fetchmany(_CHUNK):
                 yield from map(tuple, chunk)

@@ -132,7 +132,7 @@ def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str
     filled = with_jobs.intersection(schema.tables)
     beside = {nested for table in filled for nested in _replaced_with(schema, table)}
     tables = with_jobs | beside | set(_refreshed(package, pipeline))
-    return {table for table in tables if is_data(package.schema_name, table)}
+    return {table for table in tables if is_data(schema, table)}
 
 
 def _replaced_with(schema: Schema, table: str) -> Iterator[str]:

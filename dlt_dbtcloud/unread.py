@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from threading import Lock
 
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.listing import NewRun
+from dlt_dbtcloud.listing import LISTED, NewRun
 
 __all__ = ["Outages"]
 
@@ -30,7 +30,7 @@ class Outages:
         self._lock = Lock()
 
     def passed(self) -> None:
-        """Take note that a run could be read."""
+        """Take note that artifacts of a run could be read."""
         with self._lock:
             self._in_a_row = 0
             self._any_passed = True
@@ -43,7 +43,7 @@ class Outages:
         """
         with self._lock:
             run_id = str(new.run["id"])
-            self.unread[run_id] = new.tables
+            self.unread[run_id] = new.tables - {*LISTED}
             if run_id not in self._retried:
                 self._last = error
                 self._in_a_row += 1

@@ -79,10 +79,11 @@ def test_a_run_that_could_not_be_read_is_new_for_five_more_loads() -> None:
     bookmarks.remember("b", runs, {"1": ["a"]})
     for _ in range(5):
         bookmarks.remember("a", runs, {"1": ["a"]})
-        assert bookmarks.unread == {"1"}
+        assert bookmarks.unread == {"1": {"a"}}
         assert bookmarks.news(run(1, 0)) == {"a"}
+    assert bookmarks.is_given_up(1)
     bookmarks.remember("a", runs, {"1": ["a"]})
-    assert bookmarks.unread == set()
+    assert bookmarks.unread == {}
     assert bookmarks.news(run(1, 0)) == set()
 
 
@@ -91,4 +92,4 @@ def test_a_run_that_has_been_read_since_is_forgotten(others: dict[str, list[str]
     bookmarks = Bookmarks({"a": {}})
     bookmarks.remember("a", [run(1)], {"1": ["a"]})
     bookmarks.remember("a", [], others)
-    assert bookmarks.unread == {*others}
+    assert bookmarks.unread == {run_id: {"a"} for run_id in others}

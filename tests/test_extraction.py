@@ -71,7 +71,8 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     load_quickly(pipeline)
     query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
     assert rows(pipeline, query) == [(runs[0],), (runs[2],)]
-    assert f"dbt_cloud_results(run_id={runs[1]})" in caplog.text
+    assert f"Run {runs[1]} (Success) cannot be loaded completely" in caplog.text
+    assert "the next load reads it again" in caplog.text
     # and again, when it is the only one
     load_quickly(pipeline)
     cloud.heal()
@@ -80,6 +81,35 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     before = len(cloud.requests)
     pipeline.run(dbt_cloud_results())
     assert len(cloud.requests) == before + 1
+
+
+def test_runs_that_have_no_artifacts_tell_nothing_of_an_outage(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job, deps = nightly(cloud), nightly(cloud, execute_steps=["dbt deps"])
+    for _ in range(3):
+        ended_run(job)
+        ended_run(deps)
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+        load_quickly(pipeline)
+
+
+def test_a_source_can_be_looked_at_without_a_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    assert len([*dbt_cloud_results(run_id=run_id).dbt_nodes]) == 4
+
+
+def test_a_token_that_may_not_read_the_job_reads_its_runs(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    ended_run(job)
+    cloud.fail("get_job", "status", status=403, when="before")
+    pipeline.run(dbt_cloud_results(job_id=job).with_resources("dbt_runs"))
+    assert rows(pipeline, "SELECT count(*) FROM dbt_runs") == [(1,)]
 
 
 def test_runs_are_read_at_the_same_time(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dlt_dbtcloud import DBTCloudClientV2
+import pytest
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.listing import RELATED
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.reader import RunReader
+from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock
 from tests.results import FILES, RUN_RESULTS, SOURCES, ended_run, files_asked_for, nightly
 
@@ -23,6 +26,25 @@ def test_freshness_of_stale_sources_is_waited_for(
     assert files_asked_for(cloud)[-3:] == ["sources.json"] * 3
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_run_that_can_be_asked_for_no_more_has_nothing(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    cloud.fail("get_run", "status", status=status, calls=None, when="before")
+    assert RunReader(client, Run(id=7, is_complete=True), clock=FakeClock()).results == []
+
+
+def test_a_run_of_which_just_the_id_is_known_is_asked_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    reader = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock())
+    assert [found for _, found in reader.results] == [RUN_RESULTS]
+    cloud.fail("get_run", "status", calls=None, when="before")
+    with pytest.raises(DBTCloudServerError):
+        _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+
+
 def test_code_is_kept_where_that_is_asked_for(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
@@ -37,6 +59,6 @@ def test_code_is_kept_where_that_is_asked_for(
 def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
     clock = FakeClock()
-    reader = RunReader(client, run, Pace(a_minute=60, clock=clock), clock=clock)
+    reader = RunReader(client, run, pace=Pace(a_minute=60, clock=clock), clock=clock)
     assert reader.manifest
     assert clock.sleeps == [1.0]
