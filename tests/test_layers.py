@@ -24,7 +24,7 @@ LAYERS = [
     {"once", "abandoning", "results"},
     {"triggering", "retrying", "failures", "noderows", "harvest", "unread"},
     {"starting", "postmortem", "extraction"},
-    {"recovery"},
+    {"recovery", "reporting"},
     {"running"},
     {"helpers", "materializing", "source"},
 ]
