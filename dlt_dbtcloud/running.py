@@ -120,7 +120,7 @@ class Running:
             raise part.error
         run = cast(Run, part.run)
         if is_over(run) and run.get("status") != RunStatus.CANCELLED:
-            logger.warning(f"Run {run_id} had ended before: {run.get('status_humanized')}.")
+            logger.warning(f"Run {run_id} had already ended: {run.get('status_humanized')}.")
         return run
 
     @property
@@ -207,7 +207,7 @@ class Running:
     def _retry_one(self, part: Part, attempt: str) -> None:
         run = cast(Run, part.run)
         why = explain(self._client, run, part.load, clock=self._clock)
-        logger.warning(f"{why}\nIt is retried now, for time {attempt}.")
+        logger.warning(f"{why}\nIt is retried now: retry {attempt}.")
         try:
             # another worker may have had the same load built meanwhile
             standing = part.trigger.standing_run() if part.trigger and part.load else None
