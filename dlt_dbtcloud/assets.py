@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypedDict
 
-from dlt_dbtcloud.manifest import Column, Manifest, Node
+from dlt_dbtcloud.commands import subcommand
+from dlt_dbtcloud.manifest import Column, Node
+from dlt_dbtcloud.outcomes import BUILDING, Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
 
-__all__ = ["Asset", "AssetMetadata", "UpstreamAsset", "assets_of", "subcommand"]
+__all__ = ["Asset", "AssetMetadata", "UpstreamAsset", "assets_of"]
 
-_BUILDING = ("build", "retry", "run", "seed", "snapshot")
-_OTHERS = ("clone", "compile", "deps", "docs", "list", "ls", "parse", "run-operation", "show")
-_SUBCOMMANDS = (*_BUILDING, *_OTHERS, "source", "test")
 _ASSETS = ("model", "seed", "snapshot")
 
 
 class UpstreamAsset(TypedDict):
-    """What an asset was built from; a table that dlt loaded is a `source`."""
+    """What an asset reads; the tables that dlt loads are among those of type `source`."""
 
     unique_id: str
     resource_type: str
@@ -31,7 +30,8 @@ class AssetMetadata(TypedDict):
     """What is known of an asset, and of how the run built it.
 
     `owners` are whom its meta names, else who owns its group; `columns` have types where the run
-    generated docs; `execution_time` is in seconds.
+    generated docs; `execution_time` is in seconds; `rows_affected` is None where the adapter does
+    not tell how many rows were written.
     """
 
     description: str | None
@@ -68,51 +68,46 @@ class Asset(TypedDict):
     metadata: AssetMetadata
 
 
-def assets_of(
-    run: Run, manifest: object, results: Iterable[NodeResult], catalog: object = None
-) -> list[Asset]:
+def assets_of(run: Run, outcomes: Iterable[Outcome]) -> list[Asset]:
     """Return the models, seeds and snapshots that a run built successfully, in their order.
 
     One that several steps built is told once, as it was built last. A microbatch model of which
-    some batches failed is none: it is not whole.
+    some batches failed does not count: it is not whole.
 
     Args:
         run: The run.
-        manifest: Its parsed `manifest.json`; without one the assets have no upstream.
-        results: What became of its nodes.
-        catalog: Its parsed `catalog.json`, for the columns' types.
+        outcomes: What its steps did.
     """
-    project = Manifest(manifest, catalog)
-    built = {result["unique_id"]: result for result in results if _is_built(result)}
-    return [_asset(run, project, result) for result in built.values()]
-
-
-def subcommand(command: str | None) -> str | None:
-    """Return what a dbt command line does: `build` in `dbt --quiet build --select a`."""
-    return next((word for word in (command or "").split() if word in _SUBCOMMANDS), None)
+    built = {
+        result["unique_id"]: (outcome, result)
+        for outcome in outcomes
+        for result in outcome.results
+        if _is_built(result)
+    }
+    return [_asset(run, outcome, result) for outcome, result in built.values()]
 
 
 def _is_built(result: NodeResult) -> bool:
     return (
         result["status"] == "success"
         and result["resource_type"] in _ASSETS
-        and subcommand(result["command"]) in _BUILDING
+        and subcommand(result["command"]) in BUILDING
     )
 
 
-def _asset(run: Run, project: Manifest, result: NodeResult) -> Asset:
-    node = project.node(result["unique_id"])
+def _asset(run: Run, outcome: Outcome, result: NodeResult) -> Asset:
+    node = outcome.built(result)
     return Asset(
         unique_id=node["unique_id"],
         name=node["name"],
         resource_type=node["resource_type"],
-        relation_name=node["relation_name"] or result["relation_name"],
+        relation_name=node["relation_name"],
         database=node["database"],
         schema=node["schema"],
         identifier=node["identifier"],
         materialized=node["materialized"],
-        upstream=[_upstream(project.node(parent)) for parent in project.parents(node["unique_id"])],
-        metadata=_metadata(run, project, node, result),
+        upstream=[_upstream(parent) for parent in outcome.read(result)],
+        metadata=_metadata(run, outcome, node, result),
     )
 
 
@@ -127,7 +122,7 @@ def _upstream(node: Node) -> UpstreamAsset:
     )
 
 
-def _metadata(run: Run, project: Manifest, node: Node, result: NodeResult) -> AssetMetadata:
+def _metadata(run: Run, outcome: Outcome, node: Node, result: NodeResult) -> AssetMetadata:
     return AssetMetadata(
         description=node["description"],
         owners=node["owners"],
@@ -139,12 +134,12 @@ def _metadata(run: Run, project: Manifest, node: Node, result: NodeResult) -> As
         package_name=node["package_name"],
         version=node["version"],
         execution_time=result["execution_time"],
-        rows_affected=result["rows_affected"],
+        rows_affected=outcome.rows_written(result),
         started_at=result["started_at"],
         completed_at=result["completed_at"],
         run_id=run.get("id"),
         job_definition_id=run.get("job_definition_id"),
         run_url=run.get("href"),
         # the run's own may be the name of a release track
-        dbt_version=project.dbt_version or run.get("dbt_version"),
+        dbt_version=outcome.project.dbt_version or run.get("dbt_version"),
     )

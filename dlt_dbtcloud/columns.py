@@ -43,7 +43,7 @@ _RUNS: _Columns = {
     **_columns("bigint", deferring_run_id="The run whose state it defers to."),
     **_columns("text", job_name="The job's name."),
     **_STATUS,
-    **_columns("text", status_message="What the service says of its end."),
+    **_columns("text", status_message="What the service says about its end."),
     **_columns("bool", False, in_progress="Whether it was going on when it was loaded."),
     **_columns("bool", is_success="Whether it succeeded.", is_error="Whether it failed."),
     **_columns("bool", is_cancelled="Whether it was cancelled."),
@@ -56,8 +56,8 @@ _RUNS: _Columns = {
         git_branch="The branch of the project.",
         git_sha="The commit of the project.",
         dbt_version="The version of dbt, or its release track.",
-        schema_override="The schema that it built into, where not the environment's.",
-        target_name_override="The target, where not the job's.",
+        schema_override="The schema that it built into, if not the environment's.",
+        target_name_override="The target, if not the job's.",
     ),
     **_columns("json", steps_override="The commands that it executed in place of the job's."),
     **_columns(
@@ -110,7 +110,7 @@ _NODE_RESULTS: _Columns = {
         bytes_billed="Bytes billed, where the adapter tells them.",
     ),
     **_columns("text", relation_name="The relation, quoted.", path="The node's file."),
-    **_columns("json", adapter_response="All that the adapter tells."),
+    **_columns("json", adapter_response="All that the adapter says."),
 }
 _NODES: _Columns = {
     **_ENVIRONMENT,
@@ -120,14 +120,14 @@ _NODES: _Columns = {
     **_columns("text", False, name="Its name.", resource_type="`model`, `source`, `exposure` ..."),
     **_columns(
         "text",
-        package_name="The package that it is of.",
+        package_name="The package that it belongs to.",
         relation_name="The relation, quoted; null for runs that override the schema.",
         database="The relation's database.",
         schema="The relation's schema; null for runs that override it.",
         identifier="The relation's name in its schema.",
         materialized="`table`, `view`, `incremental`, `ephemeral` ...",
         version="The version of a model that has versions.",
-        description="What the project says of it.",
+        description="What the project says about it.",
         group_name="The group that it belongs to.",
         path="Its file.",
     ),
@@ -145,19 +145,21 @@ _NODE_PARENTS: _Columns = {
     **_NODE,
     **_columns("text", False, parent_unique_id="What the node reads, a source included."),
     **_SPAN,
-    **_columns("text", resource_type="What the node is.", parent_resource_type="What that is."),
+    **_columns(
+        "text", resource_type="What the node is.", parent_resource_type="What the parent is."
+    ),
 }
 _SOURCE_FRESHNESS: _Columns = {
     **_RUN,
     **_STEP,
     **_columns("text", False, unique_id="The source: `source.shop.raw.orders`."),
     **_columns("text", False, status="`pass`, `warn`, `error` or `runtime error`."),
-    **_columns("text", message="Why its freshness could not be told."),
+    **_columns("text", message="Why its freshness is unknown."),
     **_columns("timestamp", max_loaded_at="When its newest row was loaded."),
-    **_columns("timestamp", snapshotted_at="When that was looked at."),
+    **_columns("timestamp", snapshotted_at="When that was checked."),
     **_columns("double", age_seconds="Seconds between the two."),
-    **_columns("json", criteria="After which time it warns, and after which it fails."),
-    **_columns("double", execution_time="How many seconds the look took."),
+    **_columns("json", criteria="After how long it warns, and after how long it fails."),
+    **_columns("double", execution_time="How many seconds the check took."),
 }
 _RUN_LOADS: _Columns = {
     **_RUN,
@@ -167,7 +169,7 @@ _RUN_LOADS: _Columns = {
         "text", key="The key of the trigger, in the run's cause; null where another run was reused."
     ),
     **_columns("text", dataset_name="The dataset of the load, where known."),
-    **_columns("json", tables="The rows that came to each table of the load, where known."),
+    **_columns("json", tables="The new rows of each table of the load, where known."),
 }
 
 TABLES: dict[str, _Columns] = {

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "DbtCommand",
     "fits",
     "node_selector",
+    "subcommand",
 ]
 
 # Linux takes 128 KiB as one argument, as in `sh -c`; dbt Cloud does not say what it takes
@@ -193,6 +195,15 @@ class DbtCommand:
 
     def _with(self, option: str, *values: str) -> DbtCommand:
         return DbtCommand((*self.parts, Part(option, (option, *values), values)))
+
+
+@lru_cache(maxsize=256)
+def subcommand(line: str | None) -> str | None:
+    """Return what a line tells dbt to do: `build` in `dbt -t test build`; None if nothing."""
+    try:
+        return DbtCommand.parse(line or "").subcommand
+    except CommandError:
+        return None
 
 
 def fits(command: DbtCommand) -> bool:

@@ -11,12 +11,12 @@ from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.listing import NewRun
 from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.noderows import freshness_rows, node_rows, parent_rows, result_rows
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.pacing import Pace
+from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.rows import KnownLoad, load_rows, run_row, step_rows
 from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.unread import Outages
@@ -82,20 +82,20 @@ class Extraction:
         Raises:
             DBTCloudException: An outage lasts.
         """
-        harvest = Harvest(self._client, new.run, self._pace, clock=self._clock)
+        reader = RunReader(self._client, new.run, self._pace, clock=self._clock)
         rows: dict[str, list[Row]] = {}
         try:
             if is_over(new.run):
-                for table, read in self._readers(harvest).items():
+                for table, read in self._readers(reader).items():
                     if table in new.tables:
-                        rows[table] = harvest.try_to_read(table, read)
+                        rows[table] = reader.problems.try_to_read(table, read)
         except DBTCloudException as error:
             self._outages.met(new, error)
-            harvest.give_up(error)
+            reader.problems.note_outage(error)
             rows = {}
         else:
             self._outages.passed()
-        harvest.warn()
+        reader.problems.warn()
         return rows
 
     def end(self, rows: Rows) -> Rows:
@@ -125,37 +125,37 @@ class Extraction:
             self._remembered.add(table)
             self._bookmarks.remember(table, [new.run for new in self.news], unread)
 
-    def _readers(self, harvest: Harvest) -> dict[str, Callable[[], list[Row]]]:
+    def _readers(self, reader: RunReader) -> dict[str, Callable[[], list[Row]]]:
         return {
-            "dbt_run_steps": lambda: [*step_rows(harvest.run, self._client.without_token)],
-            "dbt_node_results": lambda: [*self._result_rows(harvest)],
-            "dbt_source_freshness": lambda: [*self._freshness_rows(harvest)],
-            "dbt_node_parents": lambda: self._collect_parents(harvest),
-            "dbt_nodes": lambda: self._collect_nodes(harvest),
+            "dbt_run_steps": lambda: [*step_rows(reader.run, self._client.without_token)],
+            "dbt_node_results": lambda: [*self._result_rows(reader)],
+            "dbt_source_freshness": lambda: [*self._freshness_rows(reader)],
+            "dbt_node_parents": lambda: self._collect_parents(reader),
+            "dbt_nodes": lambda: self._collect_nodes(reader),
         }
 
-    def _collect_nodes(self, harvest: Harvest) -> list[Row]:
-        project = Manifest(harvest.manifest, harvest.catalog)
-        rows = node_rows(harvest.run, project)
-        self._nodes.add(harvest.run["id"], rows)
+    def _collect_nodes(self, reader: RunReader) -> list[Row]:
+        project = Manifest(reader.manifest, reader.catalog)
+        rows = node_rows(reader.run, project)
+        self._nodes.add(reader.run["id"], rows)
         return []
 
-    def _collect_parents(self, harvest: Harvest) -> list[Row]:
-        rows = parent_rows(harvest.run, Manifest(harvest.manifest))
-        self._parents.add(harvest.run["id"], rows)
+    def _collect_parents(self, reader: RunReader) -> list[Row]:
+        rows = parent_rows(reader.run, Manifest(reader.manifest))
+        self._parents.add(reader.run["id"], rows)
         return []
 
-    def _result_rows(self, harvest: Harvest) -> Iterator[Row]:
+    def _result_rows(self, reader: RunReader) -> Iterator[Row]:
         hide = self._client.without_token
         return chain.from_iterable(
-            result_rows(harvest.run, step, results, harvest.manifest, hide)
-            for step, results in harvest.results
+            result_rows(reader.run, step, results, reader.manifest, hide)
+            for step, results in reader.results
         )
 
-    def _freshness_rows(self, harvest: Harvest) -> Iterator[Row]:
+    def _freshness_rows(self, reader: RunReader) -> Iterator[Row]:
         hide = self._client.without_token
         return chain.from_iterable(
-            freshness_rows(harvest.run, step, sources, hide) for step, sources in harvest.freshness
+            freshness_rows(reader.run, step, sources, hide) for step, sources in reader.freshness
         )
 
 

@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
+from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.manifest import Manifest, Node, as_mapping
+from dlt_dbtcloud.quoting import without_secrets
 from dlt_dbtcloud.typing import NodeResult
 
 __all__ = [
@@ -58,10 +60,9 @@ def dataset_facets(node: Node, namespace: str) -> Facets:
     return facets
 
 
-def statistics_facet(result: NodeResult) -> Facets:
-    """Return how many rows were written, where the adapter tells a number that means that."""
-    rows = result["rows_affected"]
-    if rows is None or rows < 0:
+def statistics_facet(rows: int | None) -> Facets:
+    """Return how many rows were written, where that is known."""
+    if rows is None:
         return {}
     facet = _facet("1-0-2", "OutputStatisticsOutputDatasetFacet", rowCount=rows)
     return {"outputStatistics": facet}
@@ -74,14 +75,15 @@ def assertions_facet(project: Manifest, result: NodeResult) -> Facets:
     """
     entry = project.entry(result["unique_id"])
     generic = as_mapping(entry.get("test_metadata"))
-    severity = as_mapping(entry.get("config")).get("severity")
+    severity = text(as_mapping(entry.get("config")).get("severity"))
+    column = entry.get("column_name") or as_mapping(generic.get("kwargs")).get("column_name")
     assertion = {
-        "assertion": generic.get("name") or result["name"],
+        "assertion": text(generic.get("name")) or result["name"],
         "success": result["status"] == "pass",
         "name": result["name"],
-        "column": entry.get("column_name") or as_mapping(generic.get("kwargs")).get("column_name"),
-        "severity": severity.lower() if isinstance(severity, str) else None,
-        "description": entry.get("description") or None,
+        "column": text(column),
+        "severity": severity.lower() if severity else None,
+        "description": text(entry.get("description")) or None,
         "actual": None if result["failures"] is None else str(result["failures"]),
     }
     assertions = [_without_nones(assertion)]
@@ -97,10 +99,10 @@ def engine_facet(dbt_version: str | None) -> Facets:
     return {"processing_engine": _facet("1-1-1", "ProcessingEngineRunFacet", **engine)}
 
 
-def error_facet(message: str | None) -> Facets:
-    """Return why a run failed."""
-    text = message or "dbt gave no reason."
-    facet = _facet("1-0-1", "ErrorMessageRunFacet", message=text, programmingLanguage="SQL")
+def error_facet(message: str) -> Facets:
+    """Return why a run failed, without what looks like a secret."""
+    told = without_secrets(message)
+    facet = _facet("1-0-1", "ErrorMessageRunFacet", message=told, programmingLanguage="SQL")
     return {"errorMessage": facet}
 
 
@@ -116,11 +118,10 @@ def job_type_facet(kind: str) -> Facets:
     return {"jobType": _facet("2-0-4", "JobTypeJobFacet", **kinds)}
 
 
-def sql_facet(project: Manifest, unique_id: str, compiled_code: str | None) -> Facets:
-    """Return what was sent to the warehouse, where that is known and is SQL."""
-    entry = project.entry(unique_id)
-    query = compiled_code or entry.get("compiled_code")
-    if not isinstance(query, str) or not query.strip() or entry.get("language") == "python":
+def sql_facet(project: Manifest, unique_id: str, code: str) -> Facets:
+    """Return the query of a node, where its code is SQL, without what looks like a secret."""
+    query = without_secrets(code)
+    if not query.strip() or project.entry(unique_id).get("language") == "python":
         return {}
     dialect = {"dialect": project.adapter_type} if project.adapter_type else {}
     return {"sql": _facet("1-1-0", "SQLJobFacet", query=query, **dialect)}

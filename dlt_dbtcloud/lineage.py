@@ -5,35 +5,37 @@ Spec: https://openlineage.io/docs/spec/object-model
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from dlt.common import pendulum
-
-from dlt_dbtcloud.assets import subcommand
+from dlt_dbtcloud.commands import subcommand
+from dlt_dbtcloud.datasets import Dataset, inputs, outputs
+from dlt_dbtcloud.ends import is_over, run_error
+from dlt_dbtcloud.exceptions import DBTCloudRunCancelled
 from dlt_dbtcloud.facets import (
     PRODUCER,
     Facets,
-    assertions_facet,
-    dataset_facets,
     engine_facet,
     error_facet,
     job_type_facet,
     parent_facet,
     sql_facet,
-    statistics_facet,
 )
+from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.manifest import Manifest
-from dlt_dbtcloud.typing import NodeResult, Run, RunStatus
+from dlt_dbtcloud.moments import timestamp
+from dlt_dbtcloud.outcomes import BUILDING, Outcome
+from dlt_dbtcloud.typing import NodeResult, Run
 
-__all__ = ["Event", "Lineage"]
+__all__ = ["Event", "events_of"]
 
 Event = dict[str, Any]
 
 _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
-_EXECUTING = ("build", "retry", "run", "seed", "snapshot", "test")
+_EXECUTING = BUILDING | {"test"}
 _KINDS = {"model": "MODEL", "seed": "SEED", "snapshot": "SNAPSHOT", "test": "TEST"}
 # a node of any other status was not executed
 _NODE_ENDS = {
@@ -45,62 +47,103 @@ _NODE_ENDS = {
     "runtime error": "FAIL",
     "partial success": "FAIL",
 }
-_RUN_ENDS: dict[int, str] = {
-    RunStatus.SUCCESS: "COMPLETE",
-    RunStatus.ERROR: "FAIL",
-    RunStatus.CANCELLED: "ABORT",
-}
-# statuses with which a node has written to its relation
-_WRITTEN = ("success", "partial success")
+_MOST_NAMED = 20
+
+
+def events_of(
+    run: Run,
+    outcomes: Sequence[Outcome],
+    *,
+    namespace: str | None = None,
+    job_namespace: str | None = None,
+    hide: Callable[[str], str] = str,
+) -> list[Event]:
+    """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
+
+    The run has a START event once it has started and, once it is over, a COMPLETE, FAIL or ABORT
+    event. Between them each model, seed, snapshot and test that was executed has a START and a
+    COMPLETE or FAIL event, with the run as parent.
+
+    Args:
+        run: The run.
+        outcomes: What its steps did.
+        namespace: Where the warehouse's tables live: no artifact tells that. Without it, it names
+            the environment in dbt Cloud, and only this package names the tables so.
+        job_namespace: Where the jobs live; by default the account in dbt Cloud.
+        hide: Cuts the API's token out of a text.
+
+    Raises:
+        ValueError: The run tells no time at which it was created.
+    """
+    project = outcomes[-1].project if outcomes else Manifest(None)
+    lineage = _Lineage(
+        run,
+        outcomes,
+        project.dbt_version or text(run.get("dbt_version")),
+        namespace or _default_namespace(run, project),
+        job_namespace or f"dbt-cloud-{run.get('account_id')}",
+        hide,
+    )
+    return [*lineage.events()]
+
+
+def _default_namespace(run: Run, project: Manifest) -> str:
+    # BigQuery's tables have no other place than their names
+    if project.adapter_type == "bigquery":
+        return "bigquery"
+    return f"{project.adapter_type or 'dbt'}://dbt-cloud-environment-{run.get('environment_id')}"
 
 
 @dataclass(frozen=True)
-class Lineage:
-    """A run, and the namespaces in which its datasets and jobs are known."""
+class _Lineage:
+    """A run with its outcomes, and the namespaces in which its datasets and jobs are known."""
 
     run: Run
-    project: Manifest
+    outcomes: Sequence[Outcome]
+    dbt_version: str | None
     namespace: str
     job_namespace: str
-    compiled_code: Mapping[str, str | None]
-    # a node is an input of many others
-    _told: dict[str, Facets] = field(default_factory=dict)
+    hide: Callable[[str], str]
 
-    def start(self) -> Event:
-        """Return the event of the run's start."""
-        return _event("START", self._time("started_at"), self._own_run(), self._own_job())
+    def events(self) -> Iterator[Event]:
+        """Yield the events of the run, with those of its nodes between them."""
+        if is_over(self.run) or timestamp(self.run.get("started_at")):
+            yield _event("START", self._time("started_at"), self._own_run(), self._own_job())
+        for outcome in self.outcomes:
+            for result in filter(_is_told, outcome.results):
+                yield from self._node(outcome, result)
+        if is_over(self.run):
+            yield self._end()
 
-    def end(self) -> Iterator[Event]:
-        """Yield the event of the run's end, or none while it goes on."""
-        kind = _RUN_ENDS.get(self.run.get("status", 0))
-        if kind:
-            reason = self.run.get("status_message") or f"Its steps tell: {self.run.get('href')}"
-            why = {} if kind == "COMPLETE" else error_facet(reason)
-            time = self._time("finished_at", "started_at")
-            yield _event(kind, time, self._own_run(why), self._own_job())
+    def _end(self) -> Event:
+        error, time = run_error(self.run), self._time("finished_at", "started_at")
+        if error is None:
+            return _event("COMPLETE", time, self._own_run(), self._own_job())
+        kind = "ABORT" if isinstance(error, DBTCloudRunCancelled) else "FAIL"
+        return _event(kind, time, self._own_run(self._error(self._reason())), self._own_job())
 
-    def nodes(self, results: Iterable[NodeResult]) -> Iterator[Event]:
-        """Yield the two events of each node that was executed."""
-        for result in results:
-            is_executed = subcommand(result["command"]) in _EXECUTING
-            if is_executed and result["resource_type"] in _KINDS and result["status"] in _NODE_ENDS:
-                yield self._node_start(result)
-                yield self._node_end(result)
+    def _reason(self) -> str | None:
+        """Return what dbt Cloud says of the run's end, with the nodes that failed."""
+        results = (result for outcome in self.outcomes for result in outcome.results)
+        ended = [r["unique_id"] for r in results if _NODE_ENDS.get(r["status"]) == "FAIL"]
+        failed = [*dict.fromkeys(ended)]
+        more = len(failed) - _MOST_NAMED
+        named = ", ".join(failed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        told = [text(self.run.get("status_message")), f"Failed: {named}." if named else None]
+        link = text(self.run.get("href"))
+        return " ".join(filter(None, told)) or (f"Its steps tell: {link}" if link else None)
 
-    def _node_start(self, result: NodeResult) -> Event:
-        run, job = self._node_run(result), self._node_job(result)
-        inputs, outputs = self._inputs(result, {}), self._outputs(result, {})
-        return _event("START", self._began(result), run, job, inputs, outputs)
-
-    def _node_end(self, result: NodeResult) -> Event:
-        kind = _NODE_ENDS[result["status"]]
-        run = self._node_run(result, error_facet(result["message"]) if kind == "FAIL" else {})
-        is_test = result["resource_type"] == "test"
-        inputs = self._inputs(result, assertions_facet(self.project, result) if is_test else {})
-        has_written = result["status"] in _WRITTEN
-        outputs = self._outputs(result, statistics_facet(result)) if has_written else []
-        time = _instant(result["completed_at"]) or self._began(result)
-        return _event(kind, time, run, self._node_job(result), inputs, outputs)
+    def _node(self, outcome: Outcome, result: NodeResult) -> Iterator[Event]:
+        """Yield the two events of a node that was executed."""
+        job, kind = self._node_job(outcome, result), _NODE_ENDS[result["status"]]
+        began = _instant(result["started_at"]) or self._time("started_at")
+        ended = _instant(result["completed_at"]) or began
+        why = self._error(result["message"]) if kind == "FAIL" else {}
+        for event, time, facets in (("START", began, {}), (kind, ended, why)):
+            run, is_end = self._node_run(result, facets), event == kind
+            read = inputs(outcome, result, self.namespace, is_over=is_end)
+            written = outputs(outcome, result, self.namespace, is_over=is_end)
+            yield _event(event, time, run, deepcopy(job), read, written)
 
     def _time(self, *names: str) -> str:
         """Return the first of these times that the run tells, or when it was created."""
@@ -110,62 +153,39 @@ class Lineage:
             raise ValueError(f"Run `{self.run.get('id')}` has no `created_at`. Fetch it anew.")
         return told
 
-    def _began(self, result: NodeResult) -> str:
-        return _instant(result["started_at"]) or self._time("started_at")
-
     def _run_id(self, *parts: object) -> str:
         """Return the id of the run, or of a part of it: the same whenever it is asked for."""
         names = ["dbt-cloud", self.run.get("account_id"), self.run.get("id"), *parts]
         return str(uuid5(NAMESPACE_URL, "/".join(str(name) for name in names)))
 
-    def _engine(self) -> Facets:
-        return engine_facet(self.project.dbt_version or self.run.get("dbt_version"))
+    def _error(self, message: str | None) -> Facets:
+        return error_facet(self.hide(message or "No reason was given."))
 
     def _own_run(self, facets: Facets | None = None) -> Event:
-        return {"runId": self._run_id(), "facets": {**self._engine(), **(facets or {})}}
+        facets = {**engine_facet(self.dbt_version), **(facets or {})}
+        return {"runId": self._run_id(), "facets": facets}
 
     def _own_job(self) -> Event:
         name = f"job-{self.run.get('job_definition_id')}"
         return {"namespace": self.job_namespace, "name": name, "facets": job_type_facet("JOB")}
 
     def _node_run(self, result: NodeResult, facets: Facets | None = None) -> Event:
-        parent = parent_facet(self._own_run(), self._own_job())
+        own = self._own_run()
+        parent = parent_facet(own, self._own_job())
         run_id = self._run_id(result["step_index"], result["unique_id"])
-        return {"runId": run_id, "facets": {**parent, **self._engine(), **(facets or {})}}
+        return {"runId": run_id, "facets": {**parent, **own["facets"], **(facets or {})}}
 
-    def _node_job(self, result: NodeResult) -> Event:
+    def _node_job(self, outcome: Outcome, result: NodeResult) -> Event:
         own, unique_id = self._own_job(), result["unique_id"]
-        compiled = self.compiled_code.get(unique_id)
+        code = self.hide(outcome.compiled_code.get(unique_id) or "")
         kind = job_type_facet(_KINDS[result["resource_type"]])
-        facets = {**kind, **sql_facet(self.project, unique_id, compiled)}
+        facets = {**kind, **sql_facet(outcome.project, unique_id, code)}
         return {**own, "name": f"{own['name']}.{unique_id}", "facets": facets}
 
-    def _inputs(self, result: NodeResult, asserted: Facets) -> list[Event]:
-        """Return what a node reads; what a test asserts is told of the one that it is for."""
-        parents = self.project.parents(result["unique_id"])
-        attached = self.project.entry(result["unique_id"]).get("attached_node")
-        checked = [attached] if attached in parents else parents
-        return [
-            self._dataset(parent, inputFacets=asserted if parent in checked else {})
-            for parent in parents
-        ]
 
-    def _outputs(self, result: NodeResult, facets: Facets) -> list[Event]:
-        if result["resource_type"] == "test":
-            return []
-        return [self._dataset(result["unique_id"], outputFacets=facets)]
-
-    def _dataset(self, unique_id: str, **facets: Facets) -> Event:
-        node = self.project.node(unique_id)
-        if unique_id not in self._told:
-            self._told[unique_id] = dataset_facets(node, self.namespace)
-        relation = (node["database"], node["schema"], node["identifier"] or node["name"])
-        return {
-            "namespace": self.namespace,
-            "name": ".".join(part for part in relation if part),
-            "facets": self._told[unique_id],
-            **facets,
-        }
+def _is_told(result: NodeResult) -> bool:
+    is_executed = subcommand(result["command"]) in _EXECUTING
+    return is_executed and result["resource_type"] in _KINDS and result["status"] in _NODE_ENDS
 
 
 def _event(
@@ -173,16 +193,16 @@ def _event(
     time: str,
     run: Event,
     job: Event,
-    inputs: Sequence[Event] = (),
-    outputs: Sequence[Event] = (),
+    read: Sequence[Dataset] = (),
+    written: Sequence[Dataset] = (),
 ) -> Event:
     return {
         "eventType": kind,
         "eventTime": time,
         "run": run,
         "job": job,
-        "inputs": list(inputs),
-        "outputs": list(outputs),
+        "inputs": list(read),
+        "outputs": list(written),
         "producer": PRODUCER,
         "schemaURL": _SCHEMA,
     }
@@ -190,8 +210,5 @@ def _event(
 
 def _instant(time: object) -> str | None:
     """Return a time of the API's or of an artifact's in UTC, as RFC 3339 writes it."""
-    try:
-        told = pendulum.parse(time) if isinstance(time, str) else None
-    except ValueError:
-        return None
-    return told.in_timezone("UTC").isoformat() if isinstance(told, pendulum.DateTime) else None
+    told = timestamp(time)
+    return told.isoformat() if told else None

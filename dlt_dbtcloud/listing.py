@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -13,6 +14,7 @@ from dlt_dbtcloud.columns import KEYS
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.manifest import as_mapping
+from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.quoting import tail
 from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
@@ -44,7 +46,7 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
 
 
 def finished_runs(
-    client: DBTCloudClientV2, job_id: str | None, bookmarks: Bookmarks
+    client: DBTCloudClientV2, job_id: str | None, bookmarks: Bookmarks, clock: Clock = time
 ) -> list[NewRun]:
     """Return the finished runs that are new to a table.
 
@@ -54,6 +56,7 @@ def finished_runs(
         client: What lists them.
         job_id: Whose runs; without it all of the account's.
         bookmarks: Tells which are new.
+        clock: What the time is told by.
 
     Raises:
         DBTCloudNotFoundError: There is no such job.
@@ -64,7 +67,7 @@ def finished_runs(
         # the API lists no runs of a job that does not exist
         client.get_job(job_id)
     # a range needs an end, and clocks differ
-    until = datetime.now(timezone.utc) + timedelta(days=1)
+    until = datetime.fromtimestamp(clock.time(), timezone.utc) + timedelta(days=1)
     listed = client.list_runs(
         job_definition_id=job_id,
         finished_at__range=[bookmarks.since.isoformat(), until.isoformat()],

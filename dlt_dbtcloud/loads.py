@@ -57,7 +57,7 @@ class LastLoad:
 def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
     """Return the last load of a pipeline that filled tables, or None where there is none yet.
 
-    A load of nothing but dlt's own tables, or of what dbt did, is none that dbt has to follow.
+    A load of nothing but dlt's own tables, or of what dbt did, is not one that dbt has to follow.
 
     Raises:
         TypeError: It is no pipeline.

@@ -127,7 +127,7 @@ class Manifest:
             schema=_text(entry.get("schema")),
             identifier=_text(entry.get("identifier")) or _text(entry.get("alias")),
             materialized=_text(config.get("materialized")),
-            version=entry.get("version"),
+            version=_version(entry.get("version")),
             description=_text(entry.get("description")),
             owners=self._owners(unique_id),
             group=self._group(unique_id),
@@ -202,8 +202,12 @@ def _name_in(unique_id: str) -> str:
 
 
 def as_mapping(value: object) -> dict[str, Any]:
-    """Return a JSON object, or nothing where it is none."""
+    """Return a JSON object, or nothing if it is not one."""
     return value if isinstance(value, dict) else {}
+
+
+def _version(value: object) -> str | float | None:
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _text(value: object) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import dlt
 
@@ -11,33 +12,44 @@ from dlt_dbtcloud.assets import Asset, assets_of
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.ends import is_over
-from dlt_dbtcloud.harvest import Harvest
-from dlt_dbtcloud.lineage import Event
+from dlt_dbtcloud.lineage import Event, events_of
 from dlt_dbtcloud.listing import RELATED
-from dlt_dbtcloud.openlineage import events_of
+from dlt_dbtcloud.manifest import Manifest, as_mapping
 from dlt_dbtcloud.outages import Clock
-from dlt_dbtcloud.results import step_results
+from dlt_dbtcloud.outcomes import Outcome
+from dlt_dbtcloud.reader import RunReader
+from dlt_dbtcloud.results import retry_chain, step_results, told_results
 from dlt_dbtcloud.running import connect
-from dlt_dbtcloud.typing import NodeResult, Run
+from dlt_dbtcloud.typing import Run, RunStep
 from dlt_dbtcloud.validation import valid_id
 
-__all__ = ["materialized_assets", "openlineage_events", "read_assets"]
+__all__ = ["materialized_assets", "openlineage_events", "read_assets", "read_outcomes"]
 
 
 @with_dbt_cloud_config
 def materialized_assets(
-    run: Run | int | str, credentials: DBTCloudConfiguration = dlt.secrets.value
+    run: Run | int | str | None = None, credentials: DBTCloudConfiguration = dlt.secrets.value
 ) -> list[Asset]:
     """Return the models, seeds and snapshots that a run built successfully, as plain JSON values.
 
-    Each has its relation, what it was built from, with dlt's tables at the roots, and what is known
-    of it: columns, owners, tags, when it was built and how long that took. Columns have types where
-    the run generated docs. What cannot be read is left out, and said in one warning.
+    Each has its relation, what it reads, and what is known of it: columns, owners, tags, when it
+    was built and how long that took. Columns have types where the run generated docs. What a retry
+    did not build again, as the runs that it retries had built it, is told with it; `run_id` in the
+    metadata is the run that built an asset. What cannot be read is left out, and said in one
+    warning per run.
+
+    A run takes one request for itself, one for the results of each step, one for its manifest and
+    one for its catalog, if any. Where a step built elsewhere than the last one, with another target
+    for example, its own manifest is one more; and so is the manifest of the run that a step defers
+    to where the step reads what this run did not build. A table that is deferred to is told where
+    the code of its reader names it; its relation is None where dbt Cloud does not say which run was
+    deferred to, as dbt's artifacts do not. Artifacts that are still being uploaded are waited for,
+    for a minute after the run's end, and so is the end of an outage, for a minute each.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
     Args:
-        run: The run, as a helper returns it, or its id.
+        run: The run, as a helper returns it, or its id; by default the one that is configured.
         credentials: As for `run_dbt_cloud_job`.
 
     Returns:
@@ -46,20 +58,20 @@ def materialized_assets(
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        ValueError: `run` is a dict without an `id`, so no run.
         DBTCloudAPIError: The run cannot be read: the API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    run_id = run.get("id") if isinstance(run, Mapping) else run
+    run_id = _run_id(run, credentials)
     if run_id is None:
         return []
-    required(credentials, "account_id")
     with connect(credentials) as client:
-        return read_assets(client, valid_id("run_id", run_id))
+        return read_assets(client, run_id)
 
 
 @with_dbt_cloud_config
 def openlineage_events(
-    run: Run | int | str,
+    run: Run | int | str | None = None,
     credentials: DBTCloudConfiguration = dlt.secrets.value,
     *,
     namespace: str | None = None,
@@ -67,49 +79,53 @@ def openlineage_events(
 ) -> list[Event]:
     """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
 
-    `emit_openlineage` sends them. The same run gives the same events with the same ids, so that
-    sending them twice does no harm.
+    `emit_openlineage` sends them. The same run gives the same ids each time, and once it is over
+    the same events, so that sending them twice does no harm. A retry has events of its own nodes
+    only: those of the runs that it retries are told by their own. What looks like a secret is cut
+    out of messages and queries. What cannot be read is left out, and said in one warning; the
+    requests are those of `materialized_assets`.
 
     Spec: https://openlineage.io/docs/spec/object-model
 
     Args:
-        run: The run, as a helper returns it, or its id.
+        run: The run, as a helper returns it, or its id; by default the one that is configured.
         credentials: As for `run_dbt_cloud_job`.
         namespace: Where the warehouse's tables live by OpenLineage's naming, for example
             `snowflake://ORG-ACCOUNT`: no artifact tells that. Without it, it names the environment
             in dbt Cloud, and only this package names the tables so.
         job_namespace: Where the jobs live; by default the account in dbt Cloud.
 
+    Returns:
+        The events in the order in which to send them; just a START for a run in progress, and none
+        for a run that has not started, or never was because there was nothing to build.
+
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        ValueError: `run` is a dict without an `id`, or tells no time at which it was created.
         DBTCloudAPIError: The run cannot be read: the API answered with an error.
         DBTCloudTransportError: There was no answer.
-        ValueError: The run tells no time at which it was created.
     """
-    run_id = run.get("id") if isinstance(run, Mapping) else run
+    run_id = _run_id(run, credentials)
     if run_id is None:
         return []
-    required(credentials, "account_id")
     with connect(credentials) as client:
-        harvest = _harvest(client, valid_id("run_id", run_id), keeps_code=True)
+        reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
         events = events_of(
-            harvest.run,
-            harvest.manifest,
-            _results(harvest),
-            harvest.catalog,
-            compiled_code=_compiled_code(harvest),
+            reader.run,
+            read_outcomes(reader),
             namespace=namespace,
             job_namespace=job_namespace,
+            hide=client.without_token,
         )
-        harvest.warn()
+        reader.problems.warn()
         return events
 
 
 def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -> list[Asset]:
-    """Return the assets that a run built.
+    """Return the assets that a run, and the runs that it retries, built.
 
     Args:
-        client: What reads the run and its artifacts.
+        client: What reads the runs and their artifacts.
         run_id: The run.
         clock: What the time is told by.
 
@@ -117,33 +133,53 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
         DBTCloudAPIError: The run cannot be read: the API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    harvest = _harvest(client, run_id, clock=clock)
-    results = _results(harvest)
-    assets = assets_of(harvest.run, harvest.manifest, results, harvest.catalog) if results else []
-    harvest.warn()
-    return assets
+    built: dict[str, Asset] = {}
+    for run in retry_chain(client, run_id, RELATED):
+        reader = RunReader(client, run, keeps_code=True, clock=clock)
+        older = {asset["unique_id"]: asset for asset in assets_of(run, read_outcomes(reader))}
+        reader.problems.warn()
+        # what was built again is told as it was built last
+        built = {**older, **built}
+        if not is_over(run):
+            break
+    return [*built.values()]
 
 
-def _harvest(
-    client: DBTCloudClientV2, run_id: str, *, keeps_code: bool = False, clock: Clock = time
-) -> Harvest:
-    run = client.get_run_status(run_id, RELATED)
-    return Harvest(client, run, keeps_code=keeps_code, clock=clock)
+def read_outcomes(reader: RunReader) -> list[Outcome]:
+    """Return what each step of a run did; nothing while the run is not over.
+
+    Args:
+        reader: What reads the run's artifacts, with the code of its nodes.
+    """
+    steps = reader.results if is_over(reader.run) else []
+    executed = {each["unique_id"] for _, found in steps for each in told_results(found)}
+    return [_outcome(reader, step, found, executed) for step, found in steps]
 
 
-def _results(harvest: Harvest) -> list[NodeResult]:
-    return [
-        result
-        for step, found in (harvest.results if is_over(harvest.run) else ())
-        for result in step_results(harvest.run["id"], step, found, harvest.manifest)
-    ]
+def _run_id(run: object, credentials: DBTCloudConfiguration) -> str | None:
+    """Return the id of a run, or None of one that never was."""
+    if isinstance(run, Mapping) and "id" not in run:
+        raise ValueError("`run` has no `id`. Pass the run as a helper returns it, or its id.")
+    run_id = run["id"] if isinstance(run, Mapping) else run
+    if isinstance(run, Mapping) and run_id is None:
+        return None
+    required(credentials, "account_id")
+    return required(credentials, "run_id")[0] if run_id is None else valid_id("run_id", run_id)
 
 
-def _compiled_code(harvest: Harvest) -> dict[str, str | None]:
-    """Return what was compiled for each node: no manifest of dbt's build tells that."""
-    return {
-        str(result.get("unique_id")): result.get("compiled_code")
-        for _, found in (harvest.results if is_over(harvest.run) else ())
-        for result in found.get("results") or ()
-        if isinstance(result, dict)
-    }
+def _outcome(
+    reader: RunReader, step: RunStep, found: Mapping[str, Any], executed: set[str]
+) -> Outcome:
+    manifest = reader.manifest_of(step, found)
+    project = Manifest(manifest, reader.catalog)
+    results = [*step_results(reader.run["id"], step, found, manifest)]
+    read = {parent for result in results for parent in project.parents(result["unique_id"])}
+    others = [parent for parent in read - executed if not parent.startswith("source.")]
+    deferred = others if as_mapping(found.get("args")).get("defer") is True else []
+    state = Manifest(reader.state if deferred else None)
+    return Outcome(results, project, _compiled_code(found), {*deferred}, state)
+
+
+def _compiled_code(found: Mapping[str, Any]) -> dict[str, str]:
+    compiled = {each["unique_id"]: each.get("compiled_code") for each in told_results(found)}
+    return {unique_id: code for unique_id, code in compiled.items() if isinstance(code, str)}

@@ -14,7 +14,7 @@ _DURATION = re.compile(r"(?:(\d+)(?: days?,)? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 def timestamp(said: object) -> datetime | None:
-    """Return a time in UTC, or None where it is none."""
+    """Return a time in UTC, or None if it is not one."""
     if not isinstance(said, str):
         return None
     iso = _FRACTION.sub(lambda match: "." + match[1].ljust(6, "0"), _ZULU.sub("+00:00", said))
@@ -26,7 +26,7 @@ def timestamp(said: object) -> datetime | None:
 
 
 def seconds(duration: object) -> float | None:
-    """Return how many seconds `HH:MM:SS` are, days before it included, or None where it is none."""
+    """Return how many seconds `HH:MM:SS` are, days before it included, or None if it is not one."""
     match = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
     if match is None:
         return None

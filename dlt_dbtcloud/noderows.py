@@ -9,16 +9,16 @@ from typing import Any
 from dlt.common.json import json
 
 from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.guards import dicts, integer, number, text
 from dlt_dbtcloud.manifest import Manifest, as_mapping
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.quoting import redacted
-from dlt_dbtcloud.results import step_results
+from dlt_dbtcloud.results import step_results, told_results
 from dlt_dbtcloud.typing import Run, RunStep
 
 __all__ = ["freshness_rows", "node_rows", "parent_rows", "result_rows"]
 
 _HASH_DIGITS = 16
-_BIGGEST = 2**63
 
 
 def result_rows(
@@ -37,20 +37,17 @@ def result_rows(
         manifest: A `manifest.json` that tells the nodes' names and files.
         hide: Cuts the API's token out of a text.
     """
-    told = _dicts(run_results.get("results"))
+    told = told_results(run_results)
     for raw, result in zip(told, step_results(run["id"], step, run_results, manifest), strict=True):
         response = as_mapping(raw.get("adapter_response"))
         yield {
             **result,
             "command": redacted(result["command"], hide),
-            "message": redacted(_text(result["message"]), hide),
-            "failures": _integer(result["failures"]),
-            "thread_id": _text(result["thread_id"]),
+            "message": redacted(result["message"], hide),
             "started_at": timestamp(result["started_at"]),
             "completed_at": timestamp(result["completed_at"]),
-            "rows_affected": _integer(result["rows_affected"]),
-            "bytes_processed": _integer(response.get("bytes_processed")),
-            "bytes_billed": _integer(response.get("bytes_billed")),
+            "bytes_processed": integer(response.get("bytes_processed")),
+            "bytes_billed": integer(response.get("bytes_billed")),
             "adapter_response": {
                 name: redacted(value, hide) if isinstance(value, str) else value
                 for name, value in response.items()
@@ -107,39 +104,21 @@ def freshness_rows(
         sources: Its `sources.json`.
         hide: Cuts the API's token out of a text.
     """
-    for result in _dicts(sources.get("results")):
+    for result in dicts(sources.get("results")):
         yield {
             "run_id": run["id"],
             "step_index": step.get("index") or 0,
             "unique_id": str(result.get("unique_id")),
             "status": str(result.get("status")),
-            "message": redacted(_text(result.get("error")), hide),
+            "message": redacted(text(result.get("error")), hide),
             "max_loaded_at": timestamp(result.get("max_loaded_at")),
             "snapshotted_at": timestamp(result.get("snapshotted_at")),
-            "age_seconds": _number(result.get("max_loaded_at_time_ago_in_s")),
+            "age_seconds": number(result.get("max_loaded_at_time_ago_in_s")),
             "criteria": as_mapping(result.get("criteria")) or None,
-            "execution_time": _number(result.get("execution_time")),
+            "execution_time": number(result.get("execution_time")),
         }
 
 
 def _hash(content: Mapping[str, Any]) -> str:
     told = json.dumpb(content, sort_keys=True)
     return hashlib.sha256(told).hexdigest()[:_HASH_DIGITS]
-
-
-def _dicts(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
-
-
-def _integer(value: object) -> int | None:
-    """Return a number that a `bigint` holds."""
-    number = _number(value)
-    return int(number) if number is not None and abs(number) < _BIGGEST else None
-
-
-def _number(value: object) -> float | None:
-    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value

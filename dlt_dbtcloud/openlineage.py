@@ -1,65 +1,19 @@
-"""A run as OpenLineage tells it, and how to send that to a backend."""
+"""How OpenLineage events are sent to a backend."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.exceptions import MissingDependencyException
-
-from dlt_dbtcloud.lineage import Event, Lineage
-from dlt_dbtcloud.manifest import Manifest
-from dlt_dbtcloud.namespaces import dataset_namespace
-from dlt_dbtcloud.typing import NodeResult, Run
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import RunEvent
+    from openlineage.client.facet_v2 import JobFacet, RunFacet
 
-__all__ = ["emit_openlineage", "events_of"]
-
-
-def events_of(
-    run: Run,
-    manifest: object,
-    results: Iterable[NodeResult],
-    catalog: object = None,
-    *,
-    compiled_code: Mapping[str, str | None] | None = None,
-    namespace: str | None = None,
-    job_namespace: str | None = None,
-) -> list[Event]:
-    """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
-
-    The run has a START event and, once it is over, a COMPLETE, FAIL or ABORT event. Between them
-    each model, seed, snapshot and test that was executed has a START and a COMPLETE or FAIL event,
-    with the run as parent. The same run gives the same events with the same ids, so that
-    sending them twice does no harm.
-
-    Args:
-        run: The run.
-        manifest: Its parsed `manifest.json`.
-        results: What became of its nodes.
-        catalog: Its parsed `catalog.json`, for the columns' types.
-        compiled_code: What was compiled for each node, as its `run_results.json` tells; the
-            manifest has it in some versions of dbt only.
-        namespace: Where the warehouse's tables live, as `dataset_namespace` makes it: no artifact
-            tells that. Without it, it names the environment in dbt Cloud, and only this package
-            names the tables so.
-        job_namespace: Where the jobs live; by default the account in dbt Cloud.
-
-    Raises:
-        ValueError: The run tells no time at which it was created.
-    """
-    project = Manifest(manifest, catalog)
-    lineage = Lineage(
-        run,
-        project,
-        namespace or _default_namespace(run, project),
-        job_namespace or f"dbt-cloud-{run.get('account_id')}",
-        compiled_code or {},
-    )
-    return [lineage.start(), *lineage.nodes(results), *lineage.end()]
+__all__ = ["emit_openlineage"]
 
 
 def emit_openlineage(
@@ -69,13 +23,15 @@ def emit_openlineage(
 
     Args:
         events: As `openlineage_events` makes them.
-        client: A client of `openlineage-python`. Without it, one is made that is configured by
-            that package's own means: `OPENLINEAGE_URL`, `openlineage.yml` … Where those are
-            missing it prints the events.
+        client: A client of `openlineage-python`, which stays open. Without it, one is made that is
+            configured by that package's own means: `OPENLINEAGE_URL`, `openlineage.yml` …
 
     Raises:
+        TypeError: `events` are not what `openlineage_events` makes; nothing was sent.
+        ConfigurationValueError: No backend is configured; nothing was sent.
         MissingDependencyException: `openlineage-python` is not installed.
-        Exception: Whatever the client's transport raises, such as `requests.HTTPError`.
+        requests.RequestException: A backend cannot be reached by HTTP, or refuses; other
+            transports raise errors of their own. What was sent before stays sent.
     """
     try:
         from openlineage.client import OpenLineageClient
@@ -83,19 +39,37 @@ def emit_openlineage(
         raise MissingDependencyException(
             "emit_openlineage", ["dlt-dbtcloud[openlineage]"]
         ) from error
+    told = _run_events(events)
     sender = client or OpenLineageClient()
     try:
-        for event in events:
-            sender.emit(_run_event(event))
+        if client is None:
+            _refuse_silence(sender)
+        for event in told:
+            sender.emit(event)
     finally:
         if client is None:
             sender.close()
 
 
-def _default_namespace(run: Run, project: Manifest) -> str:
-    adapter = project.adapter_type or "dbt"
-    told = dataset_namespace(adapter, {})
-    return told or f"{adapter}://dbt-cloud-environment-{run.get('environment_id')}"
+def _refuse_silence(sender: OpenLineageClient) -> None:
+    """Refuse what the client falls back to: a log that nobody has asked to see."""
+    configured = (sender.config.transport or {}).get("type")
+    if sender.transport.kind == "console" and not configured:
+        raise ConfigurationValueError(
+            "No OpenLineage backend is configured, so nothing was sent. Set `OPENLINEAGE_URL`, "
+            "write an `openlineage.yml`, or pass a `client`."
+        )
+
+
+def _run_events(events: Iterable[Mapping[str, Any]]) -> list[RunEvent]:
+    if isinstance(events, Mapping):
+        raise TypeError("`events` is a single event. Pass a list of them.")
+    try:
+        return [_run_event(event) for event in events]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TypeError(
+            f"`events` are not what `openlineage_events` makes ({error!r}). Pass its list."
+        ) from error
 
 
 def _run_event(event: Mapping[str, Any]) -> RunEvent:
@@ -107,8 +81,46 @@ def _run_event(event: Mapping[str, Any]) -> RunEvent:
         eventTime=event["eventTime"],
         producer=event["producer"],
         eventType=event_v2.RunState(event["eventType"]),
-        run=event_v2.Run(run["runId"], facets=dict(run["facets"])),
-        job=event_v2.Job(job["namespace"], job["name"], facets=dict(job["facets"])),
+        run=event_v2.Run(run["runId"], facets={**run["facets"], **_parent(run["facets"])}),
+        job=event_v2.Job(
+            job["namespace"], job["name"], facets={**job["facets"], **_job_type(job["facets"])}
+        ),
         inputs=[event_v2.InputDataset(**dataset) for dataset in event["inputs"]],
         outputs=[event_v2.OutputDataset(**dataset) for dataset in event["outputs"]],
     )
+
+
+def _parent(facets: Mapping[str, Any]) -> dict[str, RunFacet]:
+    """Return the parent as an object, which transports and transformers look into."""
+    from openlineage.client.facet_v2 import parent_run
+
+    if "parent" not in facets:
+        return {}
+    parent = facets["parent"]
+    root = parent["root"]
+    facet = parent_run.ParentRunFacet(
+        run=_object(parent_run.Run, parent["run"]),
+        job=_object(parent_run.Job, parent["job"]),
+        root=parent_run.Root(
+            run=_object(parent_run.RootRun, root["run"]),
+            job=_object(parent_run.RootJob, root["job"]),
+        ),
+        producer=parent["_producer"],
+    )
+    return {"parent": facet}
+
+
+def _job_type(facets: Mapping[str, Any]) -> dict[str, JobFacet]:
+    """Return the kind of a job as an object, by which transports choose how to send."""
+    from openlineage.client.facet_v2 import job_type_job
+
+    told = {name: value for name, value in facets["jobType"].items() if not name.startswith("_")}
+    producer = facets["jobType"]["_producer"]
+    return {"jobType": job_type_job.JobTypeJobFacet(**told, producer=producer)}
+
+
+def _object(known: Any, told: Mapping[str, Any]) -> Any:
+    """Return an object of the client's that says no more than is told."""
+    import attr
+
+    return known(**{**dict.fromkeys(attr.fields_dict(known)), **told})

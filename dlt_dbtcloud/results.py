@@ -6,7 +6,7 @@ Every version of `run_results.json` since dbt 1.5 is read by the fields that it 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -18,6 +18,7 @@ from dlt_dbtcloud.commands import CommandError, DbtCommand
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.graph import find_node
+from dlt_dbtcloud.guards import dicts, integer, number, text
 from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.steps import command_of, ended_early
@@ -29,8 +30,11 @@ __all__ = [
     "leaves_results",
     "merge",
     "node_results",
+    "not_understood",
     "read_results",
+    "retry_chain",
     "step_results",
+    "told_results",
 ]
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
@@ -38,6 +42,14 @@ UNSUCCESSFUL = FAILED | {"skipped"}
 
 _RELATED = ("run_steps", "trigger")
 _LONGEST_CHAIN = 20
+_TYPES: Mapping[str, Callable[[object], object]] = {
+    "execution_time": number,
+    "failures": integer,
+    "message": text,
+    "relation_name": text,
+    "rows_affected": integer,
+    "thread_id": text,
+}
 
 
 def node_results(
@@ -53,7 +65,7 @@ def node_results(
         DBTCloudAPIError: The API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    chain = _with_those_it_retries(client, run_id)
+    chain = retry_chain(client, run_id)
     newest_first = [_results_of(client, run, clock) for run in chain]
     return reduce(merge, reversed(newest_first))
 
@@ -72,7 +84,7 @@ def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[Node
 def step_results(
     run_id: int, step: RunStep, run_results: Mapping[str, Any], manifest: Mapping[str, Any] | None
 ) -> Iterator[NodeResult]:
-    """Yield what each node did in one step.
+    """Yield what each node did in one step; what is of another type than dbt's counts as not told.
 
     Args:
         run_id: The run.
@@ -80,41 +92,73 @@ def step_results(
         run_results: Its `run_results.json`.
         manifest: Its `manifest.json`, which tells names and files; without it, ids tell names.
     """
-    for result in _dicts(run_results.get("results")):
-        unique_id = str(result.get("unique_id"))
+    for result in told_results(run_results):
+        unique_id = result["unique_id"]
         node = find_node(manifest or {}, unique_id)
-        timing = _dicts(result.get("timing"))
-        response = result.get("adapter_response")
+        timing = dicts(result.get("timing"))
         yield NodeResult(
             run_id=run_id,
             step_index=step.get("index") or 0,
             command=command_of(step) or "",
             unique_id=unique_id,
-            name=node.get("name") or _name(unique_id),
-            resource_type=node.get("resource_type") or unique_id.partition(".")[0],
+            name=text(node.get("name")) or _name(unique_id),
+            resource_type=text(node.get("resource_type")) or unique_id.partition(".")[0],
             status=str(result.get("status")),
-            message=result.get("message"),
-            failures=result.get("failures"),
-            execution_time=float(result.get("execution_time") or 0.0),
-            thread_id=result.get("thread_id"),
+            message=text(result.get("message")),
+            failures=integer(result.get("failures")),
+            execution_time=number(result.get("execution_time")) or 0.0,
+            thread_id=text(result.get("thread_id")),
             started_at=min(_moments(timing, "started_at"), default=None),
             completed_at=max(_moments(timing, "completed_at"), default=None),
-            rows_affected=response.get("rows_affected") if isinstance(response, dict) else None,
-            relation_name=result.get("relation_name") or node.get("relation_name"),
-            path=node.get("original_file_path"),
+            rows_affected=integer(_response(result).get("rows_affected")),
+            relation_name=text(result.get("relation_name")) or text(node.get("relation_name")),
+            path=text(node.get("original_file_path")),
         )
 
 
-def _with_those_it_retries(client: DBTCloudClientV2, run_id: int | str) -> Iterator[Run]:
-    """Yield a run, the run that it retries, and so on."""
-    run = client.get_run_status(run_id, _RELATED)
+def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results of a `run_results.json` as they stand in it, each of which has an id."""
+    return [each for each in dicts(run_results.get("results")) if text(each.get("unique_id"))]
+
+
+def not_understood(run_results: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a `run_results.json` that say something of another type than dbt's."""
+    results = run_results.get("results")
+    told = dicts(results)
+    if not isinstance(results, list) or len(told) < len(results):
+        return ["results"]
+    flat = [{**result, "rows_affected": _response(result).get("rows_affected")} for result in told]
+    found = [
+        name
+        for name, read in _TYPES.items()
+        if any(each.get(name) is not None and read(each[name]) is None for each in flat)
+    ]
+    has_ids = all(text(result.get("unique_id")) for result in told)
+    return found if has_ids else ["unique_id", *found]
+
+
+def retry_chain(
+    client: DBTCloudClientV2, run_id: int | str, related: Iterable[str] = _RELATED
+) -> Iterator[Run]:
+    """Yield a run, the run that it retries, and so on.
+
+    Args:
+        client: What reads them.
+        run_id: The run.
+        related: What each is read with; without its trigger not every retry is known for one.
+
+    Raises:
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    run = client.get_run_status(run_id, related)
     for _ in range(_LONGEST_CHAIN):
         yield run
         before = retried_run(run)
         if before is None:
             return
         try:
-            run = client.get_run_status(before, _RELATED)
+            run = client.get_run_status(before, related)
         except DBTCloudNotFoundError:
             logger.warning(f"Run {before}, which run {run['id']} retries, is not there any more.")
             return
@@ -147,7 +191,7 @@ def read_results(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | Non
     """
     is_expected = not ended_early(step)
     read = artifacts.read("run_results.json", step.get("index"), is_expected=is_expected)
-    for result in _dicts((read or {}).get("results")):
+    for result in dicts((read or {}).get("results")):
         # most of the file, and the manifest is still to come
         result.pop("compiled_code", None)
     return read
@@ -170,9 +214,10 @@ def _name(unique_id: str) -> str:
     return parts[-1].rpartition(".")[0] if parts[0] == "test" and "." in parts[-1] else parts[-1]
 
 
-def _dicts(items: object) -> list[dict[str, Any]]:
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+def _response(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    response = result.get("adapter_response")
+    return response if isinstance(response, dict) else {}
 
 
 def _moments(timing: Iterable[Mapping[str, Any]], which: str) -> list[str]:
-    return [moment for each in timing if (moment := each.get(which))]
+    return [moment for each in timing if (moment := text(each.get(which)))]

@@ -11,13 +11,12 @@ from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.keys import bound_load, retried_run
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.moments import seconds, timestamp
-from dlt_dbtcloud.quoting import redacted, tail
-from dlt_dbtcloud.steps import command_of
-from dlt_dbtcloud.typing import Run, RunStatus, RunStep
+from dlt_dbtcloud.quoting import redacted
+from dlt_dbtcloud.steps import command_of, log_tail
+from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
 
-_LOG_LINES = 50
 _AS_THEY_ARE = (
     *("account_id", "project_id", "environment_id", "job_definition_id", "deferring_run_id"),
     *("status", "status_humanized", "status_message", "is_success", "is_error", "is_cancelled"),
@@ -98,7 +97,7 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
             "started_at": timestamp(step.get("started_at")),
             "finished_at": timestamp(step.get("finished_at")),
             "duration_seconds": seconds(step.get("duration")),
-            "log_tail": _log_tail(step, hide) if has_failed else None,
+            "log_tail": log_tail(step, hide) or None if has_failed else None,
         }
 
 
@@ -127,11 +126,6 @@ def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
             "dataset_name": known.dataset_name,
             "tables": dict(tables),
         }
-
-
-def _log_tail(step: RunStep, hide: Callable[[str], str]) -> str | None:
-    log = redacted(step.get("logs"), hide)
-    return tail(log, _LOG_LINES) if log else None
 
 
 def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:

@@ -130,7 +130,7 @@ def results_source(
             tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
             bookmarks = None if run_id else _bookmarks(config, tables, start)
             news = (
-                finished_runs(client, config.job_id, bookmarks)
+                finished_runs(client, config.job_id, bookmarks, clock)
                 if bookmarks
                 else one_run(client, str(run_id), tables)
             )
@@ -226,7 +226,7 @@ def _start(said: str | date | None) -> datetime | None:
 
 def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:
     """Return the last load of a pipeline, before another one takes its place."""
-    # what failed is none that a run was triggered for
+    # a load that failed is not one that a run was triggered for
     with suppress(DBTCloudException):
         load = last_load(pipeline) if pipeline else None
         if pipeline and load:

@@ -14,10 +14,16 @@ from dlt.common.runtime import run_context
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.flights import Flights
+from tests.loaded_flights import LoadedFlights, run_and_load_flights
 from tests.orchard import Orchard, run_orchard
-from tests.told import ToldFlights, tell_flights
 
 WriteConfig = Callable[[str, str], None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logging_of_dlt() -> None:
+    """Let dlt set up its logger before a test listens to it."""
+    Container()[PluggableRunContext].reload(str(Path.cwd()))
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +41,9 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # retries do not wait
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setattr(run_context, "global_dir", lambda: str(tmp_path / "global"))
-    _reload(folder)
+    # dlt makes itself another one when it needs it
+    if PluggableRunContext in Container():
+        del Container()[PluggableRunContext]
     return folder
 
 
@@ -81,7 +89,7 @@ def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
 
 
 @pytest.fixture(scope="session")
-def told_flights(tmp_path_factory: pytest.TempPathFactory) -> ToldFlights:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
     """Return what real runs of the example's project look like as tables; for `dbt` tests."""
     folder = tmp_path_factory.mktemp("told")
     with pytest.MonkeyPatch.context() as patch:
@@ -93,7 +101,7 @@ def told_flights(tmp_path_factory: pytest.TempPathFactory) -> ToldFlights:
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 patch.setenv(name, value)
-            return tell_flights(Flights(cloud, folder))
+            return run_and_load_flights(Flights(cloud, folder))
 
 
 def _reload(folder: Path) -> None:

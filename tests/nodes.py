@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from dlt_dbtcloud.manifest import Manifest
+from dlt_dbtcloud.outcomes import Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
 
 RUN: Run = {
@@ -60,3 +62,7 @@ def result(unique_id: str, status: str = "success", **more: Any) -> NodeResult:
         **more,
     }
     return cast(NodeResult, told)
+
+
+def outcome(told: Any, *results: NodeResult, catalog: Any = None, **more: Any) -> Outcome:
+    return Outcome(results, Manifest(told, catalog), **more)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
+from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.typing import NodeResult, Run
+from dlt_dbtcloud.listing import RELATED
+from dlt_dbtcloud.materializing import read_outcomes
+from dlt_dbtcloud.outcomes import Outcome
+from dlt_dbtcloud.reader import RunReader
+from dlt_dbtcloud.typing import Run
 from tests.emulator.api import Api
 
 COMMANDS = [
@@ -96,13 +100,11 @@ models:
 
 @dataclass(frozen=True)
 class Orchard:
-    """A run, and its artifacts."""
+    """A run, and what its steps did."""
 
     run: Run
-    manifest: dict[str, Any]
-    catalog: dict[str, Any]
-    results: list[NodeResult]
-    compiled_code: dict[str, str]
+    outcomes: list[Outcome]
+    dbt_version: str
 
 
 def run_orchard(folder: Path) -> Orchard:
@@ -116,53 +118,10 @@ def run_orchard(folder: Path) -> Orchard:
         connection.execute("insert into raw.harvest_2025 values ('boskoop', 8), ('elstar', 8)")
     with DBTCloudEmulator() as cloud:
         job = cloud.create_job("Press", project_dir=folder, execute_steps=COMMANDS)
-        return _fetch(Api(cloud), job)
-
-
-def _fetch(api: Api, job: int) -> Orchard:
-    with api.session:
-        run = api.ended(api.trigger(job)["id"])
-        files = f"/runs/{run['id']}/artifacts"
-        results: list[NodeResult] = []
-        compiled: dict[str, str] = {}
-        for step in run["run_steps"]:
-            found = api.get(f"{files}/run_results.json", step=step["index"])
-            if found.status_code == 200:
-                results += node_results(run["id"], step["index"], step["name"], found.json())
-                compiled |= {r["unique_id"]: r["compiled_code"] for r in found.json()["results"]}
-        return Orchard(
-            run,
-            api.get(f"{files}/manifest.json").json(),
-            api.get(f"{files}/catalog.json", step=run["run_steps"][-2]["index"]).json(),
-            results,
-            compiled,
-        )
-
-
-def node_results(run_id: int, step: int, name: str, found: dict[str, Any]) -> list[NodeResult]:
-    command = name.split("`")[1]
-    return [_node_result(run_id, step, command, result) for result in found["results"]]
-
-
-def _node_result(run_id: int, step: int, command: str, result: dict[str, Any]) -> NodeResult:
-    kind, _, name, *_ = result["unique_id"].split(".")
-    executed = [timing for timing in result["timing"] if timing["name"] == "execute"]
-    times = executed[0] if executed else {"started_at": None, "completed_at": None}
-    return NodeResult(
-        run_id=run_id,
-        step_index=step,
-        command=command,
-        unique_id=result["unique_id"],
-        name=name,
-        resource_type=kind,
-        status=result["status"],
-        message=result["message"],
-        failures=result["failures"],
-        execution_time=result["execution_time"],
-        thread_id=result["thread_id"],
-        started_at=times["started_at"],
-        completed_at=times["completed_at"],
-        rows_affected=result["adapter_response"].get("rows_affected"),
-        relation_name=result["relation_name"],
-        path=None,
-    )
+        api = Api(cloud)
+        with api.session:
+            run_id = api.ended(api.trigger(job)["id"])["id"]
+        with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+            reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
+            version = reader.manifest["metadata"]["dbt_version"]
+            return Orchard(reader.run, read_outcomes(reader), version)

@@ -7,43 +7,44 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.assets import assets_of, subcommand
-from tests.nodes import RUN, manifest, node, result
+from dlt_dbtcloud.assets import assets_of
+from tests.nodes import RUN, manifest, node, outcome, result
 from tests.orchard import Orchard
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"),
+    "command",
     [
-        ("dbt build", "build"),
-        ("dbt --quiet run --select test", "run"),
-        ("dbt docs generate --select build", "docs"),
-        ("dbt run-operation build", "run-operation"),
-        ("build", "build"),
-        ("dbt something-new", None),
-        ("", None),
-        (None, None),
+        "dbt --target test build",
+        "dbt -t docs run",
+        "dbt --log-path list seed",
+        """dbt --vars '{mode: compile }' snapshot""",
+        "dbt retry",
     ],
 )
-def test_the_subcommand_is_the_first_that_dbt_knows(command: Any, expected: Any) -> None:
-    assert subcommand(command) == expected
+def test_whatever_builds_makes_assets(command: str) -> None:
+    assert len(assets_of(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
 
 
 @pytest.mark.parametrize("status", ["error", "skipped", "partial success", "no-op", "reused"])
 def test_what_was_not_built_whole_is_no_asset(status: str) -> None:
-    assert assets_of(RUN, {}, [result("model.shop.a", status)]) == []
+    assert assets_of(RUN, [outcome({}, result("model.shop.a", status))]) == []
 
 
 @pytest.mark.parametrize(
-    "command", ["dbt compile", "dbt docs generate", "dbt test", "dbt show -s a", "dbt clone", ""]
+    "command",
+    [
+        *("dbt compile", "dbt docs generate", "dbt test", "dbt show -s a", "dbt clone", ""),
+        *("dbt --vars '{mode: run }' compile", "dbt --target run test", "dbt run 'a"),
+    ],
 )
 def test_what_was_not_to_be_built_is_no_asset(command: str) -> None:
-    assert assets_of(RUN, {}, [result("model.shop.a", command=command)]) == []
+    assert assets_of(RUN, [outcome({}, result("model.shop.a", command=command))]) == []
 
 
 @pytest.mark.parametrize("kind", ["test", "unit_test", "operation", "exposure", "saved_query"])
 def test_what_has_no_relation_is_no_asset(kind: str) -> None:
-    assert assets_of(RUN, {}, [result(f"{kind}.shop.a")]) == []
+    assert assets_of(RUN, [outcome({}, result(f"{kind}.shop.a"))]) == []
 
 
 def test_an_asset_built_twice_is_told_once_as_it_was_last() -> None:
@@ -52,21 +53,38 @@ def test_an_asset_built_twice_is_told_once_as_it_was_last() -> None:
         result("model.shop.a", step_index=5, rows_affected=2),
         result("model.shop.a", "error", step_index=6),
     ]
-    [asset] = assets_of(RUN, {}, results)
+    [asset] = assets_of(RUN, [outcome({}, *results)])
     assert asset["metadata"]["rows_affected"] == 2
 
 
+def test_an_asset_stands_where_its_own_step_built_it() -> None:
+    testing = manifest(node("model.shop.a", "model.shop.b", relation_name="db.marts.a"))
+    there = result("model.shop.b", relation_name="db.other.b")
+    outcomes = [outcome(testing, there), outcome(testing, result("model.shop.a"))]
+    places = [(a["relation_name"], a["schema"]) for a in assets_of(RUN, outcomes)]
+    assert places == [("db.other.b", "other"), ("db.marts.a", "marts")]
+
+
+def test_a_number_that_does_not_mean_rows_is_not_told() -> None:
+    view = manifest(node("model.shop.a", config={"materialized": "view"}))
+    [asset] = assets_of(RUN, [outcome(view, result("model.shop.a", rows_affected=1))])
+    assert asset["metadata"]["rows_affected"] is None
+
+
 def test_without_a_manifest_the_result_tells_what_it_can() -> None:
-    [asset] = assets_of(RUN, None, [result("seed.shop.days", relation_name='"db"."raw"."days"')])
+    [asset] = assets_of(
+        RUN, [outcome(None, result("seed.shop.days", relation_name='"db"."raw"."days"'))]
+    )
     assert (asset["name"], asset["resource_type"]) == ("days", "seed")
     assert asset["relation_name"] == '"db"."raw"."days"'
-    assert (asset["database"], asset["upstream"]) == (None, [])
+    place = (asset["database"], asset["schema"], asset["identifier"], asset["upstream"])
+    assert place == ("db", "raw", "days", [])
     assert asset["metadata"]["dbt_version"] == "latest"
     assert asset["metadata"]["run_url"] == RUN["href"]
 
 
 def test_a_run_that_tells_nothing_is_taken() -> None:
-    [asset] = assets_of({}, {}, [result("model.shop.a")])
+    [asset] = assets_of({}, [outcome({}, result("model.shop.a"))])
     assert asset["metadata"]["run_id"] is None
 
 
@@ -82,7 +100,7 @@ def test_a_manifest_of_dbt_1_5_gives_the_same_fields() -> None:
     }
     old = manifest(node("model.shop.a", source["unique_id"], meta={"a": 1}), source)
     old["metadata"] = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v9.json"}
-    [asset] = assets_of(RUN, old, [result("model.shop.a")])
+    [asset] = assets_of(RUN, [outcome(old, result("model.shop.a"))])
     assert (asset["database"], asset["schema"], asset["identifier"]) == ("db", "marts", "a")
     assert asset["upstream"] == [
         {
@@ -99,7 +117,7 @@ def test_a_manifest_of_dbt_1_5_gives_the_same_fields() -> None:
 
 @pytest.mark.dbt
 def test_a_real_run_gives_what_it_built(orchard: Orchard) -> None:
-    assets = assets_of(orchard.run, orchard.manifest, orchard.results, orchard.catalog)
+    assets = assets_of(orchard.run, orchard.outcomes)
     upstream = {a["unique_id"]: [u["unique_id"] for u in a["upstream"]] for a in assets}
     assert upstream == {
         "seed.orchard.sorts": [],
@@ -113,7 +131,7 @@ def test_a_real_run_gives_what_it_built(orchard: Orchard) -> None:
 
 @pytest.mark.dbt
 def test_an_asset_of_a_real_run_tells_all_that_is_known(orchard: Orchard) -> None:
-    assets = assets_of(orchard.run, orchard.manifest, orchard.results, orchard.catalog)
+    assets = assets_of(orchard.run, orchard.outcomes)
     juice: dict[str, Any] = {**next(asset for asset in assets if asset["name"] == "juice")}
     metadata = dict(juice.pop("metadata"))
     times = [metadata.pop(name) for name in ("started_at", "completed_at", "execution_time")]
@@ -155,13 +173,13 @@ def test_an_asset_of_a_real_run_tells_all_that_is_known(orchard: Orchard) -> Non
         "run_id": orchard.run["id"],
         "job_definition_id": orchard.run["job_definition_id"],
         "run_url": orchard.run["href"],
-        "dbt_version": orchard.manifest["metadata"]["dbt_version"],
+        "dbt_version": orchard.dbt_version,
     }
 
 
 @pytest.mark.dbt
 def test_versions_and_seeds_of_a_real_run_are_told_apart(orchard: Orchard) -> None:
-    assets = assets_of(orchard.run, orchard.manifest, orchard.results)
+    assets = assets_of(orchard.run, orchard.outcomes)
     found = {a["identifier"]: (a["name"], a["metadata"]["version"]) for a in assets}
     assert found["prices_v1"] == ("prices", 1)
     assert found["price_list"] == ("prices", 2)

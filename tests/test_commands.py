@@ -17,6 +17,7 @@ from dlt_dbtcloud.commands import (
     DbtCommand,
     fits,
     node_selector,
+    subcommand,
 )
 from tests.shop import kinds_of_options, nodes_of, options_of, write_shop
 
@@ -111,6 +112,27 @@ def test_the_subcommand_is_found_behind_options_and_their_values(line: str, expe
 def test_a_line_that_is_no_dbt_command_is_refused(line: str, problem: str) -> None:
     with pytest.raises(CommandError, match=problem):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dbt build", "build"),
+        ("dbt --target test build", "build"),
+        ("dbt -t test run --select docs", "run"),
+        ("dbt --log-path list compile", "compile"),
+        ("dbt --vars '{mode: run }' compile", "compile"),
+        ("dbt docs generate --select build", "docs generate"),
+        ("dbt run-operation build", "run-operation"),
+        ("dbt something-new", "something-new"),
+        ("dbt build --select 'a", None),
+        ("build", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_subcommand_is_no_value_of_an_option(line: str | None, expected: str | None) -> None:
+    assert subcommand(line) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,18 +13,18 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "quoting", "options", "moments"},
+    {"typing", "quoting", "options", "moments", "guards"},
     {"naming"},
     {"exceptions"},
-    {"validation", "envelope", "graph", "steps", "manifest", "namespaces", "commands"},
-    {"transport", "sources", "assets", "facets", "ends", "outages", "columns"},
-    {"client", "configuration", "loads", "lineage", "selection", "bookmarks", "pacing"},
-    {"keys", "overrides", "tables", "waiting", "openlineage", "narrowing", "stored"},
+    {"validation", "envelope", "graph", "steps", "manifest", "commands"},
+    {"transport", "sources", "outcomes", "facets", "ends", "outages", "columns"},
+    {"client", "configuration", "loads", "assets", "datasets", "selection", "bookmarks", "pacing"},
+    {"keys", "overrides", "tables", "waiting", "lineage", "openlineage", "narrowing", "stored"},
     {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},
-    {"triggering", "retrying", "failures", "noderows", "harvest", "unread"},
-    {"starting", "postmortem", "extraction"},
-    {"recovery", "reporting"},
+    {"triggering", "retrying", "failures", "noderows", "problems", "unread"},
+    {"starting", "postmortem", "reader"},
+    {"recovery", "reporting", "extraction"},
     {"running"},
     {"helpers", "materializing", "source"},
 ]

@@ -34,6 +34,7 @@ def test_an_id_tells_the_name(unique_id: str, name: str) -> None:
         "<html>",
         {"nodes": [], "sources": 7, "groups": "a", "metadata": None},
         {"nodes": {"model.shop.orders": "a"}},
+        {"nodes": {"model.shop.orders": {"version": {"a": 1}, "description": [1]}}},
         {"nodes": {"model.shop.orders": {"config": 1, "depends_on": [], "columns": ["a"]}}},
         {"nodes": {"model.shop.orders": {"depends_on": {"nodes": [1, None]}, "tags": {"a": 1}}}},
     ],

@@ -155,7 +155,7 @@ def test_a_cancel_is_confirmed(
 ) -> None:
     running = impatient.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
-    watch = cancel_and_confirm(impatient, [running], clock=FastClock(100))
+    watch = cancel_and_confirm(impatient, [running], timeout=600, clock=FastClock(100))
     assert watch.runs[running["id"]]["is_cancelled"]
     assert not watch.errors
     assert len(cloud.runs) == 1

@@ -15,6 +15,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
 from tests.flights import Flights
+from tests.wire import KeepAliveServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -41,7 +42,10 @@ def test_python(
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Nightly")))
     (isolated / "examples").symlink_to(ROOT / "examples")
-    exec(compile(code, "README.md", "exec"), {})
+    with KeepAliveServer({}) as backend:
+        monkeypatch.setenv("OPENLINEAGE_URL", backend.url)
+        exec(compile(code, "README.md", "exec"), {})
+        assert bool(backend.requests) == ("emit_openlineage" in code)
 
 
 @pytest.mark.parametrize("code", blocks("toml"))

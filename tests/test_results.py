@@ -16,7 +16,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.results import merge, node_results, step_results
+from dlt_dbtcloud.results import merge, node_results, not_understood, step_results
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from tests.clock import FakeClock
 from tests.flights import Flights, executed, statuses
@@ -118,6 +118,60 @@ def test_fields_may_be_missing_or_new(result: Any) -> None:
 @pytest.mark.parametrize("content", [{}, {"results": None}, {"results": ["x", None]}])
 def test_results_that_are_none_are_no_results(content: Any) -> None:
     assert results_of(content) == []
+
+
+ODD: list[tuple[dict[str, Any], str, Any]] = [
+    ({"message": {"a": 1}}, "message", None),
+    ({"failures": "3"}, "failures", None),
+    ({"execution_time": "abc"}, "execution_time", 0.0),
+    ({"thread_id": 5}, "thread_id", None),
+    ({"relation_name": 7}, "relation_name", None),
+    ({"adapter_response": {"rows_affected": "12"}}, "rows_affected", None),
+    ({"adapter_response": {"rows_affected": True}}, "rows_affected", None),
+    ({"adapter_response": {"rows_affected": float("inf")}}, "rows_affected", None),
+]
+
+
+@pytest.mark.parametrize(("odd", "name", "expected"), ODD)
+def test_what_is_of_another_type_is_named_and_counts_as_not_told(
+    odd: dict[str, Any], name: str, expected: Any
+) -> None:
+    content = {"results": [{**RESULT, **odd}]}
+    assert not_understood(content) == [name]
+    (read,) = results_of(content)
+    assert dict(read)[name] == expected
+
+
+@pytest.mark.parametrize("unique_id", [None, "", 5])
+def test_what_names_no_node_is_none(unique_id: Any) -> None:
+    content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
+    assert not_understood(content) == ["unique_id"]
+    assert len(results_of(content)) == 1
+
+
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
+    (read,) = results_of(content)
+    assert repr(read["rows_affected"]) == "1"
+    assert not_understood(content) == []
+
+
+def test_times_that_are_none_are_passed_over() -> None:
+    timing = [{"started_at": 5}, {"started_at": "2026-01-31T06:00:00Z", "completed_at": None}]
+    (read,) = results_of({"results": [{**RESULT, "timing": timing}]})
+    assert (read["started_at"], read["completed_at"]) == ("2026-01-31T06:00:00Z", None)
+
+
+@pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
+def test_results_that_are_none_are_named(content: Any) -> None:
+    assert not_understood(content) == ["results"]
+
+
+def test_a_manifest_of_another_shape_tells_nothing() -> None:
+    odd = {"name": 1, "resource_type": [], "original_file_path": 5, "relation_name": {}}
+    (read,) = results_of({"results": [RESULT]}, {"nodes": {"model.shop.orders": odd}})
+    assert (read["name"], read["resource_type"]) == ("orders", "model")
+    assert (read["path"], read["relation_name"]) == (None, None)
 
 
 def result(unique_id: str, status: str, run_id: int) -> NodeResult:

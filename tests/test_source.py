@@ -25,6 +25,7 @@ from dlt_dbtcloud.columns import KEYS, TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from tests.flights import EXAMPLES
+from tests.loaded_flights import LoadedFlights
 from tests.results import (
     FILES,
     MANIFEST,
@@ -36,7 +37,6 @@ from tests.results import (
     nightly,
     rows,
 )
-from tests.told import ToldFlights
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_a_run_in_progress_is_told_whole_when_it_is_over(
         (
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
-            "no `dbt_node_results`",
+            "has `unique_id`, `execution_time` that are not",
         ),
         (
             {
@@ -481,17 +481,22 @@ def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, pipeline: dlt.Pipeli
 
 
 @pytest.mark.dbt
-def test_real_runs_and_their_tables(told_flights: ToldFlights) -> None:
-    runs = [told_flights.nightly, told_flights.failed, told_flights.retry, told_flights.parsed]
+def test_real_runs_and_their_tables(loaded: LoadedFlights) -> None:
+    runs = [
+        loaded.nightly,
+        loaded.failed,
+        loaded.retry,
+        loaded.parsed,
+    ]
     ids = [run["id"] for run in runs]
-    found = told_flights.sql("SELECT run_id, status, retried_run_id FROM dbt_runs ORDER BY run_id")
+    found = loaded.sql("SELECT run_id, status, retried_run_id FROM dbt_runs ORDER BY run_id")
     assert found == [
         (ids[0], 10, None),
         (ids[1], 20, None),
         (ids[2], 10, ids[1]),
         (ids[3], 10, None),
     ]
-    results = told_flights.sql("SELECT run_id, status, count(*) FROM dbt_node_results GROUP BY ALL")
+    results = loaded.sql("SELECT run_id, status, count(*) FROM dbt_node_results GROUP BY ALL")
     statuses = {
         run_id: {status: count for each, status, count in results if each == run_id}
         for run_id in ids
@@ -502,7 +507,7 @@ def test_real_runs_and_their_tables(told_flights: ToldFlights) -> None:
         ids[2]: {"success": 6, "pass": 22, "warn": 1, "no-op": 2},
         ids[3]: {},
     }
-    nodes = told_flights.sql("SELECT resource_type, count(*) FROM dbt_nodes GROUP BY ALL")
+    nodes = loaded.sql("SELECT resource_type, count(*) FROM dbt_nodes GROUP BY ALL")
     assert dict(nodes) == {
         "exposure": 2,
         "model": 15,
@@ -514,20 +519,20 @@ def test_real_runs_and_their_tables(told_flights: ToldFlights) -> None:
     }
     span = "SELECT DISTINCT first_run_id, last_run_id FROM {}"
     for table in ("dbt_nodes", "dbt_node_parents"):
-        assert told_flights.sql(span.format(table)) == [(ids[0], ids[2])]
-    assert told_flights.sql("SELECT count(*) FROM dbt_node_parents") == [(95,)]
-    assert told_flights.sql("SELECT status, count(*) FROM dbt_source_freshness GROUP BY 1") == [
+        assert loaded.sql(span.format(table)) == [(ids[0], ids[2])]
+    assert loaded.sql("SELECT count(*) FROM dbt_node_parents") == [(95,)]
+    assert loaded.sql("SELECT status, count(*) FROM dbt_source_freshness GROUP BY 1") == [
         ("pass", 5)
     ]
     for table, key in KEYS.items():
         columns = ", ".join(key)
         twice = f"SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1"
-        assert told_flights.sql(twice) == []
+        assert loaded.sql(twice) == []
 
 
 @pytest.mark.dbt
-def test_real_nodes_have_their_relation_owner_and_columns(told_flights: ToldFlights) -> None:
-    (node,) = told_flights.sql(
+def test_real_nodes_have_their_relation_owner_and_columns(loaded: LoadedFlights) -> None:
+    (node,) = loaded.sql(
         "SELECT relation_name, materialized, owners, package_name, path, columns->0->>'type' "
         "FROM dbt_nodes WHERE name = 'mart_carrier_punctuality'"
     )
@@ -539,20 +544,20 @@ def test_real_nodes_have_their_relation_owner_and_columns(told_flights: ToldFlig
         "models/marts/mart_carrier_punctuality.sql",
         "VARCHAR",
     )
-    ((log,),) = told_flights.sql("SELECT log_tail FROM dbt_run_steps WHERE log_tail IS NOT NULL")
+    ((log,),) = loaded.sql("SELECT log_tail FROM dbt_run_steps WHERE log_tail IS NOT NULL")
     assert "fct_flights" in log
     assert "\x1b" not in log
 
 
 @pytest.mark.dbt
-def test_a_real_load_is_joined_to_what_was_built_of_it(told_flights: ToldFlights) -> None:
-    (row,) = told_flights.sql(
+def test_a_real_load_is_joined_to_what_was_built_of_it(loaded: LoadedFlights) -> None:
+    (row,) = loaded.sql(
         "SELECT results.run_id, bound.pipeline_name, bound.dataset_name, "
         "CAST(bound.tables->>'airlines' AS INTEGER), loads.schema_name "
         "FROM _dlt_loads AS loads JOIN dbt_run_loads AS bound USING (load_id) "
         "JOIN dbt_node_results AS results USING (run_id) WHERE results.name = 'dim_carriers'"
     )
-    assert row == (told_flights.nightly["id"], "flights", "raw", 16, "nycflights")
+    assert row == (loaded.nightly["id"], "flights", "raw", 16, "nycflights")
 
 
 @pytest.mark.dbt
@@ -568,11 +573,11 @@ def test_a_real_load_is_joined_to_what_was_built_of_it(told_flights: ToldFlights
     ],
 )
 def test_every_question_has_its_answer(
-    told_flights: ToldFlights, tmp_path: Path, question: str, column: int, expected: str
+    loaded: LoadedFlights, tmp_path: Path, question: str, column: int, expected: str
 ) -> None:
     text = (EXAMPLES / "results.sql").read_text()
     (query,) = [each for each in text.split(";") if f"\n-- {question}" in each]
-    copy = shutil.copy(told_flights.database, tmp_path / "flights.duckdb")
+    copy = shutil.copy(loaded.database, tmp_path / "flights.duckdb")
     with duckdb.connect(str(copy)) as connection:
         connection.execute("USE flights.raw")
         connection.execute(

@@ -19,7 +19,7 @@ from tests.flights import Flights
 
 
 @dataclass(frozen=True)
-class ToldFlights:
+class LoadedFlights:
     """The runs, their assets, and the database that has the tables, in the schema `raw`."""
 
     nightly: Run
@@ -35,7 +35,7 @@ class ToldFlights:
             return connection.execute(query).fetchall()
 
 
-def tell_flights(flights: Flights) -> ToldFlights:
+def run_and_load_flights(flights: Flights) -> LoadedFlights:
     """Load, run three steps with docs, fail, retry, run without artifacts, and tell of it all."""
     pipeline = flights.pipeline
     flights.load()
@@ -52,4 +52,4 @@ def tell_flights(flights: Flights) -> ToldFlights:
     parsed = run_dbt_cloud_job(job_id=flights.job("dbt parse"), wait_seconds=0.5)
     # all of them, two for the second time
     pipeline.run(dbt_cloud_results())
-    return ToldFlights(nightly, failed, retry, parsed, assets, flights.database)
+    return LoadedFlights(nightly, failed, retry, parsed, assets, flights.database)

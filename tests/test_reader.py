@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.harvest import Harvest
 from dlt_dbtcloud.listing import RELATED
 from dlt_dbtcloud.pacing import Pace
+from dlt_dbtcloud.reader import RunReader
 from tests.clock import FakeClock
 from tests.results import FILES, RUN_RESULTS, SOURCES, ended_run, files_asked_for, nightly
 
@@ -18,8 +18,8 @@ def test_freshness_of_stale_sources_is_waited_for(
     run = client.get_run_status(ended_run(job), RELATED)
     run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
-    harvest = Harvest(client, run, clock=FakeClock())
-    assert [found for _, found in harvest.freshness] == [SOURCES]
+    reader = RunReader(client, run, clock=FakeClock())
+    assert [found for _, found in reader.freshness] == [SOURCES]
     assert files_asked_for(cloud)[-3:] == ["sources.json"] * 3
 
 
@@ -30,13 +30,13 @@ def test_code_is_kept_where_that_is_asked_for(
     files = {**FILES, "run_results.json": {"results": [result]}}
     run = client.get_run_status(ended_run(nightly(cloud, artifacts=files)), RELATED)
     for keeps_code in (False, True):
-        ((_, found),) = Harvest(client, run, keeps_code=keeps_code).results
+        ((_, found),) = RunReader(client, run, keeps_code=keeps_code).results
         assert ("compiled_code" in found["results"][0]) == keeps_code
 
 
 def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
     clock = FakeClock()
-    harvest = Harvest(client, run, Pace(a_minute=60, clock=clock), clock=clock)
-    assert harvest.manifest
+    reader = RunReader(client, run, Pace(a_minute=60, clock=clock), clock=clock)
+    assert reader.manifest
     assert clock.sleeps == [1.0]

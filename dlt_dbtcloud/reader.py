@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from dlt.common import logger
-
 from dlt_dbtcloud.artifacts import RunArtifacts
-from dlt_dbtcloud.assets import subcommand
 from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.columns import Row
-from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.graph import find_node
+from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.listing import RELATED, lean
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.pacing import Pace
-from dlt_dbtcloud.results import leaves_results
+from dlt_dbtcloud.problems import Problems
+from dlt_dbtcloud.results import leaves_results, told_results
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
-__all__ = ["Harvest"]
+__all__ = ["RunReader"]
 
-# dbt Core 1.0 to 1.11 and dbt Fusion
-_KNOWN_MANIFESTS = (*range(4, 13), 20)
 _CODE = ("raw_code", "compiled_code")
 # the API takes no requests for five minutes after there were too many
 _LONGEST_OUTAGE = 330.0
 _Found = tuple[RunStep, dict[str, Any]]
-_VERSION = re.compile(r"/v(\d+)\.json$")
 
 
-class Harvest:
-    """Reads the artifacts of one run, as they are asked for.
+class RunReader:
+    """Reads the artifacts of one run, as they are asked for; what cannot be is in `problems`.
 
     Args:
         client: What fetches them.
@@ -60,10 +55,11 @@ class Harvest:
         self._keeps_code = keeps_code
         self._clock = clock
         self._artifacts = RunArtifacts(client, run, clock, outage=_LONGEST_OUTAGE)
-        self._problems: list[str] = []
+        self.problems = Problems(run)
         self._run: Run | None = None
         self._results: list[_Found] | None = None
         self._manifest: dict[str, Any] | None = None
+        self._state: dict[str, Any] | None = None
 
     # functools.cached_property would let one thread read at a time before Python 3.12
 
@@ -85,13 +81,42 @@ class Harvest:
     def manifest(self) -> dict[str, Any]:
         """Return the last `manifest.json` of the steps that left results, or nothing."""
         if self._manifest is None:
-            self._manifest = self._read_manifest()
+            self._manifest = self._read_last_manifest()
         return self._manifest
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Return the `manifest.json` of the run that this one defers to, or nothing."""
+        if self._state is None:
+            self._state = self._read_state()
+        return self._state
+
+    def manifest_of(self, step: RunStep, run_results: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the manifest of a step: its own where it built elsewhere than the last one tells.
+
+        Args:
+            step: A step that left results.
+            run_results: Its `run_results.json`.
+        """
+        told = {
+            result["unique_id"]: result.get("relation_name")
+            for result in told_results(run_results)
+            if text(result.get("relation_name"))
+        }
+        is_last = step is self.results[-1][0] or not self.manifest
+        if is_last or all(
+            find_node(self.manifest, unique_id).get("relation_name") == name
+            for unique_id, name in told.items()
+        ):
+            return self.manifest
+        return self._read_manifest(step) or self.manifest
 
     @property
     def catalog(self) -> dict[str, Any]:
         """Return the last `catalog.json` of the steps that generated docs, or nothing."""
-        steps = [step for step in self._steps if _does(step, "docs") and _has_succeeded(step)]
+        steps = [
+            step for step in self._steps if _does(step, "docs generate") and _has_succeeded(step)
+        ]
         return (self._read("catalog.json", steps[-1], is_expected=True) if steps else None) or {}
 
     @property
@@ -100,34 +125,9 @@ class Harvest:
         return [
             (step, found)
             for step in self._steps
-            if _does(step, "source")
+            if _does(step, "source freshness", "source snapshot-freshness")
             and (found := self._read("sources.json", step, is_expected=not ended_early(step)))
         ]
-
-    def try_to_read(self, what: str, read: Callable[[], list[Row]]) -> list[Row]:
-        """Return what can be read; nothing where an artifact is not what dbt writes."""
-        try:
-            return read()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            self._problems.append(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
-            return []
-
-    def give_up(self, outage: DBTCloudException) -> None:
-        """Take note of why the run cannot be read now."""
-        self._problems.append(
-            f"it cannot be read now ({outage}) and is read again by the next five loads, "
-            f"and by `dbt_cloud_results(run_id={self._listed['id']})`"
-        )
-
-    def warn(self) -> None:
-        """Say once what could not be read, if anything."""
-        run = self._listed
-        problems = self._problems if is_over(run) else ["it is not over"]
-        if problems:
-            logger.warning(
-                f"Run {run['id']} ({run.get('status_humanized')}) cannot be loaded completely: "
-                f"{'; '.join(dict.fromkeys(problems))}. {run.get('href') or ''}".rstrip()
-            )
 
     @property
     def _steps(self) -> list[RunStep]:
@@ -152,7 +152,7 @@ class Harvest:
         except DBTCloudException as error:
             if _may_pass(error):
                 raise
-            self._problems.append(f"its steps cannot be read ({error})")
+            self.problems.note(f"its steps cannot be read ({error})")
             return self._listed
         return lean(found)
 
@@ -162,17 +162,30 @@ class Harvest:
             found = self._read("run_results.json", step, is_expected=not ended_early(step))
             if found:
                 self._drop_code(found.get("results"))
+                self.problems.check_results(found, step)
                 read.append((step, found))
         return read
 
-    def _read_manifest(self) -> dict[str, Any]:
+    def _read_last_manifest(self) -> dict[str, Any]:
         with_results = [step for step, _ in self.results]
         steps = with_results or [step for step in self._executing if not ended_early(step)]
-        manifest = self._read("manifest.json", steps[-1], is_expected=True) if steps else None
-        if manifest:
-            self._check(manifest)
-            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
-        return manifest or {}
+        return self._read_manifest(steps[-1]) if steps else {}
+
+    def _read_state(self) -> dict[str, Any]:
+        run_id = self.run.get("deferring_run_id")
+        if not run_id:
+            self.problems.note("a step defers, and it is not told to which run")
+            return {}
+        self._pace.keep()
+        try:
+            artifacts = RunArtifacts(self._client, Run(id=run_id), self._clock)
+            found = artifacts.read("manifest.json")
+        except DBTCloudException as error:
+            self.problems.note(f"what it defers to cannot be read ({error})")
+            return {}
+        if found is None:
+            self.problems.note(f"run {run_id}, which it defers to, has no `manifest.json`")
+        return found or {}
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         where = f"`{path}` of step {step.get('index')}"
@@ -182,26 +195,24 @@ class Harvest:
         except DBTCloudException as error:
             if _may_pass(error):
                 raise
-            self._problems.append(f"{where} cannot be read ({error})")
+            self.problems.note(f"{where} cannot be read ({error})")
             return None
         if found is None:
-            self._problems.append(f"there is no {where}")
+            self.problems.note(f"there is no {where}")
         return found
+
+    def _read_manifest(self, step: RunStep) -> dict[str, Any]:
+        manifest = self._read("manifest.json", step, is_expected=True) or {}
+        if manifest:
+            self.problems.check_manifest(manifest)
+            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
+        return manifest
 
     def _drop_code(self, entries: object) -> None:
         """Drop the code of nodes, which is most of an artifact, before another one is read."""
         for entry in entries if isinstance(entries, list) and not self._keeps_code else ():
             for name in _CODE if isinstance(entry, dict) else ():
                 entry.pop(name, None)
-
-    def _check(self, manifest: dict[str, Any]) -> None:
-        metadata = manifest.get("metadata")
-        said = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
-        version = _VERSION.search(said) if isinstance(said, str) else None
-        if version and int(version[1]) not in _KNOWN_MANIFESTS:
-            self._problems.append(f"its manifest is of version {version[1]}, which is not known")
-        if not isinstance(manifest.get("nodes"), dict):
-            self._problems.append("its manifest contains no nodes")
 
 
 def _may_pass(error: DBTCloudException) -> bool:
@@ -211,8 +222,8 @@ def _may_pass(error: DBTCloudException) -> bool:
     return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and status != HTTPStatus.OK)
 
 
-def _does(step: RunStep, what: str) -> bool:
-    return subcommand(command_of(step)) == what
+def _does(step: RunStep, *what: str) -> bool:
+    return subcommand(command_of(step)) in what
 
 
 def _has_succeeded(step: RunStep) -> bool:

@@ -1,0 +1,33 @@
+"""Guards against values of foreign JSON that are of another type than they should be."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["dicts", "integer", "number", "text"]
+
+_TOO_BIG = 2**63
+
+
+def dicts(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list, or nothing if it is not one."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def integer(value: object) -> int | None:
+    """Return a number without its fraction, or None if 64 bits do not hold it."""
+    told = number(value)
+    return None if told is None or abs(told) >= _TOO_BIG else int(told)
+
+
+def number(value: object) -> float | None:
+    """Return a finite number, or None if it is not one; a boolean is not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def text(value: object) -> str | None:
+    """Return a text, or None if it is not one."""
+    return value if isinstance(value, str) else None

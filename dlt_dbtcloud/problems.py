@@ -1,0 +1,81 @@
+"""What of a run could not be read, collected while it is read, and said once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dlt.common import logger
+
+from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.results import not_understood
+from dlt_dbtcloud.typing import Run, RunStep
+
+__all__ = ["Problems"]
+
+# dbt Core 1.0 to 1.11 and dbt Fusion
+_KNOWN_MANIFESTS = (*range(4, 13), 20)
+_VERSION = re.compile(r"/v(\d+)\.json$")
+
+
+class Problems:
+    """Collects what keeps a run from being read completely.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._found: list[str] = []
+
+    def note(self, problem: str) -> None:
+        """Take note of a problem, once."""
+        if problem not in self._found:
+            self._found.append(problem)
+
+    def note_outage(self, error: DBTCloudException) -> None:
+        """Take note of why the run cannot be read now."""
+        self.note(
+            f"it cannot be read now ({error}) and is read again by the next five loads, "
+            f"and by `dbt_cloud_results(run_id={self._run['id']})`"
+        )
+
+    def check_results(self, run_results: Mapping[str, Any], step: RunStep) -> None:
+        """Take note of what in a `run_results.json` is not understood."""
+        names = ", ".join(f"`{name}`" for name in not_understood(run_results))
+        if names:
+            where = f"`run_results.json` of step {step.get('index')}"
+            self.note(f"{where} has {names} that are not what dbt writes")
+
+    def check_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Take note of a manifest of an unknown version, or of something in its place."""
+        metadata = manifest.get("metadata")
+        said = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
+        version = _VERSION.search(said) if isinstance(said, str) else None
+        if version and int(version[1]) not in _KNOWN_MANIFESTS:
+            self.note(f"its manifest is of version {version[1]}, which is not known")
+        if not isinstance(manifest.get("nodes"), dict):
+            self.note("its manifest contains no nodes")
+
+    def try_to_read(self, what: str, read: Callable[[], list[Row]]) -> list[Row]:
+        """Return what can be read; nothing where an artifact is not what dbt writes."""
+        try:
+            return read()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            logger.debug(f"`{what}` of run {self._run['id']}", exc_info=True)
+            self.note(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
+            return []
+
+    def warn(self) -> None:
+        """Say once what could not be read, if anything."""
+        run = self._run
+        problems = self._found if is_over(run) else ["it is not over"]
+        if problems:
+            logger.warning(
+                f"Run {run['id']} ({run.get('status_humanized')}) cannot be loaded completely: "
+                f"{'; '.join(problems)}. {run.get('href') or ''}".rstrip()
+            )

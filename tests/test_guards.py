@@ -1,0 +1,37 @@
+"""A value of another type than it should have counts as none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.guards import dicts, integer, number, text
+
+
+@pytest.mark.parametrize("value", [None, "1", True, [1], {}, float("nan"), float("inf")])
+def test_what_is_no_number_is_none(value: Any) -> None:
+    assert (number(value), integer(value)) == (None, None)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (1.0, 1), (2.5, 2), (-1, -1)])
+def test_a_number_is_one(value: float, expected: int) -> None:
+    assert (number(value), integer(value)) == (value, expected)
+
+
+@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])
+def test_what_is_no_text_is_none(value: Any) -> None:
+    assert text(value) is None
+
+
+def test_a_text_is_one() -> None:
+    assert [text("a"), text("")] == ["a", ""]
+
+
+@pytest.mark.parametrize("value", [None, 7, "a", {"a": {}}, ["a", None, 7]])
+def test_what_holds_no_objects_gives_none(value: Any) -> None:
+    assert dicts(value) == []
+
+
+def test_objects_are_taken_from_among_others() -> None:
+    assert dicts([{"a": 1}, "b", {}]) == [{"a": 1}, {}]
