@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dlt
+from dlt.common.configuration.exceptions import ConfigurationValueError
 
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
-from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.overrides import trigger_data
 from dlt_dbtcloud.results import node_results
@@ -66,8 +66,9 @@ def run_dbt_cloud_job(
             not started yet, where it builds all that this one would.
         retries: How often to retry what failed, as `retry_dbt_cloud_run` does.
         timeout: Seconds to wait for the end, retries included.
-        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, or
-            when `timeout` is over. Without it the run goes on, and a warning says how to resume.
+        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, the
+            end of an Airflow or Prefect task's time, or when `timeout` is over. Without it the run
+            goes on, and a warning says how to resume.
         raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
             an error.
 
@@ -77,7 +78,8 @@ def run_dbt_cloud_job(
     Raises:
         TypeError: `data` is no dict, or `pipeline` no pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ConfigurationValueError: An option has a value that it cannot have.
+        ConfigurationValueError: An option has a value that it cannot have, or there is no
+            `pipeline` for `only_loaded`; it is a `ValueError`.
         DBTCloudException: The last load of `pipeline` failed, so it is not known what to build.
         DBTCloudAPIError: The API refused the trigger, or answered with an error; there is no run.
         DBTCloudTransportError: The API cannot be reached; there is no run.
@@ -111,6 +113,8 @@ def run_dbt_cloud_jobs(
     All of them are watched together, with one request for each hundred and check. One that cannot
     be triggered, or fails, keeps none of the others from ending.
 
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
+
     Args:
         job_ids: The jobs.
         credentials: As for `run_dbt_cloud_job`, and so are the other options.
@@ -125,9 +129,14 @@ def run_dbt_cloud_jobs(
         cancel_on_abandon: Cancel the runs where they are waited for no longer.
         raise_on_failure: Raise where a run does not succeed, when all are over.
 
+    Returns:
+        One run for each job, as `run_dbt_cloud_job` returns it.
+
     Raises:
-        TypeError: `job_ids` is no list, or `pipeline` no pipeline.
+        TypeError: `job_ids` is no list, `data` no dict, or `pipeline` no pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        ConfigurationValueError: An option has a value that it cannot have, or there is no
+            `pipeline` for `only_loaded`; it is a `ValueError`.
         DBTCloudException: What `run_dbt_cloud_job` raises; where it is several, the first of them
             tells of all, and of the runs that succeeded or go on.
     """
@@ -161,8 +170,9 @@ def get_dbt_cloud_run_status(
         wait_for_outcome: Return when the run is over, not as it is now.
         wait_seconds: Seconds between two status checks, at most; a young run is looked at sooner.
         timeout: Seconds to wait for the end.
-        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, or
-            when `timeout` is over. Without it the run goes on, and a warning says how to resume.
+        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, the
+            end of an Airflow or Prefect task's time, or when `timeout` is over. Without it the run
+            goes on, and a warning says how to resume.
         raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
             an error.
 
@@ -244,6 +254,10 @@ def retry_dbt_cloud_run(
         cancel_on_abandon: Cancel the retry where it is waited for no longer.
         raise_on_failure: Raise where the retry fails or is cancelled.
 
+    Returns:
+        The run that does it, as the API describes it; where there is nothing to retry, the run
+        that has succeeded or goes on.
+
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         DBTCloudException: What `run_dbt_cloud_job` raises.
@@ -301,8 +315,9 @@ def _run_jobs(
     # steps that the caller names are not narrowed
     only_loaded = config.only_loaded and "steps_override" not in (data or {})
     if config.only_loaded and load is None:
-        raise InvalidCredentialsException(
-            "`only_loaded` needs to know what was loaded: pass `pipeline`, or leave it out."
+        raise ConfigurationValueError(
+            "`only_loaded` builds what a pipeline has loaded, and there is no pipeline. Pass "
+            "`pipeline`, or `only_loaded=False` to run the whole job."
         )
     with connect(config) as client:
         triggers = [

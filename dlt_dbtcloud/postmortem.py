@@ -119,10 +119,13 @@ class Postmortem:
 
     def _wait_for_log(self) -> None:
         """Read the run again while the log of its last step is still being uploaded."""
-        for _ in self._artifacts.pauses():
-            if self.step is None or self.step.get("logs"):
-                return
+        pauses = self._artifacts.pauses()
+        while self._lacks_log and next(pauses, False) is None:
             self.run = self._read(self.run["id"])
+
+    @property
+    def _lacks_log(self) -> bool:
+        return self.step is not None and not self.step.get("logs")
 
     def _read(self, run_id: int) -> Run:
         return through_outages(

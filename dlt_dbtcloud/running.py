@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import cast
 
 from dlt.common import logger
@@ -14,18 +13,12 @@ from dlt_dbtcloud.abandoning import abandoning, leave
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
-from dlt_dbtcloud.ends import is_over, run_error
-from dlt_dbtcloud.exceptions import (
-    DBTCloudException,
-    DBTCloudRunCancelled,
-    DBTCloudRunFailed,
-    DBTCloudRunTimeout,
-)
-from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.naming import run_name
+from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRunTimeout
 from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.recovery import retry
+from dlt_dbtcloud.reporting import Part, report
 from dlt_dbtcloud.starting import start
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run, RunStatus
@@ -40,22 +33,6 @@ _ADOPTIONS = 3
 def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
     """Return a client of the account that a config names."""
     return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
-
-
-@dataclass
-class _Part:
-    """One of the runs of a call, and what keeps it from its end."""
-
-    load: LastLoad | None = None
-    trigger: Trigger | None = None
-    run: Run | None = None
-    error: DBTCloudException | None = None
-
-    @property
-    def pending(self) -> Run | None:
-        """Return the run while it is waited for, from the moment that it was triggered on."""
-        run = self.run or (self.trigger and self.trigger.sent)
-        return run if run and not is_over(run) and not self.error else None
 
 
 class Running:
@@ -76,7 +53,7 @@ class Running:
         self._config = config
         self._clock = clock
         self._began = clock.monotonic()
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
         self._watch: Watch | None = None
 
     def run_all(self, triggers: Iterable[Trigger]) -> list[Run]:
@@ -86,7 +63,7 @@ class Running:
             DBTCloudException: A job could not be triggered, a run is still going on, or one did not
                 succeed and the config says to raise; where it is several, the first tells of all.
         """
-        self._parts = [_Part(trigger.load, trigger) for trigger in triggers]
+        self._parts = [Part(trigger.load, trigger) for trigger in triggers]
         with self._abandoning():
             for part in self._parts:
                 self._start(part)
@@ -106,7 +83,7 @@ class Running:
             DBTCloudException: As for `run_all`.
         """
         with self._abandoning():
-            self._parts = [_Part(run=retry(self._client, run, clock=self._clock))]
+            self._parts = [Part(run=retry(self._client, run, clock=self._clock))]
             if self._config.wait_for_outcome:
                 self._wait()
                 self._retry()
@@ -118,7 +95,7 @@ class Running:
         Raises:
             DBTCloudException: As for `run_all`.
         """
-        self._parts = [_Part(run=self._look(run_id))]
+        self._parts = [Part(run=self._look(run_id))]
         with self._abandoning():
             if self._config.wait_for_outcome:
                 self._wait(are_new=False)
@@ -132,7 +109,7 @@ class Running:
             DBTCloudAPIError: An error that does not pass by itself.
             DBTCloudTransportError: There was no answer.
         """
-        part = _Part(run=self._look(run_id))
+        part = Part(run=self._look(run_id))
         if part.pending:
             request_cancel(self._client, part.pending["id"], clock=self._clock)
             part.run = self._look(run_id)
@@ -143,11 +120,11 @@ class Running:
             raise part.error
         run = cast(Run, part.run)
         if is_over(run) and run.get("status") != RunStatus.CANCELLED:
-            logger.warning(f"Run {run_id} had ended before: {run.get('status_humanized')}.")
+            logger.warning(f"Run {run_id} had already ended: {run.get('status_humanized')}.")
         return run
 
     @property
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return max(0.0, self._config.timeout - (self._clock.monotonic() - self._began))
 
     def _abandoning(self) -> AbstractContextManager[None]:
@@ -167,10 +144,10 @@ class Running:
             return self._client.get_run_status(run_id)
         once = self._client.without_retries()
         return through_outages(
-            lambda: once.get_run_status(run_id), timeout=self._left, clock=self._clock
+            lambda: once.get_run_status(run_id), timeout=self._seconds_left, clock=self._clock
         )
 
-    def _start(self, part: _Part) -> None:
+    def _start(self, part: Part) -> None:
         try:
             part.run = start(cast(Trigger, part.trigger))
         except DBTCloudException as error:
@@ -182,7 +159,7 @@ class Running:
         runs = [part.pending for part in watched if part.pending]
         self._watch = watch = Watch(self._client, runs, are_new=are_new, clock=self._clock)
         try:
-            watch.until(self._left, self._config.wait_seconds)
+            watch.until(self._seconds_left, self._config.wait_seconds)
         except DBTCloudException as error:
             watch.errors |= {run["id"]: error for run in watch.pending}
         for part, run in zip(watched, runs, strict=True):
@@ -190,7 +167,7 @@ class Running:
         self._watch = None
         self._leave_late([part for part in watched if isinstance(part.error, DBTCloudRunTimeout)])
 
-    def _leave_late(self, parts: Sequence[_Part]) -> None:
+    def _leave_late(self, parts: Sequence[Part]) -> None:
         """Cancel runs for which the time is up, if the config says so, and tell how they are."""
         runs = [part.run for part in parts if part.run]
         is_left = bool(runs) and self._config.cancel_on_abandon
@@ -205,7 +182,7 @@ class Running:
     def _replace_cancelled(self) -> None:
         """Start anew where somebody else's run, which was to serve as well, was cancelled."""
         for _ in range(_ADOPTIONS):
-            lost = [part for part in self._parts if _has_lost_its_run(part)]
+            lost = [part for part in self._parts if part.has_lost_its_run]
             for part in lost:
                 part.run = None
                 self._start(part)
@@ -220,66 +197,27 @@ class Running:
     def _retry(self) -> None:
         """Retry runs that failed, as often as the config says, within its timeout for all tries."""
         for attempt in range(1, self._config.retries + 1):
-            failed = [part for part in self._parts if part.run and _has_failed(part)]
-            if not failed or not self._left:
+            failed = [part for part in self._parts if part.has_failed]
+            if not failed or not self._seconds_left:
                 return
             for part in failed:
                 self._retry_one(part, f"{attempt} of {self._config.retries}")
             self._wait()
 
-    def _retry_one(self, part: _Part, attempt: str) -> None:
+    def _retry_one(self, part: Part, attempt: str) -> None:
         run = cast(Run, part.run)
         why = explain(self._client, run, part.load, clock=self._clock)
-        logger.warning(f"{why}\nIt is retried now, for time {attempt}.")
+        logger.warning(f"{why}\nIt is retried now: retry {attempt}.")
         try:
             # another worker may have had the same load built meanwhile
             standing = part.trigger.standing_run() if part.trigger and part.load else None
-            part.run = standing or retry(self._client, run, timeout=self._left, clock=self._clock)
+            part.run = standing or retry(
+                self._client, run, timeout=self._seconds_left, clock=self._clock
+            )
         except DBTCloudException as error:
             part.error = error
 
     def _report(self) -> list[Run]:
-        """Raise what went wrong, or log runs that did not succeed: no failure is silent."""
-        failed = [
-            explain(self._client, part.run, part.load, clock=self._clock)
-            for part in self._parts
-            if part.run and run_error(part.run)
-        ]
-        raised: list[DBTCloudException] = [part.error for part in self._parts if part.error]
-        if self._config.raise_on_failure:
-            raised += failed
-        else:
-            for error in failed:
-                logger.error(str(error))
-        if raised:
-            raise _one_of(raised, self._others())
-        return [part.run for part in self._parts if part.run]
-
-    def _others(self) -> list[str]:
-        """Return how the runs are that nothing is raised for."""
-        return [
-            f"{run_name(part.run)}: {part.run.get('status_humanized')}."
-            for part in self._parts
-            if part.run and part.run["id"] and not part.error and not run_error(part.run)
-        ]
-
-
-def _has_failed(part: _Part) -> bool:
-    return not part.error and isinstance(run_error(part.run or Run()), DBTCloudRunFailed)
-
-
-def _has_lost_its_run(part: _Part) -> bool:
-    if not (part.trigger and part.run and part.trigger.adopted):
-        return False
-    return isinstance(run_error(part.run), DBTCloudRunCancelled)
-
-
-def _one_of(errors: Sequence[DBTCloudException], others: Sequence[str]) -> DBTCloudException:
-    """Return the first of some errors, which then tells of all, and of the runs beside them."""
-    first, *more = dict.fromkeys(errors)
-    if more:
-        numbered = (f"({i}) {error}" for i, error in enumerate((first, *more), start=1))
-        first.args = ("\n".join([*numbered, *others]),)
-    elif others:
-        first.args = ("\n".join([str(first), *others]),)
-    return first
+        return report(
+            self._client, self._parts, raises=self._config.raise_on_failure, clock=self._clock
+        )

@@ -53,6 +53,10 @@ class Trigger:
         reuse_queued_run: Whether a run that has not started yet will do, whoever triggered it.
         timeout: Seconds that may pass until the run is accepted.
         clock: What the time is told by.
+
+    Attributes:
+        adopted: The id of somebody else's run that serves, if one does.
+        sent: The run that it has made, unless another one took its place.
     """
 
     client: DBTCloudClientV2
@@ -169,7 +173,9 @@ class Trigger:
         try:
             others = [other for other in self._search() if other["id"] not in self._stale]
         except DBTCloudException as error:
-            logger.error(f"Whether run {run['id']} is alone of its cause is not known. {error}")
+            logger.error(
+                f"Whether run {run['id']} is the only one with its cause is not known. {error}"
+            )
             return
         self._once.only(others, kept=run)
 

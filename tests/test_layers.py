@@ -24,7 +24,7 @@ LAYERS = [
     {"once", "abandoning", "results"},
     {"triggering", "retrying", "failures", "noderows", "problems", "unread"},
     {"starting", "postmortem", "reader"},
-    {"recovery", "extraction"},
+    {"recovery", "reporting", "extraction"},
     {"running"},
     {"helpers", "materializing", "source"},
 ]

@@ -107,6 +107,7 @@ def test_a_trigger_makes_exactly_one_run(
     ended = run(impatient, job, config, load)
     assert ended["is_success"]
     assert [run["id"] for run in kept(cloud)] == [ended["id"]]
+    assert ("trigger_job", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
 
 
@@ -124,6 +125,7 @@ def test_a_status_check_that_fails_is_no_run_that_failed(
     cloud.fail("get_run", fault.kind, **fault.options)
     assert run(impatient, job, config, load)["is_success"]
     assert len(cloud.runs) == 1
+    assert ("get_run", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
 
 
@@ -140,6 +142,7 @@ def test_a_retry_makes_exactly_one_run(
     retried = retry_once(impatient, failed, timeout=600, clock=FastClock())
     assert retried["retrying_run_id"] == failed["id"]
     assert len(cloud.runs) == 2
+    assert ("retry_run", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
 
 
@@ -156,6 +159,7 @@ def test_a_cancel_is_confirmed(
     assert watch.runs[running["id"]]["is_cancelled"]
     assert not watch.errors
     assert len(cloud.runs) == 1
+    assert ("cancel_run", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
 
 
@@ -167,7 +171,6 @@ def test_a_refusal_after_a_lost_answer_does_not_hide_a_run_that_came_late(
     trigger = Trigger(client, str(job), {"cause": "a test"}, clock=clock)
     cloud.fail("trigger_job", "status", status=503, when="before")
     cloud.fail("trigger_job", "status", status=400, when="before", skip=1)
-    late = {"cause": trigger._cause}
-    clock.at(20.0, lambda: client.start_job_run(job, late))
+    clock.at(20.0, lambda: client.start_job_run(job, cloud.requests[0].json))
     assert trigger.send()["id"] == cloud.runs[0]["id"]
     assert len(cloud.runs) == 1

@@ -12,13 +12,13 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.common.configuration.exceptions import ConfigurationValueError
 
 from dlt_dbtcloud import (
     DBTCloudAuthError,
     DBTCloudClientV2,
     DBTCloudException,
     DBTCloudServerError,
-    InvalidCredentialsException,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
     run_dbt_cloud_job,
@@ -199,10 +199,9 @@ def test_other_overrides_are_kept(
 
 
 def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
-    with pytest.raises(
-        InvalidCredentialsException, match=r"`only_loaded` needs .* pass `pipeline`"
-    ):
+    with pytest.raises(ValueError, match=r"`only_loaded` .* Pass `pipeline`, or") as caught:
         run_dbt_cloud_job(job_id=job, only_loaded=True)
+    assert isinstance(caught.value, ConfigurationValueError)
     no_pipeline: Any = "flights"
     with pytest.raises(TypeError, match=r"Pass a `dlt\.Pipeline`"):
         run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=no_pipeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.postmortem import explain
-from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.typing import Run, RunStep
 from tests.clock import FakeClock
 from tests.flights import Flights
+from tests.wire import WireServer
 
 ERROR = {
     "unique_id": "model.shop.orders",
@@ -79,13 +81,40 @@ def test_nor_does_what_is_no_artifact(
     assert "failed" in str(error)
 
 
-def test_a_log_that_is_late_is_waited_for(
+def test_the_end_of_the_log_is_told_where_there_are_no_results(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run = failed(cloud, {})
-    error = explain(client, run, clock=FakeClock())
+    error = explain(client, failed(cloud, {}), clock=FakeClock())
     assert "the end of its log" in str(error)
     assert "Encountered an error, as scripted" in str(error)
+
+
+def answer(data: Any, code: int = 200) -> bytes:
+    """Return what the API answers, down to the wire."""
+    status = {"code": code, "is_success": code == 200, "user_message": "As told."}
+    body = json.dumps({"status": status, "data": data}).encode()
+    head = f"HTTP/1.1 {code} -\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def without_results(logs: str | None) -> Run:
+    """Return a run that failed before dbt came to run a node."""
+    step = RunStep(index=3, name="Invoke dbt with `dbt deps`", status=20, logs=logs)
+    return Run(id=7, job_definition_id=5, status=20, run_steps=[step])
+
+
+@pytest.mark.parametrize("missing", ["", None])
+def test_a_log_that_is_late_is_waited_for(missing: str | None) -> None:
+    clock = FakeClock()
+    early, late = without_results(missing), without_results("No such package.")
+    with (
+        # the manifest, which is not waited for, is asked for in between
+        WireServer(answer(early), answer(None, 404), answer(early), answer(late)) as server,
+        DBTCloudClientV2("a-token", 1, server.url) as client,
+    ):
+        error = explain(client, early, clock=clock)
+    assert "No such package." in str(error)
+    assert clock.sleeps == [1.0]
 
 
 def test_the_token_is_cut_out_of_what_dbt_wrote(

@@ -349,7 +349,7 @@ def test_a_call_retries_as_often_as_it_is_told_to(
     ]
     assert caught.value.run_id == cloud.runs[-1]["id"]
     assert caplog.text.count("1 of 4 nodes failed") == 2
-    assert "for time 2 of 2" in caplog.text
+    assert "retry 2 of 2" in caplog.text
 
 
 def test_a_retry_that_cannot_be_triggered_does_not_hide_the_failure(

@@ -239,7 +239,7 @@ def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(
     trigger = Trigger(client, str(job), {"cause": "x"}, clock=FastClock())
     (run,) = Running(client, config, FastClock()).run_all([trigger])
     assert run["is_success"]
-    assert f"Whether run {run['id']} is alone of its cause is not known" in caplog.text
+    assert f"Whether run {run['id']} is the only one with its cause is not known" in caplog.text
 
 
 def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
