@@ -15,7 +15,6 @@ from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
 from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.outages import Clock
-from dlt_dbtcloud.quoting import tail
 from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
@@ -127,6 +126,9 @@ def lean(run: Run) -> Run:
 def _lean_step(step: RunStep) -> RunStep:
     has_failed = step.get("status") == RunStatus.ERROR
     kept = {name: value for name, value in step.items() if name not in _LOGS}
-    return cast(
-        RunStep, {**kept, "logs": tail(step.get("logs") or "", _LOG_LINES)} if has_failed else kept
-    )
+    return cast(RunStep, {**kept, "logs": _end(step)} if has_failed else kept)
+
+
+def _end(step: RunStep) -> str:
+    """Return the end of a log as it is, for who cuts secrets out of it."""
+    return "\n".join((step.get("logs") or "").split("\n")[-_LOG_LINES:])

@@ -19,7 +19,7 @@ from dlt_dbtcloud.outages import Clock, through_outages
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.problems import Problems
 from dlt_dbtcloud.results import leaves_results, told_results
-from dlt_dbtcloud.steps import command_of, ended_early
+from dlt_dbtcloud.steps import command_of, ended_early, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = ["RunReader"]
@@ -138,7 +138,7 @@ class RunReader:
 
     @property
     def _steps(self) -> list[RunStep]:
-        return sorted(self.run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
+        return steps_of(self.run)
 
     @property
     def _executing(self) -> list[RunStep]:

@@ -21,7 +21,7 @@ def test_logs_are_cut_to_the_end_of_those_of_failed_steps() -> None:
     run: Any = {"id": 1, "run_steps": steps, "job": {"name": "Nightly", "settings": {}}}
     done, failed = lean(run)["run_steps"]
     assert done == {"status": 10}
-    assert (failed["logs"] or "").split("\n") == ["...", *map(str, range(500, 1000))]
+    assert (failed["logs"] or "").split("\n") == [*map(str, range(500, 1000))]
     assert lean(run)["job"] == {"name": "Nightly"}
 
 
