@@ -34,6 +34,7 @@ class RunArtifacts:
         run: The run, when it is over.
         clock: What the time is told by.
         outage: Seconds after which an outage is taken for an error.
+        cool_down: More seconds, where the API itself says how long it wants to be left alone.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class RunArtifacts:
         clock: Clock = time,
         *,
         outage: float = _UPLOADED_WITHIN,
+        cool_down: float = 0.0,
     ) -> None:
         self._client = client.without_retries()
         self._run_id = run["id"]
         self._clock = clock
         self._outage = outage
+        self._cool_down = cool_down
         self._patience = _patience(run, clock)
         self._read: dict[tuple[str, int | None], dict[str, Any] | None] = {}
 
@@ -94,6 +97,7 @@ class RunArtifacts:
                 through_outages(
                     lambda: self._client.download_run_artifact(self._run_id, path, file, step),
                     timeout=self._outage,
+                    cool_down=self._cool_down,
                     clock=self._clock,
                 )
             except DBTCloudNotFoundError:

@@ -18,14 +18,17 @@ from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.rows import KnownLoad, load_rows, run_row, step_rows
-from dlt_dbtcloud.stored import stored
+from dlt_dbtcloud.stored import from_json, stored
 from dlt_dbtcloud.unread import Outages
 from dlt_dbtcloud.versions import Versions
 
 __all__ = ["Extraction", "Rows"]
 
+_OUTAGE = 60.0
+# for a run that could not be read by an earlier load
+_OUTAGE_AGAIN = 5.0
 # the API takes no requests for five minutes after there were too many
-_LONGEST_OUTAGE = 330.0
+_COOL_DOWN = 330.0
 
 Rows = Mapping[str, list[Row]]
 
@@ -86,7 +89,12 @@ class Extraction:
             DBTCloudException: An outage lasts.
         """
         reader = RunReader(
-            self._client, new.run, pace=self._pace, clock=self._clock, outage=_LONGEST_OUTAGE
+            self._client,
+            new.run,
+            pace=self._pace,
+            clock=self._clock,
+            outage=_OUTAGE_AGAIN if self._outages.is_retried(new) else _OUTAGE,
+            cool_down=_COOL_DOWN,
         )
         rows: dict[str, list[Row]] = {}
         try:
@@ -171,5 +179,5 @@ def _not_told(rows: list[Row]) -> Iterator[Row]:
     if not rows:
         return
     key = KEYS["dbt_run_loads"]
-    told = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if each[-1]}
+    told = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if from_json(each[-1])}
     yield from (row for row in rows if tuple(row[name] for name in key) not in told)

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.pipeline import LoadInfo
+from dlt.common.pipeline import ExtractInfo, LoadInfo
 from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.pipeline.trace import PipelineStepTrace
@@ -93,8 +93,8 @@ def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
         return _before(pipeline)
     packages = step.step_info.load_packages if isinstance(step.step_info, LoadInfo) else []
     data = [package for package in packages if not is_of_results(package)]
-    has_only_results = len(data) < len(packages) and not any(map(_counts, data))
-    return _before(pipeline) if has_only_results else data
+    has_only_results = len(data) < len(packages) or (not packages and _extracts_results(steps))
+    return _before(pipeline) if has_only_results and not any(map(_counts, data)) else data
 
 
 def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo]:
@@ -154,6 +154,13 @@ def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
             "Load again, or leave `pipeline` out to run the job all the same."
         )
     return steps
+
+
+def _extracts_results(steps: list[PipelineStepTrace]) -> bool:
+    """Tell whether the newest extraction was of nothing but what dbt did."""
+    infos = [step.step_info for step in steps if isinstance(step.step_info, ExtractInfo)]
+    names = [data["name"] for data in infos[-1].extract_data_info] if infos else []
+    return bool(names) and {*names} == {RESULTS_SCHEMA}
 
 
 def _since_success(steps: list[PipelineStepTrace]) -> list[PipelineStepTrace]:

@@ -33,13 +33,18 @@ class Clock(Protocol):
 
 
 def through_outages(
-    ask: Callable[[], _T], *, timeout: float = _LONGEST_OUTAGE, clock: Clock = time
+    ask: Callable[[], _T],
+    *,
+    timeout: float = _LONGEST_OUTAGE,
+    cool_down: float = 0.0,
+    clock: Clock = time,
 ) -> _T:
     """Return the answer to something that may be asked again and again, once there is one.
 
     Args:
         ask: Asks once.
         timeout: Seconds after which an outage is taken for an error.
+        cool_down: More seconds, where the API itself says how long it wants to be left alone.
         clock: What the time is told by.
 
     Raises:
@@ -51,8 +56,9 @@ def through_outages(
             return ask()
         except DBTCloudException as error:
             failures += 1
-            left = timeout - (clock.monotonic() - began)
-            if not error.is_outage or left <= 0 or _asked_for(error) > left:
+            asked = _asked_for(error)
+            left = timeout + (cool_down if asked else 0.0) - (clock.monotonic() - began)
+            if not error.is_outage or left <= 0 or asked > left:
                 raise
             if failures == 1:
                 logger.warning(f"{error} It is tried again, for up to {left:.0f} seconds.")

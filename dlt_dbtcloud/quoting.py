@@ -32,10 +32,10 @@ _SECRETS = (
         re.IGNORECASE,
     ),
     re.compile(
-        rf"""((?:--[\w-]{{0,64}}{_NAME}|\b{_NAME}|\bidentified\s+by)\s+)(?:{_QUOTED})""",
+        rf"""((?:(?<![\w-])--[\w-]{{0,64}}{_NAME}|\b{_NAME}|\bidentified\s+by)\s+)(?:{_QUOTED})""",
         re.IGNORECASE,
     ),
-    re.compile(rf"(--[\w-]{{0,64}}{_NAME}\s+)[^\s-]\S*", re.IGNORECASE),
+    re.compile(rf"((?<![\w-])--[\w-]{{0,64}}{_NAME}\s+)[^\s-]\S*", re.IGNORECASE),
     # tokens that are known by how they begin: dbt, AWS, GitHub, GitLab, Slack, Google, Databricks
     re.compile(
         r"()(?<![\w.])(?:dbt[a-z]_[\w=-]{8,}|A[KS]IA[0-9A-Z]{16}|gh[a-z]_\w{20,}"

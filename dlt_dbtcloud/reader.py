@@ -38,6 +38,7 @@ class RunReader:
         keeps_code: Keep the code of nodes, which is most of what there is.
         clock: What the time is told by.
         outage: Seconds after which an outage is raised as an error.
+        cool_down: More seconds, where the API itself says how long it wants to be left alone.
 
     Attributes:
         problems: What could not be read.
@@ -53,6 +54,7 @@ class RunReader:
         keeps_code: bool = False,
         clock: Clock = time,
         outage: float = 60.0,
+        cool_down: float = 0.0,
     ) -> None:
         self._client = client
         self._listed = run
@@ -60,7 +62,8 @@ class RunReader:
         self._keeps_code = keeps_code
         self._clock = clock
         self._outage = outage
-        self._artifacts = RunArtifacts(client, run, clock, outage=outage)
+        self._cool_down = cool_down
+        self._artifacts = RunArtifacts(client, run, clock, outage=outage, cool_down=cool_down)
         self.problems = Problems(run)
         self.has_asked = False
         self._run: Run | None = None
@@ -155,6 +158,7 @@ class RunReader:
             found = through_outages(
                 lambda: ask(self._listed["id"], RELATED),
                 timeout=self._outage,
+                cool_down=self._cool_down,
                 clock=self._clock,
             )
         except DBTCloudException as error:
@@ -177,7 +181,7 @@ class RunReader:
     def _read_last_manifest(self) -> dict[str, Any]:
         with_results = [step for step, _ in self.results]
         steps = with_results or [step for step in self._executing if not ended_early(step)]
-        return self._read_manifest(steps[-1]) if steps else {}
+        return next(filter(None, map(self._read_manifest, reversed(steps))), {})
 
     def _read_state(self) -> dict[str, Any]:
         run_id = self.run.get("deferring_run_id")

@@ -117,14 +117,14 @@ def load_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
 
 
 def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
-    for load_id, tables in {known.load_id: {}, **known.tables}.items():
+    for load_id, tables in {known.load_id: None, **known.tables}.items():
         yield {
             "run_id": run["id"],
             "pipeline_name": known.pipeline_name,
             "load_id": load_id,
             "key": key,
             "dataset_name": known.dataset_name,
-            "tables": dict(tables),
+            "tables": None if tables is None else dict(tables),
         }
 
 

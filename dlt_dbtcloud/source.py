@@ -54,8 +54,8 @@ def dbt_cloud_results(
     own row is loaded; loaded again when it is over, the rest follows.
 
     What a run does not have, or has in an unknown form, is said in one warning. An outage that is
-    longer than five minutes is an error, and the next load begins where this one did; where just
-    one run cannot be read, the others are loaded, and the next five loads read it again.
+    longer than a minute is an error, and the next load begins where this one did; where just one
+    run cannot be read, the others are loaded, and the next five loads try to read it again.
 
     Loading a run again changes no row count. Where the destination cannot merge, as with plain
     files, that is because rows that are there are left out, and runs in progress, too. Load one

@@ -35,6 +35,10 @@ class Outages:
             self._in_a_row = 0
             self._any_passed = True
 
+    def is_retried(self, new: NewRun) -> bool:
+        """Tell whether a run could not be read by an earlier load."""
+        return str(new.run["id"]) in self._retried
+
     def met(self, new: NewRun, error: DBTCloudException) -> None:
         """Take note that a run could not be read.
 
@@ -42,9 +46,8 @@ class Outages:
             DBTCloudException: It is the last of too many in a row.
         """
         with self._lock:
-            run_id = str(new.run["id"])
-            self.unread[run_id] = new.tables - {*LISTED}
-            if run_id not in self._retried:
+            self.unread[str(new.run["id"])] = new.tables - {*LISTED}
+            if not self.is_retried(new):
                 self._last = error
                 self._in_a_row += 1
             if self._in_a_row >= _IN_A_ROW:

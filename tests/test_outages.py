@@ -55,6 +55,18 @@ def test_the_api_is_left_alone_for_as_long_as_it_asks(asked: float, slept: list[
     assert clock.sleeps == slept
 
 
+def test_a_cool_down_is_waited_out_beyond_the_time_for_outages() -> None:
+    clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
+    error.retry_after = 300.0
+    ask = failing(error, 1)
+    assert through_outages(ask, timeout=60, cool_down=330, clock=clock) == "an answer"
+    with pytest.raises(DBTCloudRateLimitError):
+        through_outages(failing(error, 2), timeout=60, cool_down=330, clock=clock)
+    with pytest.raises(DBTCloudServerError):
+        through_outages(failing(OUTAGE, 100), timeout=60, cool_down=330, clock=clock)
+    assert sum(clock.sleeps) == 300 + 300 + 60
+
+
 def test_what_does_not_pass_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     with pytest.raises(DBTCloudNotFoundError):

@@ -11,7 +11,7 @@ from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock
-from tests.results import FILES, RUN_RESULTS, SOURCES, ended_run, files_asked_for, nightly
+from tests.results import FILES, MANIFEST, RUN_RESULTS, SOURCES, ended_run, files_asked_for, nightly
 
 
 def test_freshness_of_stale_sources_is_waited_for(
@@ -43,6 +43,16 @@ def test_a_run_of_which_just_the_id_is_known_is_asked_for(
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(DBTCloudServerError):
         _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+
+
+def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = nightly(cloud, execute_steps=["dbt seed", "dbt build"])
+    run = client.get_run_status(ended_run(job), RELATED)
+    # the results of both steps, and then the manifest of the last one
+    cloud.fail("get_artifact", "status", status=403, skip=2, when="before")
+    assert RunReader(client, run, clock=FakeClock()).manifest == MANIFEST
 
 
 def test_code_is_kept_where_that_is_asked_for(

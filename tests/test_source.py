@@ -431,6 +431,20 @@ def test_data_that_is_loaded_after_the_results_is_data(
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
 
 
+def test_a_load_of_no_results_between_data_and_job_changes_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run(dbt_cloud_results())
+    pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
+    pipeline.run(dbt_cloud_results())
+    assert [*loaded_tables(pipeline)] == ["orders"]
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    pipeline.run(dbt_cloud_results())
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
+    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
+
+
 def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     @dlt.source(name="one")
     def one() -> Any:
