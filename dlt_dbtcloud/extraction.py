@@ -103,13 +103,11 @@ class Extraction:
                     if table in new.tables:
                         rows[table] = reader.problems.try_to_read(table, read)
         except DBTCloudException as error:
-            self._outages.met(new, error)
+            self._outages.met(new, rows, error)
             is_given_up = not self._bookmarks or self._bookmarks.is_given_up(new.run["id"])
             reader.problems.note_outage(error, is_given_up=is_given_up)
-            rows = {}
-        # a run that has no artifacts tells nothing of the service
-        if rows and reader.has_asked:
-            self._outages.passed()
+        else:
+            self._outages.passed(asked=reader.has_asked)
         reader.problems.warn()
         return rows
 

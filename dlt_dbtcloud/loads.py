@@ -13,10 +13,10 @@ from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.pipeline.trace import PipelineStepTrace
 
-from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.exceptions import DBTCloudException
 
 __all__ = [
+    "RESULTS_HINT",
     "RESULTS_SCHEMA",
     "LastLoad",
     "adopted_run",
@@ -30,6 +30,8 @@ __all__ = [
 
 # the schema of the source that loads what dbt did: no data for dbt to transform
 RESULTS_SCHEMA = "dbt_cloud_results"
+# what marks its tables, which may also be loaded one by one, into the schema of the data
+RESULTS_HINT = "x-dbt-cloud-results"
 _ADOPTED = "dbt_cloud_adopted_run"
 
 
@@ -147,8 +149,9 @@ def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
         raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. Pass a `dlt.Pipeline`.")
     trace = pipeline.last_trace
     steps = trace.steps if trace else []
-    failed = next((step for step in _since_success(steps) if step.step_exception), None)
-    if failed:
+    since = _since_success(steps)
+    failed = next((step for step in since if step.step_exception), None)
+    if failed and not _extracts_results(since):
         raise DBTCloudException(
             f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed.step}`. "
             "Load again, or leave `pipeline` out to run the job all the same."
@@ -223,27 +226,27 @@ def _on_disk(pipeline: dlt.Pipeline) -> Iterator[LoadPackageInfo]:
 
 def is_of_results(package: LoadPackageInfo) -> bool:
     """Tell whether a package is of nothing but what dbt did."""
-    return package.schema_name == RESULTS_SCHEMA and not _counts(package)
+    has_results = any(_is_result(package.schema, table) for table in _filled(package))
+    return (has_results or package.schema_name == RESULTS_SCHEMA) and not _counts(package)
 
 
 def is_data(schema: Schema, table: str) -> bool:
     """Tell a table of data from dlt's own, and from those that tell what dbt did.
 
     Args:
-        schema: The dlt schema of the table; where a pipeline's first load was of what dbt did, data
-            without a schema of its own goes into that one.
+        schema: The dlt schema of the table.
         table: The table, as it is named in the destination.
     """
-    if table.lower().startswith("_dlt_") or table in schema.dlt_table_names():
-        return False
-    if schema.name != RESULTS_SCHEMA:
-        return True
-    # a schema that comes from a trace on disk has no naming
-    naming = getattr(schema, "naming", None)
-    normalized = map(naming.normalize_table_identifier, TABLES) if naming else ()
-    return table.lower() not in TABLES and table not in normalized
+    return not table.lower().startswith("_dlt_") and not _is_result(schema, table)
+
+
+def _is_result(schema: Schema, table: str) -> bool:
+    return bool(dict(schema.tables.get(table, {})).get(RESULTS_HINT))
+
+
+def _filled(package: LoadPackageInfo) -> set[str]:
+    return {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
 
 
 def _counts(package: LoadPackageInfo) -> bool:
-    tables = {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
-    return any(is_data(package.schema, table) for table in tables)
+    return any(is_data(package.schema, table) for table in _filled(package))

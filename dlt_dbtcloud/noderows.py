@@ -48,11 +48,7 @@ def result_rows(
             "completed_at": timestamp(result["completed_at"]),
             "bytes_processed": integer(response.get("bytes_processed")),
             "bytes_billed": integer(response.get("bytes_billed")),
-            "adapter_response": {
-                name: redacted(value, hide) if isinstance(value, str) else value
-                for name, value in response.items()
-            }
-            or None,
+            "adapter_response": _redacted_json(response, hide) or None,
         }
 
 
@@ -122,3 +118,11 @@ def freshness_rows(
 def _hash(content: Mapping[str, Any]) -> str:
     told = json.dumpb(content, sort_keys=True)
     return hashlib.sha256(told).hexdigest()[:_HASH_DIGITS]
+
+
+def _redacted_json(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _redacted_json(part, hide) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_redacted_json(part, hide) for part in value]
+    return redacted(value, hide) if isinstance(value, str) else value

@@ -24,6 +24,8 @@ from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = ["RunReader"]
 
+# what writes a manifest, and no results
+_PARSING = ("docs generate", "ls", "parse", "show", "source freshness", "source snapshot-freshness")
 _CODE = ("raw_code", "compiled_code")
 _Found = tuple[RunStep, dict[str, Any]]
 
@@ -89,7 +91,7 @@ class RunReader:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Return the last `manifest.json` of the steps that left results, or nothing."""
+        """Return the last `manifest.json` of the steps that left results, or else of any step."""
         if self._manifest is None:
             self._manifest = self._read_last_manifest()
         return self._manifest
@@ -180,7 +182,8 @@ class RunReader:
 
     def _read_last_manifest(self) -> dict[str, Any]:
         with_results = [step for step, _ in self.results]
-        steps = with_results or [step for step in self._executing if not ended_early(step)]
+        others = self._executing or [step for step in self._steps if _does(step, *_PARSING)]
+        steps = with_results or [step for step in others if not ended_early(step)]
         return next(filter(None, map(self._read_manifest, reversed(steps))), {})
 
     def _read_state(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.extraction import Extraction, Rows
 from dlt_dbtcloud.listing import LISTED, NewRun, finished_runs, not_stored, one_run
-from dlt_dbtcloud.loads import RESULTS_SCHEMA, adopted_run, last_load
+from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA, adopted_run, last_load
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.rows import KnownLoad
@@ -55,7 +55,8 @@ def dbt_cloud_results(
 
     What a run does not have, or has in an unknown form, is said in one warning. An outage that is
     longer than a minute is an error, and the next load begins where this one did; where just one
-    run cannot be read, the others are loaded, and the next five loads try to read it again.
+    run cannot be read, the others are loaded, and the next five loads try to read it again. What
+    needs no artifacts can be loaded meanwhile: `.with_resources("dbt_runs", "dbt_run_loads")`.
 
     Loading a run again changes no row count. Where the destination cannot merge, as with plain
     files, that is because rows that are there are left out, and runs in progress, too. Load one
@@ -150,13 +151,15 @@ def _source(runs: Callable[[], Iterator[Extraction]]) -> Iterator[DltResource]:
     rows = extraction | artifacts
     for table in TABLES:
         is_listed = table in LISTED
-        yield (extraction if is_listed else rows) | dlt.transformer(
+        made = dlt.transformer(
             _listed(table) if is_listed else _taken(table),
             name=table,
             write_disposition="merge",
             primary_key=KEYS[table],
             columns=TABLES[table],
         )
+        made.apply_hints(additional_table_hints={RESULTS_HINT: True})
+        yield (extraction if is_listed else rows) | made
 
 
 def _read(extraction: Extraction) -> Iterator[Any]:

@@ -29,8 +29,14 @@ class Outages:
         self._last: DBTCloudException | None = None
         self._lock = Lock()
 
-    def passed(self) -> None:
-        """Take note that artifacts of a run could be read."""
+    def passed(self, *, asked: bool) -> None:
+        """Take note that a run could be read.
+
+        Args:
+            asked: It had artifacts to ask for; one that has none tells nothing of the service.
+        """
+        if not asked:
+            return
         with self._lock:
             self._in_a_row = 0
             self._any_passed = True
@@ -39,14 +45,19 @@ class Outages:
         """Tell whether a run could not be read by an earlier load."""
         return str(new.run["id"]) in self._retried
 
-    def met(self, new: NewRun, error: DBTCloudException) -> None:
+    def met(self, new: NewRun, read: Iterable[str], error: DBTCloudException) -> None:
         """Take note that a run could not be read.
+
+        Args:
+            new: The run.
+            read: The tables for which it had been read before.
+            error: What was met.
 
         Raises:
             DBTCloudException: It is the last of too many in a row.
         """
         with self._lock:
-            self.unread[str(new.run["id"])] = new.tables - {*LISTED}
+            self.unread[str(new.run["id"])] = new.tables - {*LISTED, *read}
             if not self.is_retried(new):
                 self._last = error
                 self._in_a_row += 1

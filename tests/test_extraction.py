@@ -160,7 +160,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
     result = {
         **RESULT,
         "message": secret,
-        "adapter_response": {"_message": secret},
+        "adapter_response": {"_message": secret, "more": [{"so": secret}]},
     }
     step = "dbt run --vars '{password: hunter2}'"
     run_id = ended_run(

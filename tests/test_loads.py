@@ -12,7 +12,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
-from dlt_dbtcloud.loads import RESULTS_SCHEMA, LastLoad, last_load
+from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
 
 
 @pytest.fixture
@@ -21,8 +21,14 @@ def pipeline() -> dlt.Pipeline:
     return dlt.pipeline("flights", destination=destination, dataset_name="raw")
 
 
-def load(pipeline: dlt.Pipeline, table: str = "airlines", source: str | None = None) -> str:
+def load(
+    pipeline: dlt.Pipeline,
+    table: str = "airlines",
+    source: str | None = None,
+    hints: dict[str, Any] | None = None,
+) -> str:
     resource = dlt.resource([{"carrier": "AA"}], name=table)
+    resource.apply_hints(additional_table_hints=hints)
     data: Any = dlt.source(lambda: resource, name=source)() if source else resource
     return str(max(pipeline.run(data).loads_ids))
 
@@ -56,7 +62,7 @@ def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
 
 def test_loading_what_dbt_did_is_no_load(pipeline: dlt.Pipeline) -> None:
     newest = load(pipeline)
-    load(pipeline, "dbt_runs", source=RESULTS_SCHEMA)
+    load(pipeline, "dbt_runs", source=RESULTS_SCHEMA, hints={RESULTS_HINT: True})
     assert last_load(pipeline) == LastLoad("flights", newest)
 
 

@@ -55,6 +55,15 @@ def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
     assert RunReader(client, run, clock=FakeClock()).manifest == MANIFEST
 
 
+@pytest.mark.parametrize("step", ["dbt parse", "dbt source freshness"])
+def test_a_run_without_results_has_a_manifest(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, step: str
+) -> None:
+    job = nightly(cloud, execute_steps=[step])
+    run = client.get_run_status(ended_run(job), RELATED)
+    assert RunReader(client, run, clock=FakeClock()).manifest == MANIFEST
+
+
 def test_code_is_kept_where_that_is_asked_for(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:

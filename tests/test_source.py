@@ -445,6 +445,21 @@ def test_a_load_of_no_results_between_data_and_job_changes_nothing(
     assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
 
 
+def test_a_load_of_results_that_fails_is_no_failed_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run([{"id": 1}], table_name="orders")
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(dbt_cloud_results(run_id=7))
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert run["is_success"]
+    assert [*loaded_tables(pipeline)] == ["orders"]
+    pipeline.run(dbt_cloud_results())
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
+    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
+
+
 def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     @dlt.source(name="one")
     def one() -> Any:
@@ -478,6 +493,21 @@ def test_a_load_that_somebody_elses_run_serves_is_joined(
     pipeline.run(dbt_cloud_results(job_id=job))
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
+
+
+def test_a_table_by_itself_is_no_data_either(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run([{"id": 1}], table_name="orders")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    # without its source it goes into the schema of the data
+    pipeline.run(dbt_cloud_results(job_id=job).dbt_runs)
+    assert "dbt_runs" in pipeline.default_schema.tables
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
+    pipeline.run([dlt.resource([{"id": 2}], name="orders"), dbt_cloud_results().dbt_run_steps])
+    assert [*loaded_tables(pipeline)] == ["orders"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]
 
 
 def test_two_halves_are_a_whole(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
@@ -533,7 +563,7 @@ def test_real_runs_and_their_tables(loaded: LoadedFlights) -> None:
     }
     span = "SELECT DISTINCT first_run_id, last_run_id FROM {}"
     for table in ("dbt_nodes", "dbt_node_parents"):
-        assert loaded.sql(span.format(table)) == [(ids[0], ids[2])]
+        assert loaded.sql(span.format(table)) == [(ids[0], ids[3])]
     assert loaded.sql("SELECT count(*) FROM dbt_node_parents") == [(95,)]
     assert loaded.sql("SELECT status, count(*) FROM dbt_source_freshness GROUP BY 1") == [
         ("pass", 5)

@@ -13,7 +13,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
-from dlt_dbtcloud.loads import RESULTS_SCHEMA
+from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.tables import loaded_tables, tables_by_schema
 
 Rows = list[dict[str, Any]]
@@ -31,6 +31,13 @@ def resource(rows: Rows, name: str = "orders", **hints: Any) -> Any:
         yield from rows
 
     return dlt.resource(produce, name=name, **hints)
+
+
+def results() -> Any:
+    """Return a source of what dbt did."""
+    told = resource([{"id": 1}], "dbt_runs")
+    told.apply_hints(additional_table_hints={RESULTS_HINT: True})
+    return source(RESULTS_SCHEMA, told)
 
 
 def source(name: str, *resources: Any) -> Any:
@@ -221,15 +228,14 @@ def test_rows_of_an_older_load_are_unknown(pipeline: dlt.Pipeline) -> None:
 def test_what_dbt_did_is_no_data(pipeline: dlt.Pipeline) -> None:
     pipeline.run(resource([{"id": 1}], "stores"))
     pipeline.run([source("one", resource(ORDER)), source("two", resource([{"id": 1}], "users"))])
-    results = pipeline.run(source(RESULTS_SCHEMA, resource([{"id": 1}], "dbt_runs")))
-    assert loaded_tables(results) == {}
+    info = pipeline.run(results())
+    assert loaded_tables(info) == {}
     assert loaded_tables(pipeline) == {"orders": None, "orders__items": None, "users": None}
 
 
 def test_data_beside_what_dbt_did_is_the_load(pipeline: dlt.Pipeline) -> None:
     pipeline.run(resource([{"id": 1}], "users"))
-    results = source(RESULTS_SCHEMA, resource([{"id": 1}], "dbt_runs"))
-    pipeline.run([source("shop", resource(ORDER)), results])
+    pipeline.run([source("shop", resource(ORDER)), results()])
     assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
 
 
