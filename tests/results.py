@@ -7,9 +7,10 @@ from typing import Any
 import dlt
 from dlt.common.configuration import resolve_configuration
 
-from dlt_dbtcloud import DBTCloudConfiguration, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.source import results_source
 from tests.clock import FastClock
 
@@ -87,7 +88,12 @@ def nightly(cloud: DBTCloudEmulator, **options: Any) -> int:
 
 
 def ended_run(job: int) -> int:
-    return int(run_dbt_cloud_job(job_id=job)["id"])
+    config = resolve_configuration(DBTCloudConfiguration())
+    with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
+        run = client.start_job_run(job)
+        while not is_over(run):
+            run = client.get_run_status(run["id"])
+    return run["id"]
 
 
 def load_quickly(pipeline: dlt.Pipeline, **options: Any) -> None:

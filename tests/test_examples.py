@@ -105,13 +105,9 @@ def test_a_malformed_file_is_named(demo: Demo, isolated: Path) -> None:
     ("settings", "words"),
     [
         ({"API_TOKEN": "set me up!"}, ["Still a placeholder: `api_token`"]),
-        ({"API_TOKEN": ""}, ["`api_token` is missing"]),
         ({"API_TOKEN": "wrong-token"}, ["Invalid token", "another host"]),
         ({"JOB_ID": "1"}, ["jobs/1/", "proper permissions"]),
-        ({"JOB_ID": "../../1"}, ["`job_id='../../1'` is no id"]),
         ({"JOB_ID": ""}, ["`job_id` is missing", "DBT_CLOUD__JOB_ID"]),
-        ({"ACCOUNT_ID": "12"}, ["accounts/12/", "proper permissions"]),
-        ({"BASE_API_URL": "http://example.com"}, ["in clear"]),
         ({"BASE_API_URL": "127.0.0.1:1"}, ["Connection refused"]),
         ({"BASE_API_URL": "PAGE"}, ["Sign in", "`base_api_url`"]),
     ],

@@ -9,9 +9,12 @@ import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
+from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.clock import until
+from dlt_dbtcloud.extraction import Extraction
+from dlt_dbtcloud.listing import one_run
+from tests.clock import FakeClock, until
 from tests.results import (
     FILES,
     MANIFEST,
@@ -124,37 +127,6 @@ def test_runs_are_read_at_the_same_time(cloud: DBTCloudEmulator, pipeline: dlt.P
     assert counts(pipeline)["dbt_node_results"] == 6
 
 
-def test_a_manifest_is_read_where_results_are_foreign(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    run_id = ended_run(nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"}))
-    load_quickly(pipeline, run_id=run_id)
-    found = counts(pipeline)
-    assert (found["dbt_node_results"], found["dbt_nodes"], found["dbt_node_parents"]) == (0, 4, 3)
-
-
-def test_what_only_python_reads_as_json_is_read(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    results = b'{"results": [{"unique_id": "model.shop.a", "status": "success", "message": "\\ud800'
-    results += b'\xff", "adapter_response": {"rows_affected": NaN, "bytes_processed": 1e30}}]}'
-    run_id = ended_run(nightly(cloud, artifacts={**FILES, "run_results.json": results}))
-    load_quickly(pipeline, run_id=run_id)
-    told = rows(pipeline, "SELECT message, rows_affected, bytes_processed FROM dbt_node_results")
-    assert told == [("?\ufffd", None, None)]
-
-
-@pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7"])
-def test_a_number_that_no_column_holds_is_left_out(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, number: Any
-) -> None:
-    result = {**RESULT, "adapter_response": {"rows_affected": number}}
-    results = {"results": [result]}
-    ended_run(nightly(cloud, artifacts={**FILES, "run_results.json": results}))
-    pipeline.run(dbt_cloud_results())
-    assert rows(pipeline, "SELECT rows_affected FROM dbt_node_results") == [(None,)]
-
-
 def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     secret = f"could not connect to postgres://u:hunter2@db with {cloud.api_token}"
     result = {
@@ -181,23 +153,42 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
     ]
 
 
-def test_the_schema_of_a_pull_request_is_no_content(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+@pytest.mark.parametrize(
+    ("artifacts", "tables", "words"),
+    [
+        ({}, 0, "there is no `run_results.json` of step 4"),
+        ({"run_results.json": RUN_RESULTS}, 2, "there is no `manifest.json` of step 4"),
+        ({**FILES, "manifest.json": b"[1, 2]"}, 2, "`manifest.json` of step 4 cannot be read"),
+        ({**FILES, "manifest.json": b"<html></html>"}, 2, "`manifest.json` of step 4 cannot be"),
+        ({**FILES, "manifest.json": {"nodes": [1]}}, 2, "its manifest contains no nodes"),
+        ({**FILES, "run_results.json": b"{"}, 0, "`run_results.json` of step 4 cannot be read"),
+        (
+            {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
+            0,
+            "has `unique_id`, `execution_time` that are not",
+        ),
+        (
+            {
+                **FILES,
+                "manifest.json": {**MANIFEST, "metadata": {"dbt_schema_version": "x/v99.json"}},
+            },
+            2,
+            "of version 99, which is not known",
+        ),
+    ],
+)
+def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    artifacts: dict[str, Any],
+    tables: int,
+    words: str,
 ) -> None:
-    nodes: Any = MANIFEST["nodes"]
-    for schema in ("dbt_cloud_pr_1", "dbt_cloud_pr_2"):
-        model = {
-            **nodes["model.shop.orders"],
-            "schema": schema,
-            "relation_name": f"{schema}.orders",
-        }
-        manifest = {**MANIFEST, "nodes": {**nodes, "model.shop.orders": model}}
-        job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-        run_dbt_cloud_job(job_id=job, data={"schema_override": schema})
-    pipeline.run(dbt_cloud_results())
-    told = rows(
-        pipeline,
-        "SELECT resource_type, schema, relation_name FROM dbt_nodes WHERE name = 'orders' "
-        "ORDER BY resource_type",
-    )
-    assert told == [("model", None, None), ("source", "raw", None)]
+    run_id = ended_run(nightly(cloud, artifacts=artifacts))
+    (new,) = one_run(client, str(run_id), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    assert len(read["dbt_run_steps"]) == 4
+    assert len(read["dbt_node_results"]) == tables
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert words in warning

@@ -64,6 +64,33 @@ def test_a_run_without_results_has_a_manifest(
     assert RunReader(client, run, clock=FakeClock()).manifest == MANIFEST
 
 
+def test_a_manifest_is_read_where_results_are_foreign(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
+    run = client.get_run_status(ended_run(job), RELATED)
+    reader = RunReader(client, run, clock=FakeClock())
+    assert (reader.results, reader.manifest) == ([], MANIFEST)
+
+
+def test_what_only_python_reads_as_json_is_read(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    results = b'{"results": [{"message": "\\ud800\xff", "failures": NaN, "execution_time": 1e999, '
+    results += b'"adapter_response": {"rows_affected": ' + b"9" * 5000 + b"}}]}"
+    job = nightly(cloud, artifacts={**FILES, "run_results.json": results})
+    run = client.get_run_status(ended_run(job), RELATED)
+    ((_, found),) = RunReader(client, run, clock=FakeClock()).results
+    assert found["results"] == [
+        {
+            "message": "?\ufffd",
+            "failures": None,
+            "execution_time": None,
+            "adapter_response": {"rows_affected": None},
+        }
+    ]
+
+
 def test_code_is_kept_where_that_is_asked_for(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
