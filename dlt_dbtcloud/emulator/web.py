@@ -31,16 +31,19 @@ class Server(ThreadedWSGIServer):
         port: int = listener.getsockname()[1]
         fd = listener.fileno()
         super().__init__(HOST, port, app, _RequestHandler, ssl_context=tls, fd=fd)
+        self._thread = threading.Thread(target=self.serve_forever, args=(POLL,), daemon=True)
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        threading.Thread(target=self.serve_forever, args=(POLL,), daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop listening, and close the connections that clients keep alive."""
         self.shutdown()
+        # the thread closes the port, too; until both have, nobody else can have it
+        self._thread.join()
         self.server_close()
         with self._lock:
             for connection in self._open:
