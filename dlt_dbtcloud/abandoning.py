@@ -13,8 +13,8 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import cancel_and_confirm
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.naming import run_link
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["abandoning", "leave"]

@@ -14,9 +14,10 @@ from typing import Any
 from dlt.common.json import json
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import moment
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["RunArtifacts"]

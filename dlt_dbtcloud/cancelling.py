@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.exceptions import DBTCloudAPIError, DBTCloudException
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.waiting import Watch
 

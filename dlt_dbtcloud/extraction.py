@@ -8,18 +8,18 @@ from itertools import chain
 
 from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.listing import NewRun
 from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.noderows import freshness_rows, node_rows, parent_rows, result_rows
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.rows import KnownLoad, load_rows, run_row, step_rows
 from dlt_dbtcloud.stored import from_json, stored
-from dlt_dbtcloud.unread import Outages
+from dlt_dbtcloud.unread import UnreadRuns
 from dlt_dbtcloud.versions import Versions
 
 __all__ = ["Extraction", "Rows"]
@@ -64,7 +64,7 @@ class Extraction:
         self._pace = Pace(clock=clock)
         self._nodes = Versions("dbt_nodes", is_catalogued=True)
         self._parents = Versions("dbt_node_parents")
-        self._outages = Outages(retried=bookmarks.unread if bookmarks else ())
+        self._unread = UnreadRuns(retried=bookmarks.unread if bookmarks else ())
         self._remaining = len(news)
         self._remembered: set[str] = set()
 
@@ -93,7 +93,7 @@ class Extraction:
             new.run,
             pace=self._pace,
             clock=self._clock,
-            outage=_OUTAGE_AGAIN if self._outages.is_retried(new) else _OUTAGE,
+            outage=_OUTAGE_AGAIN if self._unread.is_retried(new) else _OUTAGE,
             cool_down=_COOL_DOWN,
         )
         rows: dict[str, list[Row]] = {}
@@ -103,11 +103,11 @@ class Extraction:
                     if table in new.tables:
                         rows[table] = reader.problems.try_to_read(table, read)
         except DBTCloudException as error:
-            self._outages.met(new, rows, error)
+            self._unread.met(new, rows, error)
             is_given_up = not self._bookmarks or self._bookmarks.is_given_up(new.run["id"])
             reader.problems.note_outage(error, is_given_up=is_given_up)
         else:
-            self._outages.passed(asked=reader.has_asked)
+            self._unread.passed(asked=reader.has_asked)
         reader.problems.warn()
         return rows
 
@@ -123,14 +123,14 @@ class Extraction:
         if self._remaining > 0:
             return {table: of_table for table, of_table in rows.items() if of_table}
         self._client.close()
-        self._outages.check()
+        self._unread.check()
         shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
         return {**{table: [] for table in TABLES}, **rows, **shared}
 
     def taken(self, table: str, rows: Rows) -> list[Row] | None:
         """Return the rows of one table, or None where there are none yet."""
         if self._remaining <= 0:
-            self._remember(table, self._outages.unread)
+            self._remember(table, self._unread.unread)
         return rows.get(table)
 
     def _remember(self, table: str, unread: Mapping[str, Iterable[str]] | None = None) -> None:

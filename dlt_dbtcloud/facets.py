@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
-from dlt_dbtcloud.guards import text
-from dlt_dbtcloud.manifest import Manifest, Node, as_mapping
+from dlt_dbtcloud.guards import as_mapping, text
+from dlt_dbtcloud.manifest import Manifest, Node
 from dlt_dbtcloud.quoting import without_secrets
 from dlt_dbtcloud.typing import NodeResult
 

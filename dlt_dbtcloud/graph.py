@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["Manifest", "ancestors", "descendants", "find_node"]
+__all__ = ["ManifestJSON", "ancestors", "descendants", "find_node"]
 
-Manifest = Mapping[str, Any]
+ManifestJSON = Mapping[str, Any]
 
 
-def find_node(manifest: Manifest, unique_id: str) -> Mapping[str, Any]:
+def find_node(manifest: ManifestJSON, unique_id: str) -> Mapping[str, Any]:
     """Return what a manifest says of a node, or nothing where it does not know it."""
     for section in _sections(manifest):
         node = section.get(unique_id)
@@ -20,12 +20,12 @@ def find_node(manifest: Manifest, unique_id: str) -> Mapping[str, Any]:
     return {}
 
 
-def ancestors(manifest: Manifest, unique_id: str) -> set[str]:
+def ancestors(manifest: ManifestJSON, unique_id: str) -> set[str]:
     """Return the unique ids of all that a node is made of, down to the sources."""
     return _reached(manifest.get("parent_map") or _parents(manifest), [unique_id])
 
 
-def descendants(manifest: Manifest, unique_ids: Iterable[str]) -> set[str]:
+def descendants(manifest: ManifestJSON, unique_ids: Iterable[str]) -> set[str]:
     """Return the unique ids of all that is made of some nodes."""
     return _reached(manifest.get("child_map") or _children(manifest), unique_ids)
 
@@ -41,7 +41,7 @@ def _reached(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[s
     return reached
 
 
-def _parents(manifest: Manifest) -> dict[str, list[str]]:
+def _parents(manifest: ManifestJSON) -> dict[str, list[str]]:
     """Return what each node depends on, from the nodes themselves."""
     return {
         unique_id: list((node.get("depends_on") or {}).get("nodes") or ())
@@ -51,7 +51,7 @@ def _parents(manifest: Manifest) -> dict[str, list[str]]:
     }
 
 
-def _children(manifest: Manifest) -> dict[str, list[str]]:
+def _children(manifest: ManifestJSON) -> dict[str, list[str]]:
     children: dict[str, list[str]] = defaultdict(list)
     for unique_id, parents in _parents(manifest).items():
         for parent in parents:
@@ -59,7 +59,7 @@ def _children(manifest: Manifest) -> dict[str, list[str]]:
     return children
 
 
-def _sections(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
+def _sections(manifest: ManifestJSON) -> Iterator[Mapping[str, Any]]:
     """Yield the parts of a manifest that hold nodes by their unique ids."""
     others = ("metadata", "parent_map", "child_map", "group_map", "disabled", "docs", "macros")
     for name, section in manifest.items():

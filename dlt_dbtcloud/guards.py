@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["dicts", "integer", "number", "text"]
+__all__ = ["as_mapping", "dicts", "integer", "number", "text", "texts"]
 
 _TOO_BIG = 2**63
+
+
+def as_mapping(value: object) -> dict[str, Any]:
+    """Return a JSON object, or nothing if it is not one."""
+    return value if isinstance(value, dict) else {}
 
 
 def dicts(value: object) -> list[dict[str, Any]]:
@@ -31,3 +36,9 @@ def number(value: object) -> float | None:
 def text(value: object) -> str | None:
     """Return a text, or None if it is not one."""
     return value if isinstance(value, str) else None
+
+
+def texts(value: object) -> list[str]:
+    """Return the texts in a list, or the one that stands for a list of one."""
+    values = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, str) and item]

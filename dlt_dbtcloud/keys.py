@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from dlt.common.json import json
 
+from dlt_dbtcloud.guards import as_mapping, text
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.typing import Run
 
@@ -129,6 +130,4 @@ def _fitted(words: str, origin: str, mark: str) -> str:
 
 
 def _cause(run: Run) -> str:
-    trigger = run.get("trigger")
-    cause = trigger.get("cause") if isinstance(trigger, dict) else None
-    return cause if isinstance(cause, str) else ""
+    return text(as_mapping(run.get("trigger")).get("cause")) or ""

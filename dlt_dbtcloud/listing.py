@@ -10,11 +10,11 @@ from typing import NamedTuple, cast
 
 from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.columns import KEYS
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
-from dlt_dbtcloud.manifest import as_mapping
-from dlt_dbtcloud.outages import Clock
+from dlt_dbtcloud.guards import as_mapping
 from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-__all__ = ["Column", "Manifest", "Node", "as_mapping"]
+from dlt_dbtcloud.guards import as_mapping, text, texts
+
+__all__ = ["Column", "Manifest", "Node"]
 
 # what has a relation to read from; ephemeral models are looked through
 _READABLE = ("model", "seed", "snapshot", "source")
@@ -98,7 +100,7 @@ class Manifest:
 
     def dependencies(self, unique_id: str) -> list[str]:
         """Return what a node depends on, ephemeral models included."""
-        return _texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
+        return texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
 
     def parents(self, unique_id: str) -> list[str]:
         """Return what a node reads, with ephemeral models replaced by what they read."""
@@ -131,7 +133,7 @@ class Manifest:
             description=_text(entry.get("description")),
             owners=self._owners(unique_id),
             group=self._group(unique_id),
-            tags=_texts(entry.get("tags") or config.get("tags")),
+            tags=texts(entry.get("tags") or config.get("tags")),
             meta=self._meta(unique_id),
             columns=_columns(entry, as_mapping(self._built.get(unique_id))),
             path=_text(entry.get("original_file_path")) or _text(entry.get("path")),
@@ -152,7 +154,7 @@ class Manifest:
     def _owners(self, unique_id: str) -> list[str]:
         """Return whom the node's meta names, else its own owner, else who owns its group."""
         told = as_mapping(self.entry(unique_id).get("owner"))
-        named = _texts(self._meta(unique_id).get("owner")) or _owner(told)
+        named = texts(self._meta(unique_id).get("owner")) or _owner(told)
         if named:
             return named
         name, package = self._group(unique_id), self.entry(unique_id).get("package_name")
@@ -163,7 +165,7 @@ class Manifest:
 
 
 def _owner(owner: dict[str, Any]) -> list[str]:
-    return _texts(owner.get("email") or owner.get("name"))
+    return texts(owner.get("email") or owner.get("name"))
 
 
 def _columns(entry: dict[str, Any], built: dict[str, Any]) -> list[Column]:
@@ -201,20 +203,9 @@ def _name_in(unique_id: str) -> str:
     return parts[-1] if parts[0] == "source" or len(parts) < 3 else parts[2]
 
 
-def as_mapping(value: object) -> dict[str, Any]:
-    """Return a JSON object, or nothing if it is not one."""
-    return value if isinstance(value, dict) else {}
-
-
 def _version(value: object) -> str | float | None:
     return value if isinstance(value, (str, int, float)) else None
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _texts(value: object) -> list[str]:
-    """Return the texts in a list, or the one that stands for a list of one."""
-    values = value if isinstance(value, list) else [value]
-    return [text for text in values if isinstance(text, str) and text]
+    return text(value) or None

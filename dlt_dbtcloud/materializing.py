@@ -10,12 +10,13 @@ import dlt
 
 from dlt_dbtcloud.assets import Asset, assets_of
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.guards import as_mapping
 from dlt_dbtcloud.lineage import Event, events_of
 from dlt_dbtcloud.listing import RELATED
-from dlt_dbtcloud.manifest import Manifest, as_mapping
-from dlt_dbtcloud.outages import Clock
+from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.outcomes import Outcome
 from dlt_dbtcloud.reader import RunReader
 from dlt_dbtcloud.results import retry_chain, step_results, told_results

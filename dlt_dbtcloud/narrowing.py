@@ -10,13 +10,14 @@ from typing import Any, TypeVar, cast
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudNotFoundError,
     DBTCloudRateLimitError,
 )
-from dlt_dbtcloud.graph import Manifest
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.graph import ManifestJSON
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.selection import steps_for
 from dlt_dbtcloud.sources import Fed, Relation, fed_sources
 from dlt_dbtcloud.typing import Job, TriggerData
@@ -114,7 +115,7 @@ class _Reader:
         related = ("most_recent_completed_run",)
         return self._through_outages(lambda: self._client.get_job(self._job_id, related))
 
-    def manifest(self, job: Job) -> Manifest:
+    def manifest(self, job: Job) -> ManifestJSON:
         """Return the newest manifest, which the last step of the last run may not have left.
 
         Raises:
@@ -129,8 +130,8 @@ class _Reader:
                 return self._read(lambda: self._client.get_run_artifact(run["id"], _MANIFEST, step))
         raise _NoManifestError("it has left no manifest yet.")
 
-    def _read(self, ask: Callable[[], Any]) -> Manifest:
-        return cast(Manifest, self._through_outages(lambda: self._look(ask)))
+    def _read(self, ask: Callable[[], Any]) -> ManifestJSON:
+        return cast(ManifestJSON, self._through_outages(lambda: self._look(ask)))
 
     def _look(self, ask: Callable[[], Any]) -> Any:
         """Ask for a manifest once, and give up where it alone is refused again and again."""
@@ -158,7 +159,7 @@ class _Reader:
 
 
 def _narrowed(
-    commands: Sequence[str], manifest: Manifest, relations: Sequence[Relation]
+    commands: Sequence[str], manifest: ManifestJSON, relations: Sequence[Relation]
 ) -> tuple[Fed, list[str]]:
     """Return what some tables are to a project, and the commands on what they feed.
 

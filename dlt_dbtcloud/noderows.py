@@ -9,8 +9,8 @@ from typing import Any
 from dlt.common.json import json
 
 from dlt_dbtcloud.columns import Row
-from dlt_dbtcloud.guards import dicts, integer, number, text
-from dlt_dbtcloud.manifest import Manifest, as_mapping
+from dlt_dbtcloud.guards import as_mapping, dicts, integer, number, text
+from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.quoting import redacted
 from dlt_dbtcloud.results import step_results, told_results

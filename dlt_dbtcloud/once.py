@@ -11,6 +11,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
@@ -19,7 +20,6 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTransportError,
     DBTCloudTriggerUnknownError,
 )
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["Once"]

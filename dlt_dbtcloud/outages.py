@@ -5,31 +5,19 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from dlt.common import logger
 
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.exceptions import DBTCloudException
 
-__all__ = ["Clock", "outage_pause", "through_outages"]
+__all__ = ["outage_pause", "through_outages"]
 
 _LONGEST_PAUSE = 60.0
 _LONGEST_OUTAGE = 120.0
 
 _T = TypeVar("_T")
-
-
-class Clock(Protocol):
-    """What the time is told by, and passed with; the module `time` is one."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never run backwards."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Let seconds pass."""
-
-    def time(self) -> float:
-        """Return seconds since 1970, as far as this machine knows them."""
 
 
 def through_outages(

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from dlt.common.json import json
 
-from dlt_dbtcloud.guards import text
-from dlt_dbtcloud.manifest import Manifest, Node, as_mapping
+from dlt_dbtcloud.guards import as_mapping, text
+from dlt_dbtcloud.manifest import Manifest, Node
 from dlt_dbtcloud.typing import NodeResult
 
 __all__ = ["BUILDING", "Outcome"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from threading import Lock
 
-from dlt_dbtcloud.outages import Clock
+from dlt_dbtcloud.clock import Clock
 
 __all__ = ["Pace"]
 

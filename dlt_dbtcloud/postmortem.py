@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import run_error
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -18,7 +19,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.failures import advice, describe_nodes, describe_step, node_failures
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.results import leaves_results, read_results, step_results
 from dlt_dbtcloud.sources import fed_sources

@@ -11,6 +11,7 @@ from dlt.common import logger
 from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.guards import as_mapping, text
 from dlt_dbtcloud.results import not_understood
 from dlt_dbtcloud.typing import Run, RunStep
 
@@ -53,9 +54,8 @@ class Problems:
 
     def check_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Take note of a manifest of an unknown version, or of something in its place."""
-        metadata = manifest.get("metadata")
-        said = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
-        version = _VERSION.search(said) if isinstance(said, str) else None
+        said = as_mapping(manifest.get("metadata")).get("dbt_schema_version")
+        version = _VERSION.search(text(said) or "")
         if version and int(version[1]) not in _KNOWN_MANIFESTS:
             self.note(f"its manifest is of version {version[1]}, which is not known")
         if not isinstance(manifest.get("nodes"), dict):

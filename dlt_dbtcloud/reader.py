@@ -9,13 +9,13 @@ from typing import Any
 
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.commands import subcommand
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.graph import find_node
-from dlt_dbtcloud.guards import text
+from dlt_dbtcloud.guards import as_mapping, text
 from dlt_dbtcloud.listing import RELATED, lean
-from dlt_dbtcloud.manifest import as_mapping
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.pacing import Pace
 from dlt_dbtcloud.problems import Problems
 from dlt_dbtcloud.results import leaves_results, told_results

@@ -14,6 +14,7 @@ from typing import Any, cast
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.commands import CommandError, DbtCommand, fits, node_selector
 from dlt_dbtcloud.ends import run_error
 from dlt_dbtcloud.exceptions import (
@@ -23,7 +24,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.keys import with_retries
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.overrides import OVERRIDES
 from dlt_dbtcloud.postmortem import RELATED, Postmortem
 from dlt_dbtcloud.results import UNSUCCESSFUL

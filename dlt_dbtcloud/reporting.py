@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import is_over, run_error
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -17,7 +18,6 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.naming import run_name
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run

@@ -14,13 +14,13 @@ from dlt.common import logger
 
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.commands import CommandError, DbtCommand
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.graph import find_node
-from dlt_dbtcloud.guards import dicts, integer, number, text
+from dlt_dbtcloud.guards import as_mapping, dicts, integer, number, text
 from dlt_dbtcloud.keys import retried_run
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.steps import command_of, ended_early
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 
@@ -110,7 +110,7 @@ def step_results(
             thread_id=text(result.get("thread_id")),
             started_at=min(_moments(timing, "started_at"), default=None),
             completed_at=max(_moments(timing, "completed_at"), default=None),
-            rows_affected=integer(_response(result).get("rows_affected")),
+            rows_affected=integer(_rows_affected(result)),
             relation_name=text(result.get("relation_name")) or text(node.get("relation_name")),
             path=text(node.get("original_file_path")),
         )
@@ -127,7 +127,7 @@ def not_understood(run_results: Mapping[str, Any]) -> list[str]:
     told = dicts(results)
     if not isinstance(results, list) or len(told) < len(results):
         return ["results"]
-    flat = [{**result, "rows_affected": _response(result).get("rows_affected")} for result in told]
+    flat = [{**result, "rows_affected": _rows_affected(result)} for result in told]
     found = [
         name
         for name, read in _TYPES.items()
@@ -214,9 +214,8 @@ def _name(unique_id: str) -> str:
     return parts[-1].rpartition(".")[0] if parts[0] == "test" and "." in parts[-1] else parts[-1]
 
 
-def _response(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    response = result.get("adapter_response")
-    return response if isinstance(response, dict) else {}
+def _rows_affected(result: Mapping[str, Any]) -> Any:
+    return as_mapping(result.get("adapter_response")).get("rows_affected")
 
 
 def _moments(timing: Iterable[Mapping[str, Any]], which: str) -> list[str]:

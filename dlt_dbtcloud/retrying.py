@@ -6,9 +6,9 @@ import time
 from itertools import takewhile
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.once import Once
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["newer_runs", "retry_once"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.ends import is_over
+from dlt_dbtcloud.guards import as_mapping
 from dlt_dbtcloud.keys import bound_load, retried_run
-from dlt_dbtcloud.manifest import as_mapping
 from dlt_dbtcloud.moments import seconds, timestamp
 from dlt_dbtcloud.quoting import redacted
 from dlt_dbtcloud.steps import command_of, log_tail

@@ -12,10 +12,11 @@ from dlt.common import logger
 from dlt_dbtcloud.abandoning import abandoning, leave
 from dlt_dbtcloud.cancelling import request_cancel
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRunTimeout
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.postmortem import explain
 from dlt_dbtcloud.recovery import retry
 from dlt_dbtcloud.reporting import Part, report

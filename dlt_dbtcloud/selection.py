@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dlt.common import logger
 
 from dlt_dbtcloud.commands import MAX_LENGTH, CommandError, DbtCommand, fits
-from dlt_dbtcloud.graph import Manifest
+from dlt_dbtcloud.graph import ManifestJSON
 from dlt_dbtcloud.sources import feeds_anything, selectors
 
 __all__ = ["covers", "steps_for"]
@@ -17,7 +17,7 @@ __all__ = ["covers", "steps_for"]
 _KINDS = {"seed": ("seed",), "snapshot": ("snapshot",), "test": ("test", "unit_test")}
 
 
-def steps_for(commands: Sequence[str], manifest: Manifest, sources: Sequence[str]) -> list[str]:
+def steps_for(commands: Sequence[str], manifest: ManifestJSON, sources: Sequence[str]) -> list[str]:
     """Return a job's commands on just those nodes that descend from some sources.
 
     Commands that select no nodes stay as they are. One whose selection cannot be intersected stays
@@ -61,7 +61,7 @@ class _Step:
     executes: bool = False
 
 
-def _step(line: str, kinds: set[str], manifest: Manifest, sources: Sequence[str]) -> _Step:
+def _step(line: str, kinds: set[str], manifest: ManifestJSON, sources: Sequence[str]) -> _Step:
     try:
         command = DbtCommand.parse(line)
         if not command.selects_nodes:
@@ -76,7 +76,7 @@ def _step(line: str, kinds: set[str], manifest: Manifest, sources: Sequence[str]
 
 
 def _narrowings(
-    command: DbtCommand, manifest: Manifest, sources: Sequence[str]
+    command: DbtCommand, manifest: ManifestJSON, sources: Sequence[str]
 ) -> Iterator[DbtCommand]:
     """Yield a command on what the sources feed, by ever fewer and broader criteria."""
     own = sum(len(criterion) + 1 for criterion in command.select)

@@ -13,6 +13,7 @@ from dlt.common.schema.utils import has_table_seen_data
 from dlt.extract import DltResource, DltSource
 
 from dlt_dbtcloud.bookmarks import Bookmarks
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
 from dlt_dbtcloud.exceptions import DBTCloudException
@@ -20,7 +21,6 @@ from dlt_dbtcloud.extraction import Extraction, Rows
 from dlt_dbtcloud.listing import LISTED, NewRun, finished_runs, not_stored, one_run
 from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA, adopted_run, last_load
 from dlt_dbtcloud.moments import timestamp
-from dlt_dbtcloud.outages import Clock
 from dlt_dbtcloud.rows import KnownLoad
 from dlt_dbtcloud.running import connect
 from dlt_dbtcloud.stored import active_pipeline, is_append_only

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.graph import Manifest, ancestors, descendants
+from dlt_dbtcloud.graph import ManifestJSON, ancestors, descendants
 
 __all__ = ["Fed", "Relation", "fed_by", "fed_sources", "feeds_anything", "selectors"]
 
@@ -50,7 +50,7 @@ class Fed:
     undeclared: tuple[str, ...]
 
 
-def fed_sources(relations: Iterable[Relation], manifest: Manifest) -> Fed:
+def fed_sources(relations: Iterable[Relation], manifest: ManifestJSON) -> Fed:
     """Find the sources that declare the tables of a load.
 
     Schema and identifier must be the same, by the destination's rules for case, and so must be the
@@ -77,7 +77,9 @@ def fed_sources(relations: Iterable[Relation], manifest: Manifest) -> Fed:
     return Fed(tuple(sorted(sources)), tuple(sorted(undeclared)))
 
 
-def selectors(manifest: Manifest, sources: Iterable[str], limit: int | None = None) -> list[str]:
+def selectors(
+    manifest: ManifestJSON, sources: Iterable[str], limit: int | None = None
+) -> list[str]:
     """Return dbt's selectors of some sources and all that descends from them.
 
     Args:
@@ -101,7 +103,7 @@ def selectors(manifest: Manifest, sources: Iterable[str], limit: int | None = No
     return ["source:*+"]
 
 
-def feeds_anything(manifest: Manifest, sources: Iterable[str]) -> set[str]:
+def feeds_anything(manifest: ManifestJSON, sources: Iterable[str]) -> set[str]:
     """Return the unique ids of the nodes that descend from some sources and that dbt executes.
 
     Tests of the sources themselves are among them; ephemeral models are not.
@@ -121,7 +123,7 @@ def feeds_anything(manifest: Manifest, sources: Iterable[str]) -> set[str]:
     }
 
 
-def fed_by(manifest: Manifest, unique_id: str) -> list[str]:
+def fed_by(manifest: ManifestJSON, unique_id: str) -> list[str]:
     """Return the unique ids of the sources that a node descends from, sorted.
 
     Args:
@@ -135,7 +137,7 @@ def fed_by(manifest: Manifest, unique_id: str) -> list[str]:
     return sorted(one for one in ancestors(manifest, unique_id) if one.startswith("source."))
 
 
-def _entries(manifest: Manifest, section: str) -> Mapping[str, Mapping[str, Any]]:
+def _entries(manifest: ManifestJSON, section: str) -> Mapping[str, Mapping[str, Any]]:
     """Return a section of a manifest, by unique id."""
     entries = manifest.get(section) if isinstance(manifest, Mapping) else None
     if not isinstance(entries, Mapping):

@@ -10,6 +10,7 @@ from typing import Final
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import is_over, moment, run_error
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.keys import (
@@ -25,7 +26,7 @@ from dlt_dbtcloud.keys import (
 )
 from dlt_dbtcloud.loads import LastLoad, adopted_run, remember_adopted
 from dlt_dbtcloud.once import Once
-from dlt_dbtcloud.outages import Clock, through_outages
+from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.overrides import OVERRIDES
 from dlt_dbtcloud.selection import covers
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData

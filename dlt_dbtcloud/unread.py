@@ -8,13 +8,13 @@ from threading import Lock
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.listing import LISTED, NewRun
 
-__all__ = ["Outages"]
+__all__ = ["UnreadRuns"]
 
 # so many runs in a row that cannot be read are no fault of theirs
 _IN_A_ROW = 5
 
 
-class Outages:
+class UnreadRuns:
     """Tells runs that cannot be read from a service that cannot be reached, in any thread.
 
     Args:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dlt.common import logger
 
 from dlt_dbtcloud.client import DBTCloudClientV2
+from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import is_over, moment
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -15,7 +16,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
     DBTCloudServerError,
 )
-from dlt_dbtcloud.outages import Clock, outage_pause
+from dlt_dbtcloud.outages import outage_pause
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["Watch", "watch_runs"]

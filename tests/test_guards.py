@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.guards import dicts, integer, number, text
+from dlt_dbtcloud.guards import as_mapping, dicts, integer, number, text, texts
 
 
 @pytest.mark.parametrize("value", [None, "1", True, [1], {}, float("nan"), float("inf")])
@@ -35,3 +35,16 @@ def test_what_holds_no_objects_gives_none(value: Any) -> None:
 
 def test_objects_are_taken_from_among_others() -> None:
     assert dicts([{"a": 1}, "b", {}]) == [{"a": 1}, {}]
+
+
+@pytest.mark.parametrize("value", [None, 7, "a", [{"a": 1}]])
+def test_what_is_no_object_is_an_empty_one(value: Any) -> None:
+    assert as_mapping(value) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(["a", "", None, 7, "b"], ["a", "b"]), ("a", ["a"]), ("", []), (None, []), ({"a": 1}, [])],
+)
+def test_one_text_stands_for_a_list_of_one(value: Any, expected: list[str]) -> None:
+    assert texts(value) == expected

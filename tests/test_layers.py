@@ -13,7 +13,7 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"typing", "quoting", "options", "moments", "guards"},
+    {"clock", "typing", "quoting", "options", "moments", "guards"},
     {"naming"},
     {"exceptions"},
     {"validation", "envelope", "graph", "steps", "manifest", "commands"},
