@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -9,30 +10,21 @@ from itertools import takewhile
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import ExtractInfo, LoadInfo
-from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageInfo
 from dlt.pipeline.trace import PipelineStepTrace
 
+from dlt_dbtcloud.contents import RESULTS_SCHEMA, has_data, has_only_results, is_data
 from dlt_dbtcloud.exceptions import DBTCloudException
 
 __all__ = [
-    "RESULTS_HINT",
-    "RESULTS_SCHEMA",
     "LastLoad",
-    "adopted_run",
-    "is_data",
-    "is_of_results",
     "last_load",
     "last_packages",
+    "note_failure",
     "packages_since",
-    "remember_adopted",
 ]
 
-# the schema of the source that loads what dbt did: no data for dbt to transform
-RESULTS_SCHEMA = "dbt_cloud_results"
-# what marks its tables, which may also be loaded one by one, into the schema of the data
-RESULTS_HINT = "x-dbt-cloud-results"
-_ADOPTED = "dbt_cloud_adopted_run"
+_FAILED = "dbt_cloud_failed_load"
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
     _check(pipeline)
     trace = pipeline.last_trace
     info = trace.last_load_info if trace else None
-    packages = [package for package in info.load_packages if _counts(package)] if info else []
+    packages = [package for package in info.load_packages if has_data(package)] if info else []
     packages = packages or _before(pipeline)
     if packages:
         load_id = max(package.load_id for package in packages)
@@ -94,9 +86,9 @@ def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
     if step is None:
         return _before(pipeline)
     packages = step.step_info.load_packages if isinstance(step.step_info, LoadInfo) else []
-    data = [package for package in packages if not is_of_results(package)]
-    has_only_results = len(data) < len(packages) or (not packages and _extracts_results(steps))
-    return _before(pipeline) if has_only_results and not any(map(_counts, data)) else data
+    data = [package for package in packages if not has_only_results(package)]
+    is_of_results = len(data) < len(packages) or (not packages and _extracts_results(steps))
+    return _before(pipeline) if is_of_results and not any(map(has_data, data)) else data
 
 
 def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo]:
@@ -115,48 +107,51 @@ def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo
     return [found[load_id] for load_id in sorted(found)]
 
 
-def remember_adopted(load: LastLoad, key: str, run_id: int) -> None:
-    """Note, on this machine, which run of somebody else's serves a load: it has no key of ours.
+def note_failure(pipeline: dlt.Pipeline) -> None:
+    """Note on this machine whether the last load of data failed.
 
-    Args:
-        load: The load.
-        key: What a run of one's own would carry.
-        run_id: The run.
+    A load of what dbt did takes its place in dlt's trace.
+
+    Raises:
+        TypeError: It is no pipeline.
     """
-    if load.pipeline:
-        noted = {"key": key, "run_id": run_id, "load_id": load.load_id}
-        load.pipeline.set_local_state_val(_ADOPTED, noted)
-
-
-def adopted_run(load: LastLoad, key: str | None = None) -> int | None:
-    """Return the run that was noted for a load, or None.
-
-    Args:
-        load: The load.
-        key: What a run of one's own would carry; without it, whatever that would be.
-    """
-    try:
-        noted = load.pipeline.get_local_state_val(_ADOPTED) if load.pipeline else {}
-    except KeyError:
-        return None
-    is_noted = noted.get("load_id") == load.load_id and key in (None, noted.get("key"))
-    return noted["run_id"] if is_noted else None
+    steps = _steps(pipeline)
+    if steps and not _extracts_results(steps):
+        failed = _failed_step(steps)
+        noted = {"step": failed, "at": time.time()} if failed else {}
+        if noted or _noted_failure(pipeline):
+            pipeline.set_local_state_val(_FAILED, noted)
 
 
 def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
     """Return the steps that a pipeline has taken, if the last load did not fail."""
-    if not isinstance(pipeline, dlt.Pipeline):
-        raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. Pass a `dlt.Pipeline`.")
-    trace = pipeline.last_trace
-    steps = trace.steps if trace else []
-    since = _since_success(steps)
-    failed = next((step for step in since if step.step_exception), None)
-    if failed and not _extracts_results(since):
+    steps = _steps(pipeline)
+    is_of_results = _extracts_results(steps)
+    failed = _noted_failure(pipeline) if is_of_results else _failed_step(steps)
+    if failed:
         raise DBTCloudException(
-            f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed.step}`. "
+            f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed}`. "
             "Load again, or leave `pipeline` out to run the job all the same."
         )
     return steps
+
+
+def _steps(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
+    if not isinstance(pipeline, dlt.Pipeline):
+        raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. Pass a `dlt.Pipeline`.")
+    trace = pipeline.last_trace
+    return trace.steps if trace else []
+
+
+def _noted_failure(pipeline: dlt.Pipeline) -> str | None:
+    """Return the step in which data failed before what dbt did was loaded, if none came since."""
+    try:
+        noted = pipeline.get_local_state_val(_FAILED)
+    except KeyError:
+        return None
+    newest = next(_on_disk(pipeline), None)
+    is_over = newest and noted and newest.completed_at.timestamp() > noted["at"]
+    return None if is_over else noted.get("step")
 
 
 def _extracts_results(steps: list[PipelineStepTrace]) -> bool:
@@ -166,14 +161,18 @@ def _extracts_results(steps: list[PipelineStepTrace]) -> bool:
     return bool(names) and {*names} == {RESULTS_SCHEMA}
 
 
-def _since_success(steps: list[PipelineStepTrace]) -> list[PipelineStepTrace]:
-    """Return the steps since the last load that succeeded; dlt keeps those before in the trace."""
+def _failed_step(steps: list[PipelineStepTrace]) -> str | None:
+    """Return the step that failed since the last load that succeeded.
+
+    dlt keeps those before in the trace.
+    """
     ends = [
         number
         for number, step in enumerate(steps, start=1)
         if isinstance(step.step_info, LoadInfo) and not step.step_exception
     ]
-    return steps[max(ends, default=0) :]
+    since = steps[max(ends, default=0) :]
+    return next((step.step for step in since if step.step_exception), None)
 
 
 def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
@@ -220,33 +219,5 @@ def _on_disk(pipeline: dlt.Pipeline) -> Iterator[LoadPackageInfo]:
     """Yield the packages of data, the newest first."""
     for load_id in sorted(pipeline.list_completed_load_packages(), reverse=True):
         package = pipeline.get_load_package_info(load_id)
-        if _counts(package):
+        if has_data(package):
             yield package
-
-
-def is_of_results(package: LoadPackageInfo) -> bool:
-    """Tell whether a package is of nothing but what dbt did."""
-    has_results = any(_is_result(package.schema, table) for table in _filled(package))
-    return (has_results or package.schema_name == RESULTS_SCHEMA) and not _counts(package)
-
-
-def is_data(schema: Schema, table: str) -> bool:
-    """Tell a table of data from dlt's own, and from those that tell what dbt did.
-
-    Args:
-        schema: The dlt schema of the table.
-        table: The table, as it is named in the destination.
-    """
-    return not table.lower().startswith("_dlt_") and not _is_result(schema, table)
-
-
-def _is_result(schema: Schema, table: str) -> bool:
-    return bool(dict(schema.tables.get(table, {})).get(RESULTS_HINT))
-
-
-def _filled(package: LoadPackageInfo) -> set[str]:
-    return {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
-
-
-def _counts(package: LoadPackageInfo) -> bool:
-    return any(is_data(package.schema, table) for table in _filled(package))

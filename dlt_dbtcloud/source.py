@@ -12,14 +12,16 @@ import dlt
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.extract import DltResource, DltSource
 
+from dlt_dbtcloud.adoption import adopted_run
 from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.columns import KEYS, TABLES, Row
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
+from dlt_dbtcloud.contents import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.extraction import Extraction, Rows
 from dlt_dbtcloud.listing import LISTED, NewRun, finished_runs, not_stored, one_run
-from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA, adopted_run, last_load
+from dlt_dbtcloud.loads import last_load, note_failure
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.rows import KnownLoad
 from dlt_dbtcloud.running import connect
@@ -226,6 +228,8 @@ def _start(said: str | date | None) -> datetime | None:
 
 def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:
     """Return the last load of a pipeline, before another one takes its place."""
+    if pipeline:
+        note_failure(pipeline)
     # a load that failed is not one that a run was triggered for
     with suppress(DBTCloudException):
         load = last_load(pipeline) if pipeline else None

@@ -12,8 +12,9 @@ from dlt.common.schema.utils import get_nested_tables, get_root_table, has_table
 from dlt.common.storages.exceptions import LoadPackageNotFound
 from dlt.common.storages.load_package import LoadPackageInfo
 
+from dlt_dbtcloud.contents import has_only_results, is_data
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.loads import is_data, is_of_results, last_packages, packages_since
+from dlt_dbtcloud.loads import last_packages, packages_since
 
 __all__ = ["loaded_tables", "pipeline_of", "tables_by_load", "tables_by_schema"]
 
@@ -112,7 +113,7 @@ def _packages(
             f"Package `{unfinished.load_id}` was not loaded, it is `{unfinished.state}`. "
             "Load it, or load again."
         )
-    return [package for package in packages if not is_of_results(package)]
+    return [package for package in packages if not has_only_results(package)]
 
 
 def _with_tables(

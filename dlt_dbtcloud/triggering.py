@@ -9,6 +9,7 @@ from typing import Final
 
 from dlt.common import logger
 
+from dlt_dbtcloud.adoption import adopted_run, remember_adopted
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.ends import is_over, moment, run_error
@@ -24,7 +25,7 @@ from dlt_dbtcloud.keys import (
     retry_cause,
     with_retries,
 )
-from dlt_dbtcloud.loads import LastLoad, adopted_run, remember_adopted
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.once import Once
 from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.overrides import OVERRIDES

@@ -13,14 +13,14 @@ import dlt_dbtcloud
 
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
-    {"clock", "typing", "quoting", "options", "moments", "guards"},
+    {"clock", "contents", "typing", "quoting", "options", "moments", "guards"},
     {"naming"},
     {"exceptions"},
     {"validation", "envelope", "graph", "steps", "manifest", "commands"},
     {"transport", "sources", "outcomes", "facets", "ends", "outages", "columns"},
     {"client", "configuration", "loads", "assets", "datasets", "selection", "bookmarks", "pacing"},
     {"keys", "overrides", "tables", "waiting", "lineage", "openlineage", "narrowing", "stored"},
-    {"cancelling", "artifacts", "relations", "listing", "rows", "versions"},
+    {"adoption", "cancelling", "artifacts", "relations", "listing", "rows", "versions"},
     {"once", "abandoning", "results"},
     {"triggering", "retrying", "failures", "noderows", "problems", "unread"},
     {"starting", "postmortem", "reader"},

@@ -12,7 +12,8 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
-from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
+from dlt_dbtcloud.contents import RESULTS_HINT, RESULTS_SCHEMA
+from dlt_dbtcloud.loads import LastLoad, last_load
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
-from dlt_dbtcloud.loads import RESULTS_HINT, RESULTS_SCHEMA
+from dlt_dbtcloud.contents import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.tables import loaded_tables, tables_by_schema
 
 Rows = list[dict[str, Any]]
