@@ -27,8 +27,10 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 NODES = 10_000
 PARENTS = 3
 MB = 1 << 20
-# the source beside dlt loading the same rows, the helper beside orjson reading the same files
-WAYS = ("source", "lists", "helper", "orjson")
+# the source beside dlt loading the same rows, in dlt's format for DuckDB and as Parquet
+LOADS = ("source", "lists", "source-parquet", "lists-parquet")
+# the helper beside orjson reading the same files
+WAYS = (*LOADS, "helper", "orjson")
 TURNS = 3
 
 
@@ -44,7 +46,7 @@ def artifacts() -> dict[str, Any]:
 
 
 def measured(files: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return seconds, and megabytes at the peak beside those before, of the fastest of each way."""
+    """Return what `load` or `read` returns, of the fastest of each way."""
     with DBTCloudEmulator() as cloud, tempfile.TemporaryDirectory() as folder:
         job = cloud.create_job("Nightly", artifacts=files)
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
@@ -65,26 +67,28 @@ def _child(environ: dict[str, str], *arguments: str) -> tuple[float, ...]:
     return tuple(map(float, done.stdout.split()))
 
 
-def load(way: str, folder: str) -> tuple[float, float]:
-    """Load in this process, and return seconds and megabytes."""
+def load(way: str, folder: str) -> tuple[float, ...]:
+    """Load in this process; return seconds, and megabytes at the peak of extraction and of all."""
     os.environ["DLT_DATA_DIR"] = f"{folder}/{way}"
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     Path(folder).mkdir(exist_ok=True)
-    source = dbt_cloud_results() if way == "source" else _from_lists(Path(folder).parent)
+    kind, _, file_format = way.partition("-")
+    source = dbt_cloud_results() if kind == "source" else _from_lists(Path(folder).parent)
     destination = dlt.destinations.duckdb(f"{folder}/{way}.duckdb")
     pipeline = dlt.pipeline(way, destination=destination, dataset_name="raw")
     peak = Peak()
     began = time.perf_counter()
-    pipeline.extract(source)
-    megabytes = peak.stop()
+    options: Any = {"loader_file_format": file_format} if file_format else {}
+    pipeline.extract(source, **options)
+    extracted = peak.so_far()
     pipeline.normalize()
     pipeline.load()
     seconds = time.perf_counter() - began
-    return seconds, megabytes
+    return seconds, extracted, peak.stop()
 
 
 def read(way: str, folder: str) -> tuple[float, float]:
-    """Read the artifacts in this process, and return seconds and megabytes."""
+    """Read the artifacts in this process; return seconds, and megabytes at the peak."""
     peak = Peak()
     began = time.perf_counter()
     if way == "helper":
@@ -126,11 +130,15 @@ class Peak:
         self._thread = Thread(target=self._watch, daemon=True)
         self._thread.start()
 
+    def so_far(self) -> float:
+        """Return the megabytes at the peak until now."""
+        return (self._highest - self._before) / MB
+
     def stop(self) -> float:
         """Return the megabytes at the peak."""
         self._stopped.set()
         self._thread.join()
-        return (self._highest - self._before) / MB
+        return self.so_far()
 
     def _watch(self) -> None:
         while not self._stopped.wait(0.005):
@@ -219,8 +227,9 @@ def main() -> None:
         return
     files = artifacts()
     print(f"artifacts: {size(files) / MB:.1f} MB")
-    for way, (seconds, megabytes) in measured(files).items():
-        print(f"{way}: {seconds:.2f} s, {megabytes:.0f} MB")
+    for way, (seconds, *peaks) in measured(files).items():
+        extracted = f"{peaks[0]:.0f} MB to extract, " if way in LOADS else ""
+        print(f"{way}: {seconds:.2f} s, {extracted}{peaks[-1]:.0f} MB")
 
 
 def size(files: dict[str, Any]) -> int:
