@@ -14,11 +14,12 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.contents import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads import LastLoad, last_load
+from tests.warehouse import warehouse
 
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("flights.duckdb")
+    destination = warehouse("flights.duckdb")
     return dlt.pipeline("flights", destination=destination, dataset_name="raw")
 
 

@@ -29,6 +29,7 @@ from dlt_dbtcloud.keys import retried_run
 from dlt_dbtcloud.typing import Run
 from tests.clock import until
 from tests.flights import Flights, executed
+from tests.warehouse import warehouse
 
 ROOT = Path(__file__).parent.parent
 SOURCE = {
@@ -48,7 +49,7 @@ NARROWED = ["dbt build --select source:landing.carriers+"]
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("flights.duckdb")
+    destination = warehouse("flights.duckdb")
     return dlt.pipeline("flights", destination=destination, dataset_name="raw")
 
 

@@ -11,10 +11,11 @@ import pytest
 from dlt_dbtcloud.relations import loaded_relations
 from dlt_dbtcloud.sources import Relation
 from tests.conftest import WriteConfig
+from tests.warehouse import warehouse
 
 
 def load(dataset: str = "raw") -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("warehouse.duckdb")
+    destination = warehouse("warehouse.duckdb")
     pipeline = dlt.pipeline("shop", destination=destination, dataset_name=dataset)
     first = dlt.source(lambda: dlt.resource([{"id": 1}], name="orders"), name="shop")()
     second = dlt.source(lambda: dlt.resource([{"id": 1}], name="users"), name="crm")()

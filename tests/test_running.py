@@ -29,11 +29,12 @@ from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.waiting import Watch
 from tests.clock import FakeClock, FastClock
+from tests.warehouse import warehouse
 
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("flights.duckdb")
+    destination = warehouse("flights.duckdb")
     loaded = dlt.pipeline("flights", destination=destination, dataset_name="raw")
     loaded.run([{"carrier": "AA"}], table_name="airlines")
     return loaded

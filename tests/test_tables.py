@@ -15,6 +15,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.contents import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.tables import loaded_tables, tables_by_schema
+from tests.warehouse import warehouse
 
 Rows = list[dict[str, Any]]
 ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
@@ -22,6 +23,13 @@ ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
+    destination = warehouse("shop.duckdb")
+    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
+
+
+@pytest.fixture
+def shared() -> dlt.Pipeline:
+    """Return a pipeline whose DuckDB another process can open, too, or move away."""
     destination = dlt.destinations.duckdb("shop.duckdb")
     return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
@@ -206,9 +214,9 @@ def test_an_attached_pipeline_tells_the_same(pipeline: dlt.Pipeline) -> None:
     assert in_another_process("") == "{'orders': 1, 'orders__items': 2}"
 
 
-def test_rows_are_unknown_where_another_process_loads(pipeline: dlt.Pipeline) -> None:
-    pipeline.extract(resource(ORDER))
-    pipeline.normalize()
+def test_rows_are_unknown_where_another_process_loads(shared: dlt.Pipeline) -> None:
+    shared.extract(resource(ORDER))
+    shared.normalize()
     assert in_another_process("pipeline.load()") == "{'orders': None, 'orders__items': None}"
 
 
@@ -239,24 +247,24 @@ def test_data_beside_what_dbt_did_is_the_load(pipeline: dlt.Pipeline) -> None:
     assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
 
 
-def test_a_load_that_failed_is_an_error_until_it_is_made_good(pipeline: dlt.Pipeline) -> None:
-    older = pipeline.run(resource([{"id": 1}], "users"))
-    pipeline.extract(resource(ORDER))
-    pipeline.normalize()
+def test_a_load_that_failed_is_an_error_until_it_is_made_good(shared: dlt.Pipeline) -> None:
+    older = shared.run(resource([{"id": 1}], "users"))
+    shared.extract(resource(ORDER))
+    shared.normalize()
     database = Path("shop.duckdb").rename("away.duckdb")
     Path("shop.duckdb").mkdir()
     with pytest.raises(PipelineStepFailed) as failed:
-        pipeline.load()
+        shared.load()
     info: Any = failed.value.step_info
     with pytest.raises(DBTCloudException, match="`shop` failed in step `load`"):
-        loaded_tables(pipeline)
+        loaded_tables(shared)
     with pytest.raises(DBTCloudException, match="was not loaded, it is `normalized`"):
         loaded_tables(info)
     assert loaded_tables(older) == {"users": 1}
     Path("shop.duckdb").rmdir()
     database.rename("shop.duckdb")
-    pipeline.load()
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
+    shared.load()
+    assert loaded_tables(shared) == {"orders": 1, "orders__items": 2}
 
 
 def test_what_is_neither_is_refused() -> None:
