@@ -66,7 +66,8 @@ class RunArtifacts:
             is_expected: It should be there, so it is waited for while it may still be uploaded.
 
         Raises:
-            DBTCloudServerError: There is something else in its place.
+            DBTCloudServerError: There is something else in its place; `may_have_arrived` tells the
+                page of a proxy, which passes, from a file that is no JSON of dbt's.
             DBTCloudAPIError: The API answered with another error.
             DBTCloudTransportError: There was no answer.
         """
@@ -94,16 +95,24 @@ class RunArtifacts:
     def _fetch(self, path: str, step: int | None) -> dict[str, Any] | None:
         with TemporaryDirectory(prefix="dlt-dbtcloud-", ignore_cleanup_errors=True) as folder:
             file = Path(folder, Path(path).name)
-            try:
-                through_outages(
-                    lambda: self._client.download_run_artifact(self._run_id, path, file, step),
-                    timeout=self._outage,
-                    cool_down=self._cool_down,
-                    clock=self._clock,
-                )
-            except DBTCloudNotFoundError:
-                return None
-            return self._parse(path, file)
+            is_there = through_outages(
+                lambda: self._download(path, file, step),
+                timeout=self._outage,
+                cool_down=self._cool_down,
+                clock=self._clock,
+            )
+            return self._parse(path, file) if is_there else None
+
+    def _download(self, path: str, file: Path, step: int | None) -> bool:
+        """Tell whether there is an artifact, which then is in the file."""
+        try:
+            self._client.download_run_artifact(self._run_id, path, file, step)
+        except DBTCloudNotFoundError as error:
+            # a page that says 404 is a proxy's, which does not know what there is
+            if error.is_outage and error.user_message:
+                raise
+            return False
+        return True
 
     def _parse(self, path: str, file: Path) -> dict[str, Any]:
         artifact = _json(file)

@@ -235,8 +235,9 @@ class RunReader:
 def _may_pass(error: DBTCloudException) -> bool:
     """Tell an outage, or a token that has just expired, from what will not be there later."""
     status = getattr(error, "status_code", None)
-    # at 200 there is something else in an artifact's place
-    return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and status != HTTPStatus.OK)
+    # at 200 a file was delivered that is none of dbt's, unless that was no answer of the API
+    is_foreign = status == HTTPStatus.OK and not error.may_have_arrived
+    return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and not is_foreign)
 
 
 def _does(step: RunStep, *what: str) -> bool:

@@ -159,7 +159,9 @@ def retry_chain(
             return
         try:
             run = client.get_run_status(before, related)
-        except DBTCloudNotFoundError:
+        except DBTCloudNotFoundError as error:
+            if error.is_outage:
+                raise
             logger.warning(f"Run {before}, which run {run['id']} retries, is not there any more.")
             return
 

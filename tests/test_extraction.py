@@ -37,15 +37,23 @@ def pipeline() -> dlt.Pipeline:
 
 
 @pytest.mark.parametrize(
-    ("fault", "number"), [("status", 1), ("rate_limit", 7), ("cut", 1), ("html", 7)]
+    ("fault", "status", "number"),
+    [
+        ("status", 503, 1),
+        ("rate_limit", 429, 7),
+        ("cut", 0, 1),
+        ("html", 502, 7),
+        ("html", 200, 7),
+        ("html", 404, 7),
+    ],
 )
 def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any, number: int
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any, status: int, number: int
 ) -> None:
     job = nightly(cloud)
     for _ in range(number):
         ended_run(job)
-    cloud.fail("get_artifact", fault, calls=None, when="before", retry_after=120)
+    cloud.fail("get_artifact", fault, status=status, calls=None, when="before", retry_after=120)
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
         load_quickly(pipeline)
     cloud.heal()

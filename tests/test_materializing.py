@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud import (
+    DBTCloudAPIError,
     DBTCloudNotFoundError,
     InvalidCredentialsException,
     get_dbt_cloud_run_status,
@@ -85,6 +86,16 @@ def test_what_is_missing_is_left_out(
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert "`manifest.json` of step 4" in warning
     assert "`catalog.json` of step 5" in warning
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_in_an_artifacts_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    run_id = str(run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))["id"])
+    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+        read_assets(client, run_id, clock=FakeClock())
 
 
 ODD: list[Any] = [

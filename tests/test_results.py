@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud import (
+    DBTCloudAPIError,
     DBTCloudClientV2,
     DBTCloudNotFoundError,
     DBTCloudServerError,
     get_dbt_cloud_run_results,
+    get_dbt_cloud_run_status,
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
@@ -244,6 +246,30 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClient
     for kind in ("status", "cut", "html", "rate_limit"):
         cloud.fail("get_artifact", kind)
     assert len(node_results(client, run_id, clock=FakeClock())) == 1
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_in_an_artifacts_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    run_id = scripted(cloud, "dbt build")
+    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+        node_results(client, run_id, clock=FakeClock())
+    cloud.heal()
+    assert len(node_results(client, run_id, clock=FakeClock())) == 1
+
+
+def test_a_page_in_a_retried_runs_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    first = scripted(cloud, "dbt build")
+    job = cloud.create_job("x", execute_steps=["dbt build"])
+    cause = f"x: retry of run {first} [dlt:3f9c2ab41d07]"
+    retry = get_dbt_cloud_run_status(run_id=client.trigger_job_run(job, {"cause": cause}))["id"]
+    cloud.fail("get_run", "html", status=404, calls=None, when="before", run_id=first)
+    with pytest.raises(DBTCloudNotFoundError, match="Something is in the way"):
+        node_results(client, retry, clock=FakeClock())
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"results": [', b"<html></html>", b""])
