@@ -27,10 +27,13 @@ class Problems:
 
     Args:
         run: The run.
+
+    Attributes:
+        run: The run, as well as it is known by now.
     """
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
         self._found: list[str] = []
 
     def note(self, problem: str) -> None:
@@ -42,7 +45,7 @@ class Problems:
         """Take note of why the run cannot be read now, and of what to do."""
         again = "the next load reads it again"
         if is_given_up:
-            again = f"only `dbt_cloud_results(run_id={self._run['id']})` reads it again"
+            again = f"only `dbt_cloud_results(run_id={self.run['id']})` reads it again"
         self.note(f"it cannot be read now ({error}); {again}")
 
     def check_results(self, run_results: Mapping[str, Any], step: RunStep) -> None:
@@ -66,16 +69,16 @@ class Problems:
         try:
             return read()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            logger.debug(f"`{what}` of run {self._run['id']}", exc_info=True)
+            logger.debug(f"`{what}` of run {self.run['id']}", exc_info=True)
             self.note(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
             return []
 
     def warn(self) -> None:
         """Say once what could not be read, if anything."""
-        run = self._run
-        problems = self._found if is_over(run) else ["it is not over"]
+        problems = self._found if is_over(self.run) else ["it is not over"]
         if problems:
+            status, page = self.run.get("status_humanized"), self.run.get("href") or ""
+            name = f"Run {self.run['id']}" + (f" ({status})" if status else "")
             logger.warning(
-                f"Run {run['id']} ({run.get('status_humanized')}) cannot be loaded completely: "
-                f"{'; '.join(problems)}. {run.get('href') or ''}".rstrip()
+                f"{name} cannot be loaded completely: {'; '.join(problems)}. {page}".rstrip()
             )

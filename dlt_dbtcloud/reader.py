@@ -65,10 +65,10 @@ class RunReader:
         self._clock = clock
         self._outage = outage
         self._cool_down = cool_down
-        self._artifacts = RunArtifacts(client, run, clock, outage=outage, cool_down=cool_down)
         self.problems = Problems(run)
         self.has_asked = False
         self._run: Run | None = None
+        self._artifacts: RunArtifacts | None = None
         self._results: list[_Found] | None = None
         self._manifest: dict[str, Any] | None = None
         self._state: dict[str, Any] | None = None
@@ -79,7 +79,7 @@ class RunReader:
     def run(self) -> Run:
         """Return the run with its steps, which are asked for where it was listed without."""
         if self._run is None:
-            self._run = self._read_run()
+            self._run = self.problems.run = self._read_run()
         return self._run
 
     @property
@@ -140,6 +140,19 @@ class RunReader:
             if _does(step, "source freshness", "source snapshot-freshness")
             and (found := self._read("sources.json", step, is_expected=not ended_early(step)))
         ]
+
+    @property
+    def _files(self) -> RunArtifacts:
+        """Return what reads the run's files, which waits the less the longer the run is over."""
+        if self._artifacts is None:
+            self._artifacts = RunArtifacts(
+                self._client,
+                self.run,
+                self._clock,
+                outage=self._outage,
+                cool_down=self._cool_down,
+            )
+        return self._artifacts
 
     @property
     def _steps(self) -> list[RunStep]:
@@ -206,7 +219,7 @@ class RunReader:
         where = f"`{path}` of step {step.get('index')}"
         self._pace.keep()
         try:
-            found = self._artifacts.read(path, step.get("index"), is_expected=is_expected)
+            found = self._files.read(path, step.get("index"), is_expected=is_expected)
         except DBTCloudException as error:
             if _may_pass(error):
                 raise

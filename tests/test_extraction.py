@@ -13,7 +13,8 @@ from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
 from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.extraction import Extraction
-from dlt_dbtcloud.listing import one_run
+from dlt_dbtcloud.listing import NewRun, one_run
+from dlt_dbtcloud.typing import Run
 from tests.clock import FakeClock, until
 from tests.results import (
     FILES,
@@ -159,6 +160,30 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
     assert rows(pipeline, "SELECT message FROM dbt_node_results") == [
         ("could not connect to postgres://u:***@db with ***",)
     ]
+
+
+def test_a_run_that_is_read_again_is_as_old_as_it_is(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = ended_run(nightly(cloud, artifacts={}))
+    new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
+    tomorrow = FakeClock()
+    tomorrow.now = 86400.0
+    Extraction(client, [new], clock=tomorrow).read(new)
+    # for the pace, not for files
+    assert sum(tomorrow.sleeps) < 1
+    (warning,) = [each.message for each in caplog.records]
+    assert f"Run {run_id} (Success) cannot be" in warning
+    assert warning.endswith(f"/runs/{run_id}/")
+
+
+def test_a_run_that_is_there_no_more_is_said_by_its_id(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = NewRun(Run(id=7, is_complete=True), frozenset(TABLES))
+    Extraction(client, [new], clock=FakeClock()).read(new)
+    (warning,) = [each.message for each in caplog.records]
+    assert warning.startswith("Run 7 cannot be")
 
 
 @pytest.mark.parametrize(
