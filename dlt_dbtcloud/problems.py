@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 from dlt.common import logger
 
@@ -16,6 +17,8 @@ from dlt_dbtcloud.results import not_understood
 from dlt_dbtcloud.typing import Run, RunStep
 
 __all__ = ["Problems"]
+
+_T = TypeVar("_T")
 
 # dbt Core 1.0 to 1.11 and dbt Fusion
 _KNOWN_MANIFESTS = (*range(4, 13), 20)
@@ -40,6 +43,28 @@ class Problems:
         """Take note of a problem, once."""
         if problem not in self._found:
             self._found.append(problem)
+
+    def read(self, what: str, ask: Callable[[], _T | None], missing: str = "") -> _T | None:
+        """Return what can be read now, and take note of what cannot be, or is not there.
+
+        Args:
+            what: What it is called.
+            ask: Asks for it.
+            missing: What to say where there is none.
+
+        Raises:
+            DBTCloudException: An error that may pass: it tells nothing of the run.
+        """
+        try:
+            found = ask()
+        except DBTCloudException as error:
+            if _may_pass(error):
+                raise
+            self.note(f"{what} cannot be read ({error})")
+            return None
+        if found is None:
+            self.note(missing)
+        return found
 
     def note_outage(self, error: DBTCloudException, *, is_given_up: bool) -> None:
         """Take note of why the run cannot be read now, and of what to do."""
@@ -82,3 +107,11 @@ class Problems:
             logger.warning(
                 f"{name} cannot be loaded completely: {'; '.join(problems)}. {page}".rstrip()
             )
+
+
+def _may_pass(error: DBTCloudException) -> bool:
+    """Tell an outage, or a token that has just expired, from what will not be there later."""
+    status = getattr(error, "status_code", None)
+    # at 200 a file was delivered that is none of dbt's, unless that was no answer of the API
+    is_foreign = status == HTTPStatus.OK and not error.may_have_arrived
+    return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and not is_foreign)

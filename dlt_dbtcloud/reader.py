@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from dlt_dbtcloud.artifacts import RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.commands import subcommand
-from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.guards import as_mapping, text
 from dlt_dbtcloud.listing import RELATED, lean
@@ -145,13 +143,7 @@ class RunReader:
     def _files(self) -> RunArtifacts:
         """Return what reads the run's files, which waits the less the longer the run is over."""
         if self._artifacts is None:
-            self._artifacts = RunArtifacts(
-                self._client,
-                self.run,
-                self._clock,
-                outage=self._outage,
-                cool_down=self._cool_down,
-            )
+            self._artifacts = self._files_of(self.run)
         return self._artifacts
 
     @property
@@ -163,25 +155,27 @@ class RunReader:
         """Return the steps that leave results."""
         return [*filter(leaves_results, self._steps)]
 
+    def _files_of(self, run: Run) -> RunArtifacts:
+        return RunArtifacts(
+            self._client, run, self._clock, outage=self._outage, cool_down=self._cool_down
+        )
+
     def _read_run(self) -> Run:
         never_began = "started_at" in self._listed and not self._listed["started_at"]
         if self._listed.get("run_steps") or never_began:
             return self._listed
         ask = self._client.without_retries().get_run_status
         self._pace.keep()
-        try:
-            found = through_outages(
+        found = self.problems.read(
+            "its steps",
+            lambda: through_outages(
                 lambda: ask(self._listed["id"], RELATED),
                 timeout=self._outage,
                 cool_down=self._cool_down,
                 clock=self._clock,
-            )
-        except DBTCloudException as error:
-            if _may_pass(error):
-                raise
-            self.problems.note(f"its steps cannot be read ({error})")
-            return self._listed
-        return lean(found)
+            ),
+        )
+        return lean(found) if found else self._listed
 
     def _read_results(self) -> list[_Found]:
         read = []
@@ -205,30 +199,22 @@ class RunReader:
             self.problems.note("a step defers, and it is not told to which run")
             return {}
         self._pace.keep()
-        try:
-            artifacts = RunArtifacts(self._client, Run(id=run_id), self._clock)
-            found = artifacts.read("manifest.json")
-        except DBTCloudException as error:
-            self.problems.note(f"what it defers to cannot be read ({error})")
-            return {}
-        if found is None:
-            self.problems.note(f"run {run_id}, which it defers to, has no `manifest.json`")
+        found = self.problems.read(
+            "what it defers to",
+            lambda: self._files_of(Run(id=run_id)).read("manifest.json"),
+            f"run {run_id}, which it defers to, has no `manifest.json`",
+        )
         return found or {}
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         where = f"`{path}` of step {step.get('index')}"
         self._pace.keep()
-        try:
-            found = self._files.read(path, step.get("index"), is_expected=is_expected)
-        except DBTCloudException as error:
-            if _may_pass(error):
-                raise
-            self.problems.note(f"{where} cannot be read ({error})")
-            self.has_asked = True
-            return None
+        found = self.problems.read(
+            where,
+            lambda: self._files.read(path, step.get("index"), is_expected=is_expected),
+            f"there is no {where}",
+        )
         self.has_asked = True
-        if found is None:
-            self.problems.note(f"there is no {where}")
         return found
 
     def _read_manifest(self, step: RunStep) -> dict[str, Any]:
@@ -243,14 +229,6 @@ class RunReader:
         for entry in entries if isinstance(entries, list) and not self._keeps_code else ():
             for name in _CODE if isinstance(entry, dict) else ():
                 entry.pop(name, None)
-
-
-def _may_pass(error: DBTCloudException) -> bool:
-    """Tell an outage, or a token that has just expired, from what will not be there later."""
-    status = getattr(error, "status_code", None)
-    # at 200 a file was delivered that is none of dbt's, unless that was no answer of the API
-    is_foreign = status == HTTPStatus.OK and not error.may_have_arrived
-    return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and not is_foreign)
 
 
 def _does(step: RunStep, *what: str) -> bool:
