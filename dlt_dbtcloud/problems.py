@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from dlt_dbtcloud.columns import Row
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.guards import as_mapping, text
-from dlt_dbtcloud.results import not_understood
+from dlt_dbtcloud.shapes import odd_in_results, odd_in_sources, odd_sections
 from dlt_dbtcloud.typing import Run, RunStep
 
 __all__ = ["Problems"]
@@ -75,10 +75,12 @@ class Problems:
 
     def check_results(self, run_results: Mapping[str, Any], step: RunStep) -> None:
         """Take note of what in a `run_results.json` is not understood."""
-        names = ", ".join(f"`{name}`" for name in not_understood(run_results))
-        if names:
-            where = f"`run_results.json` of step {step.get('index')}"
-            self.note(f"{where} has {names} that are not what dbt writes")
+        where = f"`run_results.json` of step {step.get('index')}"
+        self._note_odd(where, odd_in_results(run_results))
+
+    def check_sources(self, sources: Mapping[str, Any], step: RunStep) -> None:
+        """Take note of what in a `sources.json` is not understood."""
+        self._note_odd(f"`sources.json` of step {step.get('index')}", odd_in_sources(sources))
 
     def check_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Take note of a manifest of an unknown version, or of something in its place."""
@@ -86,8 +88,11 @@ class Problems:
         version = _VERSION.search(text(said) or "")
         if version and int(version[1]) not in _KNOWN_MANIFESTS:
             self.note(f"its manifest is of version {version[1]}, which is not known")
-        if not isinstance(manifest.get("nodes"), dict):
-            self.note("its manifest contains no nodes")
+        self._check_nodes("its manifest", manifest)
+
+    def check_catalog(self, catalog: Mapping[str, Any]) -> None:
+        """Take note of something in a catalog's place."""
+        self._check_nodes("its catalog", catalog)
 
     def try_to_read(self, what: str, read: Callable[[], list[Row]]) -> list[Row]:
         """Return what can be read; nothing where an artifact is not what dbt writes."""
@@ -107,6 +112,17 @@ class Problems:
             logger.warning(
                 f"{name} cannot be loaded completely: {'; '.join(problems)}. {page}".rstrip()
             )
+
+    def _check_nodes(self, what: str, artifact: Mapping[str, Any]) -> None:
+        if isinstance(artifact.get("nodes"), dict):
+            self._note_odd(what, odd_sections(artifact))
+        else:
+            self.note(f"{what} contains no nodes")
+
+    def _note_odd(self, what: str, names: Iterable[str]) -> None:
+        odd = ", ".join(f"`{name}`" for name in names)
+        if odd:
+            self.note(f"{what} has {odd} that are not what dbt writes")
 
 
 def _may_pass(error: DBTCloudException) -> bool:

@@ -127,17 +127,22 @@ class RunReader:
         steps = [
             step for step in self._steps if _does(step, "docs generate") and _has_succeeded(step)
         ]
-        return (self._read("catalog.json", steps[-1], is_expected=True) if steps else None) or {}
+        found = self._read("catalog.json", steps[-1], is_expected=True) if steps else None
+        if found is not None:
+            self.problems.check_catalog(found)
+        return found or {}
 
     @property
     def freshness(self) -> list[_Found]:
         """Return the steps that looked at the freshness of sources, with their `sources.json`."""
-        return [
-            (step, found)
-            for step in self._steps
-            if _does(step, "source freshness", "source snapshot-freshness")
-            and (found := self._read("sources.json", step, is_expected=not ended_early(step)))
-        ]
+        read = []
+        for step in self._steps:
+            if _does(step, "source freshness", "source snapshot-freshness"):
+                found = self._read("sources.json", step, is_expected=not ended_early(step))
+                if found is not None:
+                    self.problems.check_sources(found, step)
+                    read.append((step, found))
+        return read
 
     @property
     def _files(self) -> RunArtifacts:
@@ -181,7 +186,7 @@ class RunReader:
         read = []
         for step in self._executing:
             found = self._read("run_results.json", step, is_expected=not ended_early(step))
-            if found:
+            if found is not None:
                 self._drop_code(found.get("results"))
                 self.problems.check_results(found, step)
                 read.append((step, found))
@@ -218,10 +223,11 @@ class RunReader:
         return found
 
     def _read_manifest(self, step: RunStep) -> dict[str, Any]:
-        manifest = self._read("manifest.json", step, is_expected=True) or {}
-        if manifest:
-            self.problems.check_manifest(manifest)
-            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
+        manifest = self._read("manifest.json", step, is_expected=True)
+        if manifest is None:
+            return {}
+        self.problems.check_manifest(manifest)
+        self._drop_code([*as_mapping(manifest.get("nodes")).values()])
         return manifest
 
     def _drop_code(self, entries: object) -> None:

@@ -29,6 +29,7 @@ from tests.results import (
 )
 
 RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
+ID = RESULT["unique_id"]
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_a_run_that_is_there_no_more_is_said_by_its_id(
         (
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
-            "has `unique_id`, `execution_time` that are not",
+            "has `unique_id`, `status`, `execution_time` that are not",
         ),
         (
             {
@@ -225,3 +226,67 @@ def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
     assert len(read["dbt_node_results"]) == tables
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("sources.json", {}, "`sources.json` of step 4 has `results` that are not"),
+        ("run_results.json", {}, "`run_results.json` of step 5 has `results` that are not"),
+        ("manifest.json", {}, "its manifest contains no nodes"),
+        ("catalog.json", {}, "its catalog contains no nodes"),
+        ("sources.json", {"hello": 1}, "`sources.json` of step 4 has `results` that are not"),
+        ("sources.json", {"results": [{"a": 1}]}, "has `unique_id`, `status` that are not"),
+        (
+            "sources.json",
+            {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
+            "`sources.json` of step 4 has `status`, `execution_time` that are not",
+        ),
+        ("run_results.json", {"results": [{"unique_id": ID, "status": None}]}, "has `status` that"),
+        ("catalog.json", {"hello": 1}, "its catalog contains no nodes"),
+        (
+            "catalog.json",
+            {"nodes": {ID: 1}},
+            "its catalog has `nodes` that are not what dbt writes",
+        ),
+        (
+            "manifest.json",
+            {"nodes": {"a": 1}},
+            "its manifest has `nodes` that are not what dbt writes",
+        ),
+        (
+            "manifest.json",
+            {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
+            "its manifest has `sources`, `exposures` that are not what dbt writes",
+        ),
+    ],
+)
+def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    content: Any,
+    words: str,
+) -> None:
+    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}, name: content}
+    job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
+    run_id = ended_run(job)
+    (new,) = one_run(client, str(run_id), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    told = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
+    assert "None" not in [row[column] for row in told for column in ("unique_id", "status")]
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert words in warning
+    assert warning.count("; ") == 0
+
+
+def test_files_of_dbt_are_not_foreign(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
+    job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
+    (new,) = one_run(client, str(ended_run(job)), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    assert len(read["dbt_source_freshness"]) == 1
+    assert caplog.records == []

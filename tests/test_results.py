@@ -18,7 +18,8 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.results import merge, node_results, not_understood, step_results
+from dlt_dbtcloud.results import merge, node_results, step_results
+from dlt_dbtcloud.shapes import odd_in_results
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from tests.clock import FakeClock
 from tests.flights import Flights, executed, statuses
@@ -124,6 +125,8 @@ def test_results_that_are_none_are_no_results(content: Any) -> None:
 
 ODD: list[tuple[dict[str, Any], str, Any]] = [
     ({"message": {"a": 1}}, "message", None),
+    ({"status": None}, "status", ""),
+    ({"status": 5}, "status", ""),
     ({"failures": "3"}, "failures", None),
     ({"execution_time": "abc"}, "execution_time", 0.0),
     ({"thread_id": 5}, "thread_id", None),
@@ -139,7 +142,7 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
     odd: dict[str, Any], name: str, expected: Any
 ) -> None:
     content = {"results": [{**RESULT, **odd}]}
-    assert not_understood(content) == [name]
+    assert odd_in_results(content) == [name]
     (read,) = results_of(content)
     assert dict(read)[name] == expected
 
@@ -147,7 +150,7 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
 @pytest.mark.parametrize("unique_id", [None, "", 5])
 def test_what_names_no_node_is_none(unique_id: Any) -> None:
     content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
-    assert not_understood(content) == ["unique_id"]
+    assert odd_in_results(content) == ["unique_id"]
     assert len(results_of(content)) == 1
 
 
@@ -155,7 +158,7 @@ def test_a_whole_number_is_one_however_it_is_written() -> None:
     content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
     (read,) = results_of(content)
     assert repr(read["rows_affected"]) == "1"
-    assert not_understood(content) == []
+    assert odd_in_results(content) == []
 
 
 def test_times_that_are_none_are_passed_over() -> None:
@@ -166,7 +169,7 @@ def test_times_that_are_none_are_passed_over() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
 def test_results_that_are_none_are_named(content: Any) -> None:
-    assert not_understood(content) == ["results"]
+    assert odd_in_results(content) == ["results"]
 
 
 def test_a_manifest_of_another_shape_tells_nothing() -> None:
