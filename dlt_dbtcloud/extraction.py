@@ -37,7 +37,8 @@ class Extraction:
     """Makes the rows of some runs.
 
     An outage that lasts is an error, so that nothing is remembered as loaded that was not; but one
-    run that cannot be read does not keep the others back: it is read again by the next loads.
+    run that cannot be read does not keep the others back, nor fails load after load where it is the
+    only one: it is read again by the next loads.
 
     Args:
         client: What fetches the runs' artifacts.
@@ -117,13 +118,15 @@ class Extraction:
         Just after the last one, tables without rows are among them.
 
         Raises:
-            DBTCloudException: No run could be read.
+            DBTCloudException: No run could be read, and that is an outage.
         """
         self._remaining -= 1
         if self._remaining > 0:
             return {table: of_table for table, of_table in rows.items() if of_table}
+        # where runs are not remembered, none can be read again
+        ask = self._client.without_retries().get_run_status if self._bookmarks else None
+        self._unread.check(ask)
         self._client.close()
-        self._unread.check()
         shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
         return {**{table: [] for table in TABLES}, **rows, **shared}
 

@@ -54,9 +54,11 @@ def dbt_cloud_results(
     own row is loaded; loaded again when it is over, the rest follows.
 
     What a run does not have, or has in an unknown form, is said in one warning. An outage that is
-    longer than a minute is an error, and the next load begins where this one did; where just one
-    run cannot be read, the others are loaded, and the next five loads try to read it again. What
-    needs no artifacts can be loaded meanwhile: `.with_resources("dbt_runs", "dbt_run_loads")`.
+    longer than a minute is an error, and the next load begins where this one did. One run that
+    cannot be read is no outage where others can be, or where it is the only one and dbt Cloud still
+    answers for the run itself, which is asked for once more: the rest is loaded, and the next five
+    loads try to read it again. Two of them, and none that can be read, are an outage. What needs no
+    artifacts can be loaded meanwhile: `.with_resources("dbt_runs", "dbt_run_loads")`.
 
     Loading a run again changes no row count. Where the destination cannot merge, as with plain
     files, that is because rows that are there are left out, and runs in progress, too. Load one

@@ -55,24 +55,13 @@ def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
     job = nightly(cloud)
     for _ in range(number):
         ended_run(job)
-    cloud.fail("get_artifact", fault, status=status, calls=None, when="before", retry_after=120)
+    for route in ("get_artifact", "get_run"):
+        cloud.fail(route, fault, status=status, calls=None, when="before", retry_after=120)
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
         load_quickly(pipeline)
     cloud.heal()
     load_quickly(pipeline)
     assert counts(pipeline)["dbt_node_results"] == 2 * number
-
-
-def test_a_token_that_expires_meanwhile_loses_nothing(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    ended_run(nightly(cloud))
-    cloud.fail("get_artifact", "status", status=401, calls=None, when="before")
-    with pytest.raises(PipelineStepFailed, match="401"):
-        load_quickly(pipeline)
-    cloud.heal()
-    load_quickly(pipeline)
-    assert counts(pipeline)["dbt_node_results"] == 2
 
 
 def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
@@ -94,6 +83,72 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     before = len(cloud.requests)
     pipeline.run(dbt_cloud_results())
     assert len(cloud.requests) == before + 1
+
+
+@pytest.mark.parametrize("fault", ["status", "cut", "html"])
+def test_one_run_that_cannot_be_read_does_not_fail_load_after_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
+) -> None:
+    job = nightly(cloud)
+    broken = ended_run(job)
+    cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
+    before = len(cloud.requests)
+    load_quickly(pipeline)
+    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(broken,)]
+    # dbt Cloud answers for the run itself, so that this is no outage
+    asked = [request.path for request in cloud.requests[before:]]
+    assert [path for path in asked if "/artifacts/" not in path][1:] == [
+        f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
+    ]
+    load_quickly(pipeline)
+    other = ended_run(job)
+    load_quickly(pipeline)
+    query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
+    assert rows(pipeline, query) == [(other,)]
+    cloud.heal()
+    load_quickly(pipeline)
+    assert rows(pipeline, query) == [(broken,), (other,)]
+
+
+@pytest.mark.parametrize(("earlier", "at_once"), [(0, 2), (1, 1)])
+def test_two_runs_that_cannot_be_read_are_an_outage(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, earlier: int, at_once: int
+) -> None:
+    job = nightly(cloud)
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    for _ in range(earlier):
+        ended_run(job)
+        load_quickly(pipeline)
+    for _ in range(at_once):
+        ended_run(job)
+    for _ in range(7):
+        with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+            load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 4
+
+
+@pytest.mark.parametrize("kind", ["status", "rate_limit"])
+def test_what_is_never_the_fault_of_a_run_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, kind: Any
+) -> None:
+    ended_run(nightly(cloud))
+    cloud.fail("get_artifact", kind, status=401, calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"401|429"):
+        load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 2
+
+
+def test_the_run_that_is_asked_for_cannot_be_left_out(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+        load_quickly(pipeline, run_id=run_id)
 
 
 def test_runs_that_have_no_artifacts_tell_nothing_of_an_outage(
