@@ -20,8 +20,10 @@ from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
 from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["RunArtifacts"]
+__all__ = ["OUTAGE", "RunArtifacts"]
 
+# seconds after which an outage is an error, where nothing else is asked for
+OUTAGE = 60.0
 # artifacts may be uploaded up to a minute after the run has ended
 _UPLOADED_WITHIN = 60.0
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
@@ -44,7 +46,7 @@ class RunArtifacts:
         run: Run,
         clock: Clock = time,
         *,
-        outage: float = _UPLOADED_WITHIN,
+        outage: float = OUTAGE,
         cool_down: float = 0.0,
     ) -> None:
         self._client = client.without_retries()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dlt_dbtcloud.artifacts import RunArtifacts
+from dlt_dbtcloud.artifacts import OUTAGE, RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.commands import subcommand
@@ -53,7 +53,7 @@ class RunReader:
         pace: Pace | None = None,
         keeps_code: bool = False,
         clock: Clock = time,
-        outage: float = 60.0,
+        outage: float = OUTAGE,
         cool_down: float = 0.0,
     ) -> None:
         self._client = client

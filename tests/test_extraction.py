@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError, dbt_cloud_results
 from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.extraction import Extraction
 from dlt_dbtcloud.listing import NewRun, one_run
 from dlt_dbtcloud.typing import Run
-from tests.clock import FakeClock, until
+from tests.clock import FakeClock, FastClock, until
 from tests.results import (
     FILES,
     MANIFEST,
@@ -62,6 +64,33 @@ def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
     cloud.heal()
     load_quickly(pipeline)
     assert counts(pipeline)["dbt_node_results"] == 2 * number
+
+
+@pytest.mark.parametrize("number", [1, 12])
+def test_an_outage_leaves_no_connection_open(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, number: int
+) -> None:
+    job = nightly(cloud)
+    news = [one_run(client, str(ended_run(job)), TABLES)[0] for _ in range(number)]
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+
+    def extract() -> None:
+        extraction = Extraction(client, news, clock=FastClock(2000))
+        with ThreadPoolExecutor(4) as pool:
+            for read in pool.map(extraction.read, news):
+                extraction.end(read)
+
+    with pytest.raises(DBTCloudServerError):
+        extract()
+    # the error keeps hold of the answers
+    gc.collect()
+    until(lambda: not connections(), within=10)
+
+
+def connections() -> list[str]:
+    """Return the threads of the embedded dbt Cloud, which has one for each connection."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if "process_request_thread" in name]
 
 
 def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
