@@ -110,7 +110,7 @@ class Problems:
             status, page = self.run.get("status_humanized"), self.run.get("href") or ""
             name = f"Run {self.run['id']}" + (f" ({status})" if status else "")
             logger.warning(
-                f"{name} cannot be loaded completely: {'; '.join(problems)}. {page}".rstrip()
+                f"{name} cannot be read completely: {'; '.join(problems)}. {page}".rstrip()
             )
 
     def _check_nodes(self, what: str, artifact: Mapping[str, Any]) -> None:

@@ -102,7 +102,7 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     load_quickly(pipeline)
     query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
     assert rows(pipeline, query) == [(runs[0],), (runs[2],)]
-    assert f"Run {runs[1]} (Success) cannot be loaded completely" in caplog.text
+    assert f"Run {runs[1]} (Success) cannot be read completely" in caplog.text
     assert "the next load reads it again" in caplog.text
     # and again, when it is the only one
     load_quickly(pipeline)

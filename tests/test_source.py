@@ -271,7 +271,7 @@ def test_what_is_missing_is_said_and_the_rest_is_loaded(
     assert counts(pipeline)["dbt_run_steps"] == 8
     assert counts(pipeline)["dbt_node_results"] == 0
     for run_id in runs:
-        assert caplog.text.count(f"Run {run_id} (Success) cannot be loaded completely") == 1
+        assert caplog.text.count(f"Run {run_id} (Success) cannot be read completely") == 1
 
 
 def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
@@ -316,7 +316,7 @@ def test_a_run_without_artifacts_is_loaded_and_said(
     loaded = {table: count for table, count in counts(pipeline).items() if count}
     assert loaded == {"dbt_runs": 1, "dbt_run_steps": 4}
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
-    assert f"Run {run_id} (Success) cannot be loaded completely: there is no" in warning
+    assert f"Run {run_id} (Success) cannot be read completely: there is no" in warning
     for name in ("run_results.json", "manifest.json"):
         assert f"there is no `{name}` of step 4" in warning
     # it is no run to be read again
