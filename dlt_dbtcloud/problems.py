@@ -82,13 +82,13 @@ class Problems:
         """Take note of what in a `sources.json` is not understood."""
         self._note_odd(f"`sources.json` of step {step.get('index')}", odd_in_sources(sources))
 
-    def check_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def check_manifest(self, manifest: Mapping[str, Any], what: str = "its manifest") -> None:
         """Take note of a manifest of an unknown version, or of something in its place."""
         said = as_mapping(manifest.get("metadata")).get("dbt_schema_version")
         version = _VERSION.search(text(said) or "")
         if version and int(version[1]) not in _KNOWN_MANIFESTS:
-            self.note(f"its manifest is of version {version[1]}, which is not known")
-        self._check_nodes("its manifest", manifest)
+            self.note(f"{what} is of version {version[1]}, which is not known")
+        self._check_nodes(what, manifest)
 
     def check_catalog(self, catalog: Mapping[str, Any]) -> None:
         """Take note of something in a catalog's place."""

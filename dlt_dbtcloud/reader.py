@@ -209,6 +209,8 @@ class RunReader:
             lambda: self._files_of(Run(id=run_id)).read("manifest.json"),
             f"run {run_id}, which it defers to, has no `manifest.json`",
         )
+        if found is not None:
+            self.problems.check_manifest(found, f"the manifest of run {run_id}")
         return found or {}
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:

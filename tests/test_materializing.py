@@ -246,6 +246,20 @@ def test_what_was_deferred_to_and_cannot_be_read_at_all_is_said(
     assert words in warning
 
 
+def test_a_foreign_file_in_the_place_of_what_was_deferred_to_is_said(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {**FILES, "manifest.json": {"hello": 1}}
+    prod = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
+    ci["deferring_run_id"] = prod["id"]
+    reader = RunReader(client, ci, keeps_code=True, clock=FakeClock())
+    assert len(read_outcomes(reader)) == 1
+    reader.problems.warn()
+    (warning,) = warnings_of(ci, caplog)
+    assert f"the manifest of run {prod['id']} contains no nodes" in warning
+
+
 def test_a_run_that_never_was_has_no_assets(cloud: DBTCloudEmulator) -> None:
     skipped: Run = {"id": None, "status_humanized": "Skipped"}  # type: ignore[typeddict-item]  # no run
     assert materialized_assets(skipped) == []
