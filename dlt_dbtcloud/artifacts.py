@@ -20,8 +20,10 @@ from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
 from dlt_dbtcloud.outages import through_outages
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["RunArtifacts"]
+__all__ = ["OUTAGE", "RunArtifacts"]
 
+# seconds after which an outage is an error, where nothing else is asked for
+OUTAGE = 60.0
 # artifacts may be uploaded up to a minute after the run has ended
 _UPLOADED_WITHIN = 60.0
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
@@ -44,7 +46,7 @@ class RunArtifacts:
         run: Run,
         clock: Clock = time,
         *,
-        outage: float = _UPLOADED_WITHIN,
+        outage: float = OUTAGE,
         cool_down: float = 0.0,
     ) -> None:
         self._client = client.without_retries()
@@ -66,7 +68,8 @@ class RunArtifacts:
             is_expected: It should be there, so it is waited for while it may still be uploaded.
 
         Raises:
-            DBTCloudServerError: There is something else in its place.
+            DBTCloudServerError: There is something else in its place; `may_have_arrived` tells the
+                page of a proxy, which passes, from a file that is no JSON of dbt's.
             DBTCloudAPIError: The API answered with another error.
             DBTCloudTransportError: There was no answer.
         """
@@ -94,16 +97,24 @@ class RunArtifacts:
     def _fetch(self, path: str, step: int | None) -> dict[str, Any] | None:
         with TemporaryDirectory(prefix="dlt-dbtcloud-", ignore_cleanup_errors=True) as folder:
             file = Path(folder, Path(path).name)
-            try:
-                through_outages(
-                    lambda: self._client.download_run_artifact(self._run_id, path, file, step),
-                    timeout=self._outage,
-                    cool_down=self._cool_down,
-                    clock=self._clock,
-                )
-            except DBTCloudNotFoundError:
-                return None
-            return self._parse(path, file)
+            is_there = through_outages(
+                lambda: self._download(path, file, step),
+                timeout=self._outage,
+                cool_down=self._cool_down,
+                clock=self._clock,
+            )
+            return self._parse(path, file) if is_there else None
+
+    def _download(self, path: str, file: Path, step: int | None) -> bool:
+        """Tell whether there is an artifact, which then is in the file."""
+        try:
+            self._client.download_run_artifact(self._run_id, path, file, step)
+        except DBTCloudNotFoundError as error:
+            # a page that says 404 is a proxy's, which does not know what there is
+            if error.is_outage and error.user_message:
+                raise
+            return False
+        return True
 
     def _parse(self, path: str, file: Path) -> dict[str, Any]:
         artifact = _json(file)

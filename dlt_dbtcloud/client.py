@@ -291,5 +291,10 @@ def _write(target: Path, chunks: Iterable[bytes]) -> None:
 def _check_is_no_page(response: requests.Response, path: str) -> None:
     """Refuse a page that something between us and the API sent in place of a file."""
     is_page = "text/html" in response.headers.get("Content-Type", "")
-    if is_page and not path.endswith(".html"):
+    if is_page and not path.endswith(".html") and not _looks_like_json(response, path):
         raise not_this_api(response)
+
+
+def _looks_like_json(response: requests.Response, path: str) -> bool:
+    """Tell whether a file is one in spite of its type, which is what some servers call any text."""
+    return path.endswith(".json") and response.content.lstrip()[:1] == b"{"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
+from dlt_dbtcloud.artifacts import OUTAGE
 from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.clock import Clock
@@ -24,8 +25,7 @@ from dlt_dbtcloud.versions import Versions
 
 __all__ = ["Extraction", "Rows"]
 
-_OUTAGE = 60.0
-# for a run that could not be read by an earlier load
+# seconds, for a run that could not be read by an earlier load
 _OUTAGE_AGAIN = 5.0
 # the API takes no requests for five minutes after there were too many
 _COOL_DOWN = 330.0
@@ -37,7 +37,8 @@ class Extraction:
     """Makes the rows of some runs.
 
     An outage that lasts is an error, so that nothing is remembered as loaded that was not; but one
-    run that cannot be read does not keep the others back: it is read again by the next loads.
+    run that cannot be read does not keep the others back, nor fails load after load where it is the
+    only one: it is read again by the next loads.
 
     Args:
         client: What fetches the runs' artifacts.
@@ -67,6 +68,7 @@ class Extraction:
         self._unread = UnreadRuns(retried=bookmarks.unread if bookmarks else ())
         self._remaining = len(news)
         self._remembered: set[str] = set()
+        self._has_failed = False
 
     def listed(self, table: str) -> list[Row]:
         """Return the rows of `dbt_runs` or `dbt_run_loads`, for which listing the runs is enough.
@@ -88,12 +90,49 @@ class Extraction:
         Raises:
             DBTCloudException: An outage lasts.
         """
+        try:
+            return self._read(new)
+        except DBTCloudException:
+            self._has_failed = True
+            raise
+        finally:
+            # who still reads after another one has failed lets go of what he opened meanwhile
+            if self._has_failed:
+                self._client.close()
+
+    def end(self, rows: Rows) -> Rows:
+        """Return the rows of a run, and after the last one those that runs share, too.
+
+        Just after the last one, tables without rows are among them.
+
+        Raises:
+            DBTCloudException: No run could be read, and that is an outage.
+        """
+        self._remaining -= 1
+        if self._remaining > 0:
+            return {table: of_table for table, of_table in rows.items() if of_table}
+        # where runs are not remembered, none can be read again
+        ask = self._client.without_retries().get_run_status if self._bookmarks else None
+        try:
+            self._unread.check(ask)
+        finally:
+            self._client.close()
+        shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
+        return {**{table: [] for table in TABLES}, **rows, **shared}
+
+    def taken(self, table: str, rows: Rows) -> list[Row] | None:
+        """Return the rows of one table, or None where there are none yet."""
+        if self._remaining <= 0:
+            self._remember(table, self._unread.unread)
+        return rows.get(table)
+
+    def _read(self, new: NewRun) -> Rows:
         reader = RunReader(
             self._client,
             new.run,
             pace=self._pace,
             clock=self._clock,
-            outage=_OUTAGE_AGAIN if self._unread.is_retried(new) else _OUTAGE,
+            outage=_OUTAGE_AGAIN if self._unread.is_retried(new) else OUTAGE,
             cool_down=_COOL_DOWN,
         )
         rows: dict[str, list[Row]] = {}
@@ -110,28 +149,6 @@ class Extraction:
             self._unread.passed(asked=reader.has_asked)
         reader.problems.warn()
         return rows
-
-    def end(self, rows: Rows) -> Rows:
-        """Return the rows of a run, and after the last one those that runs share, too.
-
-        Just after the last one, tables without rows are among them.
-
-        Raises:
-            DBTCloudException: No run could be read.
-        """
-        self._remaining -= 1
-        if self._remaining > 0:
-            return {table: of_table for table, of_table in rows.items() if of_table}
-        self._client.close()
-        self._unread.check()
-        shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
-        return {**{table: [] for table in TABLES}, **rows, **shared}
-
-    def taken(self, table: str, rows: Rows) -> list[Row] | None:
-        """Return the rows of one table, or None where there are none yet."""
-        if self._remaining <= 0:
-            self._remember(table, self._unread.unread)
-        return rows.get(table)
 
     def _remember(self, table: str, unread: Mapping[str, Iterable[str]] | None = None) -> None:
         if self._bookmarks and table not in self._remembered:

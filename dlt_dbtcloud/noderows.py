@@ -9,7 +9,7 @@ from typing import Any
 from dlt.common.json import json
 
 from dlt_dbtcloud.columns import Row
-from dlt_dbtcloud.guards import as_mapping, dicts, integer, number, text
+from dlt_dbtcloud.guards import as_mapping, integer, number, text
 from dlt_dbtcloud.manifest import Manifest
 from dlt_dbtcloud.moments import timestamp
 from dlt_dbtcloud.quoting import redacted
@@ -100,12 +100,12 @@ def freshness_rows(
         sources: Its `sources.json`.
         hide: Cuts the API's token out of a text.
     """
-    for result in dicts(sources.get("results")):
+    for result in told_results(sources):
         yield {
             "run_id": run["id"],
             "step_index": step.get("index") or 0,
-            "unique_id": str(result.get("unique_id")),
-            "status": str(result.get("status")),
+            "unique_id": result["unique_id"],
+            "status": text(result.get("status")) or "",
             "message": redacted(text(result.get("error")), hide),
             "max_loaded_at": timestamp(result.get("max_loaded_at")),
             "snapshotted_at": timestamp(result.get("snapshotted_at")),

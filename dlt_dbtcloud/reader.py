@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
-from dlt_dbtcloud.artifacts import RunArtifacts
+from dlt_dbtcloud.artifacts import OUTAGE, RunArtifacts
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.commands import subcommand
-from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.graph import find_node
 from dlt_dbtcloud.guards import as_mapping, text
 from dlt_dbtcloud.listing import RELATED, lean
@@ -55,7 +53,7 @@ class RunReader:
         pace: Pace | None = None,
         keeps_code: bool = False,
         clock: Clock = time,
-        outage: float = 60.0,
+        outage: float = OUTAGE,
         cool_down: float = 0.0,
     ) -> None:
         self._client = client
@@ -65,10 +63,10 @@ class RunReader:
         self._clock = clock
         self._outage = outage
         self._cool_down = cool_down
-        self._artifacts = RunArtifacts(client, run, clock, outage=outage, cool_down=cool_down)
         self.problems = Problems(run)
         self.has_asked = False
         self._run: Run | None = None
+        self._artifacts: RunArtifacts | None = None
         self._results: list[_Found] | None = None
         self._manifest: dict[str, Any] | None = None
         self._state: dict[str, Any] | None = None
@@ -79,7 +77,7 @@ class RunReader:
     def run(self) -> Run:
         """Return the run with its steps, which are asked for where it was listed without."""
         if self._run is None:
-            self._run = self._read_run()
+            self._run = self.problems.run = self._read_run()
         return self._run
 
     @property
@@ -129,17 +127,29 @@ class RunReader:
         steps = [
             step for step in self._steps if _does(step, "docs generate") and _has_succeeded(step)
         ]
-        return (self._read("catalog.json", steps[-1], is_expected=True) if steps else None) or {}
+        found = self._read("catalog.json", steps[-1], is_expected=True) if steps else None
+        if found is not None:
+            self.problems.check_catalog(found)
+        return found or {}
 
     @property
     def freshness(self) -> list[_Found]:
         """Return the steps that looked at the freshness of sources, with their `sources.json`."""
-        return [
-            (step, found)
-            for step in self._steps
-            if _does(step, "source freshness", "source snapshot-freshness")
-            and (found := self._read("sources.json", step, is_expected=not ended_early(step)))
-        ]
+        read = []
+        for step in self._steps:
+            if _does(step, "source freshness", "source snapshot-freshness"):
+                found = self._read("sources.json", step, is_expected=not ended_early(step))
+                if found is not None:
+                    self.problems.check_sources(found, step)
+                    read.append((step, found))
+        return read
+
+    @property
+    def _files(self) -> RunArtifacts:
+        """Return what reads the run's files, which waits the less the longer the run is over."""
+        if self._artifacts is None:
+            self._artifacts = self._files_of(self.run)
+        return self._artifacts
 
     @property
     def _steps(self) -> list[RunStep]:
@@ -150,31 +160,33 @@ class RunReader:
         """Return the steps that leave results."""
         return [*filter(leaves_results, self._steps)]
 
+    def _files_of(self, run: Run) -> RunArtifacts:
+        return RunArtifacts(
+            self._client, run, self._clock, outage=self._outage, cool_down=self._cool_down
+        )
+
     def _read_run(self) -> Run:
         never_began = "started_at" in self._listed and not self._listed["started_at"]
         if self._listed.get("run_steps") or never_began:
             return self._listed
         ask = self._client.without_retries().get_run_status
         self._pace.keep()
-        try:
-            found = through_outages(
+        found = self.problems.read(
+            "its steps",
+            lambda: through_outages(
                 lambda: ask(self._listed["id"], RELATED),
                 timeout=self._outage,
                 cool_down=self._cool_down,
                 clock=self._clock,
-            )
-        except DBTCloudException as error:
-            if _may_pass(error):
-                raise
-            self.problems.note(f"its steps cannot be read ({error})")
-            return self._listed
-        return lean(found)
+            ),
+        )
+        return lean(found) if found else self._listed
 
     def _read_results(self) -> list[_Found]:
         read = []
         for step in self._executing:
             found = self._read("run_results.json", step, is_expected=not ended_early(step))
-            if found:
+            if found is not None:
                 self._drop_code(found.get("results"))
                 self.problems.check_results(found, step)
                 read.append((step, found))
@@ -192,37 +204,32 @@ class RunReader:
             self.problems.note("a step defers, and it is not told to which run")
             return {}
         self._pace.keep()
-        try:
-            artifacts = RunArtifacts(self._client, Run(id=run_id), self._clock)
-            found = artifacts.read("manifest.json")
-        except DBTCloudException as error:
-            self.problems.note(f"what it defers to cannot be read ({error})")
-            return {}
-        if found is None:
-            self.problems.note(f"run {run_id}, which it defers to, has no `manifest.json`")
+        found = self.problems.read(
+            "what it defers to",
+            lambda: self._files_of(Run(id=run_id)).read("manifest.json"),
+            f"run {run_id}, which it defers to, has no `manifest.json`",
+        )
+        if found is not None:
+            self.problems.check_manifest(found, f"the manifest of run {run_id}")
         return found or {}
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         where = f"`{path}` of step {step.get('index')}"
         self._pace.keep()
-        try:
-            found = self._artifacts.read(path, step.get("index"), is_expected=is_expected)
-        except DBTCloudException as error:
-            if _may_pass(error):
-                raise
-            self.problems.note(f"{where} cannot be read ({error})")
-            self.has_asked = True
-            return None
+        found = self.problems.read(
+            where,
+            lambda: self._files.read(path, step.get("index"), is_expected=is_expected),
+            f"there is no {where}",
+        )
         self.has_asked = True
-        if found is None:
-            self.problems.note(f"there is no {where}")
         return found
 
     def _read_manifest(self, step: RunStep) -> dict[str, Any]:
-        manifest = self._read("manifest.json", step, is_expected=True) or {}
-        if manifest:
-            self.problems.check_manifest(manifest)
-            self._drop_code([*as_mapping(manifest.get("nodes")).values()])
+        manifest = self._read("manifest.json", step, is_expected=True)
+        if manifest is None:
+            return {}
+        self.problems.check_manifest(manifest)
+        self._drop_code([*as_mapping(manifest.get("nodes")).values()])
         return manifest
 
     def _drop_code(self, entries: object) -> None:
@@ -230,13 +237,6 @@ class RunReader:
         for entry in entries if isinstance(entries, list) and not self._keeps_code else ():
             for name in _CODE if isinstance(entry, dict) else ():
                 entry.pop(name, None)
-
-
-def _may_pass(error: DBTCloudException) -> bool:
-    """Tell an outage, or a token that has just expired, from what will not be there later."""
-    status = getattr(error, "status_code", None)
-    # at 200 there is something else in an artifact's place
-    return status == HTTPStatus.UNAUTHORIZED or (error.is_outage and status != HTTPStatus.OK)
 
 
 def _does(step: RunStep, *what: str) -> bool:

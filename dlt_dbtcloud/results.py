@@ -6,7 +6,7 @@ Every version of `run_results.json` since dbt 1.5 is read by the fields that it 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -30,7 +30,6 @@ __all__ = [
     "leaves_results",
     "merge",
     "node_results",
-    "not_understood",
     "read_results",
     "retry_chain",
     "step_results",
@@ -42,14 +41,6 @@ UNSUCCESSFUL = FAILED | {"skipped"}
 
 _RELATED = ("run_steps", "trigger")
 _LONGEST_CHAIN = 20
-_TYPES: Mapping[str, Callable[[object], object]] = {
-    "execution_time": number,
-    "failures": integer,
-    "message": text,
-    "relation_name": text,
-    "rows_affected": integer,
-    "thread_id": text,
-}
 
 
 def node_results(
@@ -103,14 +94,14 @@ def step_results(
             unique_id=unique_id,
             name=text(node.get("name")) or _name(unique_id),
             resource_type=text(node.get("resource_type")) or unique_id.partition(".")[0],
-            status=str(result.get("status")),
+            status=text(result.get("status")) or "",
             message=text(result.get("message")),
             failures=integer(result.get("failures")),
             execution_time=number(result.get("execution_time")) or 0.0,
             thread_id=text(result.get("thread_id")),
             started_at=min(_moments(timing, "started_at"), default=None),
             completed_at=max(_moments(timing, "completed_at"), default=None),
-            rows_affected=integer(_rows_affected(result)),
+            rows_affected=integer(as_mapping(result.get("adapter_response")).get("rows_affected")),
             relation_name=text(result.get("relation_name")) or text(node.get("relation_name")),
             path=text(node.get("original_file_path")),
         )
@@ -119,22 +110,6 @@ def step_results(
 def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results of a `run_results.json` as they stand in it, each of which has an id."""
     return [each for each in dicts(run_results.get("results")) if text(each.get("unique_id"))]
-
-
-def not_understood(run_results: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a `run_results.json` that say something of another type than dbt's."""
-    results = run_results.get("results")
-    told = dicts(results)
-    if not isinstance(results, list) or len(told) < len(results):
-        return ["results"]
-    flat = [{**result, "rows_affected": _rows_affected(result)} for result in told]
-    found = [
-        name
-        for name, read in _TYPES.items()
-        if any(each.get(name) is not None and read(each[name]) is None for each in flat)
-    ]
-    has_ids = all(text(result.get("unique_id")) for result in told)
-    return found if has_ids else ["unique_id", *found]
 
 
 def retry_chain(
@@ -159,7 +134,9 @@ def retry_chain(
             return
         try:
             run = client.get_run_status(before, related)
-        except DBTCloudNotFoundError:
+        except DBTCloudNotFoundError as error:
+            if error.is_outage:
+                raise
             logger.warning(f"Run {before}, which run {run['id']} retries, is not there any more.")
             return
 
@@ -212,10 +189,6 @@ def _name(unique_id: str) -> str:
     """Return a node's name from its id, `type.package.name`, which a test's hash may follow."""
     parts = unique_id.split(".", 2)
     return parts[-1].rpartition(".")[0] if parts[0] == "test" and "." in parts[-1] else parts[-1]
-
-
-def _rows_affected(result: Mapping[str, Any]) -> Any:
-    return as_mapping(result.get("adapter_response")).get("rows_affected")
 
 
 def _moments(timing: Iterable[Mapping[str, Any]], which: str) -> list[str]:

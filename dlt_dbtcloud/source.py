@@ -55,10 +55,19 @@ def dbt_cloud_results(
     stays one row, and each warehouse has functions to look into it. Of a run in progress just its
     own row is loaded; loaded again when it is over, the rest follows.
 
+    Runs are listed with one request for each hundred of them. Of each run that is new, one
+    `run_results.json` is read for every step that executes nodes, one manifest, a catalog where the
+    run generated docs, and one `sources.json` for every step that checks freshness: two requests
+    for a run of one step. What no table that is loaded takes is not asked for.
+
     What a run does not have, or has in an unknown form, is said in one warning. An outage that is
-    longer than a minute is an error, and the next load begins where this one did; where just one
-    run cannot be read, the others are loaded, and the next five loads try to read it again. What
-    needs no artifacts can be loaded meanwhile: `.with_resources("dbt_runs", "dbt_run_loads")`.
+    longer than a minute is an error, and the next load begins where this one did; where the API
+    answers that there were too many requests, and when to come again, that is waited for, up to
+    five and a half minutes more. One run that cannot be read is no outage where others can be, or
+    where it is the only one and dbt Cloud still answers for the run itself, which is asked for once
+    more: the rest is loaded, and the next five loads try to read it again. Two of them, and none
+    that can be read, are an outage. What needs no artifacts can be loaded meanwhile:
+    `.with_resources("dbt_runs", "dbt_run_loads")`.
 
     Loading a run again changes no row count. Where the destination cannot merge, as with plain
     files, that is because rows that are there are left out, and runs in progress, too. Load one
@@ -73,7 +82,8 @@ def dbt_cloud_results(
             look at `run["id"]` first, as None means all of them.
         job_id: The job; it does not count where there is a run.
         start_date: From when on the first load of a job or account takes the runs that finished;
-            by default it takes all. A time without a zone is in UTC.
+            by default it takes all. A time without a zone is in UTC. It does not count where a
+            `run_id` is passed.
         pipeline: The pipeline that the runs were triggered for, by default the active one: with it
             `dbt_run_loads` tells dataset and tables of its last load.
         credentials: As for `run_dbt_cloud_job`; config is read when this is called.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
-from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
 from dlt_dbtcloud.listing import LISTED, NewRun
 
 __all__ = ["UnreadRuns"]
 
 # so many runs in a row that cannot be read are no fault of theirs
 _IN_A_ROW = 5
+_NO_FAULT_OF_A_RUN = (DBTCloudAuthError, DBTCloudRateLimitError)
 
 
 class UnreadRuns:
@@ -64,11 +65,28 @@ class UnreadRuns:
             if self._in_a_row >= _IN_A_ROW:
                 raise error
 
-    def check(self) -> None:
-        """Raise what was met if no run could be read.
+    def check(self, ask: Callable[[int], object] | None = None) -> None:
+        """Raise what was met if no run could be read, unless that is the fault of just one run.
+
+        It is where the service still answers for the run itself, which is asked for once. Two runs
+        that cannot be read, one of them by an earlier load, are an outage.
+
+        Args:
+            ask: Asks for a run, where one that cannot be read is remembered.
 
         Raises:
             DBTCloudException: What was met last.
         """
-        if self._last and not self._any_passed:
+        if self._last is None or self._any_passed:
+            return
+        is_alone = len(self.unread) == 1 and not isinstance(self._last, _NO_FAULT_OF_A_RUN)
+        if ask is None or not is_alone or not _answers(ask, *map(int, self.unread)):
             raise self._last
+
+
+def _answers(ask: Callable[[int], object], run_id: int) -> bool:
+    try:
+        ask(run_id)
+    except DBTCloudException:
+        return False
+    return True

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError, dbt_cloud_results
 from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.extraction import Extraction
-from dlt_dbtcloud.listing import one_run
-from tests.clock import FakeClock, until
+from dlt_dbtcloud.listing import NewRun, one_run
+from dlt_dbtcloud.typing import Run
+from tests.clock import FakeClock, FastClock, until
 from tests.results import (
     FILES,
     MANIFEST,
@@ -28,6 +31,7 @@ from tests.results import (
 )
 
 RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
+ID = RESULT["unique_id"]
 
 
 @pytest.fixture
@@ -37,15 +41,24 @@ def pipeline() -> dlt.Pipeline:
 
 
 @pytest.mark.parametrize(
-    ("fault", "number"), [("status", 1), ("rate_limit", 7), ("cut", 1), ("html", 7)]
+    ("fault", "status", "number"),
+    [
+        ("status", 503, 1),
+        ("rate_limit", 429, 7),
+        ("cut", 0, 1),
+        ("html", 502, 7),
+        ("html", 200, 7),
+        ("html", 404, 7),
+    ],
 )
 def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any, number: int
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any, status: int, number: int
 ) -> None:
     job = nightly(cloud)
     for _ in range(number):
         ended_run(job)
-    cloud.fail("get_artifact", fault, calls=None, when="before", retry_after=120)
+    for route in ("get_artifact", "get_run"):
+        cloud.fail(route, fault, status=status, calls=None, when="before", retry_after=120)
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
         load_quickly(pipeline)
     cloud.heal()
@@ -53,16 +66,31 @@ def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
     assert counts(pipeline)["dbt_node_results"] == 2 * number
 
 
-def test_a_token_that_expires_meanwhile_loses_nothing(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+@pytest.mark.parametrize("number", [1, 12])
+def test_an_outage_leaves_no_connection_open(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, number: int
 ) -> None:
-    ended_run(nightly(cloud))
-    cloud.fail("get_artifact", "status", status=401, calls=None, when="before")
-    with pytest.raises(PipelineStepFailed, match="401"):
-        load_quickly(pipeline)
-    cloud.heal()
-    load_quickly(pipeline)
-    assert counts(pipeline)["dbt_node_results"] == 2
+    job = nightly(cloud)
+    news = [one_run(client, str(ended_run(job)), TABLES)[0] for _ in range(number)]
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+
+    def extract() -> None:
+        extraction = Extraction(client, news, clock=FastClock(2000))
+        with ThreadPoolExecutor(4) as pool:
+            for read in pool.map(extraction.read, news):
+                extraction.end(read)
+
+    with pytest.raises(DBTCloudServerError):
+        extract()
+    # the error keeps hold of the answers
+    gc.collect()
+    until(lambda: not connections(), within=10)
+
+
+def connections() -> list[str]:
+    """Return the threads of the embedded dbt Cloud, which has one for each connection."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if "process_request_thread" in name]
 
 
 def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
@@ -74,7 +102,7 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     load_quickly(pipeline)
     query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
     assert rows(pipeline, query) == [(runs[0],), (runs[2],)]
-    assert f"Run {runs[1]} (Success) cannot be loaded completely" in caplog.text
+    assert f"Run {runs[1]} (Success) cannot be read completely" in caplog.text
     assert "the next load reads it again" in caplog.text
     # and again, when it is the only one
     load_quickly(pipeline)
@@ -84,6 +112,72 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     before = len(cloud.requests)
     pipeline.run(dbt_cloud_results())
     assert len(cloud.requests) == before + 1
+
+
+@pytest.mark.parametrize("fault", ["status", "cut", "html"])
+def test_one_run_that_cannot_be_read_does_not_fail_load_after_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
+) -> None:
+    job = nightly(cloud)
+    broken = ended_run(job)
+    cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
+    before = len(cloud.requests)
+    load_quickly(pipeline)
+    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(broken,)]
+    # dbt Cloud answers for the run itself, so that this is no outage
+    asked = [request.path for request in cloud.requests[before:]]
+    assert [path for path in asked if "/artifacts/" not in path][1:] == [
+        f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
+    ]
+    load_quickly(pipeline)
+    other = ended_run(job)
+    load_quickly(pipeline)
+    query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
+    assert rows(pipeline, query) == [(other,)]
+    cloud.heal()
+    load_quickly(pipeline)
+    assert rows(pipeline, query) == [(broken,), (other,)]
+
+
+@pytest.mark.parametrize(("earlier", "at_once"), [(0, 2), (1, 1)])
+def test_two_runs_that_cannot_be_read_are_an_outage(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, earlier: int, at_once: int
+) -> None:
+    job = nightly(cloud)
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    for _ in range(earlier):
+        ended_run(job)
+        load_quickly(pipeline)
+    for _ in range(at_once):
+        ended_run(job)
+    for _ in range(7):
+        with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+            load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 4
+
+
+@pytest.mark.parametrize("kind", ["status", "rate_limit"])
+def test_what_is_never_the_fault_of_a_run_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, kind: Any
+) -> None:
+    ended_run(nightly(cloud))
+    cloud.fail("get_artifact", kind, status=401, calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"401|429"):
+        load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 2
+
+
+def test_the_run_that_is_asked_for_cannot_be_left_out(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+        load_quickly(pipeline, run_id=run_id)
 
 
 def test_runs_that_have_no_artifacts_tell_nothing_of_an_outage(
@@ -153,6 +247,30 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
     ]
 
 
+def test_a_run_that_is_read_again_is_as_old_as_it_is(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = ended_run(nightly(cloud, artifacts={}))
+    new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
+    tomorrow = FakeClock()
+    tomorrow.now = 86400.0
+    Extraction(client, [new], clock=tomorrow).read(new)
+    # for the pace, not for files
+    assert sum(tomorrow.sleeps) < 1
+    (warning,) = [each.message for each in caplog.records]
+    assert f"Run {run_id} (Success) cannot be" in warning
+    assert warning.endswith(f"/runs/{run_id}/")
+
+
+def test_a_run_that_is_there_no_more_is_said_by_its_id(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = NewRun(Run(id=7, is_complete=True), frozenset(TABLES))
+    Extraction(client, [new], clock=FakeClock()).read(new)
+    (warning,) = [each.message for each in caplog.records]
+    assert warning.startswith("Run 7 cannot be")
+
+
 @pytest.mark.parametrize(
     ("artifacts", "tables", "words"),
     [
@@ -165,7 +283,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
         (
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
-            "has `unique_id`, `execution_time` that are not",
+            "has `unique_id`, `status`, `execution_time` that are not",
         ),
         (
             {
@@ -192,3 +310,67 @@ def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
     assert len(read["dbt_node_results"]) == tables
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("sources.json", {}, "`sources.json` of step 4 has `results` that are not"),
+        ("run_results.json", {}, "`run_results.json` of step 5 has `results` that are not"),
+        ("manifest.json", {}, "its manifest contains no nodes"),
+        ("catalog.json", {}, "its catalog contains no nodes"),
+        ("sources.json", {"hello": 1}, "`sources.json` of step 4 has `results` that are not"),
+        ("sources.json", {"results": [{"a": 1}]}, "has `unique_id`, `status` that are not"),
+        (
+            "sources.json",
+            {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
+            "`sources.json` of step 4 has `status`, `execution_time` that are not",
+        ),
+        ("run_results.json", {"results": [{"unique_id": ID, "status": None}]}, "has `status` that"),
+        ("catalog.json", {"hello": 1}, "its catalog contains no nodes"),
+        (
+            "catalog.json",
+            {"nodes": {ID: 1}},
+            "its catalog has `nodes` that are not what dbt writes",
+        ),
+        (
+            "manifest.json",
+            {"nodes": {"a": 1}},
+            "its manifest has `nodes` that are not what dbt writes",
+        ),
+        (
+            "manifest.json",
+            {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
+            "its manifest has `sources`, `exposures` that are not what dbt writes",
+        ),
+    ],
+)
+def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    content: Any,
+    words: str,
+) -> None:
+    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}, name: content}
+    job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
+    run_id = ended_run(job)
+    (new,) = one_run(client, str(run_id), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    told = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
+    assert "None" not in [row[column] for row in told for column in ("unique_id", "status")]
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert words in warning
+    assert warning.count("; ") == 0
+
+
+def test_files_of_dbt_are_not_foreign(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
+    job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
+    (new,) = one_run(client, str(ended_run(job)), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    assert len(read["dbt_source_freshness"]) == 1
+    assert caplog.records == []

@@ -14,7 +14,7 @@ import dlt_dbtcloud
 PACKAGE = Path(dlt_dbtcloud.__file__).parent
 LAYERS = [
     {"clock", "contents", "typing", "quoting", "options", "moments", "guards"},
-    {"naming"},
+    {"naming", "shapes"},
     {"exceptions"},
     {"validation", "envelope", "graph", "steps", "manifest", "commands"},
     {"transport", "sources", "outcomes", "facets", "ends", "outages", "columns"},

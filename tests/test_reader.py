@@ -45,6 +45,13 @@ def test_a_run_of_which_just_the_id_is_known_is_asked_for(
         _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
 
 
+def test_a_page_in_a_runs_place_may_pass(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    run_id = ended_run(nightly(cloud))
+    cloud.fail("get_run", "html", status=200, calls=None, when="before")
+    with pytest.raises(DBTCloudServerError, match="Something is in the way"):
+        _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+
+
 def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud import (
+    DBTCloudAPIError,
     DBTCloudClientV2,
     DBTCloudNotFoundError,
     DBTCloudServerError,
     get_dbt_cloud_run_results,
+    get_dbt_cloud_run_status,
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.results import merge, node_results, not_understood, step_results
+from dlt_dbtcloud.results import merge, node_results, step_results
+from dlt_dbtcloud.shapes import odd_in_results
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from tests.clock import FakeClock
 from tests.flights import Flights, executed, statuses
@@ -122,6 +125,8 @@ def test_results_that_are_none_are_no_results(content: Any) -> None:
 
 ODD: list[tuple[dict[str, Any], str, Any]] = [
     ({"message": {"a": 1}}, "message", None),
+    ({"status": None}, "status", ""),
+    ({"status": 5}, "status", ""),
     ({"failures": "3"}, "failures", None),
     ({"execution_time": "abc"}, "execution_time", 0.0),
     ({"thread_id": 5}, "thread_id", None),
@@ -137,7 +142,7 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
     odd: dict[str, Any], name: str, expected: Any
 ) -> None:
     content = {"results": [{**RESULT, **odd}]}
-    assert not_understood(content) == [name]
+    assert odd_in_results(content) == [name]
     (read,) = results_of(content)
     assert dict(read)[name] == expected
 
@@ -145,7 +150,7 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
 @pytest.mark.parametrize("unique_id", [None, "", 5])
 def test_what_names_no_node_is_none(unique_id: Any) -> None:
     content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
-    assert not_understood(content) == ["unique_id"]
+    assert odd_in_results(content) == ["unique_id"]
     assert len(results_of(content)) == 1
 
 
@@ -153,7 +158,7 @@ def test_a_whole_number_is_one_however_it_is_written() -> None:
     content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
     (read,) = results_of(content)
     assert repr(read["rows_affected"]) == "1"
-    assert not_understood(content) == []
+    assert odd_in_results(content) == []
 
 
 def test_times_that_are_none_are_passed_over() -> None:
@@ -164,7 +169,7 @@ def test_times_that_are_none_are_passed_over() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
 def test_results_that_are_none_are_named(content: Any) -> None:
-    assert not_understood(content) == ["results"]
+    assert odd_in_results(content) == ["results"]
 
 
 def test_a_manifest_of_another_shape_tells_nothing() -> None:
@@ -244,6 +249,30 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClient
     for kind in ("status", "cut", "html", "rate_limit"):
         cloud.fail("get_artifact", kind)
     assert len(node_results(client, run_id, clock=FakeClock())) == 1
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_in_an_artifacts_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    run_id = scripted(cloud, "dbt build")
+    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+        node_results(client, run_id, clock=FakeClock())
+    cloud.heal()
+    assert len(node_results(client, run_id, clock=FakeClock())) == 1
+
+
+def test_a_page_in_a_retried_runs_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    first = scripted(cloud, "dbt build")
+    job = cloud.create_job("x", execute_steps=["dbt build"])
+    cause = f"x: retry of run {first} [dlt:3f9c2ab41d07]"
+    retry = get_dbt_cloud_run_status(run_id=client.trigger_job_run(job, {"cause": cause}))["id"]
+    cloud.fail("get_run", "html", status=404, calls=None, when="before", run_id=first)
+    with pytest.raises(DBTCloudNotFoundError, match="Something is in the way"):
+        node_results(client, retry, clock=FakeClock())
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"results": [', b"<html></html>", b""])

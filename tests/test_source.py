@@ -271,7 +271,7 @@ def test_what_is_missing_is_said_and_the_rest_is_loaded(
     assert counts(pipeline)["dbt_run_steps"] == 8
     assert counts(pipeline)["dbt_node_results"] == 0
     for run_id in runs:
-        assert caplog.text.count(f"Run {run_id} (Success) cannot be loaded completely") == 1
+        assert caplog.text.count(f"Run {run_id} (Success) cannot be read completely") == 1
 
 
 def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
@@ -283,13 +283,46 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
     assert counts(pipeline)["dbt_node_results"] == 2
 
 
+@pytest.mark.parametrize(("at_command", "results"), [(1, 0), (2, 2)])
 def test_a_cancelled_run_is_told_as_far_as_it_came(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator,
+    pipeline: dlt.Pipeline,
+    caplog: pytest.LogCaptureFixture,
+    at_command: int,
+    results: int,
 ) -> None:
-    job = nightly(cloud, outcome="cancelled")
-    run_id = int(run_dbt_cloud_job(job_id=job)["id"])
+    job = nightly(cloud, execute_steps=["dbt seed", "dbt build"], duration=None)
+    run_id = int(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    cloud.finish_run(run_id, "cancelled", at_command=at_command)
+    # the step that was cancelled left nothing
+    cloud.fail("get_artifact", "status", status=404, skip=at_command - 1, when="before")
     pipeline.run(dbt_cloud_results(run_id=run_id))
     assert rows(pipeline, "SELECT status, is_cancelled FROM dbt_runs") == [(30, True)]
+    told = rows(pipeline, "SELECT step_index, status_humanized FROM dbt_run_steps ORDER BY 1")
+    begun = range(1, 3 + at_command)
+    assert told == [*((index, "Success") for index in begun), (begun.stop, "Cancelled")]
+    found = rows(pipeline, "SELECT DISTINCT step_index FROM dbt_node_results")
+    assert (found, counts(pipeline)["dbt_node_results"]) == ([(4,)] * (results > 0), results)
+    step = f"there is no `run_results.json` of step {begun.stop}"
+    (warning,) = [each.message for each in caplog.records if "completely" in each.message]
+    assert step in warning
+
+
+def test_a_run_without_artifacts_is_loaded_and_said(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = ended_run(nightly(cloud, artifacts={}))
+    load_quickly(pipeline)
+    loaded = {table: count for table, count in counts(pipeline).items() if count}
+    assert loaded == {"dbt_runs": 1, "dbt_run_steps": 4}
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert f"Run {run_id} (Success) cannot be read completely: there is no" in warning
+    for name in ("run_results.json", "manifest.json"):
+        assert f"there is no `{name}` of step 4" in warning
+    # it is no run to be read again
+    before = len(cloud.requests)
+    load_quickly(pipeline)
+    assert len(cloud.requests) == before + 1
 
 
 def test_the_end_of_a_failed_steps_log_is_kept(
