@@ -17,15 +17,13 @@ from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
 
-_AS_THEY_ARE = (
+_OF_THE_RUN = (
     *("account_id", "project_id", "environment_id", "job_definition_id", "deferring_run_id"),
-    *("status", "status_humanized", "status_message", "is_success", "is_error", "is_cancelled"),
+    *("status_humanized", "is_success", "is_error", "is_cancelled"),
     *("git_branch", "git_sha", "dbt_version", "href"),
     *("artifacts_saved", "has_docs_generated", "has_sources_generated"),
 )
-_OF_THE_TRIGGER = (
-    *("cause", "cause_category", "schema_override", "target_name_override", "steps_override"),
-)
+_OF_THE_TRIGGER = ("cause_category", "schema_override", "target_name_override")
 _TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
 
 
@@ -58,13 +56,14 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
     told: Mapping[str, Any] = run
     trigger = as_mapping(run.get("trigger"))
     actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
-    return {
+    row = {
         "run_id": run["id"],
-        **{name: told.get(name) for name in _AS_THEY_ARE},
+        **{name: told.get(name) for name in _OF_THE_RUN},
         **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
         **{name: timestamp(told.get(name)) for name in _TIMES},
         "status": run.get("status") or 0,
         "status_message": redacted(run.get("status_message"), hide),
+        "cause": redacted(trigger.get("cause"), hide),
         "steps_override": _redacted_all(trigger.get("steps_override"), hide),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
@@ -75,6 +74,8 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         "queued_seconds": seconds(run.get("queued_duration")),
         "run_seconds": seconds(run.get("run_duration")),
     }
+    # a token may stand where a name should
+    return {name: hide(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
