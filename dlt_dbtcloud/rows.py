@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.columns import TABLES, Row
 from dlt_dbtcloud.ends import is_over
-from dlt_dbtcloud.guards import as_mapping
+from dlt_dbtcloud.guards import as_mapping, boolean, dicts, integer, number, text
 from dlt_dbtcloud.keys import bound_load, retried_run
 from dlt_dbtcloud.moments import seconds, timestamp
 from dlt_dbtcloud.quoting import redacted
 from dlt_dbtcloud.steps import command_of, log_tail
-from dlt_dbtcloud.typing import Run, RunStatus
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
 
@@ -24,6 +24,12 @@ _OF_THE_RUN = (
     *("artifacts_saved", "has_docs_generated", "has_sources_generated"),
 )
 _OF_THE_TRIGGER = ("cause_category", "schema_override", "target_name_override")
+_GUARDS: Mapping[str | None, Callable[[object], object]] = {
+    "bigint": integer,
+    "bool": boolean,
+    "double": number,
+    "text": text,
+}
 _TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
 
 
@@ -61,9 +67,9 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         **{name: told.get(name) for name in _OF_THE_RUN},
         **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
         **{name: timestamp(told.get(name)) for name in _TIMES},
-        "status": run.get("status") or 0,
-        "status_message": redacted(run.get("status_message"), hide),
-        "cause": redacted(trigger.get("cause"), hide),
+        "status": integer(run.get("status")) or 0,
+        "status_message": redacted(text(run.get("status_message")), hide),
+        "cause": redacted(text(trigger.get("cause")), hide),
         "steps_override": _redacted_all(trigger.get("steps_override"), hide),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
@@ -74,8 +80,7 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         "queued_seconds": seconds(run.get("queued_duration")),
         "run_seconds": seconds(run.get("run_duration")),
     }
-    # a token may stand where a name should
-    return {name: hide(value) if isinstance(value, str) else value for name, value in row.items()}
+    return _typed("dbt_runs", row, hide)
 
 
 def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
@@ -85,21 +90,22 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
         run: The run, with its steps.
         hide: Cuts the API's token out of a text.
     """
-    for step in run.get("run_steps") or []:
+    for step in cast(list[RunStep], dicts(run.get("run_steps"))):
         has_failed = step.get("status") == RunStatus.ERROR
-        yield {
+        row = {
             "run_id": run["id"],
-            "step_index": step.get("index") or 0,
+            "step_index": integer(step.get("index")) or 0,
             "step_id": step.get("id"),
-            "name": redacted(step.get("name"), hide),
+            "name": redacted(text(step.get("name")), hide),
             "command": redacted(command_of(step), hide),
-            "status": step.get("status") or 0,
+            "status": integer(step.get("status")) or 0,
             "status_humanized": step.get("status_humanized"),
             "started_at": timestamp(step.get("started_at")),
             "finished_at": timestamp(step.get("finished_at")),
             "duration_seconds": seconds(step.get("duration")),
             "log_tail": log_tail(step, hide) or None if has_failed else None,
         }
+        yield _typed("dbt_run_steps", row, hide)
 
 
 def load_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
@@ -133,3 +139,15 @@ def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | No
     if not isinstance(commands, list):
         return None
     return [redacted(str(command), hide) for command in commands]
+
+
+def _typed(table: str, row: Row, hide: Callable[[str], str]) -> Row:
+    """Return a row without what its columns cannot hold, and without the API's token."""
+    fitting = {
+        name: read(value) if (read := _GUARDS.get(TABLES[table][name]["data_type"])) else value
+        for name, value in row.items()
+    }
+    # a token may stand where a name should
+    return {
+        name: hide(value) if isinstance(value, str) else value for name, value in fitting.items()
+    }
