@@ -117,7 +117,12 @@ _NODES: _Columns = {
     **_NODE,
     **_columns("text", False, content_hash="The hash of this content of the node."),
     **_SPAN,
-    **_columns("text", False, name="Its name.", resource_type="`model`, `source`, `exposure` ..."),
+    **_columns(
+        "text",
+        False,
+        name="Its name.",
+        resource_type="`model`, `source`, `test`, `semantic_model`, `metric`, `exposure` ...",
+    ),
     **_columns(
         "text",
         package_name="The package that it belongs to.",
