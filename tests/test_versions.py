@@ -5,10 +5,21 @@ from __future__ import annotations
 from itertools import permutations
 from typing import Any
 
+import dlt
 import pytest
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
+from dlt_dbtcloud import dbt_cloud_results
 from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.versions import combined
+from tests.results import FILES, ended_run, nightly, rows
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    destination = dlt.destinations.duckdb("shop.duckdb")
+    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 
 def row(run_id: int, type_: str | None = None) -> Row:
@@ -39,3 +50,58 @@ def test_edges_have_no_columns() -> None:
     edge = {"parent_unique_id": "a", "first_run_id": 2, "last_run_id": 2}
     other = {"first_run_id": 1, "last_run_id": 1}
     assert combined(edge, other) == {**edge, "first_run_id": 1}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the queries that are read from DuckDB, as they are executed."""
+    queries: list[str] = []
+    execute = DuckDbSqlClient.execute_query
+
+    def execute_query(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+        queries.extend([query] if str(query).startswith("SELECT") else ())
+        return execute(self, query, *args, **options)
+
+    monkeypatch.setattr(DuckDbSqlClient, "execute_query", execute_query)
+    return queries
+
+
+def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
+    catalog = {"nodes": {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "INT"}}}}}
+    files = {**FILES, "catalog.json": catalog}
+    return nightly(cloud, generate_docs=True, artifacts=files, **options)
+
+
+def test_just_the_environments_of_the_runs_are_read_back(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
+    runs = [ended_run(job) for job in jobs]
+    pipeline.run(dbt_cloud_results())
+    (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
+    every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
+    assert len(every) == 8
+    ended_run(nightly(cloud))
+    del asked[:]
+    pipeline.extract(dbt_cloud_results())
+    queries = [query for query in asked if "dbt_node" in query]
+    # the columns of one, all nodes, and all edges
+    for query, number in zip(sorted(queries), (1, 4, 3), strict=True):
+        where = query.partition(" FROM ")[2]
+        read = rows(pipeline, f"SELECT environment_id FROM {where}")
+        assert read == [environment] * number
+
+
+def test_columns_are_read_back_just_where_a_catalog_is_to_be_kept(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    job = catalogued(cloud)
+    runs = [ended_run(job) for _ in range(2)]
+    for run_id in (*runs, runs[0]):
+        pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert [query for query in asked if "catalog_run_id" in query]
+    assert not [query for query in asked if '"columns"' in query]
+    run_id = ended_run(nightly(cloud))
+    pipeline.extract(dbt_cloud_results(run_id=run_id))
+    (query,) = [query for query in asked if '"columns"' in query]
+    assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
