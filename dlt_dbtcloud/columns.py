@@ -171,7 +171,8 @@ _RUN_LOADS: _Columns = {
     **_columns("text", False, pipeline_name="The dlt pipeline that triggered the run."),
     **_columns("text", False, load_id="Its load, as in `_dlt_loads`."),
     **_columns(
-        "text", key="The key of the trigger, in the run's cause; null where another run was reused."
+        "text",
+        key="The key in the run's cause; null where another run was reused, or retried as it was.",
     ),
     **_columns("text", dataset_name="The dataset of the load, where known."),
     **_columns("json", tables="The new rows of each table of the load, where known."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from dlt_dbtcloud.keys import bound_load, retried_run
 from dlt_dbtcloud.moments import seconds, timestamp
 from dlt_dbtcloud.quoting import redacted
 from dlt_dbtcloud.steps import command_of, log_tail
+from dlt_dbtcloud.stored import from_json, stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
@@ -108,13 +109,26 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
         yield _typed("dbt_run_steps", row, hide)
 
 
-def load_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
-    """Yield the rows of the loads that a run is bound to.
+def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
+    """Return the rows of the loads that runs are bound to; a retry is to that of what it retries.
+
+    To be called while a source is extracted, as that may have been loaded before.
 
     Args:
-        run: The run, read with its trigger.
+        runs: The runs, read with their triggers.
         known: What is known of a load that may be among them.
     """
+    rows = {run["id"]: [*_own_rows(run, known)] for run in runs}
+    retried = {run["id"]: retried_run(run) for run in runs if not rows[run["id"]]}
+    retries = {run_id: before for run_id, before in retried.items() if before}
+    rows |= _stored_rows({*retries.values()} - rows.keys())
+    # a retry may be retried in its turn, and has the higher id
+    for run_id, before in sorted(retries.items()):
+        rows[run_id] = [{**row, "run_id": run_id, "key": None} for row in rows[before]]
+    return [row for run in runs for row in rows[run["id"]]]
+
+
+def _own_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
     bound = bound_load(run)
     is_known = known and bound and bound[:2] == (known.pipeline_name, known.load_id)
     if bound and not is_known:
@@ -133,6 +147,16 @@ def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
             "dataset_name": known.dataset_name,
             "tables": None if tables is None else dict(tables),
         }
+
+
+def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the rows of runs that were loaded before."""
+    rows: dict[int, list[Row]] = {run_id: [] for run_id in run_ids}
+    names = [*TABLES["dbt_run_loads"]]
+    for values in stored("dbt_run_loads", names, {"run_id": run_ids}) if run_ids else ():
+        row = dict(zip(names, values, strict=True))
+        rows[row["run_id"]].append({**row, "tables": from_json(row["tables"])})
+    return rows
 
 
 def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:

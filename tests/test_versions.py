@@ -7,7 +7,6 @@ from typing import Any
 
 import dlt
 import pytest
-from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from dlt_dbtcloud import dbt_cloud_results
 from dlt_dbtcloud.columns import Row
@@ -50,20 +49,6 @@ def test_edges_have_no_columns() -> None:
     edge = {"parent_unique_id": "a", "first_run_id": 2, "last_run_id": 2}
     other = {"first_run_id": 1, "last_run_id": 1}
     assert combined(edge, other) == {**edge, "first_run_id": 1}
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the queries that are read from DuckDB, as they are executed."""
-    queries: list[str] = []
-    execute = DuckDbSqlClient.execute_query
-
-    def execute_query(self: Any, query: Any, *args: Any, **options: Any) -> Any:
-        queries.extend([query] if str(query).startswith("SELECT") else ())
-        return execute(self, query, *args, **options)
-
-    monkeypatch.setattr(DuckDbSqlClient, "execute_query", execute_query)
-    return queries
 
 
 def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
