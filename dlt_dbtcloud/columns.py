@@ -28,7 +28,12 @@ _NODE = _columns("text", False, unique_id="The node, as dbt knows it: `model.sho
 _ENVIRONMENT = _columns("bigint", False, environment_id="The environment in dbt Cloud.")
 _SPAN = {
     **_columns("bigint", False, first_run_id="The first run that had it, of those loaded."),
-    **_columns("bigint", False, last_run_id="The last run that had it, of those loaded."),
+    **_columns(
+        "bigint",
+        False,
+        last_run_id="The last run that had it, of those loaded; where that is not the newest in "
+        "the environment, it is not there any more.",
+    ),
 }
 _STATUS = {
     **_columns("bigint", False, status="10 is success, 20 error, 30 cancelled, less in progress."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -19,6 +19,10 @@ _CATALOG = "catalog_run_id"
 
 class Versions:
     """Collects the rows of one table from runs that come in any order, and from any thread.
+
+    What an environment has now are the rows whose `last_run_id` is the newest there. Where the
+    destination cannot merge, the rows of a run that had others than the run before are all written
+    again to that end.
 
     Args:
         table: The table.
@@ -42,13 +46,9 @@ class Versions:
         """Return what is new to the destination of the active pipeline."""
         if not self._rows:
             return []
-        known = self._known()
         appends = is_append_only(self._table)
-        new = {
-            key: row
-            for key, row in self._rows.items()
-            if key not in known or (not appends and _has_more(row, known[key]))
-        }
+        known = self._known(with_others=appends)
+        new = self._to_append(known) if appends else self._to_merge(known)
         kept = self._with_columns({key: known[key] for key in new if key in known})
         return [combined(row, kept[key]) if key in kept else row for key, row in new.items()]
 
@@ -59,11 +59,46 @@ class Versions:
     def _key(self, row: Row) -> _Key:
         return tuple(row[name] for name in self._keys)
 
-    def _known(self) -> dict[_Key, Row]:
-        """Return what the destination knows of the rows, except for their columns."""
+    def _known(self, *, with_others: bool) -> dict[_Key, Row]:
+        """Return what the destination knows of the rows, except for their columns.
+
+        Args:
+            with_others: Return all that it has of their environments.
+        """
+        known: dict[_Key, Row] = {}
         names = [*self._keys, *self._kept]
-        told = (dict(zip(names, values, strict=True)) for values in self._stored(names))
-        return {key: row for row in told if (key := self._key(row)) in self._rows}
+        for values in self._stored(names):
+            row = dict(zip(names, values, strict=True))
+            key = self._key(row)
+            is_newest = key not in known or row["last_run_id"] > known[key]["last_run_id"]
+            if is_newest and (with_others or key in self._rows):
+                known[key] = row
+        return known
+
+    def _to_merge(self, known: Mapping[_Key, Row]) -> dict[_Key, Row]:
+        """Return the rows that tell more than what is there."""
+        return {
+            key: row
+            for key, row in self._rows.items()
+            if key not in known or _has_more(row, known[key])
+        }
+
+    def _to_append(self, known: Mapping[_Key, Row]) -> dict[_Key, Row]:
+        """Return the rows that are not there, and all of the newest run if there were others.
+
+        What is not there any more can be told from what is just by the newest run of a row.
+        """
+        before = _newest(known)
+        again: set[_Key] = set()
+        for environment, (_, keys) in _newest(self._rows).items():
+            run_id, had = before.get(environment, (0, set()))
+            later = {
+                key
+                for key, row in self._rows.items()
+                if row["environment_id"] == environment and row["last_run_id"] > run_id
+            }
+            again |= keys if later and later != had else set()
+        return {key: row for key, row in self._rows.items() if key not in known or key in again}
 
     def _with_columns(self, known: dict[_Key, Row]) -> dict[_Key, Row]:
         """Return what is known with the columns, which are much, where the catalog is later."""
@@ -98,6 +133,18 @@ def combined(row: Row, other: Row) -> Row:
         "first_run_id": min(row["first_run_id"], other["first_run_id"]),
         "last_run_id": max(row["last_run_id"], other["last_run_id"]),
     }
+
+
+def _newest(rows: Mapping[_Key, Row]) -> dict[int, tuple[int, set[_Key]]]:
+    """Return the newest run of each environment, with the keys of the rows that it had."""
+    found: dict[int, tuple[int, set[_Key]]] = {}
+    for key, row in rows.items():
+        environment, last = row["environment_id"], row["last_run_id"]
+        if last > found.get(environment, (0,))[0]:
+            found[environment] = last, set()
+        if last == found[environment][0]:
+            found[environment][1].add(key)
+    return found
 
 
 def _has_more(row: Row, known: Row) -> bool:
