@@ -53,16 +53,10 @@ class AssetMetadata(TypedDict):
     dbt_version: str | None
 
 
-class Asset(TypedDict):
+class Asset(UpstreamAsset):
     """A model, seed or snapshot that a run built, as plain JSON values."""
 
-    unique_id: str
     name: str
-    resource_type: str
-    relation_name: str | None
-    database: str | None
-    schema: str | None
-    identifier: str | None
     materialized: str | None
     upstream: list[UpstreamAsset]
     metadata: AssetMetadata
@@ -97,18 +91,13 @@ def _is_built(result: NodeResult) -> bool:
 
 def _asset(run: Run, outcome: Outcome, result: NodeResult) -> Asset:
     node = outcome.built(result)
-    return Asset(
-        unique_id=node["unique_id"],
-        name=node["name"],
-        resource_type=node["resource_type"],
-        relation_name=node["relation_name"],
-        database=node["database"],
-        schema=node["schema"],
-        identifier=node["identifier"],
-        materialized=node["materialized"],
-        upstream=[_upstream(parent) for parent in outcome.read(result)],
-        metadata=_metadata(run, outcome, node, result),
-    )
+    return {
+        **_upstream(node),
+        "name": node["name"],
+        "materialized": node["materialized"],
+        "upstream": [_upstream(parent) for parent in outcome.read(result)],
+        "metadata": _metadata(run, outcome, node, result),
+    }
 
 
 def _upstream(node: Node) -> UpstreamAsset:

@@ -28,7 +28,12 @@ _NODE = _columns("text", False, unique_id="The node, as dbt knows it: `model.sho
 _ENVIRONMENT = _columns("bigint", False, environment_id="The environment in dbt Cloud.")
 _SPAN = {
     **_columns("bigint", False, first_run_id="The first run that had it, of those loaded."),
-    **_columns("bigint", False, last_run_id="The last run that had it, of those loaded."),
+    **_columns(
+        "bigint",
+        False,
+        last_run_id="The last run that had it, of those loaded; where that is not the newest in "
+        "the environment, it is not there any more.",
+    ),
 }
 _STATUS = {
     **_columns("bigint", False, status="10 is success, 20 error, 30 cancelled, less in progress."),
@@ -117,7 +122,12 @@ _NODES: _Columns = {
     **_NODE,
     **_columns("text", False, content_hash="The hash of this content of the node."),
     **_SPAN,
-    **_columns("text", False, name="Its name.", resource_type="`model`, `source`, `exposure` ..."),
+    **_columns(
+        "text",
+        False,
+        name="Its name.",
+        resource_type="`model`, `source`, `test`, `semantic_model`, `metric`, `exposure` ...",
+    ),
     **_columns(
         "text",
         package_name="The package that it belongs to.",
@@ -166,7 +176,8 @@ _RUN_LOADS: _Columns = {
     **_columns("text", False, pipeline_name="The dlt pipeline that triggered the run."),
     **_columns("text", False, load_id="Its load, as in `_dlt_loads`."),
     **_columns(
-        "text", key="The key of the trigger, in the run's cause; null where another run was reused."
+        "text",
+        key="The key in the run's cause; null where another run was reused, or retried as it was.",
     ),
     **_columns("text", dataset_name="The dataset of the load, where known."),
     **_columns("json", tables="The new rows of each table of the load, where known."),

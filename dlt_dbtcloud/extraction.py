@@ -79,7 +79,7 @@ class Extraction:
         runs = [new.run for new in self.news if table in new.tables]
         if table == "dbt_runs":
             return [run_row(run, self._client.without_token) for run in runs]
-        rows = [row for run in runs if is_over(run) for row in load_rows(run, self._known)]
+        rows = load_rows([run for run in runs if is_over(run)], self._known)
         return [*_not_told(rows)]
 
     def read(self, new: NewRun) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["as_mapping", "dicts", "integer", "number", "text", "texts"]
+__all__ = ["as_mapping", "boolean", "dicts", "integer", "number", "text", "texts"]
 
 _TOO_BIG = 2**63
 
@@ -13,6 +13,11 @@ _TOO_BIG = 2**63
 def as_mapping(value: object) -> dict[str, Any]:
     """Return a JSON object, or nothing if it is not one."""
     return value if isinstance(value, dict) else {}
+
+
+def boolean(value: object) -> bool | None:
+    """Return true or false, or None if it is neither."""
+    return value if isinstance(value, bool) else None
 
 
 def dicts(value: object) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from dlt.common.json import json
 
-from dlt_dbtcloud.guards import as_mapping, text
+from dlt_dbtcloud.guards import as_mapping, integer, text
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.typing import Run
 
@@ -101,10 +101,9 @@ def retry_cause(run: Run) -> str:
 def retried_run(run: Run) -> int | None:
     """Return the id of the run that a run retries, or None where it is no retry."""
     told = run.get("retrying_run_id")
-    if told and str(told).isdecimal():
-        return int(cast(Any, told))
     match = _MARK.search(_cause(run))
-    return int(match[1]) if match and match[1] else None
+    found = str(told) if told and str(told).isdecimal() else match and match[1]
+    return integer(int(found)) if found else None
 
 
 def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:

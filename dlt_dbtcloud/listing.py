@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from dlt_dbtcloud.bookmarks import Bookmarks
 from dlt_dbtcloud.client import DBTCloudClientV2
@@ -14,7 +14,7 @@ from dlt_dbtcloud.clock import Clock
 from dlt_dbtcloud.columns import KEYS
 from dlt_dbtcloud.ends import is_over
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
-from dlt_dbtcloud.guards import as_mapping
+from dlt_dbtcloud.guards import as_mapping, dicts, integer, text
 from dlt_dbtcloud.stored import stored
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
@@ -23,6 +23,7 @@ __all__ = ["LISTED", "RELATED", "NewRun", "finished_runs", "lean", "not_stored",
 # of a failed step; more than a table takes, so that no secret is cut in two
 _LOG_LINES = 500
 _LOGS = ("logs", "debug_logs", "truncated_debug_logs")
+_STEP_TYPES = {"index": integer, "name": text, "status": integer}
 # the tables that are made from the list of runs; the others from what each run left
 LISTED = ("dbt_runs", "dbt_run_loads")
 RELATED = ("trigger", "job", "run_steps", "audit")
@@ -118,17 +119,17 @@ def _again(run_id: str, tables: frozenset[str]) -> NewRun:
 def lean(run: Run) -> Run:
     """Return a run without what no table takes, and that is most of it: logs, the whole job."""
     job = {"name": as_mapping(run.get("job")).get("name")}
-    listed = run.get("run_steps")
-    steps = [_lean_step(step) for step in (listed if isinstance(listed, list) else ()) if step]
+    steps = [_lean_step(step) for step in dicts(run.get("run_steps")) if step]
     return cast(Run, {**run, "job": job, "run_steps": steps})
 
 
-def _lean_step(step: RunStep) -> RunStep:
-    has_failed = step.get("status") == RunStatus.ERROR
+def _lean_step(step: dict[str, Any]) -> RunStep:
     kept = {name: value for name, value in step.items() if name not in _LOGS}
-    return cast(RunStep, {**kept, "logs": _end(step)} if has_failed else kept)
+    typed = {name: read(step[name]) for name, read in _STEP_TYPES.items() if name in step}
+    logs = {"logs": _end(step)} if step.get("status") == RunStatus.ERROR else {}
+    return cast(RunStep, {**kept, **typed, **logs})
 
 
-def _end(step: RunStep) -> str:
+def _end(step: dict[str, Any]) -> str:
     """Return the end of a log as it is, for who cuts secrets out of it."""
-    return "\n".join((step.get("logs") or "").split("\n")[-_LOG_LINES:])
+    return "\n".join((text(step.get("logs")) or "").split("\n")[-_LOG_LINES:])

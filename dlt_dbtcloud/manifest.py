@@ -13,6 +13,10 @@ __all__ = ["Column", "Manifest", "Node"]
 
 # what has a relation to read from; ephemeral models are looked through
 _READABLE = ("model", "seed", "snapshot", "source")
+_SECTIONS = (
+    *("exposures", "saved_queries", "metrics", "semantic_models"),
+    *("functions", "unit_tests", "sources", "nodes"),
+)
 
 
 class Column(TypedDict):
@@ -24,7 +28,7 @@ class Column(TypedDict):
 
 
 class Node(TypedDict):
-    """A node or source of a project; what its manifest does not tell is None or empty."""
+    """A node, source, metric or the like; what the manifest does not tell is None or empty."""
 
     unique_id: str
     name: str
@@ -58,7 +62,7 @@ class Manifest:
     def __init__(self, manifest: object, catalog: object = None) -> None:
         told, built = as_mapping(manifest), as_mapping(catalog)
         self._entries: dict[str, Any] = {}
-        for section in ("exposures", "unit_tests", "sources", "nodes"):
+        for section in _SECTIONS:
             self._entries |= as_mapping(told.get(section))
         self._built = {**as_mapping(built.get("sources")), **as_mapping(built.get("nodes"))}
         self._groups = [as_mapping(group) for group in as_mapping(told.get("groups")).values()]
@@ -77,7 +81,7 @@ class Manifest:
 
     @property
     def unique_ids(self) -> list[str]:
-        """Return the ids of all that it tells: nodes, sources, unit tests and exposures."""
+        """Return the ids of all that it tells: nodes, sources, metrics, exposures ..."""
         return list(self._entries)
 
     def is_catalogued(self, unique_id: str) -> bool:

@@ -65,7 +65,7 @@ def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
             node |= {"relation_name": None, "schema": None}
         content = {**node, "columns": project.documented_columns(unique_id)}
         yield {
-            "environment_id": run.get("environment_id") or 0,
+            "environment_id": integer(run.get("environment_id")) or 0,
             **{name: value for name, value in node.items() if name != "group"},
             "group_name": node["group"],
             "version": None if node["version"] is None else str(node["version"]),
@@ -76,7 +76,7 @@ def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
 
 def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
     """Yield a row for each edge of a project's lineage."""
-    environment = run.get("environment_id") or 0
+    environment = integer(run.get("environment_id")) or 0
     for unique_id in project.unique_ids:
         kind = unique_id.partition(".")[0]
         for parent in dict.fromkeys(project.dependencies(unique_id)):

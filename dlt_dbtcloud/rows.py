@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.columns import TABLES, Row
 from dlt_dbtcloud.ends import is_over
-from dlt_dbtcloud.guards import as_mapping
+from dlt_dbtcloud.guards import as_mapping, boolean, dicts, integer, number, text
 from dlt_dbtcloud.keys import bound_load, retried_run
 from dlt_dbtcloud.moments import seconds, timestamp
 from dlt_dbtcloud.quoting import redacted
 from dlt_dbtcloud.steps import command_of, log_tail
-from dlt_dbtcloud.typing import Run, RunStatus
+from dlt_dbtcloud.stored import from_json, stored
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
 __all__ = ["KnownLoad", "load_rows", "run_row", "step_rows"]
 
-_AS_THEY_ARE = (
+_OF_THE_RUN = (
     *("account_id", "project_id", "environment_id", "job_definition_id", "deferring_run_id"),
-    *("status", "status_humanized", "status_message", "is_success", "is_error", "is_cancelled"),
+    *("status_humanized", "is_success", "is_error", "is_cancelled"),
     *("git_branch", "git_sha", "dbt_version", "href"),
     *("artifacts_saved", "has_docs_generated", "has_sources_generated"),
 )
-_OF_THE_TRIGGER = (
-    *("cause", "cause_category", "schema_override", "target_name_override", "steps_override"),
-)
+_OF_THE_TRIGGER = ("cause_category", "schema_override", "target_name_override")
+_GUARDS: Mapping[str | None, Callable[[object], object]] = {
+    "bigint": integer,
+    "bool": boolean,
+    "double": number,
+    "text": text,
+}
 _TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
 
 
@@ -58,13 +63,14 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
     told: Mapping[str, Any] = run
     trigger = as_mapping(run.get("trigger"))
     actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
-    return {
+    row = {
         "run_id": run["id"],
-        **{name: told.get(name) for name in _AS_THEY_ARE},
+        **{name: told.get(name) for name in _OF_THE_RUN},
         **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
         **{name: timestamp(told.get(name)) for name in _TIMES},
-        "status": run.get("status") or 0,
-        "status_message": redacted(run.get("status_message"), hide),
+        "status": integer(run.get("status")) or 0,
+        "status_message": redacted(text(run.get("status_message")), hide),
+        "cause": redacted(text(trigger.get("cause")), hide),
         "steps_override": _redacted_all(trigger.get("steps_override"), hide),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
@@ -75,6 +81,7 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         "queued_seconds": seconds(run.get("queued_duration")),
         "run_seconds": seconds(run.get("run_duration")),
     }
+    return _typed("dbt_runs", row, hide)
 
 
 def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
@@ -84,30 +91,44 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
         run: The run, with its steps.
         hide: Cuts the API's token out of a text.
     """
-    for step in run.get("run_steps") or []:
+    for step in cast(list[RunStep], dicts(run.get("run_steps"))):
         has_failed = step.get("status") == RunStatus.ERROR
-        yield {
+        row = {
             "run_id": run["id"],
-            "step_index": step.get("index") or 0,
+            "step_index": integer(step.get("index")) or 0,
             "step_id": step.get("id"),
-            "name": redacted(step.get("name"), hide),
+            "name": redacted(text(step.get("name")), hide),
             "command": redacted(command_of(step), hide),
-            "status": step.get("status") or 0,
+            "status": integer(step.get("status")) or 0,
             "status_humanized": step.get("status_humanized"),
             "started_at": timestamp(step.get("started_at")),
             "finished_at": timestamp(step.get("finished_at")),
             "duration_seconds": seconds(step.get("duration")),
             "log_tail": log_tail(step, hide) or None if has_failed else None,
         }
+        yield _typed("dbt_run_steps", row, hide)
 
 
-def load_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
-    """Yield the rows of the loads that a run is bound to.
+def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
+    """Return the rows of the loads that runs are bound to; a retry is to that of what it retries.
+
+    To be called while a source is extracted, as that may have been loaded before.
 
     Args:
-        run: The run, read with its trigger.
+        runs: The runs, read with their triggers.
         known: What is known of a load that may be among them.
     """
+    rows = {run["id"]: [*_own_rows(run, known)] for run in runs}
+    retried = {run["id"]: retried_run(run) for run in runs if not rows[run["id"]]}
+    retries = {run_id: before for run_id, before in retried.items() if before}
+    rows |= _stored_rows({*retries.values()} - rows.keys())
+    # a retry may be retried in its turn, and has the higher id
+    for run_id, before in sorted(retries.items()):
+        rows[run_id] = [{**row, "run_id": run_id, "key": None} for row in rows[before]]
+    return [row for run in runs for row in rows[run["id"]]]
+
+
+def _own_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
     bound = bound_load(run)
     is_known = known and bound and bound[:2] == (known.pipeline_name, known.load_id)
     if bound and not is_known:
@@ -128,7 +149,29 @@ def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
         }
 
 
+def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the rows of runs that were loaded before."""
+    rows: dict[int, list[Row]] = {run_id: [] for run_id in run_ids}
+    names = [*TABLES["dbt_run_loads"]]
+    for values in stored("dbt_run_loads", names, {"run_id": run_ids}) if run_ids else ():
+        row = dict(zip(names, values, strict=True))
+        rows[row["run_id"]].append({**row, "tables": from_json(row["tables"])})
+    return rows
+
+
 def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:
     if not isinstance(commands, list):
         return None
     return [redacted(str(command), hide) for command in commands]
+
+
+def _typed(table: str, row: Row, hide: Callable[[str], str]) -> Row:
+    """Return a row without what its columns cannot hold, and without the API's token."""
+    fitting = {
+        name: read(value) if (read := _GUARDS.get(TABLES[table][name]["data_type"])) else value
+        for name, value in row.items()
+    }
+    # a token may stand where a name should
+    return {
+        name: hide(value) if isinstance(value, str) else value for name, value in fitting.items()
+    }

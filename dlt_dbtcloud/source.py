@@ -70,7 +70,9 @@ def dbt_cloud_results(
     `.with_resources("dbt_runs", "dbt_run_loads")`.
 
     Loading a run again changes no row count. Where the destination cannot merge, as with plain
-    files, that is because rows that are there are left out, and runs in progress, too. Load one
+    files, that is because rows that are there are left out, and runs in progress, too; there a run
+    whose nodes or lineage differ from those of the run before has all of them written again, so
+    that everywhere the newest `last_run_id` of an environment tells what it has now. Load one
     source after the other, not two at a time, where they share nodes: each has to see what the
     others have stored.
 

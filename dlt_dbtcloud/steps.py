@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dlt_dbtcloud.guards import text
 from dlt_dbtcloud.quoting import tail, without_secrets
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
@@ -42,10 +43,10 @@ class Unfinished:
 def command_of(step: RunStep) -> str | None:
     """Return the dbt command line that a step executes, or None where it executes none."""
     told = step.get("run_step_command")
-    line = told.get("dbt_command") if isinstance(told, dict) else None
+    line = text(told.get("dbt_command")) if isinstance(told, dict) else None
     if line:
-        return str(line).strip()
-    match = _COMMAND.search(step.get("name") or "")
+        return line.strip()
+    match = _COMMAND.search(text(step.get("name")) or "")
     return f"dbt{match[1].rstrip()}" if match else None
 
 
@@ -56,7 +57,7 @@ def steps_of(run: Run) -> list[RunStep]:
 
 def log_of(step: RunStep) -> str:
     """Return the log of a step, in detail where there is no other; nothing where it has none."""
-    return step.get("logs") or step.get("debug_logs") or ""
+    return text(step.get("logs")) or text(step.get("debug_logs")) or ""
 
 
 def log_tail(step: RunStep, hide: Callable[[str], str] = str) -> str:
@@ -89,7 +90,7 @@ def ended_early(step: RunStep) -> bool:
     """Tell whether a step ended before dbt could write what its nodes did."""
     if step.get("status") == RunStatus.CANCELLED:
         return True
-    log = step.get("logs") or ""
+    log = text(step.get("logs")) or ""
     is_error = step.get("status") == RunStatus.ERROR
     return is_error and "Encountered an error" in log and "Done. PASS=" not in log
 

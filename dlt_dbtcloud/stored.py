@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dlt
@@ -27,7 +27,9 @@ def active_pipeline() -> dlt.Pipeline | None:
     return pipeline if isinstance(pipeline, dlt.Pipeline) else None
 
 
-def stored(table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def stored(
+    table: str, columns: Sequence[str], where: Mapping[str, Collection[int]] | None = None
+) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a table that will still be there when this load has begun.
 
     There are none where the table is new, or where the load replaces it; a destination that has no
@@ -36,6 +38,7 @@ def stored(table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     Args:
         table: One of the tables that tell what dbt did.
         columns: What to read of it.
+        where: Of which rows: the numbers that some columns have there.
 
     Raises:
         DltException: The destination cannot be read now, so that it is not known what is new to it.
@@ -44,7 +47,7 @@ def stored(table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     if pipeline is None or _is_emptied(table):
         return
     try:
-        yield from _select(pipeline, table, columns)
+        yield from _select(pipeline, table, columns, where or {})
     except DestinationUndefinedEntity:
         return
     except SqlClientNotAvailable as error:
@@ -95,13 +98,27 @@ def _table_schema(table: str) -> TTableSchema:
 
 
 def _select(
-    pipeline: dlt.Pipeline, table: str, columns: Sequence[str]
+    pipeline: dlt.Pipeline,
+    table: str,
+    columns: Sequence[str],
+    where: Mapping[str, Collection[int]],
 ) -> Iterator[tuple[Any, ...]]:
     schema = dlt.current.source_schema()
     with pipeline.dataset(schema=schema).sql_client as client:
-        normalized = map(schema.naming.normalize_identifier, columns)
-        names = ", ".join(map(client.escape_column_name, normalized))
+        named = {
+            column: client.escape_column_name(schema.naming.normalize_identifier(column))
+            for column in (*columns, *where)
+        }
         place = client.make_qualified_table_name(_normalized(table))
-        with client.execute_query(f"SELECT {names} FROM {place}") as cursor:  # noqa: S608, all ours
+        names = ", ".join(named[column] for column in columns)
+        query = f"SELECT {names} FROM {place}"  # noqa: S608, all ours
+        if where:
+            query += f" WHERE {_condition(where, named)}"
+        with client.execute_query(query) as cursor:
             while chunk := cursor.fetchmany(_CHUNK):
                 yield from map(tuple, chunk)
+
+
+def _condition(where: Mapping[str, Collection[int]], named: Mapping[str, str]) -> str:
+    lists = {name: ", ".join(str(int(each)) for each in sorted(where[name])) for name in where}
+    return " AND ".join(f"{named[name]} IN ({numbers})" for name, numbers in lists.items())

@@ -89,34 +89,32 @@ WHERE
     AND (max_loaded_at IS NULL OR max_loaded_at < current_timestamp - INTERVAL '1 day')
 ORDER BY max_loaded_at;
 
--- What is downstream of this dlt table?
-WITH RECURSIVE newest AS (
-    SELECT environment_id, max(last_run_id) AS run_id
+-- What is downstream of this dlt table? What is there now is what the newest run had.
+WITH RECURSIVE nodes AS (
+    SELECT
+        *,
+        rank() OVER (PARTITION BY environment_id ORDER BY last_run_id DESC) AS age
     FROM dbt_nodes
-    GROUP BY environment_id
 ),
 
-nodes AS (
-    SELECT dbt_nodes.*
-    FROM dbt_nodes
-    INNER JOIN newest
-        ON dbt_nodes.environment_id = newest.environment_id
-        AND dbt_nodes.last_run_id = newest.run_id
+parents AS (
+    SELECT
+        *,
+        rank() OVER (PARTITION BY environment_id ORDER BY last_run_id DESC) AS age
+    FROM dbt_node_parents
 ),
 
 downstream AS (
     SELECT environment_id, unique_id
     FROM nodes
-    WHERE resource_type = 'source' AND schema = 'raw' AND identifier = 'weather'
+    WHERE age = 1 AND resource_type = 'source' AND schema = 'raw' AND identifier = 'weather'
     UNION
     SELECT parents.environment_id, parents.unique_id
     FROM downstream
-    INNER JOIN dbt_node_parents AS parents
+    INNER JOIN parents
         ON downstream.environment_id = parents.environment_id
         AND downstream.unique_id = parents.parent_unique_id
-    INNER JOIN newest
-        ON parents.environment_id = newest.environment_id
-        AND parents.last_run_id = newest.run_id
+    WHERE parents.age = 1
 )
 
 SELECT nodes.resource_type, nodes.name, nodes.relation_name, nodes.description
@@ -124,5 +122,5 @@ FROM nodes
 INNER JOIN downstream
     ON nodes.environment_id = downstream.environment_id
     AND nodes.unique_id = downstream.unique_id
-WHERE nodes.resource_type NOT IN ('source', 'test')
+WHERE nodes.age = 1 AND nodes.resource_type NOT IN ('source', 'test', 'unit_test')
 ORDER BY nodes.resource_type, nodes.name;

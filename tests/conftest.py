@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.runtime import run_context
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -74,6 +76,20 @@ def client(cloud: DBTCloudEmulator) -> Iterator[DBTCloudClientV2]:
     """Return a client of the embedded dbt Cloud."""
     with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as connected:
         yield connected
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the queries that are read from DuckDB, as they are executed."""
+    queries: list[str] = []
+    execute = DuckDbSqlClient.execute_query
+
+    def execute_query(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+        queries.extend([query] if str(query).startswith("SELECT") else ())
+        return execute(self, query, *args, **options)
+
+    monkeypatch.setattr(DuckDbSqlClient, "execute_query", execute_query)
+    return queries
 
 
 @pytest.fixture

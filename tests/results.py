@@ -87,10 +87,10 @@ def nightly(cloud: DBTCloudEmulator, **options: Any) -> int:
     return cloud.create_job("Nightly", **{"artifacts": FILES, **options})
 
 
-def ended_run(job: int) -> int:
+def ended_run(job: int, **trigger: Any) -> int:
     config = resolve_configuration(DBTCloudConfiguration())
     with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
-        run = client.start_job_run(job)
+        run = client.start_job_run(job, trigger)
         while not is_over(run):
             run = client.get_run_status(run["id"])
     return run["id"]

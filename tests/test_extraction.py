@@ -235,16 +235,19 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
             execute_steps=[step],
             outcome="error",
             artifacts={**FILES, "run_results.json": {"results": [result]}},
-        )
+        ),
+        cause=secret,
+        steps_override=[step],
+        git_branch=cloud.api_token,
     )
     pipeline.run(dbt_cloud_results(run_id=run_id))
     for table in ("dbt_runs", "dbt_run_steps", "dbt_node_results"):
         told = str(rows(pipeline, f"SELECT * FROM {table}"))
         assert "hunter2" not in told
         assert cloud.api_token not in told
-    assert rows(pipeline, "SELECT message FROM dbt_node_results") == [
-        ("could not connect to postgres://u:***@db with ***",)
-    ]
+    hidden = [("could not connect to postgres://u:***@db with ***",)]
+    assert rows(pipeline, "SELECT message FROM dbt_node_results") == hidden
+    assert rows(pipeline, "SELECT cause FROM dbt_runs") == hidden
 
 
 def test_a_run_that_is_read_again_is_as_old_as_it_is(

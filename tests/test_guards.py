@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.guards import as_mapping, dicts, integer, number, text, texts
+from dlt_dbtcloud.guards import as_mapping, boolean, dicts, integer, number, text, texts
 
 
 @pytest.mark.parametrize("value", [None, "1", True, [1], {}, float("nan"), float("inf")])
@@ -17,6 +17,13 @@ def test_what_is_no_number_is_none(value: Any) -> None:
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (1.0, 1), (2.5, 2), (-1, -1)])
 def test_a_number_is_one(value: float, expected: int) -> None:
     assert (number(value), integer(value)) == (value, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(True, True), (False, False), (1, None), ("true", None), (None, None)]
+)
+def test_just_true_and_false_are_booleans(value: Any, expected: bool | None) -> None:
+    assert boolean(value) is expected
 
 
 @pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])

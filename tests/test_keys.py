@@ -6,7 +6,15 @@ import re
 
 import pytest
 
-from dlt_dbtcloud.keys import bound_key, bound_load, carries, cause_with_key, new_key, retry_cause
+from dlt_dbtcloud.keys import (
+    bound_key,
+    bound_load,
+    carries,
+    cause_with_key,
+    new_key,
+    retried_run,
+    retry_cause,
+)
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.typing import Run
 
@@ -71,6 +79,15 @@ def test_a_run_is_recognised_by_its_key() -> None:
     assert not carries(Run(trigger={"cause": "x [dlt:000000000000]"}), "3f9c2ab41d07")
     assert not carries(Run(trigger=None), "3f9c2ab41d07")
     assert not carries(Run(), "3f9c2ab41d07")
+
+
+@pytest.mark.parametrize("number", ["8" * 30, "9" * 200])
+def test_a_number_that_is_no_id_is_no_retried_run(number: str) -> None:
+    assert (
+        retried_run(Run(trigger={"cause": f"Rerun: retry of run {number} [dlt:{'0' * 12}]"}))
+        is None
+    )
+    assert retried_run({"retrying_run_id": number}) is None  # type: ignore[typeddict-item]  # odd
 
 
 def caused(cause: str | None) -> Run:

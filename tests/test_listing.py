@@ -25,11 +25,21 @@ def test_logs_are_cut_to_the_end_of_those_of_failed_steps() -> None:
     assert lean(run)["job"] == {"name": "Nightly"}
 
 
-@pytest.mark.parametrize("steps", [None, [None], {"a": 1}, "steps"])
+@pytest.mark.parametrize("steps", [None, [None], [5, "a", [{}]], {"a": 1}, "steps"])
 def test_odd_steps_are_none(steps: Any) -> None:
     run: Any = {"id": 1, "run_steps": steps, "retrying_run_id": "x", "trigger": None, "job": None}
     assert lean(run)["run_steps"] == []
     assert retried_run(run) is None
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, [1], True])
+def test_what_is_odd_about_a_step_is_left_out(odd: Any) -> None:
+    step = {"status": 20, "index": odd, "name": odd, "logs": odd}
+    run: Any = {"id": 1, "run_steps": [step, {"index": 4, "status": odd}], "job": odd}
+    assert lean(run)["run_steps"] == [
+        {"status": 20, "index": None, "name": None, "logs": ""},
+        {"index": 4, "status": None},
+    ]
 
 
 def test_a_run_of_long_ago_that_could_not_be_read_comes_last(

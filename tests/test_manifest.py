@@ -76,6 +76,53 @@ def test_only_what_has_rows_is_read() -> None:
     ]
 
 
+SEMANTIC_LAYER: dict[str, Any] = {
+    "functions": {"function.shop.f": {"schema": "marts", "alias": "f", "depends_on": {}}},
+    "semantic_models": {
+        "semantic_model.shop.orders": {
+            "name": "orders",
+            "original_file_path": "models/orders.yml",
+            "node_relation": {"alias": "a", "schema_name": "marts", "relation_name": "db.marts.a"},
+            "config": {"meta": {"owner": "ann"}},
+            "depends_on": {"nodes": ["model.shop.a"]},
+        }
+    },
+    "metrics": {
+        "metric.shop.revenue": {
+            "description": "What was earned.",
+            "config": {"tags": ["kpi"]},
+            "depends_on": {"nodes": ["semantic_model.shop.orders"]},
+        }
+    },
+    "saved_queries": {
+        "saved_query.shop.weekly": {"depends_on": {"nodes": ["metric.shop.revenue"]}}
+    },
+    "exposures": {"exposure.shop.board": {"depends_on": {"nodes": ["metric.shop.revenue"]}}},
+}
+
+
+def test_the_semantic_layer_and_functions_are_nodes() -> None:
+    project = Manifest(manifest(node("model.shop.a", "function.shop.f"), **SEMANTIC_LAYER))
+    told = {unique_id: project.node(unique_id) for unique_id in project.unique_ids}
+    assert {unique_id: node["resource_type"] for unique_id, node in told.items()} == {
+        "exposure.shop.board": "exposure",
+        "function.shop.f": "function",
+        "metric.shop.revenue": "metric",
+        "model.shop.a": "model",
+        "saved_query.shop.weekly": "saved_query",
+        "semantic_model.shop.orders": "semantic_model",
+    }
+    assert told["semantic_model.shop.orders"]["owners"] == ["ann"]
+    # its model's, which it reads
+    assert told["semantic_model.shop.orders"]["relation_name"] is None
+    assert told["metric.shop.revenue"]["tags"] == ["kpi"]
+    assert told["metric.shop.revenue"]["description"] == "What was earned."
+    assert told["function.shop.f"]["schema"] == "marts"
+    assert project.dependencies("exposure.shop.board") == ["metric.shop.revenue"]
+    # none of them has rows to read
+    assert project.parents("exposure.shop.board") == project.parents("model.shop.a") == []
+
+
 @pytest.mark.parametrize(
     ("more", "owners"),
     [

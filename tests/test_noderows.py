@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.manifest import Manifest
-from dlt_dbtcloud.noderows import node_rows, result_rows
+from dlt_dbtcloud.noderows import node_rows, parent_rows, result_rows
 from dlt_dbtcloud.typing import Run, RunStep
 from tests.results import MANIFEST, RUN_RESULTS
 
@@ -45,3 +45,28 @@ def test_another_schema_of_the_environment_is_content() -> None:
     one, other = (nodes(schema)["model.shop.orders"] for schema in ("a", "b"))
     assert one["content_hash"] != other["content_hash"]
     assert (one["schema"], other["schema"]) == ("a", "b")
+
+
+SECTIONS = {
+    "function": "functions",
+    "model": "nodes",
+    "semantic_model": "semantic_models",
+    "metric": "metrics",
+    "exposure": "exposures",
+}
+
+
+def test_lineage_leads_through_the_semantic_layer_to_what_is_made_of_it() -> None:
+    ids = [f"{kind}.shop.a" for kind in SECTIONS]
+    edges = [*zip(ids[1:], ids[:-1], strict=True)]
+    parents = {unique_id: {"nodes": [parent]} for unique_id, parent in edges}
+    project = Manifest(
+        {
+            section: {unique_id: {"depends_on": parents.get(unique_id, {})}}
+            for section, unique_id in zip(SECTIONS.values(), ids, strict=True)
+        }
+    )
+    told = [*parent_rows(Run(id=1), project)]
+    assert {(row["unique_id"], row["parent_unique_id"]) for row in told} == {*edges}
+    known = {row["unique_id"]: row["resource_type"] for row in node_rows(Run(id=1), project)}
+    assert known == dict(zip(ids, SECTIONS, strict=True))

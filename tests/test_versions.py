@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
+import dlt
 import pytest
 
+from dlt_dbtcloud import dbt_cloud_results
 from dlt_dbtcloud.columns import Row
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.versions import combined
+from tests.flights import EXAMPLES
+from tests.results import FILES, counts, ended_run, nightly, rows
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    destination = dlt.destinations.duckdb("shop.duckdb")
+    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 
 def row(run_id: int, type_: str | None = None) -> Row:
@@ -39,3 +51,132 @@ def test_edges_have_no_columns() -> None:
     edge = {"parent_unique_id": "a", "first_run_id": 2, "last_run_id": 2}
     other = {"first_run_id": 1, "last_run_id": 1}
     assert combined(edge, other) == {**edge, "first_run_id": 1}
+
+
+def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
+    catalog = {"nodes": {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "INT"}}}}}
+    files = {**FILES, "catalog.json": catalog}
+    return nightly(cloud, generate_docs=True, artifacts=files, **options)
+
+
+def test_just_the_environments_of_the_runs_are_read_back(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
+    runs = [ended_run(job) for job in jobs]
+    pipeline.run(dbt_cloud_results())
+    (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
+    every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
+    assert len(every) == 8
+    ended_run(nightly(cloud))
+    del asked[:]
+    pipeline.extract(dbt_cloud_results())
+    queries = [query for query in asked if "dbt_node" in query]
+    # the columns of one, all nodes, and all edges
+    for query, number in zip(sorted(queries), (1, 4, 3), strict=True):
+        where = query.partition(" FROM ")[2]
+        read = rows(pipeline, f"SELECT environment_id FROM {where}")
+        assert read == [environment] * number
+
+
+def test_columns_are_read_back_just_where_a_catalog_is_to_be_kept(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    job = catalogued(cloud)
+    runs = [ended_run(job) for _ in range(2)]
+    for run_id in (*runs, runs[0]):
+        pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert [query for query in asked if "catalog_run_id" in query]
+    assert not [query for query in asked if '"columns"' in query]
+    run_id = ended_run(nightly(cloud))
+    pipeline.extract(dbt_cloud_results(run_id=run_id))
+    (query,) = [query for query in asked if '"columns"' in query]
+    assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
+
+
+def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
+    """Return a manifest of a source, a model that reads it, and what is made of the model."""
+    source, model = "source.shop.raw.orders", "model.shop.orders"
+    layer, metric = "semantic_model.shop.orders", "metric.shop.revenue"
+    nodes = {
+        model: {"name": "orders", "description": about, "depends_on": {"nodes": [source]}},
+        **{f"model.shop.{name}": {"depends_on": {"nodes": [model]}} for name in more},
+    }
+    return {
+        "nodes": nodes,
+        "sources": {source: {"name": "orders", "schema": "raw", "identifier": "orders"}},
+        "semantic_models": {layer: {"depends_on": {"nodes": [model]}}},
+        "metrics": {metric: {"depends_on": {"nodes": [layer]}}},
+        "exposures": {
+            "exposure.shop.board": {"depends_on": {"nodes": [metric] if has_board else []}}
+        },
+    }
+
+
+def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
+    """Return the answer to the question that comes with the examples."""
+    text = (EXAMPLES / "results.sql").read_text()
+    (query,) = [each for each in text.split(";") if "\n-- What is downstream" in each]
+    found = rows(pipeline, query.replace("'weather'", "'orders'"))
+    return [(f"{kind} {name}", about) for kind, name, _, about in found]
+
+
+@pytest.fixture(params=["duckdb", "filesystem"])
+def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
+    """Return what loads what dbt did: where rows can be merged, and where they cannot."""
+    pytest.importorskip("pyarrow")
+    places: dict[str, Any] = {
+        "duckdb": dlt.destinations.duckdb("shop.duckdb"),
+        "filesystem": dlt.destinations.filesystem("lake"),
+    }
+    pipeline = dlt.pipeline("shop", destination=places[request.param], dataset_name="raw")
+
+    def load(run_id: int | None = None) -> dlt.Pipeline:
+        pipeline.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
+        return pipeline
+
+    return load
+
+
+def test_what_is_downstream_is_what_the_newest_run_had(
+    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+) -> None:
+    other = nightly(cloud, project_id=cloud.create_project("Other"))
+    runs = []
+    for about, more, has_board in (
+        ("one", ["users"], True),
+        ("two", [], True),
+        ("one", ["days"], True),
+        ("one", ["days"], False),
+    ):
+        manifest = project(about, *more, has_board=has_board)
+        job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+        runs.append(ended_run(job))
+        ended_run(other)
+        assert downstream(load()) == sorted(
+            [
+                *([("exposure board", None)] if has_board else []),
+                *(("metric revenue", None), ("model orders", about)),
+                *((f"model {name}", None) for name in more),
+                ("semantic_model orders", None),
+            ]
+        )
+    answer, once = downstream(load()), counts(load())
+    for run_id in (runs[-1], runs[0], ended_run(job)):
+        assert counts(load(run_id))["dbt_nodes"] == once["dbt_nodes"]
+        assert downstream(load()) == answer
+
+
+def test_what_came_and_went_between_two_loads_is_not_there(
+    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+) -> None:
+    usual, other = (
+        nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+        for manifest in (project("one"), project("two", "users"))
+    )
+    ended_run(usual)
+    answer = downstream(load())
+    assert ("model orders", "one") in answer
+    ended_run(other)
+    ended_run(usual)
+    assert downstream(load()) == answer
