@@ -8,6 +8,7 @@ from typing import Any
 import dlt
 from dlt.common import logger
 from dlt.common.configuration.container import Container
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlClientNotAvailable
 from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.json import json
@@ -65,14 +66,20 @@ def is_append_only(table: str) -> bool:
     schema = _table_schema(table)
     if schema.get("write_disposition") != "merge":
         return False
-    return (
-        resolve_merge_strategy({table: schema}, schema, pipeline.destination.capabilities()) is None
-    )
+    return resolve_merge_strategy({table: schema}, schema, _capabilities(pipeline)) is None
 
 
 def from_json(value: Any) -> Any:
     """Return what a JSON column holds, which some destinations give as text."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _capabilities(pipeline: dlt.Pipeline) -> DestinationCapabilitiesContext:
+    """Return what the destination can do, which dlt knows while it extracts."""
+    known = Container()
+    if DestinationCapabilitiesContext in known:
+        return known[DestinationCapabilitiesContext]
+    return pipeline.destination.capabilities()
 
 
 def _is_emptied(table: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dlt
 import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
@@ -18,6 +19,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.flights import Flights
 from tests.loaded_flights import LoadedFlights, run_and_load_flights
 from tests.orchard import Orchard, run_orchard
+from tests.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
 
@@ -90,6 +92,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(DuckDbSqlClient, "execute_query", execute_query)
     return queries
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    """Return a pipeline into a DuckDB, for tests that care neither which nor where."""
+    destination = warehouse("shop.duckdb")
+    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 
 @pytest.fixture

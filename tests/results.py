@@ -75,7 +75,8 @@ def rows(pipeline: dlt.Pipeline, query: str) -> list[tuple[Any, ...]]:
 
 
 def counts(pipeline: dlt.Pipeline) -> dict[str, int]:
-    return {table: rows(pipeline, f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
+    each = ", ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)
+    return dict(zip(TABLES, rows(pipeline, f"SELECT {each}")[0], strict=True))
 
 
 def files_asked_for(cloud: DBTCloudEmulator) -> list[str]:
@@ -96,8 +97,8 @@ def ended_run(job: int, **trigger: Any) -> int:
     return run["id"]
 
 
-def load_quickly(pipeline: dlt.Pipeline, **options: Any) -> None:
+def load_quickly(pipeline: dlt.Pipeline, run_id: int | None = None) -> None:
     """Load with a clock that lets the wait for late artifacts pass."""
     config = resolve_configuration(DBTCloudConfiguration())
-    run_id = str(options.pop("run_id")) if "run_id" in options else None
-    pipeline.run(results_source(config, run_id=run_id, clock=FastClock(2000)))
+    run = None if run_id is None else str(run_id)
+    pipeline.run(results_source(config, run_id=run, clock=FastClock(2000)))

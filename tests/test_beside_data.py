@@ -12,15 +12,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.results import ended_run, nightly
-from tests.warehouse import warehouse
 
 FAILED = "The last load of pipeline `shop` failed in step `extract`"
-
-
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = warehouse("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 
 @dlt.resource

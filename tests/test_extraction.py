@@ -34,12 +34,6 @@ RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
 ID = RESULT["unique_id"]
 
 
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
-
-
 @pytest.mark.parametrize(
     ("fault", "status", "number"),
     [

@@ -93,12 +93,6 @@ def test_a_retry_has_the_loads_of_what_it_retries() -> None:
     ]
 
 
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
-
-
 @pytest.mark.parametrize("are_loaded_together", [True, False])
 def test_a_retry_that_does_not_name_the_load_is_joined_to_it(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, are_loaded_together: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import dlt
@@ -282,6 +283,15 @@ def test_clocks_that_differ_make_no_second_run(
     assert len({run["id"] for run in (first, *bound)}) == 2 == len(cloud.runs)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C have its effect also in a process of the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("cancel", [False, True])
 def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool

@@ -38,12 +38,6 @@ from tests.results import (
 )
 
 
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
-
-
 def test_a_run_fills_every_table(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     run_id = ended_run(nightly(cloud, run_generate_sources=True))
     pipeline.run(dbt_cloud_results(run_id=run_id))

@@ -10,6 +10,7 @@ import pytest
 from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.results import FILES, counts, ended_run, nightly, rows
+from tests.warehouse import warehouse
 
 SPANS = "SELECT DISTINCT first_run_id, last_run_id FROM dbt_nodes"
 
@@ -27,7 +28,7 @@ def lake() -> dlt.Pipeline:
 
 
 def shop(name: str = "shop") -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("shop.duckdb")
+    destination = warehouse("shop.duckdb")
     return dlt.pipeline(name, destination=destination, dataset_name="raw")
 
 

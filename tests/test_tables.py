@@ -15,16 +15,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.contents import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.tables import loaded_tables, tables_by_schema
-from tests.warehouse import warehouse
 
 Rows = list[dict[str, Any]]
 ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
-
-
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = warehouse("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 
 @pytest.fixture

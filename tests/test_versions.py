@@ -15,12 +15,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.versions import combined
 from tests.flights import EXAMPLES
 from tests.results import FILES, counts, ended_run, nightly, rows
-
-
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
+from tests.warehouse import warehouse
 
 
 def row(run_id: int, type_: str | None = None) -> Row:
@@ -126,7 +121,7 @@ def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
     """Return what loads what dbt did: where rows can be merged, and where they cannot."""
     pytest.importorskip("pyarrow")
     places: dict[str, Any] = {
-        "duckdb": dlt.destinations.duckdb("shop.duckdb"),
+        "duckdb": warehouse("shop.duckdb"),
         "filesystem": dlt.destinations.filesystem("lake"),
     }
     pipeline = dlt.pipeline("shop", destination=places[request.param], dataset_name="raw")
