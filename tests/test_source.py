@@ -1,16 +1,14 @@
-"""What dbt did is loaded once, whole where it can be, and beside the data without disturbing it."""
+"""What dbt did is loaded once, whole where it can be."""
 
 from __future__ import annotations
 
 import pickle
-import shutil
 from collections import Counter
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dlt
-import duckdb
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -18,14 +16,10 @@ from dlt_dbtcloud import (
     DBTCloudNotFoundError,
     InvalidCredentialsException,
     dbt_cloud_results,
-    loaded_tables,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.columns import KEYS, TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads import last_load
-from tests.flights import EXAMPLES
-from tests.loaded_flights import LoadedFlights
 from tests.results import (
     FILES,
     MANIFEST,
@@ -150,59 +144,6 @@ def test_columns_keep_the_types_that_only_some_runs_tell(
         "WHERE unique_id = 'model.shop.orders'",
     )
     assert found == [("BIGINT", runs[1], runs[0], runs[3])]
-
-
-def test_fifty_runs_of_three_jobs_in_three_goes(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    jobs = [nightly(cloud) for _ in range(3)]
-    slow = nightly(cloud, duration=None)
-    going_on = int(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False)["id"])
-    expected: set[int] = set()
-    for go, number in enumerate((20, 20, 9)):
-        expected |= {ended_run(jobs[i % 3]) for i in range(number)}
-        if go == 2:
-            cloud.finish_run(going_on)
-            expected.add(going_on)
-        before = len(cloud.requests)
-        pipeline.run(dbt_cloud_results())
-        news = number + (go == 2)
-        # one list, and two files of each run that is new
-        assert len(cloud.requests) - before == 1 + 2 * news
-        assert {run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_runs")} == expected
-    assert len(expected) == 50
-    results = Counter(run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_node_results"))
-    assert results == dict.fromkeys(expected, 2)
-    assert counts(pipeline)["dbt_nodes"] == 4
-
-
-def test_jobs_and_tables_are_kept_apart(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    one, other = nightly(cloud), nightly(cloud)
-    first, second = ended_run(one), ended_run(other)
-    pipeline.run(dbt_cloud_results(job_id=str(other)).with_resources("dbt_runs"))
-    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(second,)]
-    pipeline.run(dbt_cloud_results(job_id=other))
-    pipeline.run(dbt_cloud_results(job_id=one))
-    loaded = rows(pipeline, "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1")
-    assert loaded == [(first,), (second,)]
-
-
-def test_a_start_date_bounds_the_first_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = nightly(cloud)
-    ended_run(job)
-    tomorrow = datetime.now(timezone.utc) + timedelta(hours=23)
-    pipeline.run(dbt_cloud_results(job_id=job, start_date=tomorrow))
-    assert counts(pipeline)["dbt_runs"] == 0
-    pipeline.run(dbt_cloud_results(job_id=job, start_date="2026-01-31"))
-    assert counts(pipeline)["dbt_runs"] == 1
-    monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
-    pipeline.run(dbt_cloud_results(start_date="2026-01-31").with_resources("dbt_runs"))
-    with pytest.raises(ValueError, match="`start_date='soon'` is not a date"):
-        dbt_cloud_results(start_date="soon")
-    with pytest.raises(ValueError, match="`start_date=20260131` is not a date"):
-        dbt_cloud_results(start_date=20260131)  # type: ignore[arg-type]  # the mistake
 
 
 @pytest.mark.parametrize(
@@ -372,125 +313,6 @@ def test_the_token_is_kept_out_of_all_that_dlt_keeps(
     assert not [path for path in kept if cloud.api_token.encode() in path.read_bytes()]
 
 
-def test_the_load_of_the_data_stays_the_last(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    job = nightly(cloud)
-    pipeline.run([{"id": 1}, {"id": 2}], table_name="orders")
-    before = pipeline.default_schema.version_hash
-    load = last_load(pipeline)
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run(dbt_cloud_results(run_id=run["id"]))
-    assert last_load(pipeline) == load
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
-    assert pipeline.default_schema_name == "shop"
-    assert pipeline.default_schema.version_hash == before
-    query = (
-        "SELECT runs.run_id, pipeline_name, dataset_name, tables->>'orders', loads.schema_name "
-        "FROM dbt_runs AS runs JOIN dbt_run_loads USING (run_id) "
-        "JOIN _dlt_loads AS loads USING (load_id)"
-    )
-    expected = [(run["id"], "shop", "raw", "2", "shop")]
-    assert rows(pipeline, query) == expected
-    # the counts, which dlt forgets when it loads again, are kept
-    pipeline.run(dbt_cloud_results(pipeline=pipeline))
-    assert rows(pipeline, query) == expected
-
-
-def test_data_that_is_loaded_after_the_results_is_data(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    job = nightly(cloud)
-    pipeline.run(dbt_cloud_results())
-    # without a schema of its own it goes into that of the first load
-    pipeline.run([{"id": 1}], table_name="orders")
-    assert pipeline.default_schema_name == "dbt_cloud_results"
-    assert loaded_tables(pipeline) == {"orders": 1}
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    assert run["is_success"]
-    pipeline.run(dbt_cloud_results())
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
-
-
-def test_a_load_of_no_results_between_data_and_job_changes_nothing(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    job = nightly(cloud)
-    pipeline.run(dbt_cloud_results())
-    pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
-    pipeline.run(dbt_cloud_results())
-    assert [*loaded_tables(pipeline)] == ["orders"]
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run(dbt_cloud_results())
-    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
-
-
-def test_a_load_of_results_that_fails_is_no_failed_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    job = nightly(cloud)
-    pipeline.run([{"id": 1}], table_name="orders")
-    with pytest.raises(PipelineStepFailed):
-        pipeline.run(dbt_cloud_results(run_id=7))
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    assert run["is_success"]
-    assert [*loaded_tables(pipeline)] == ["orders"]
-    pipeline.run(dbt_cloud_results())
-    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
-
-
-def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    @dlt.source(name="one")
-    def one() -> Any:
-        return dlt.resource([{"id": 1}], name="orders")
-
-    @dlt.source(name="two")
-    def two() -> Any:
-        return dlt.resource([{"id": 1}, {"id": 2}], name="users")
-
-    pipeline.run([one(), two()])
-    run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)
-    pipeline.run(dbt_cloud_results(run_id=run["id"]))
-    found = rows(
-        pipeline,
-        "SELECT schema_name, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1",
-    )
-    assert found == [("one", '{"orders":1}'), ("two", '{"users":2}')]
-
-
-def test_a_load_that_somebody_elses_run_serves_is_joined(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    job = nightly(cloud, duration=None)
-    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    queued = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    pipeline.run([{"id": 1}], table_name="orders")
-    options: Any = {"pipeline": pipeline, "reuse_queued_run": True, "wait_for_outcome": False}
-    assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
-    for run in (first, queued):
-        cloud.finish_run(run["id"])
-    pipeline.run(dbt_cloud_results(job_id=job))
-    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
-
-
-def test_a_table_by_itself_is_no_data_either(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    job = nightly(cloud)
-    pipeline.run([{"id": 1}], table_name="orders")
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    # without its source it goes into the schema of the data
-    pipeline.run(dbt_cloud_results(job_id=job).dbt_runs)
-    assert "dbt_runs" in pipeline.default_schema.tables
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
-    pipeline.run([dlt.resource([{"id": 2}], name="orders"), dbt_cloud_results().dbt_run_steps])
-    assert [*loaded_tables(pipeline)] == ["orders"]
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]
-
-
 def test_two_halves_are_a_whole(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     ended_run(nightly(cloud))
     pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
@@ -503,110 +325,3 @@ def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, pipeline: dlt.Pipeli
         pipeline.run(dbt_cloud_results(job_id=7))
     with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
         dbt_cloud_results(run_id=" ")
-
-
-@pytest.mark.dbt
-def test_real_runs_and_their_tables(loaded: LoadedFlights) -> None:
-    runs = [
-        loaded.nightly,
-        loaded.failed,
-        loaded.retry,
-        loaded.parsed,
-    ]
-    ids = [run["id"] for run in runs]
-    found = loaded.sql("SELECT run_id, status, retried_run_id FROM dbt_runs ORDER BY run_id")
-    assert found == [
-        (ids[0], 10, None),
-        (ids[1], 20, None),
-        (ids[2], 10, ids[1]),
-        (ids[3], 10, None),
-    ]
-    results = loaded.sql("SELECT run_id, status, count(*) FROM dbt_node_results GROUP BY ALL")
-    statuses = {
-        run_id: {status: count for each, status, count in results if each == run_id}
-        for run_id in ids
-    }
-    assert statuses == {
-        ids[0]: {"success": 18},
-        ids[1]: {"success": 12, "pass": 39, "error": 1, "skipped": 30},
-        ids[2]: {"success": 6, "pass": 22, "warn": 1, "no-op": 2},
-        ids[3]: {},
-    }
-    nodes = loaded.sql("SELECT resource_type, count(*) FROM dbt_nodes GROUP BY ALL")
-    assert dict(nodes) == {
-        "exposure": 2,
-        "model": 15,
-        "seed": 2,
-        "snapshot": 1,
-        "source": 5,
-        "test": 61,
-        "unit_test": 1,
-    }
-    span = "SELECT DISTINCT first_run_id, last_run_id FROM {}"
-    for table in ("dbt_nodes", "dbt_node_parents"):
-        assert loaded.sql(span.format(table)) == [(ids[0], ids[3])]
-    assert loaded.sql("SELECT count(*) FROM dbt_node_parents") == [(95,)]
-    assert loaded.sql("SELECT status, count(*) FROM dbt_source_freshness GROUP BY 1") == [
-        ("pass", 5)
-    ]
-    for table, key in KEYS.items():
-        columns = ", ".join(key)
-        twice = f"SELECT {columns} FROM {table} GROUP BY {columns} HAVING count(*) > 1"
-        assert loaded.sql(twice) == []
-
-
-@pytest.mark.dbt
-def test_real_nodes_have_their_relation_owner_and_columns(loaded: LoadedFlights) -> None:
-    (node,) = loaded.sql(
-        "SELECT relation_name, materialized, owners, package_name, path, columns->0->>'type' "
-        "FROM dbt_nodes WHERE name = 'mart_carrier_punctuality'"
-    )
-    assert node == (
-        '"flights"."analytics"."mart_carrier_punctuality"',
-        "table",
-        '["operations@example.com"]',
-        "flights",
-        "models/marts/mart_carrier_punctuality.sql",
-        "VARCHAR",
-    )
-    ((log,),) = loaded.sql("SELECT log_tail FROM dbt_run_steps WHERE log_tail IS NOT NULL")
-    assert "fct_flights" in log
-    assert "\x1b" not in log
-
-
-@pytest.mark.dbt
-def test_a_real_load_is_joined_to_what_was_built_of_it(loaded: LoadedFlights) -> None:
-    (row,) = loaded.sql(
-        "SELECT results.run_id, bound.pipeline_name, bound.dataset_name, "
-        "CAST(bound.tables->>'airlines' AS INTEGER), loads.schema_name "
-        "FROM _dlt_loads AS loads JOIN dbt_run_loads AS bound USING (load_id) "
-        "JOIN dbt_node_results AS results USING (run_id) WHERE results.name = 'dim_carriers'"
-    )
-    assert row == (loaded.nightly["id"], "flights", "raw", 16, "nycflights")
-
-
-@pytest.mark.dbt
-@pytest.mark.parametrize(
-    ("question", "column", "expected"),
-    [
-        ("Which load fed", 0, "fct_flights"),
-        ("What failed", 1, "fct_flights"),
-        ("Which models are the slowest", 0, "mart_fleet_usage"),
-        ("Which tests warn", 0, "fct_flights_find_their_plane"),
-        ("Which sources", 0, "source.flights.raw.weather"),
-        ("What is downstream", 1, "mart_delay_by_weather"),
-    ],
-)
-def test_every_question_has_its_answer(
-    loaded: LoadedFlights, tmp_path: Path, question: str, column: int, expected: str
-) -> None:
-    text = (EXAMPLES / "results.sql").read_text()
-    (query,) = [each for each in text.split(";") if f"\n-- {question}" in each]
-    copy = shutil.copy(loaded.database, tmp_path / "flights.duckdb")
-    with duckdb.connect(str(copy)) as connection:
-        connection.execute("USE flights.raw")
-        connection.execute(
-            "UPDATE dbt_source_freshness SET max_loaded_at = max_loaded_at - INTERVAL '2 days'"
-        )
-        found = connection.execute(query).fetchall()
-    assert expected in [row[column] for row in found]
