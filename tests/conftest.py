@@ -24,6 +24,19 @@ from tests.warehouse import warehouse
 WriteConfig = Callable[[str, str], None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, and with those side by side that share what takes long to make.
+
+    So one worker makes it, and none is left with a long test at the end.
+    """
+
+    def rank(item: pytest.Item) -> int:
+        shared = [name in getattr(item, "fixturenames", ()) for name in ("loaded", "orchard")]
+        return [*shared, item.get_closest_marker("dbt") is not None, True].index(True)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def logging_of_dlt() -> None:
     """Let dlt set up its logger before a test listens to it."""
