@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = ["OUTAGE", "RunArtifacts"]
 OUTAGE = 60.0
 # artifacts may be uploaded up to a minute after the run has ended
 _UPLOADED_WITHIN = 60.0
+# at a file that is no JSON
+_LOOKS = 2
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 
 
@@ -97,13 +100,24 @@ class RunArtifacts:
     def _fetch(self, path: str, step: int | None) -> dict[str, Any] | None:
         with TemporaryDirectory(prefix="dlt-dbtcloud-", ignore_cleanup_errors=True) as folder:
             file = Path(folder, Path(path).name)
-            is_there = through_outages(
-                lambda: self._download(path, file, step),
-                timeout=self._outage,
-                cool_down=self._cool_down,
-                clock=self._clock,
-            )
-            return self._parse(path, file) if is_there else None
+            artifact = None
+            # half a file may be whole the next time
+            for _ in range(_LOOKS):
+                is_there = through_outages(
+                    lambda: self._download(path, file, step),
+                    timeout=self._outage,
+                    cool_down=self._cool_down,
+                    clock=self._clock,
+                )
+                if not is_there:
+                    return None
+                artifact = _json(file)
+                if artifact is not None:
+                    break
+        if isinstance(artifact, dict):
+            return artifact
+        said = f"This is no artifact of run {self._run_id}."
+        raise DBTCloudServerError("GET", path, HTTPStatus.OK, said)
 
     def _download(self, path: str, file: Path, step: int | None) -> bool:
         """Tell whether there is an artifact, which then is in the file."""
@@ -115,12 +129,6 @@ class RunArtifacts:
                 raise
             return False
         return True
-
-    def _parse(self, path: str, file: Path) -> dict[str, Any]:
-        artifact = _json(file)
-        if isinstance(artifact, dict):
-            return artifact
-        raise DBTCloudServerError("GET", path, 200, f"this is no artifact of run {self._run_id}")
 
 
 def _json(file: Path) -> Any:

@@ -97,7 +97,8 @@ class DBTCloudAPIError(DBTCloudException):
         self.developer_message = developer_message
         said = " ".join(part for part in (user_message, developer_message) if part)
         message = f"`{method} {url}` was answered with status {status_code}: {said or 'no message'}"
-        super().__init__(f"{message} {self._advice}".rstrip())
+        stop = "" if not self._advice or message.endswith((".", "!", "?")) else "."
+        super().__init__(f"{message}{stop} {self._advice}".rstrip())
 
 
 class DBTCloudAuthError(DBTCloudAPIError, TerminalException):

@@ -145,9 +145,11 @@ class Extraction:
             self._unread.met(new, rows, error)
             is_given_up = not self._bookmarks or self._bookmarks.is_given_up(new.run["id"])
             reader.problems.note_outage(error, is_given_up=is_given_up)
+            reader.problems.warn()
         else:
             self._unread.passed(asked=reader.has_asked)
-        reader.problems.warn()
+            again = f"`dbt_cloud_results(run_id={new.run['id']})` reads it again."
+            reader.problems.warn(again)
         return rows
 
     def _remember(self, table: str, unread: Mapping[str, Iterable[str]] | None = None) -> None:

@@ -29,6 +29,8 @@ __all__ = [
 _CAUSE_LIMIT = 255
 _FEWEST_WORDS = 60
 _DIGITS = 12
+# of a number of 64 bits
+_ID_DIGITS = 19
 _MARK = re.compile(r"(?:: retry of run (\d+))? \[dlt:([0-9a-f]{12})\]$")
 _ORIGIN = re.compile(
     r": dlt pipeline ((?:(?!: dlt pipeline ).)+), load (\d+(?:\.\d+)?)$", re.DOTALL
@@ -103,7 +105,7 @@ def retried_run(run: Run) -> int | None:
     told = run.get("retrying_run_id")
     match = _MARK.search(_cause(run))
     found = str(told) if told and str(told).isdecimal() else match and match[1]
-    return integer(int(found)) if found else None
+    return integer(int(found)) if found and len(found) <= _ID_DIGITS else None
 
 
 def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:

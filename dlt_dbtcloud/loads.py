@@ -11,8 +11,9 @@ import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import ExtractInfo, LoadInfo
 from dlt.common.storages.load_package import LoadPackageInfo
-from dlt.pipeline.trace import PipelineStepTrace
+from dlt.pipeline.trace import PipelineStepTrace, load_trace
 
+from dlt_dbtcloud.columns import TABLES
 from dlt_dbtcloud.contents import RESULTS_SCHEMA, has_data, has_only_results, is_data
 from dlt_dbtcloud.exceptions import DBTCloudException
 
@@ -115,7 +116,10 @@ def note_failure(pipeline: dlt.Pipeline) -> None:
     Raises:
         TypeError: It is no pipeline.
     """
-    steps = _steps(pipeline)
+    _check_type(pipeline)
+    # while a load goes on, that before it is the one on disk
+    trace = load_trace(pipeline.working_dir)
+    steps = trace.steps if trace else []
     if steps and not _extracts_results(steps):
         failed = _failed_step(steps)
         noted = {"step": failed, "at": time.time()} if failed else {}
@@ -125,9 +129,11 @@ def note_failure(pipeline: dlt.Pipeline) -> None:
 
 def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
     """Return the steps that a pipeline has taken, if the last load did not fail."""
-    steps = _steps(pipeline)
-    is_of_results = _extracts_results(steps)
-    failed = _noted_failure(pipeline) if is_of_results else _failed_step(steps)
+    _check_type(pipeline)
+    trace = pipeline.last_trace
+    steps = trace.steps if trace else []
+    is_told = steps and not _extracts_results(steps)
+    failed = _failed_step(steps) if is_told else _noted_failure(pipeline)
     if failed:
         raise DBTCloudException(
             f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed}`. "
@@ -136,11 +142,9 @@ def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
     return steps
 
 
-def _steps(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
+def _check_type(pipeline: dlt.Pipeline) -> None:
     if not isinstance(pipeline, dlt.Pipeline):
         raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. Pass a `dlt.Pipeline`.")
-    trace = pipeline.last_trace
-    return trace.steps if trace else []
 
 
 def _noted_failure(pipeline: dlt.Pipeline) -> str | None:
@@ -158,7 +162,7 @@ def _extracts_results(steps: list[PipelineStepTrace]) -> bool:
     """Tell whether the newest extraction was of nothing but what dbt did."""
     infos = [step.step_info for step in steps if isinstance(step.step_info, ExtractInfo)]
     names = [data["name"] for data in infos[-1].extract_data_info] if infos else []
-    return bool(names) and {*names} == {RESULTS_SCHEMA}
+    return bool(names) and {*names} <= {RESULTS_SCHEMA, *TABLES}
 
 
 def _failed_step(steps: list[PipelineStepTrace]) -> str | None:

@@ -19,6 +19,8 @@ from dlt_dbtcloud.typing import Run, RunStep
 __all__ = ["freshness_rows", "node_rows", "parent_rows", "result_rows"]
 
 _HASH_DIGITS = 16
+# of JSON; more is not dbt's, and no warehouse takes it
+_DEPTH = 100
 
 
 def result_rows(
@@ -110,7 +112,7 @@ def freshness_rows(
             "max_loaded_at": timestamp(result.get("max_loaded_at")),
             "snapshotted_at": timestamp(result.get("snapshotted_at")),
             "age_seconds": number(result.get("max_loaded_at_time_ago_in_s")),
-            "criteria": as_mapping(result.get("criteria")) or None,
+            "criteria": _redacted_json(as_mapping(result.get("criteria")), hide) or None,
             "execution_time": number(result.get("execution_time")),
         }
 
@@ -120,9 +122,11 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(told).hexdigest()[:_HASH_DIGITS]
 
 
-def _redacted_json(value: Any, hide: Callable[[str], str]) -> Any:
+def _redacted_json(value: Any, hide: Callable[[str], str], depth: int = _DEPTH) -> Any:
+    if isinstance(value, (dict, list)) and not depth:
+        return None
     if isinstance(value, dict):
-        return {name: _redacted_json(part, hide) for name, part in value.items()}
+        return {name: _redacted_json(part, hide, depth - 1) for name, part in value.items()}
     if isinstance(value, list):
-        return [_redacted_json(part, hide) for part in value]
+        return [_redacted_json(part, hide, depth - 1) for part in value]
     return redacted(value, hide) if isinstance(value, str) else value

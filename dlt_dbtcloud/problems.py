@@ -103,15 +103,18 @@ class Problems:
             self.note(f"an artifact is not what dbt writes, so no `{what}` ({error!r})")
             return []
 
-    def warn(self) -> None:
-        """Say once what could not be read, if anything."""
+    def warn(self, hint: str = "") -> None:
+        """Say once what could not be read, if anything.
+
+        Args:
+            hint: What to do.
+        """
         problems = self._found if is_over(self.run) else ["it is not over"]
         if problems:
             status, page = self.run.get("status_humanized"), self.run.get("href") or ""
             name = f"Run {self.run['id']}" + (f" ({status})" if status else "")
-            logger.warning(
-                f"{name} cannot be read completely: {'; '.join(problems)}. {page}".rstrip()
-            )
+            said = f"{name} cannot be read completely: {'; '.join(problems)}."
+            logger.warning(" ".join(part for part in (said, hint, page) if part))
 
     def _check_nodes(self, what: str, artifact: Mapping[str, Any]) -> None:
         if isinstance(artifact.get("nodes"), dict):

@@ -119,12 +119,14 @@ def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
         known: What is known of a load that may be among them.
     """
     rows = {run["id"]: [*_own_rows(run, known)] for run in runs}
-    retried = {run["id"]: retried_run(run) for run in runs if not rows[run["id"]]}
-    retries = {run_id: before for run_id, before in retried.items() if before}
+    unknown = (run for run in runs if not any(row["tables"] for row in rows[run["id"]]))
+    retries = {run["id"]: before for run in unknown if (before := retried_run(run))}
     rows |= _stored_rows({*retries.values()} - rows.keys())
     # a retry may be retried in its turn, and has the higher id
     for run_id, before in sorted(retries.items()):
-        rows[run_id] = [{**row, "run_id": run_id, "key": None} for row in rows[before]]
+        key = next((row["key"] for row in rows[run_id]), None)
+        told = [{**row, "run_id": run_id, "key": key} for row in rows[before]]
+        rows[run_id] = told or rows[run_id]
     return [row for run in runs for row in rows[run["id"]]]
 
 

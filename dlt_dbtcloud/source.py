@@ -138,6 +138,10 @@ def results_source(
     """
 
     def runs() -> Iterator[Extraction]:
+        # the source may have been made before the data failed to load
+        pipeline = active_pipeline()
+        if pipeline:
+            note_failure(pipeline)
         with connect(config) as client:
             tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
             bookmarks = None if run_id else _bookmarks(config, tables, start)

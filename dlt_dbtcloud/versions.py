@@ -97,7 +97,7 @@ class Versions:
                 for key, row in self._rows.items()
                 if row["environment_id"] == environment and row["last_run_id"] > run_id
             }
-            again |= keys if later and later != had else set()
+            again |= keys if later and not later == had == keys else set()
         return {key: row for key, row in self._rows.items() if key not in known or key in again}
 
     def _with_columns(self, known: dict[_Key, Row]) -> dict[_Key, Row]:

@@ -75,6 +75,14 @@ def test_a_page_in_a_files_place_is_an_outage(
     assert clock.now == 60
 
 
+def test_half_a_file_is_asked_for_again(httpserver: HTTPServer, artifacts: RunArtifacts) -> None:
+    path = "/api/v2/accounts/1/runs/5/artifacts/run_results.json"
+    whole = json.dumps(RESULTS)
+    httpserver.expect_ordered_request(path).respond_with_data(whole[:20])
+    httpserver.expect_ordered_request(path).respond_with_data(whole)
+    assert artifacts.read("run_results.json") == RESULTS
+
+
 @pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "text/html", "x"])
 def test_a_file_is_read_whatever_it_is_served_as(
     httpserver: HTTPServer, artifacts: RunArtifacts, kind: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -29,10 +30,11 @@ def fail_to_load(pipeline: dlt.Pipeline) -> None:
         pipeline.run(broken())
 
 
-@pytest.mark.parametrize("results", ["rows", "none", "a failure"])
+@pytest.mark.parametrize("results", ["rows", "none", "a failure", "a table", "made before"])
 def test_a_load_of_results_does_not_hide_that_the_data_failed(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, results: str
 ) -> None:
+    made_before = dbt_cloud_results()
     job = nightly(cloud)
     pipeline.run([{"id": 1}], table_name="orders")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
@@ -40,8 +42,11 @@ def test_a_load_of_results_does_not_hide_that_the_data_failed(
         pipeline.run(dbt_cloud_results())
     fail_to_load(pipeline)
     for _ in range(2):
+        made: Any = dbt_cloud_results(run_id=1) if results == "a failure" else made_before
+        if results in ("rows", "none"):
+            made = dbt_cloud_results()
         with suppress(PipelineStepFailed):
-            pipeline.run(dbt_cloud_results(run_id=1 if results == "a failure" else None))
+            pipeline.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
         with pytest.raises(DBTCloudException, match=FAILED):
             run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     pipeline.run([{"id": 2}], table_name="orders")
@@ -56,6 +61,27 @@ def test_another_process_knows_that_the_data_failed(
     again.run(dbt_cloud_results())
     with pytest.raises(DBTCloudException, match=FAILED):
         run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
+
+
+def test_a_failure_is_known_where_the_trace_is_lost(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    fail_to_load(pipeline)
+    pipeline.run(dbt_cloud_results())
+    (Path(pipeline.working_dir) / "trace.pickle").unlink()
+    with pytest.raises(DBTCloudException, match=FAILED):
+        run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
+
+
+@pytest.mark.parametrize("table", [None, "dbt_runs"])
+def test_results_that_fail_do_not_hold_up_the_job(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str | None
+) -> None:
+    pipeline.run([{"id": 1}], table_name="orders")
+    source = dbt_cloud_results(run_id=1)
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(source.resources[table] if table else source)
+    assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)["is_success"]
 
 
 def test_data_that_was_made_good_without_rows_is_good(

@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 import pytest
 
-from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
+from dlt_dbtcloud import dbt_cloud_results, retry_dbt_cloud_run, run_dbt_cloud_job
 from dlt_dbtcloud.columns import TABLES, Row
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.keys import cause_with_key
@@ -91,6 +91,21 @@ def test_a_retry_has_the_loads_of_what_it_retries() -> None:
         *((2, "173.0", None, {"orders": 2}), (2, "173.1", None, None)),
         *((3, "173.0", None, {"orders": 2}), (3, "173.1", None, None)),
     ]
+
+
+def test_a_retry_that_names_the_load_tells_what_is_known_of_it(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud, outcome=["error", "success"])
+    pipeline.run([{"id": 1}], table_name="orders")
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
+    pipeline.run(dbt_cloud_results())
+    pipeline.run([{"id": 2}], table_name="users")
+    retry = retry_dbt_cloud_run(run_id=first)["id"]
+    pipeline.run(dbt_cloud_results())
+    (one, other) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
+    assert {one[0], other[0]} == {first, retry}
+    assert one[1:] == other[1:]
 
 
 @pytest.mark.parametrize("are_loaded_together", [True, False])

@@ -162,6 +162,20 @@ def test_what_is_downstream_is_what_the_newest_run_had(
         assert downstream(load()) == answer
 
 
+def test_what_went_after_a_run_that_had_it_is_not_there(
+    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+) -> None:
+    more, fewer = (
+        nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+        for manifest in (project("one", "users"), project("one"))
+    )
+    ended_run(more)
+    assert ("model users", None) in downstream(load())
+    ended_run(more)
+    ended_run(fewer)
+    assert ("model users", None) not in downstream(load())
+
+
 def test_what_came_and_went_between_two_loads_is_not_there(
     cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
 ) -> None:
