@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from dlt_dbtcloud.retrying import retry_once
 from dlt_dbtcloud.running import Running
 from dlt_dbtcloud.triggering import Trigger
 from dlt_dbtcloud.typing import Run
-from tests.clock import FakeClock, FastClock
+from tests.clock import FakeClock, FastClock, until
 
 LOAD = LastLoad("flights", "1732150000.123")
 
@@ -121,9 +122,17 @@ def test_a_status_check_that_fails_is_no_run_that_failed(
     load: LastLoad | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    job = cloud.create_job("Nightly", duration=0.1)
+    job = cloud.create_job("Nightly", duration=None)
     cloud.fail("get_run", fault.kind, **fault.options)
+
+    def finish() -> None:
+        until(lambda: cloud.struck)
+        cloud.finish_run(cloud.runs[0]["id"])
+
+    finisher = Thread(target=finish)
+    finisher.start()
     assert run(impatient, job, config, load)["is_success"]
+    finisher.join()
     assert len(cloud.runs) == 1
     assert ("get_run", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
