@@ -28,8 +28,8 @@ from tests.clock import FastClock
 WORKERS = 8
 FAULTY = 0.3
 LIMIT = 300.0
-# how much faster than real time the calls' time passes: not too fast for a busy machine
-TIMES = 50.0
+# how much faster than real time the calls' time passes
+TIMES = 100.0
 ROUTES = ("trigger_job", "get_run", "list_runs", "cancel_run")
 KINDS: tuple[Kind, ...] = ("status", "html", "half", "cut", "hang", "slow", "late", "rate_limit")
 WHENS: tuple[When, ...] = ("before", "after")

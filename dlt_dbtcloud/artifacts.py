@@ -27,7 +27,7 @@ __all__ = ["OUTAGE", "RunArtifacts"]
 OUTAGE = 60.0
 # artifacts may be uploaded up to a minute after the run has ended
 _UPLOADED_WITHIN = 60.0
-# at a file that is no JSON
+# at a file that is none of dbt's
 _LOOKS = 2
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 
@@ -100,24 +100,23 @@ class RunArtifacts:
     def _fetch(self, path: str, step: int | None) -> dict[str, Any] | None:
         with TemporaryDirectory(prefix="dlt-dbtcloud-", ignore_cleanup_errors=True) as folder:
             file = Path(folder, Path(path).name)
-            artifact = None
             # half a file may be whole the next time
             for _ in range(_LOOKS):
-                is_there = through_outages(
-                    lambda: self._download(path, file, step),
-                    timeout=self._outage,
-                    cool_down=self._cool_down,
-                    clock=self._clock,
-                )
-                if not is_there:
+                if not self._is_downloaded(path, file, step):
                     return None
                 artifact = _json(file)
-                if artifact is not None:
-                    break
-        if isinstance(artifact, dict):
-            return artifact
+                if isinstance(artifact, dict):
+                    return artifact
         said = f"This is no artifact of run {self._run_id}."
         raise DBTCloudServerError("GET", path, HTTPStatus.OK, said)
+
+    def _is_downloaded(self, path: str, file: Path, step: int | None) -> bool:
+        return through_outages(
+            lambda: self._download(path, file, step),
+            timeout=self._outage,
+            cool_down=self._cool_down,
+            clock=self._clock,
+        )
 
     def _download(self, path: str, file: Path, step: int | None) -> bool:
         """Tell whether there is an artifact, which then is in the file."""
