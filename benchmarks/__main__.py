@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 import dlt_dbtcloud as ours
+from dlt_dbtcloud.artifacts.results import node_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.results import node_results
-from dlt_dbtcloud.waiting import watch_runs
-from tests.clock import FakeClock
-from tests.flights import Flights
-from tests.wire import KeepAliveServer
+from dlt_dbtcloud.runs.watch import watch_runs
+from tests.support.clock import FakeClock
+from tests.support.flights import Flights
+from tests.support.wire import KeepAliveServer
 
 CALLS = 50
 RUNS = 1000

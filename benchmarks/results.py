@@ -21,8 +21,8 @@ import orjson
 from dlt.common.json import json
 
 from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, get_dbt_cloud_run_results
-from dlt_dbtcloud.columns import KEYS, TABLES
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.schema import KEYS, TABLES
 
 NODES = 10_000
 PARENTS = 3

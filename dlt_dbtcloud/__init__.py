@@ -1,39 +1,45 @@
-"""dbt Cloud as the last step of a dlt pipeline."""
+"""dbt Cloud as the last step of a dlt pipeline.
+
+The public API is the names in `__all__` and the modules `client`, `configuration`, `emulator`,
+`exceptions`, `source` and `typing`. Everything else is private and may change without notice.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dlt_dbtcloud.client import DBTCloudClientV2
-from dlt_dbtcloud.configuration import DBTCloudConfiguration
-from dlt_dbtcloud.exceptions import (
-    DBTCloudAPIError,
-    DBTCloudAuthError,
-    DBTCloudException,
-    DBTCloudNotFoundError,
-    DBTCloudRateLimitError,
-    DBTCloudRunCancelled,
-    DBTCloudRunError,
-    DBTCloudRunFailed,
-    DBTCloudRunTimeout,
-    DBTCloudServerError,
-    DBTCloudTransportError,
-    DBTCloudTriggerUnknownError,
-    InvalidCredentialsException,
-)
-from dlt_dbtcloud.helpers import (
-    cancel_dbt_cloud_run,
-    get_dbt_cloud_run_results,
-    get_dbt_cloud_run_status,
-    retry_dbt_cloud_run,
-    run_dbt_cloud_job,
-    run_dbt_cloud_jobs,
-)
-from dlt_dbtcloud.tables import loaded_tables
-
 if TYPE_CHECKING:
-    from dlt_dbtcloud.materializing import materialized_assets, openlineage_events
-    from dlt_dbtcloud.openlineage import emit_openlineage
+    from importlib.metadata import version
+
+    from dlt_dbtcloud.client import DBTCloudClientV2
+    from dlt_dbtcloud.configuration import DBTCloudConfiguration
+    from dlt_dbtcloud.exceptions import (
+        DBTCloudAPIError,
+        DBTCloudAuthError,
+        DBTCloudException,
+        DBTCloudNotFoundError,
+        DBTCloudRateLimitError,
+        DBTCloudRunCancelled,
+        DBTCloudRunError,
+        DBTCloudRunFailed,
+        DBTCloudRunTimeout,
+        DBTCloudServerError,
+        DBTCloudTransportError,
+        DBTCloudTriggerUnknownError,
+        InvalidCredentialsException,
+    )
+    from dlt_dbtcloud.helpers import (
+        cancel_dbt_cloud_run,
+        get_dbt_cloud_run_results,
+        get_dbt_cloud_run_status,
+        retry_dbt_cloud_run,
+        run_dbt_cloud_job,
+        run_dbt_cloud_jobs,
+    )
+    from dlt_dbtcloud.lineage import emit_openlineage, materialized_assets, openlineage_events
+    from dlt_dbtcloud.loads import loaded_tables
     from dlt_dbtcloud.source import dbt_cloud_results
+
+    __version__ = version("dlt-dbtcloud")
 
 __all__ = [
     "DBTCloudAPIError",
@@ -51,6 +57,7 @@ __all__ = [
     "DBTCloudTransportError",
     "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
+    "__version__",
     "cancel_dbt_cloud_run",
     "dbt_cloud_results",
     "emit_openlineage",
@@ -64,17 +71,29 @@ __all__ = [
     "run_dbt_cloud_jobs",
 ]
 
-# what only some callers use, and costs time to import
-_LATER = {
-    "dbt_cloud_results": "dlt_dbtcloud.source",
-    "emit_openlineage": "dlt_dbtcloud.openlineage",
-    "materialized_assets": "dlt_dbtcloud.materializing",
-    "openlineage_events": "dlt_dbtcloud.materializing",
+_MODULES = {
+    "DBTCloudClientV2": "client",
+    "DBTCloudConfiguration": "configuration",
+    "dbt_cloud_results": "source",
+    "emit_openlineage": "lineage",
+    "loaded_tables": "loads",
+    "materialized_assets": "lineage",
+    "openlineage_events": "lineage",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is imported only when it is asked for."""
-    if name not in _LATER:
+    """Import a public name on first access."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("dlt-dbtcloud")
+    if name not in __all__:
         raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
-    return getattr(import_module(_LATER[name]), name)
+    is_exception = name.startswith("DBTCloud") or name.endswith("Exception")
+    module = _MODULES.get(name, "exceptions" if is_exception else "helpers")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,16 +10,33 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import dlt
+from dlt.common import logger
 from dlt.common.configuration import configspec, resolve_configuration, with_config
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.typing import ConfigValueSentinel, TSecretStrValue
 
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.credentials import (
+    BASE_URL,
+    is_placeholder,
+    valid_base_url,
+    valid_id,
+    valid_token,
+)
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
-from dlt_dbtcloud.validation import BASE_URL, is_placeholder, valid_base_url, valid_id, valid_token
+from dlt_dbtcloud.typing import TriggerData
 
-__all__ = ["DBTCloudConfiguration", "required", "with_dbt_cloud_config"]
+__all__ = [
+    "OVERRIDES",
+    "DBTCloudConfiguration",
+    "connect",
+    "required",
+    "trigger_data",
+    "with_dbt_cloud_config",
+]
+
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -200,3 +217,44 @@ def _refuse_placeholders(texts: Mapping[str, str]) -> None:
 def _check_seconds(name: str, value: float) -> None:
     if not (value > 0 and math.isfinite(value)):
         raise ConfigurationValueError(f"`{name}={value}` must be a number of seconds above 0.")
+
+
+OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
+_OF_CONFIG = [name for name in OVERRIDES if name.endswith("_override")]
+
+
+def trigger_data(
+    config: DBTCloudConfiguration, data: Mapping[str, Any] | None = None
+) -> TriggerData:
+    """Return the body of a trigger: what the config says, and over it what the caller does.
+
+    Args:
+        config: The resolved config.
+        data: Fields of `TriggerData`. `None` as a value leaves out what the config says; either of
+            `git_sha` and `git_branch` replaces both of the config's.
+
+    Raises:
+        TypeError: `data` is no mapping.
+    """
+    if not isinstance(data, Mapping | None):
+        raise TypeError(f"`data` is a `{type(data).__name__}`. Pass a dict: `{{'cause': '…'}}`.")
+    given = dict(data or {})
+    body: dict[str, Any] = {"cause": config.cause}
+    if not {"git_sha", "git_branch"} & given.keys():
+        git = "git_sha" if config.git_sha else "git_branch"
+        body[git] = config[git]
+    body |= {name: config[name] for name in _OF_CONFIG}
+    body |= given
+    body["cause"] = str(body["cause"] or config.cause)
+    unknown = body.keys() - TriggerData.__annotations__.keys()
+    if unknown:
+        logger.warning(
+            f"`data` holds fields that the trigger's documentation does not know, they are sent as "
+            f"they are: {', '.join(sorted(map(str, unknown)))}"
+        )
+    return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
+
+
+def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
+    """Return a client of the account that a config names."""
+    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)

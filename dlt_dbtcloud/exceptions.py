@@ -27,9 +27,9 @@ from collections.abc import Sequence
 
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
-from dlt_dbtcloud.naming import run_name
-from dlt_dbtcloud.quoting import without_secrets
-from dlt_dbtcloud.typing import NodeFailure, Run
+from dlt_dbtcloud.payloads import is_over, run_name
+from dlt_dbtcloud.redaction import without_secrets
+from dlt_dbtcloud.typing import NodeFailure, Run, RunStatus
 
 __all__ = [
     "DBTCloudAPIError",
@@ -45,7 +45,9 @@ __all__ = [
     "DBTCloudTransportError",
     "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
+    "run_error",
 ]
+
 
 _TIMED_OUT = re.compile(r"time[d -]*out|time limit|took too long|exceeded", re.IGNORECASE)
 
@@ -274,3 +276,12 @@ def _canceller(run: Run) -> str:
     event = (run.get("audit") or {}).get("cancellation") or {}
     name = (event.get("actor") or {}).get("name")
     return f" by {name}" if name else ""
+
+
+def run_error(run: Run) -> DBTCloudRunError | None:
+    """Return the error that a run's end means, or None where it succeeded or is not over."""
+    if not is_over(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
+        return None
+    if run.get("is_cancelled") or run.get("status") == RunStatus.CANCELLED:
+        return DBTCloudRunCancelled(run)
+    return DBTCloudRunFailed(run)

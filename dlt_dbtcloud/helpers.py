@@ -8,15 +8,19 @@ from typing import Any
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationValueError
 
-from dlt_dbtcloud.configuration import DBTCloudConfiguration, required, with_dbt_cloud_config
-from dlt_dbtcloud.loads import last_load
-from dlt_dbtcloud.overrides import trigger_data
-from dlt_dbtcloud.results import node_results
-from dlt_dbtcloud.running import Running, connect
-from dlt_dbtcloud.starting import skipped_run
-from dlt_dbtcloud.triggering import Trigger
+from dlt_dbtcloud.artifacts.results import node_results
+from dlt_dbtcloud.client.credentials import valid_id
+from dlt_dbtcloud.configuration import (
+    DBTCloudConfiguration,
+    connect,
+    required,
+    trigger_data,
+    with_dbt_cloud_config,
+)
+from dlt_dbtcloud.loads.packages import last_load
+from dlt_dbtcloud.runs.lifecycle import Running
+from dlt_dbtcloud.runs.trigger import Trigger, skipped_run
 from dlt_dbtcloud.typing import NodeResult, Run
-from dlt_dbtcloud.validation import valid_id
 
 __all__ = [
     "cancel_dbt_cloud_run",

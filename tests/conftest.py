@@ -16,10 +16,10 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.flights import Flights
-from tests.loaded_flights import LoadedFlights, run_and_load_flights
-from tests.orchard import Orchard, run_orchard
-from tests.warehouse import warehouse
+from tests.support.flights import Flights
+from tests.support.loaded_flights import LoadedFlights, run_and_load_flights
+from tests.support.orchard import Orchard, run_orchard
+from tests.support.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
 

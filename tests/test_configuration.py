@@ -17,7 +17,7 @@ from dlt.common.configuration.providers.toml import TomlProviderReadException
 from dlt.helpers.dbt_cloud.configuration import DBTCloudConfiguration as TheirConfiguration
 
 from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
-from dlt_dbtcloud.configuration import required, with_dbt_cloud_config
+from dlt_dbtcloud.configuration import required, trigger_data, with_dbt_cloud_config
 from tests.conftest import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
@@ -223,3 +223,72 @@ def test_the_helper_keeps_its_name_its_text_and_its_signature() -> None:
     assert configured.__doc__ is not None
     with pytest.raises(TypeError, match="unexpected keyword argument 'job'"):
         loosely(job=5)
+
+
+def config(**fields: Any) -> DBTCloudConfiguration:
+    return resolve_configuration(
+        DBTCloudConfiguration(), explicit_value={"api_token": "t", **fields}
+    )
+
+
+def test_a_cause_is_always_sent_and_nothing_that_is_not_set() -> None:
+    assert trigger_data(config()) == {"cause": "Triggered via API"}
+
+
+def test_every_override_of_the_config_is_sent() -> None:
+    overrides = {
+        "cause": "nightly",
+        "git_sha": "abc",
+        "schema_override": "s",
+        "dbt_version_override": "1.11",
+        "target_name_override": "ci",
+        "threads_override": 4,
+        "timeout_seconds_override": 60,
+        "generate_docs_override": False,
+        "steps_override": ["dbt run"],
+    }
+    assert trigger_data(config(**overrides)) == overrides
+
+
+def test_data_wins_over_the_config() -> None:
+    body = trigger_data(config(cause="nightly", threads_override=4), {"threads_override": 8})
+    assert body == {"cause": "nightly", "threads_override": 8}
+
+
+def test_git_sha_comes_before_git_branch() -> None:
+    assert "git_branch" not in trigger_data(config(git_sha="abc", git_branch="main"))
+    assert trigger_data(config(git_branch="main"))["git_branch"] == "main"
+
+
+def test_either_of_them_in_data_replaces_both_of_the_configs() -> None:
+    body = trigger_data(config(git_sha="abc", git_branch="main"), {"git_branch": "fix"})
+    assert body == {"cause": "Triggered via API", "git_branch": "fix"}
+
+
+def test_none_in_data_leaves_out_what_the_config_says() -> None:
+    assert "schema_override" not in trigger_data(
+        config(schema_override="s"), {"schema_override": None}
+    )
+    assert trigger_data(config(cause="nightly"), {"cause": None})["cause"] == "nightly"
+
+
+def test_every_documented_field_is_sent_as_it_is() -> None:
+    data = {
+        "azure_pull_request_id": 1,
+        "github_pull_request_id": 2,
+        "gitlab_merge_request_id": 3,
+        "non_native_pull_request_id": 4,
+    }
+    assert trigger_data(config(), data) == {"cause": "Triggered via API", **data}
+
+
+def test_data_is_not_changed() -> None:
+    data = {"threads_override": 8}
+    trigger_data(config(), data)
+    assert data == {"threads_override": 8}
+
+
+def test_data_that_is_no_dict_is_refused() -> None:
+    data: Any = ["dbt run"]
+    with pytest.raises(TypeError, match="`data` is a `list`"):
+        trigger_data(config(), data)

@@ -25,7 +25,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.wire import WireServer
+from tests.support.wire import WireServer
 
 
 def loosely(function: Any, *args: Any, **kwargs: Any) -> Any:

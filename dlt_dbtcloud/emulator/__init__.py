@@ -6,11 +6,12 @@ try:
     import werkzeug  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        'The embedded dbt Cloud needs werkzeug: `pip install "dlt-dbtcloud[emulator]"`.',
+        "The embedded dbt Cloud needs werkzeug: install the `emulator` extra of dlt-dbtcloud, "
+        "`pip install '.[emulator]'` in a checkout.",
         name="werkzeug",
     ) from error
 
-from dlt_dbtcloud.emulator.recording import RecordedRequest
+from dlt_dbtcloud.emulator.http import RecordedRequest
 from dlt_dbtcloud.emulator.server import DBTCloudEmulator
 
 __all__ = ["DBTCloudEmulator", "RecordedRequest"]

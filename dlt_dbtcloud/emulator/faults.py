@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from werkzeug.wrappers import Response
 
-from dlt_dbtcloud.emulator import envelope
-from dlt_dbtcloud.emulator.errors import ApiError
+from dlt_dbtcloud.emulator.api import answers
+from dlt_dbtcloud.emulator.api.errors import ApiError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -116,11 +116,11 @@ class Faults:
             return effect()
         if fault.kind == "late":
             self._later(fault.seconds, effect)
-            return envelope.detail(504, "Gateway timeout.")
+            return answers.detail(504, "Gateway timeout.")
         if fault.kind == "rate_limit":
             return _rate_limited(fault)
         takes_effect = fault.when == "after" or fault.kind == "slow"
-        answer = _quietly(effect) if takes_effect else envelope.success(None)
+        answer = _quietly(effect) if takes_effect else answers.success(None)
         return self._answer(fault, answer)
 
     def _due(self, route: str, object_id: int | None) -> Fault | None:
@@ -153,7 +153,7 @@ class Faults:
         if fault.kind in ("cut", "hang"):
             self._stopped.wait(fault.seconds if fault.kind == "hang" else 0)
             return _Cut(status=NO_ANSWER)
-        return envelope.detail(fault.status, "The service is not well.")
+        return answers.detail(fault.status, "The service is not well.")
 
     def _slow(self, answer: Response, seconds: float) -> Response:
         body = answer.get_data()
@@ -173,11 +173,11 @@ def _quietly(effect: Effect) -> Response:
     try:
         return effect()
     except ApiError as error:
-        return envelope.failure(error)
+        return answers.failure(error)
 
 
 def _rate_limited(fault: Fault) -> Response:
-    answer = envelope.failure(ApiError(429, "Too many requests."))
+    answer = answers.failure(ApiError(429, "Too many requests."))
     if fault.retry_after is not None:
         answer.headers["Retry-After"] = f"{fault.retry_after:g}"
     return answer

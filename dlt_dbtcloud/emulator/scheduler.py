@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+import uuid
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dlt_dbtcloud.emulator import scripted
-from dlt_dbtcloud.emulator.invocation import installed_version
+from dlt_dbtcloud.emulator.dbt.artifacts import encode
+from dlt_dbtcloud.emulator.dbt.plan import SETUP_STEPS, subcommand
+from dlt_dbtcloud.emulator.dbt.process import installed_version
+from dlt_dbtcloud.emulator.dbt.runner import DbtRun
 from dlt_dbtcloud.emulator.models import (
     FINISHED,
     STATUS_OF,
@@ -17,12 +21,65 @@ from dlt_dbtcloud.emulator.models import (
     Job,
     Outcome,
     Plan,
+    PlannedStep,
     Run,
+    Step,
     now,
 )
-from dlt_dbtcloud.emulator.runner import DbtRun
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import RunStatus, TriggerData
+
+NewId = Callable[[], int]
+
+
+def begin(run: Run, new_id: NewId) -> None:
+    """Take the steps that prepare a run, and begin the first command."""
+    for planned in SETUP_STEPS:
+        _finish(run, _begin(run, planned, new_id), RunStatus.SUCCESS)
+    if run.skipped():
+        _begin(run, run.skipped()[0], new_id)
+
+
+def end(run: Run, outcome: Outcome, new_id: NewId, at_command: int = 1) -> None:
+    """Take the rest of the steps; an error or a cancellation stops at a command of the job."""
+    step = run.steps[-1]
+    if step.finished_at is None:
+        _finish(run, step, _status(run, outcome, at_command))
+    while run.steps[-1].status == RunStatus.SUCCESS and run.skipped():
+        step = _begin(run, run.skipped()[0], new_id)
+        _finish(run, step, _status(run, outcome, at_command))
+
+
+def _status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
+    """Tell how the step that is under way ends."""
+    own = [step for step in run.steps[len(SETUP_STEPS) :] if not step.planned.may_fail]
+    is_before = run.steps[-1].planned.may_fail or len(own) < at_command
+    return RunStatus.SUCCESS if is_before else STATUS_OF[outcome]
+
+
+def _begin(run: Run, planned: PlannedStep, new_id: NewId) -> Step:
+    step = Step(new_id(), len(run.steps) + 1, planned)
+    step.log.append(f"{step.created_at:%H:%M:%S}  {planned.name}")
+    run.steps.append(step)
+    return step
+
+
+def _finish(run: Run, step: Step, status: RunStatus) -> None:
+    step.status, step.finished_at = status, now()
+    step.log.append(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
+    step.debug_logs = step.logs
+    own = scripted_artifacts(step.planned, run.dbt_version)
+    # the script's files are those of the commands, not of what prepares them
+    script = run.job.script
+    step.artifacts = own if script.artifacts is None or not own else script.artifacts
+
+
+_VERDICTS = {
+    RunStatus.SUCCESS: "Completed successfully",
+    RunStatus.ERROR: "Encountered an error, as scripted",
+    RunStatus.CANCELLED: "Cancelled",
+}
+
 
 OVERRIDES = tuple(key for key in TriggerData.__annotations__ if key != "cause")
 # how long `stop` waits for dbt to be gone, in seconds; a killed process takes a moment
@@ -101,7 +158,7 @@ class Scheduler:
         with self._state.changed:
             if run.status != RunStatus.RUNNING:
                 return False
-            scripted.end(run, outcome, self._state.new_id, at_command)
+            end(run, outcome, self._state.new_id, at_command)
             self.finish(run, STATUS_OF[outcome], message)
             return True
 
@@ -164,7 +221,7 @@ class Scheduler:
     def _start_script(self, run: Run) -> None:
         script = run.job.script
         run.status = RunStatus.RUNNING
-        scripted.begin(run, self._state.new_id)
+        begin(run, self._state.new_id)
         run.outcome = script.next_outcome()
         timeout = run.plan.timeout_seconds
         if timeout and (script.duration is None or script.duration > timeout):
@@ -192,3 +249,44 @@ class Scheduler:
         if version is None and environment is not None:
             version = environment.fields["dbt_version"]
         return version
+
+
+# what writes no run_results.json, besides the freshness of sources
+WITHOUT_RESULTS = frozenset({"deps", "debug", "list", "ls", "parse", "source"})
+
+
+def scripted_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[str, bytes]:
+    """Write what dbt would leave if the project had no nodes."""
+    which = subcommand(planned.arguments)
+    if which is None or which in ("deps", "debug"):
+        return {}
+    metadata: dict[str, Any] = {
+        "dbt_version": dbt_version,
+        "generated_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "invocation_id": str(uuid.uuid4()),
+        "env": {},
+    }
+    names = ["manifest.json"]
+    if which not in WITHOUT_RESULTS:
+        names.append("run_results.json")
+    if which == "docs":
+        names.append("catalog.json")
+    return encode({name: _empty(name, which, metadata) for name in names})
+
+
+def _empty(name: str, which: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    kind, version, body = _EMPTY[name]
+    schema = f"https://schemas.getdbt.com/dbt/{kind}/v{version}.json"
+    args = {"args": {"which": which}} if kind == "run-results" else {}
+    return {"metadata": {"dbt_schema_version": schema, **metadata}, **body, **args}
+
+
+_EMPTY: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
+    "manifest.json": (
+        "manifest",
+        12,
+        {"nodes": {}, "sources": {}, "macros": {}, "parent_map": {}, "child_map": {}},
+    ),
+    "run_results.json": ("run-results", 6, {"results": [], "elapsed_time": 0.0}),
+    "catalog.json": ("catalog", 1, {"nodes": {}, "sources": {}, "errors": None}),
+}

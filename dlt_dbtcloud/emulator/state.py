@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from dlt_dbtcloud.emulator import definitions
-from dlt_dbtcloud.emulator.errors import not_found
+from dlt_dbtcloud.emulator.api import definitions
+from dlt_dbtcloud.emulator.api.errors import not_found
 from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
 
 # as with the service, ids do not fit into 32 bits

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.emulator.api import Api
-from tests.emulator.tiny import write_tiny
+from tests.support.emulator_api import Api
+from tests.support.tiny import write_tiny
 
 
 @pytest.fixture(scope="session")

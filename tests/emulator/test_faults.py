@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.clock import until
-from tests.emulator.api import Api
+from tests.support.clock import until
+from tests.support.emulator_api import Api
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.emulator.api import Api
+from tests.support.emulator_api import Api
 
 
 @pytest.mark.parametrize(

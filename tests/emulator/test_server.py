@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.clock import until
-from tests.emulator.api import Api
-from tests.emulator.fake_dbt import DEAF, write_fake
+from tests.support.clock import until
+from tests.support.emulator_api import Api
+from tests.support.fake_dbt import DEAF, write_fake
 
 
 def test_it_tells_where_and_how_to_reach_it() -> None:
@@ -197,7 +197,7 @@ def test_the_token_is_nowhere(
 def test_stop_ends_dbt_and_removes_what_it_left(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dlt_dbtcloud.emulator.invocation.GRACE", 0.2)
+    monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", 0.2)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     with DBTCloudEmulator() as cloud:

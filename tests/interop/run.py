@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator  # noqa: E402, found by the line above
-from tests.emulator.tiny import write_tiny  # noqa: E402
+from tests.support.tiny import write_tiny  # noqa: E402
 
 ENVIRONMENTS = ROOT / ".interop"
 # dbtc holds numpy below 2, and the newest pyarrow does not

@@ -1,0 +1,1 @@
+"""The artifacts of dbt Cloud runs: downloads, reading and node results."""

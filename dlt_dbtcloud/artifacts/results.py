@@ -1,0 +1,195 @@
+"""What each dbt node did in a run, from the artifacts that the run's steps left.
+
+Every version of `run_results.json` since dbt 1.5 is read by the fields that it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+from dlt.common import logger
+
+from dlt_dbtcloud.artifacts.download import RunArtifacts
+from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import Clock
+from dlt_dbtcloud.dbt.commands import CommandError, DbtCommand
+from dlt_dbtcloud.dbt.manifest import find_node
+from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
+from dlt_dbtcloud.payloads import command_of, ended_early, is_over
+from dlt_dbtcloud.typing import NodeResult, Run, RunStep
+from dlt_dbtcloud.values import as_mapping, dicts, integer, number, text
+
+__all__ = [
+    "FAILED",
+    "UNSUCCESSFUL",
+    "leaves_results",
+    "merge",
+    "node_results",
+    "read_results",
+    "retry_chain",
+    "step_results",
+    "told_results",
+]
+
+
+FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+UNSUCCESSFUL = FAILED | {"skipped"}
+
+_RELATED = ("run_steps", "trigger")
+_LONGEST_CHAIN = 20
+
+
+def node_results(
+    client: DBTCloudClientV2, run_id: int | str, *, clock: Clock = time
+) -> list[NodeResult]:
+    """Return what each node did in a run, step by step.
+
+    A retry has done again what failed before: its results take the place of those, and what had
+    succeeded before it comes first. Artifacts that are still being uploaded are waited for, for a
+    minute at most.
+
+    Raises:
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    chain = retry_chain(client, run_id)
+    newest_first = [_results_of(client, run, clock) for run in chain]
+    return reduce(merge, reversed(newest_first))
+
+
+def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[NodeResult]:
+    """Return the results of a run and of its retry as those of one."""
+    done_again = {result["unique_id"] for result in newer}
+    kept = (
+        result
+        for result in older
+        if result["status"] not in UNSUCCESSFUL or result["unique_id"] not in done_again
+    )
+    return [*kept, *newer]
+
+
+def step_results(
+    run_id: int, step: RunStep, run_results: Mapping[str, Any], manifest: Mapping[str, Any] | None
+) -> Iterator[NodeResult]:
+    """Yield what each node did in one step; what is of another type than dbt's counts as not told.
+
+    Args:
+        run_id: The run.
+        step: The step.
+        run_results: Its `run_results.json`.
+        manifest: Its `manifest.json`, which tells names and files; without it, ids tell names.
+    """
+    for result in told_results(run_results):
+        unique_id = result["unique_id"]
+        node = find_node(manifest or {}, unique_id)
+        timing = dicts(result.get("timing"))
+        yield NodeResult(
+            run_id=run_id,
+            step_index=step.get("index") or 0,
+            command=command_of(step) or "",
+            unique_id=unique_id,
+            name=text(node.get("name")) or _name(unique_id),
+            resource_type=text(node.get("resource_type")) or unique_id.partition(".")[0],
+            status=text(result.get("status")) or "",
+            message=text(result.get("message")),
+            failures=integer(result.get("failures")),
+            execution_time=number(result.get("execution_time")) or 0.0,
+            thread_id=text(result.get("thread_id")),
+            started_at=min(_moments(timing, "started_at"), default=None),
+            completed_at=max(_moments(timing, "completed_at"), default=None),
+            rows_affected=integer(as_mapping(result.get("adapter_response")).get("rows_affected")),
+            relation_name=text(result.get("relation_name")) or text(node.get("relation_name")),
+            path=text(node.get("original_file_path")),
+        )
+
+
+def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results of a `run_results.json` as they stand in it, each of which has an id."""
+    return [each for each in dicts(run_results.get("results")) if text(each.get("unique_id"))]
+
+
+def retry_chain(
+    client: DBTCloudClientV2, run_id: int | str, related: Iterable[str] = _RELATED
+) -> Iterator[Run]:
+    """Yield a run, the run that it retries, and so on.
+
+    Args:
+        client: What reads them.
+        run_id: The run.
+        related: What each is read with; without its trigger not every retry is known for one.
+
+    Raises:
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    run = client.get_run_status(run_id, related)
+    for _ in range(_LONGEST_CHAIN):
+        yield run
+        before = retried_run(run)
+        if before is None:
+            return
+        try:
+            run = client.get_run_status(before, related)
+        except DBTCloudNotFoundError as error:
+            if error.is_outage:
+                raise
+            logger.warning(f"Run {before}, which run {run['id']} retries, is not there any more.")
+            return
+
+
+def _results_of(client: DBTCloudClientV2, run: Run, clock: Clock) -> list[NodeResult]:
+    if not is_over(run):
+        logger.warning(f"Run {run['id']} is not over: there are no results before its end.")
+        return []
+    artifacts = RunArtifacts(client, run, clock)
+    found = [
+        (step, run_results)
+        for step in run.get("run_steps") or []
+        if leaves_results(step) and (run_results := read_results(artifacts, step))
+    ]
+    manifest = artifacts.read("manifest.json", found[-1][0].get("index")) if found else None
+    return [
+        result
+        for step, run_results in found
+        for result in step_results(run["id"], step, run_results, manifest)
+    ]
+
+
+def read_results(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | None:
+    """Return the `run_results.json` of a step, or None where it has none.
+
+    Raises:
+        DBTCloudAPIError: The API answered with an error.
+        DBTCloudTransportError: There was no answer.
+    """
+    is_expected = not ended_early(step)
+    read = artifacts.read("run_results.json", step.get("index"), is_expected=is_expected)
+    for result in dicts((read or {}).get("results")):
+        # most of the file, and the manifest is still to come
+        result.pop("compiled_code", None)
+    return read
+
+
+def leaves_results(step: RunStep) -> bool:
+    """Tell whether a step executes a command of which dbt writes what each node did."""
+    command = command_of(step)
+    if command is None:
+        return False
+    try:
+        return DbtCommand.parse(command).leaves_results
+    except CommandError:
+        return True
+
+
+def _name(unique_id: str) -> str:
+    """Return a node's name from its id, `type.package.name`, which a test's hash may follow."""
+    parts = unique_id.split(".", 2)
+    return parts[-1].rpartition(".")[0] if parts[0] == "test" and "." in parts[-1] else parts[-1]
+
+
+def _moments(timing: Iterable[Mapping[str, Any]], which: str) -> list[str]:
+    return [moment for each in timing if (moment := text(each.get(which)))]

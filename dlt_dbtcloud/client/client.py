@@ -1,0 +1,300 @@
+"""A client of the dbt Cloud Administrative API v2: one method per operation.
+
+API: https://docs.getdbt.com/dbt-cloud/api-v2
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+import requests
+from dlt.common.json import json
+
+from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, valid_token
+from dlt_dbtcloud.client.http import Transport, not_this_api
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
+from dlt_dbtcloud.typing import Job, Run
+
+__all__ = ["DBTCloudClientV2"]
+
+
+_CHUNK = 1 << 16
+
+
+class DBTCloudClientV2:
+    """A client of one account, on one kept-alive connection.
+
+    GETs are retried as dlt's `RUNTIME__REQUEST_*` settings say; a POST is sent once, because one
+    that got no answer may have taken effect. Use it as a context manager, or call `close`.
+
+    Every method that sends a request raises
+
+    - `InvalidCredentialsException`: `account_id` or the id that it needs is missing or no id
+    - `DBTCloudAPIError`, or the subclass that fits: the API refused, or answered with an error
+    - `DBTCloudTransportError`: no answer; a POST may have taken effect all the same
+
+    Args:
+        api_token: A service token or a personal access token.
+        account_id: Digits.
+        base_api_url: The account's Access URL, with or without `/api`; `http` to loopback only.
+        session: A session to send with in place of the client's own, such as one with your proxy
+            or certificates. How it retries GETs is its own affair, and closing it is yours.
+
+    Raises:
+        InvalidCredentialsException: A value cannot be used.
+    """
+
+    api_version = "v2"
+
+    def __init__(
+        self,
+        api_token: str,
+        account_id: int | str | None = None,
+        base_api_url: str = BASE_URL,
+        *,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.account_id = None if account_id in (None, "") else valid_id("account_id", account_id)
+        self.base_api_url = f"{valid_base_url(base_api_url)}/{self.api_version}"
+        self._transport = Transport(self.base_api_url, valid_token(api_token), session)
+
+    def __enter__(self) -> DBTCloudClientV2:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_api_url!r}, account_id={self.account_id!r})"
+
+    def close(self) -> None:
+        """Close the connection; the client opens another one where it is used again."""
+        self._transport.close()
+
+    def without_retries(self) -> DBTCloudClientV2:
+        """Return a client over the same connection that sends GETs once, too.
+
+        It is for those who have a way of their own to wait out an outage.
+        """
+        other = copy(self)
+        other._transport = self._transport.without_retries()
+        return other
+
+    def without_token(self, text: str) -> str:
+        """Return a text from which the client's token is cut out."""
+        return self._transport.without_token(text)
+
+    def trigger_job_run(self, job_id: int | str, data: Mapping[str, Any] | None = None) -> int:
+        """Trigger a run of a job and return the run's id; `start_job_run` tells more."""
+        return int(self.start_job_run(job_id, data)["id"])
+
+    def start_job_run(self, job_id: int | str, data: Mapping[str, Any] | None = None) -> Run:
+        """Trigger a run of a job and return it as it stands then, queued.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
+
+        Args:
+            job_id: The job.
+            data: What this run overrides, the fields of `TriggerData`; a `cause` is added where
+                there is none, because the API asks for one.
+        """
+        body = {"cause": "Triggered via API", **(data or {})}
+        return cast(Run, self._transport.post(self._job(job_id, "run/"), body))
+
+    def get_run_status(self, run_id: int | str, include_related: Iterable[str] = ()) -> Run:
+        """Return a run.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
+
+        Args:
+            run_id: The run.
+            include_related: What else to send with it: `trigger`, `job`, `environment`,
+                `repository`, `run_steps`, `run_retries`, `audit`, `debug_logs`; the latter needs
+                `run_steps` as well.
+        """
+        path = self._run(run_id)
+        return cast(Run, self._transport.get(path, include_related=include_related))
+
+    def list_runs(self, **filters: Any) -> Iterator[Run]:
+        """Yield the runs of the account, over all pages.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Runs
+
+        Args:
+            **filters: As the API names them: `job_definition_id`, `project_id`, `environment_id`,
+                `status`, `status__in`, `pk__in`, `id__gt`, `created_at__range`,
+                `finished_at__range`, `include_related`, `order_by`, `limit` (the size of a page,
+                at most 100), `offset` … Lists are sent in the form that the API expects.
+        """
+        return self._transport.pages(self._path("runs/"), filters)
+
+    def get_job(self, job_id: int | str, include_related: Iterable[str] = ()) -> Job:
+        """Return a job.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job
+
+        Args:
+            job_id: The job.
+            include_related: What else to send with it: `environment`, `most_recent_run`,
+                `most_recent_completed_run`, `custom_environment_variables`.
+        """
+        path = self._job(job_id)
+        return cast(Job, self._transport.get(path, include_related=include_related))
+
+    def list_jobs(self, **filters: Any) -> Iterator[Job]:
+        """Yield the jobs of the account, over all pages.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Jobs
+
+        Args:
+            **filters: As the API names them: `project_id`, `environment_id`, `name__icontains`,
+                `state`, `include_related`, `order_by`, `limit`, `offset` …
+        """
+        return self._transport.pages(self._path("jobs/"), filters)
+
+    def cancel_run(self, run_id: int | str) -> Run:
+        """Ask for a run to be cancelled, which takes effect later, and return it as it stands.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
+        """
+        return cast(Run, self._transport.post(self._run(run_id, "cancel/")))
+
+    def retry_run(self, run_id: int | str) -> Run:
+        """Retry a failed run from its point of failure, and return the new run that does it.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
+        """
+        return cast(Run, self._transport.post(self._run(run_id, "retry/")))
+
+    def list_run_artifacts(self, run_id: int | str) -> list[str]:
+        """Return the paths of a run's artifacts; none where there are none yet.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Run%20Artifacts
+        """
+        return self._transport.get_list(self._run(run_id, "artifacts/"))
+
+    def get_run_artifact(self, run_id: int | str, path: str, step: int | None = None) -> Any:
+        """Return an artifact of a run: JSON where its path ends in `.json`, else its bytes.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
+
+        Args:
+            run_id: The run.
+            path: As `list_run_artifacts` gives it: `manifest.json`, `run_results.json` …
+            step: Whose artifact, counted from 1; without it the last step's, which is
+                `dbt docs generate` where the job generates docs.
+        """
+        return self._artifact(self._run(run_id, _artifact(path)), step)
+
+    def get_job_artifact(self, job_id: int | str, path: str) -> Any:
+        """Return the latest artifact of a job: JSON where its path ends in `.json`, else its bytes.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job%20Artifact
+        """
+        return self._artifact(self._job(job_id, _artifact(path)))
+
+    def download_run_artifact(
+        self, run_id: int | str, path: str, to: str | os.PathLike[str], step: int | None = None
+    ) -> Path:
+        """Stream an artifact of a run to a file; the file appears when it is whole.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
+
+        Args:
+            run_id: The run.
+            path: As `list_run_artifacts` gives it.
+            to: The file to write; its folder must exist.
+            step: Whose artifact, counted from 1; without it the last step's.
+        """
+        target = Path(to)
+        url = self._run(run_id, _artifact(path))
+        with self._transport.stream(url, step=step) as response:
+            _check_is_no_page(response, path)
+            _write(target, response.iter_content(_CHUNK))
+        return target
+
+    def get_account(self) -> dict[str, Any]:
+        """Return the account.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Account
+        """
+        return self._transport.get(self._path())
+
+    def _artifact(self, path: str, step: int | None = None) -> Any:
+        with self._transport.stream(path, step=step) as response:
+            _check_is_no_page(response, path)
+            content = response.content
+            if not path.endswith(".json"):
+                return content
+            try:
+                return json.loadb(content)
+            except ValueError:
+                raise not_this_api(response) from None
+
+    def _path(self, collection: str = "") -> str:
+        if not self.account_id:
+            raise InvalidCredentialsException(
+                "`account_id` is missing. It is the first number in the URLs of the account's "
+                "pages in dbt Cloud."
+            )
+        return f"/accounts/{self.account_id}/{collection}"
+
+    def _job(self, job_id: object, below: str = "") -> str:
+        return self._path(f"jobs/{_required_id('job_id', job_id)}/{below}")
+
+    def _run(self, run_id: object, below: str = "") -> str:
+        return self._path(f"runs/{_required_id('run_id', run_id)}/{below}")
+
+
+def _required_id(name: str, value: object) -> str:
+    if value in (None, ""):
+        raise InvalidCredentialsException(
+            f"`{name}` is missing: pass it, or set `DBT_CLOUD__{name.upper()}`."
+        )
+    return valid_id(name, value)
+
+
+def _artifact(path: str) -> str:
+    """Return an artifact's path for a URL, and refuse one that would leave the run's artifacts.
+
+    Raises:
+        ValueError: It is empty, absolute, or holds `..`.
+    """
+    if not path or {"", ".", ".."} & set(path.split("/")):
+        raise ValueError(f"`path={path!r}` is no artifact: give one like `run_results.json`.")
+    return f"artifacts/{quote(path)}"
+
+
+def _write(target: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that appears when it is whole, and leave nothing behind where that fails."""
+    part = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        with part.open("xb") as file:
+            file.writelines(chunks)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_is_no_page(response: requests.Response, path: str) -> None:
+    """Refuse a page that something between us and the API sent in place of a file."""
+    is_page = "text/html" in response.headers.get("Content-Type", "")
+    if is_page and not path.endswith(".html") and not _looks_like_json(response, path):
+        raise not_this_api(response)
+
+
+def _looks_like_json(response: requests.Response, path: str) -> bool:
+    """Tell whether a file is one in spite of its type, which is what some servers call any text."""
+    return path.endswith(".json") and response.content.lstrip()[:1] == b"{"

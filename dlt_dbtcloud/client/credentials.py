@@ -1,0 +1,136 @@
+"""What makes a token, an id and a host usable, before a request is built from them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
+
+__all__ = ["BASE_URL", "is_placeholder", "valid_base_url", "valid_id", "valid_token"]
+
+
+BASE_URL = "https://cloud.getdbt.com/api"
+
+_ID = re.compile(r"0*([1-9][0-9]{0,18})", re.ASCII)
+_HOST = re.compile(r"[\w.:-]+")
+_TOKEN = re.compile(r"[!-~]+")
+_PLACEHOLDER = re.compile(
+    r"<.*>|.*set me up.*|.*configure me.*|api_token|change_?me|your[ _-].*", re.IGNORECASE
+)
+_HINT = (
+    "It is the Access URL in the account settings of dbt Cloud, "
+    "such as `https://ab123.us1.dbt.com` or `https://cloud.getdbt.com`."
+)
+
+
+def is_placeholder(value: str) -> bool:
+    """Tell whether a value stands for one that somebody still has to fill in."""
+    return bool(_PLACEHOLDER.fullmatch(value.strip()))
+
+
+def valid_token(token: object) -> str:
+    """Return a token without the white space around it, as files and copying leave it there.
+
+    Raises:
+        InvalidCredentialsException: It is empty, a placeholder, or could not stand in a header.
+    """
+    text = token.strip() if isinstance(token, str) else ""
+    if not text:
+        problem = "is missing"
+    elif is_placeholder(text):
+        problem = "is still a placeholder"
+    elif not _TOKEN.fullmatch(text):
+        problem = "holds white space or characters that no token has"
+    else:
+        return text
+    raise InvalidCredentialsException(
+        f"`api_token` {problem}. Create one in dbt Cloud under Account settings, API tokens, and "
+        "set it as `api_token` under `[dbt_cloud]` in `.dlt/secrets.toml`, or as "
+        "`DBT_CLOUD__API_TOKEN`."
+    )
+
+
+def valid_id(name: str, value: object) -> str:
+    """Return an id of dbt Cloud as its digits.
+
+    Args:
+        name: What the id is of, for the error: `job_id`.
+        value: A whole number, or its digits.
+
+    Raises:
+        InvalidCredentialsException: It is anything else.
+    """
+    is_number = isinstance(value, int | str) and not isinstance(value, bool)
+    match = _ID.fullmatch(str(value).strip()) if is_number else None
+    if match is None:
+        raise InvalidCredentialsException(
+            f"`{name}={_shown(value)}` is no id of dbt Cloud: ids are digits, "
+            "as they stand in the URLs of its pages."
+        )
+    return match[1]
+
+
+def valid_base_url(url: str) -> str:
+    """Return the base URL of the API, `https://HOST/api`, from any form of it that people paste.
+
+    Args:
+        url: A host with or without scheme, port, `/api`, `/api/v2` or a slash at the end.
+
+    Raises:
+        InvalidCredentialsException: It names no host, a page that is not the API, or would send
+            the token in clear.
+    """
+    parts = _split(url)
+    prefix, api, _ = f"{parts.path.rstrip('/')}/".partition("/api/")
+    if prefix.strip("/") and not api:
+        raise _unusable(url, "is a page, not the API")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise _unusable(url, "would send the token in clear: use `https`")
+    return f"{parts.scheme}://{parts.netloc}{prefix.rstrip('/')}/api"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(_with_scheme(url.strip()))
+        port_is_usable = parts.port != 0
+    except ValueError:
+        raise _unusable(url, "is no URL") from None
+    if "@" in parts.netloc:
+        raise InvalidCredentialsException(
+            f"`base_api_url` holds a user or a password. Leave them out. {_HINT}"
+        )
+    is_host = _HOST.fullmatch(parts.hostname or "") and port_is_usable
+    if parts.scheme not in ("http", "https") or not is_host:
+        raise _unusable(url, "names no host")
+    return parts
+
+
+def _with_scheme(text: str) -> str:
+    if "://" in text:
+        return text
+    host = urlsplit(f"//{text}").hostname
+    if _is_loopback(host):
+        return f"http://{text}"
+    return f"https://{text}" if "." in (host or "") else text
+
+
+def _unusable(url: str, problem: str) -> InvalidCredentialsException:
+    return InvalidCredentialsException(f"`base_api_url={_shown(url)}` {problem}. {_HINT}")
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message; of a long word only the beginning, as it may be a token."""
+    text = str(value)
+    is_long_word = len(text) > 16 and not re.search(r"[./: ]", text)
+    return repr(f"{text[:4]}...") if is_long_word else repr(text[:100])
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,374 @@
+"""How requests reach the API: over one connection, each with a time limit, GETs more than once."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any, cast
+
+import requests
+from dlt.common.json import json
+from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
+from requests import Response
+from requests.auth import AuthBase
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
+
+from dlt_dbtcloud.exceptions import (
+    DBTCloudAPIError,
+    DBTCloudAuthError,
+    DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
+    DBTCloudServerError,
+    DBTCloudTransportError,
+)
+
+__all__ = [
+    "Transport",
+    "not_this_api",
+    "raise_for_error",
+    "unwrap_list",
+    "unwrap_object",
+    "unwrap_objects",
+]
+
+
+_MESSAGE_LIMIT = 500
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_CLASSES: dict[int, type[DBTCloudAPIError]] = {
+    401: DBTCloudAuthError,
+    403: DBTCloudAuthError,
+    404: DBTCloudNotFoundError,
+    429: DBTCloudRateLimitError,
+}
+
+
+def unwrap_object(response: Response) -> dict[str, Any]:
+    """Return the object in an answer: a run, a job, an account.
+
+    Raises:
+        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
+    """
+    data = _unwrap(response)
+    if not _is_object(data):
+        raise not_this_api(response)
+    return cast(dict[str, Any], data)
+
+
+def unwrap_list(response: Response) -> list[Any]:
+    """Return the list in an answer, which is empty where the API sends null.
+
+    Raises:
+        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
+    """
+    data = _unwrap(response)
+    if not isinstance(data, list | None):
+        raise not_this_api(response)
+    return data or []
+
+
+def unwrap_objects(response: Response) -> list[dict[str, Any]]:
+    """Return the list of objects in an answer: of runs, of jobs.
+
+    Raises:
+        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
+        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
+    """
+    items = unwrap_list(response)
+    if not all(map(_is_object, items)):
+        raise not_this_api(response)
+    return items
+
+
+def raise_for_error(response: Response) -> None:
+    """Return where an answer is a success, else raise what fits it, with the service's own words.
+
+    Raises:
+        DBTCloudAuthError: 401 or 403.
+        DBTCloudNotFoundError: 404.
+        DBTCloudRateLimitError: 429.
+        DBTCloudServerError: 5xx.
+        DBTCloudAPIError: Any other status that is no success.
+    """
+    if not response.ok:
+        raise _error(response, _parse(response))
+
+
+def not_this_api(response: Response) -> DBTCloudServerError:
+    """Return the error for a success that is not one of this API: a page, or half a JSON."""
+    said = f"this is no answer of the dbt Cloud API: {_readable(response) or '(empty)'}"
+    error = DBTCloudServerError(*_asked(response), response.status_code, said)
+    error.may_have_arrived = True
+    return error
+
+
+def _unwrap(response: Response) -> Any:
+    payload = _parse(response)
+    status = _status(payload)
+    if not response.ok or status.get("is_success") is False:
+        raise _error(response, payload)
+    if not isinstance(payload, dict) or "data" not in payload:
+        raise not_this_api(response)
+    return payload["data"]
+
+
+def _error(response: Response, payload: Any) -> DBTCloudAPIError:
+    code = response.status_code
+    said_code = _status(payload).get("code")
+    if response.ok and isinstance(said_code, int):
+        code = said_code
+    default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
+    # cut out before the text is cut off, or a part of the token would be left at the end
+    said = [_safe(text, response)[:_MESSAGE_LIMIT] for text in _messages(response, payload)]
+    error = _CLASSES.get(code, default)(*_asked(response), code, *said)
+    # what is no JSON was not said by the API, which may have done its part before
+    error.may_have_arrived = code >= 500 or (payload is None and code != 429)
+    if isinstance(error, DBTCloudRateLimitError):
+        error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    return error
+
+
+def _asked(response: Response) -> tuple[str, str]:
+    return response.request.method or "GET", _safe(response.url, response)
+
+
+def _safe(text: str, response: Response) -> str:
+    """Cut the token out of a text, where a server quotes the request or redirects with it."""
+    for asked in (*response.history, response):
+        token = asked.request.headers.get("Authorization", "").rpartition(" ")[2]
+        text = text.replace(token, "***") if token else text
+    return text
+
+
+def _messages(response: Response, payload: Any) -> tuple[str, str]:
+    """Return what an answer says for people, and its details."""
+    if not isinstance(payload, dict):
+        return _readable(response), ""
+    status = _status(payload)
+    others = (payload.get(key) for key in ("detail", "message", "error"))
+    user = status.get("user_message") or next(filter(None, others), "")
+    details = (status.get("developer_message"), _details(payload.get("data")))
+    developer = " ".join(str(detail) for detail in details if detail)
+    if not user and not developer:
+        return _readable(response), ""
+    return str(user), developer
+
+
+def _is_object(data: object) -> bool:
+    """Tell whether something is an object with an id, as all of the API's are."""
+    number = data.get("id") if isinstance(data, dict) else None
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
+
+
+def _details(data: Any) -> str:
+    """Return the details that stand in `data` of a 400: a sentence, or one for each field."""
+    if isinstance(data, dict):
+        return "; ".join(f"`{field}`: {problem}" for field, problem in data.items())
+    return data if isinstance(data, str) else ""
+
+
+def _status(payload: Any) -> dict[str, Any]:
+    status = payload.get("status") if isinstance(payload, dict) else None
+    return status if isinstance(status, dict) else {}
+
+
+def _parse(response: Response) -> Any:
+    try:
+        return json.loadb(response.content)
+    except ValueError:
+        return None
+
+
+def _readable(response: Response) -> str:
+    """Return the beginning of a text, or of the words of a page."""
+    text = _safe(response.text, response)[: 20 * _MESSAGE_LIMIT]
+    return " ".join(_MARKUP.sub(" ", text).split())[:_MESSAGE_LIMIT]
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Return the seconds of a `Retry-After` header, which is a number or a date."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        date = parsedate_tz(retry_after)
+        return max(0.0, mktime_tz(date) - time.time()) if date else None
+    except (ValueError, OverflowError):
+        return None
+
+
+_PAGE = 100
+_TIMEOUT = 60.0
+# the connection was never made: refused, no such name, route or proxy, no answer to the handshake
+_NEVER_LEFT = (ConnectTimeoutError, NewConnectionError, ProxyError)
+
+
+class Transport:
+    """Sends requests and opens their answers.
+
+    Args:
+        base_url: `https://HOST/api/v2`.
+        token: What authorises the requests.
+        session: A session to send with, which stays its owner's; without it one of dlt's, which
+            retries GETs as `RUNTIME__REQUEST_*` says.
+    """
+
+    def __init__(self, base_url: str, token: str, session: requests.Session | None = None) -> None:
+        self._base_url = base_url
+        self._auth = _TokenAuth(token)
+        self._given = session
+        self._client = None if session else Client(raise_for_status=False)
+        self._retries = True
+
+    def close(self) -> None:
+        """Close the connection, unless the session is somebody else's."""
+        if self._client is not None:
+            self._client.session.close()
+
+    def without_retries(self) -> Transport:
+        """Return one over the same connection that sends GETs once, too."""
+        other = copy(self)
+        other._retries = False
+        return other
+
+    def without_token(self, text: str) -> str:
+        """Return a text from which the token is cut out."""
+        return self._auth.without_token(text)
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Return the object that a GET is answered with."""
+        return unwrap_object(self._send("GET", path, params=_params(query)))
+
+    def get_list(self, path: str, **query: Any) -> list[Any]:
+        """Return the list that a GET is answered with, where it has no pages."""
+        return unwrap_list(self._send("GET", path, params=_params(query)))
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the object that a POST is answered with, which is sent once."""
+        return unwrap_object(self._send("POST", path, json=body))
+
+    def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield the items of a list, page after page."""
+        params = {"limit": _PAGE, "offset": 0, **_params(query)}
+        limit = params["limit"] = min(_PAGE, int(params["limit"]))
+        paginator = OffsetPaginator(
+            limit, offset=int(params["offset"]), total_path="extra.pagination.total_count"
+        )
+        request = requests.Request("GET", params=params)
+        paginator.init_request(request)
+        while paginator.has_next_page:
+            response = self._send("GET", path, params=request.params)
+            items = unwrap_objects(response)
+            try:
+                paginator.update_state(response, items)
+            except ValueError:
+                raise not_this_api(response) from None
+            paginator.update_request(request)
+            yield from items
+
+    @contextmanager
+    def stream(self, path: str, **query: Any) -> Iterator[requests.Response]:
+        """Open a file, whose content is not read yet."""
+        headers = {"Accept": "*/*"}
+        response = self._send("GET", path, params=_params(query), headers=headers, stream=True)
+        with response, self._as_transport_error("GET", self._base_url + path):
+            raise_for_error(response)
+            yield response
+
+    def _send(
+        self, method: str, path: str, *, stream: bool = False, **parts: Any
+    ) -> requests.Response:
+        url = self._base_url + path
+        session = self._session
+        headers = {"Accept": "application/json", **parts.pop("headers", {})}
+        request = session.prepare_request(
+            requests.Request(method, url, headers=headers, auth=self._auth, **parts)
+        )
+        options: dict[str, Any] = {
+            **session.merge_environment_settings(url, {}, stream, None, None)
+        }
+        options["timeout"] = getattr(session, "timeout", _TIMEOUT)
+        # a POST that follows a redirect becomes a GET, or is sent a second time
+        options["allow_redirects"] = method == "GET"
+        is_sent_again = method == "GET" and self._retries
+        send = session.send if is_sent_again else _once(session.send)
+        with self._as_transport_error(method, url):
+            return send(request, **options)
+
+    @contextmanager
+    def _as_transport_error(self, method: str, url: str) -> Iterator[None]:
+        try:
+            yield
+        except requests.RequestException as error:
+            never_left = _never_left(_cause(error))
+            # a server may quote the token, and what urllib3 raised below says the same at length
+            reason = self._auth.without_token(_reason(error))
+            error.args, error.request, error.response = (reason,), None, None
+            error.__cause__ = error.__context__ = None
+            raise DBTCloudTransportError(
+                method, url, reason, may_have_arrived=not never_left
+            ) from error
+
+    @property
+    def _session(self) -> requests.Session:
+        return self._given or cast(Client, self._client).session
+
+
+class _TokenAuth(AuthBase):
+    """Authorises a request; being an `auth`, it also keeps a .netrc from overruling the token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Token {self._token}"
+        return request
+
+    def without_token(self, text: str) -> str:
+        """Cut the token out of a text."""
+        return text.replace(self._token, "***")
+
+
+def _once(send: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
+    """Return what sends a request once, below tenacity's wrapping in a session of dlt's."""
+    return cast(Any, send).__wrapped__ if hasattr(send, "retry") else send
+
+
+def _cause(error: requests.RequestException) -> object:
+    """Return what urllib3 says of a failure, below its own and requests' wrappings."""
+    cause = error.args[0] if error.args else error
+    return getattr(cause, "reason", cause)
+
+
+def _never_left(cause: object) -> bool:
+    """Tell whether a request was certainly not sent; a certificate is looked at before it is."""
+    below = cause.args[0] if isinstance(cause, SSLError) and cause.args else cause
+    return isinstance(cause, _NEVER_LEFT) or isinstance(below, ssl.SSLCertVerificationError)
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Return the cause of a failure, without the addresses of Python objects."""
+    said = re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", str(_cause(error)))
+    return said or type(error).__name__
+
+
+def _params(query: Mapping[str, Any]) -> dict[str, str | int]:
+    """Write a query as the API reads it: a list as one JSON text, names to include as one word."""
+    params = {name: _param(name, value) for name, value in query.items() if value is not None}
+    return {name: param for name, param in params.items() if param != ""}
+
+
+def _param(name: str, value: Any) -> str | int:
+    if isinstance(value, str):
+        return value
+    if name == "include_related":
+        return ",".join(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return json.dumps(list(value) if isinstance(value, Iterable) else value)

@@ -1,0 +1,1 @@
+"""dbt's own formats: commands, manifests and selections."""

@@ -1,0 +1,357 @@
+"""What one dbt command line of a job's step selects, and the same command on other nodes.
+
+What the line does not show is unknown here: environment variables such as
+`DBT_INDIRECT_SELECTION`, and the `flags` of `dbt_project.yml`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any
+
+__all__ = [
+    "MAX_LENGTH",
+    "CannotNarrowError",
+    "CommandError",
+    "DbtCommand",
+    "Part",
+    "fits",
+    "node_selector",
+    "parts",
+    "subcommand",
+]
+
+
+_ALIASES = {"-s": "--select", "-m": "--select", "--models": "--select", "--model": "--select"}
+# options that take every word up to the next option
+_GREEDY = frozenset(
+    {
+        "--exclude",
+        "--exclude-resource-type",
+        "--exclude-resource-types",
+        "--output-keys",
+        "--resource-type",
+        "--resource-types",
+        "--select",
+    }
+)
+# options that take one word, whatever it looks like
+_VALUED = frozenset(
+    {
+        "--add-package",
+        "--args",
+        "--defer-state",
+        "--event-time-end",
+        "--event-time-start",
+        "--host",
+        "--indirect-selection",
+        "--inline",
+        "--inline-direct",
+        "--limit",
+        "--log-file-max-bytes",
+        "--log-format",
+        "--log-format-file",
+        "--log-level",
+        "--log-level-file",
+        "--log-path",
+        "--output",
+        "--partial-parse-file-path",
+        "--port",
+        "--printer-width",
+        "--profile",
+        "--profiles-dir",
+        "--project-dir",
+        "--record-timing-info",
+        "--sample",
+        "--selector",
+        "--source",
+        "--sqlparse",
+        "--state",
+        "--target",
+        "--target-path",
+        "--threads",
+        "--vars",
+        "--warn-error-options",
+        "-o",
+        "-r",
+        "-t",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An option with its values, or a word that belongs to none."""
+
+    option: str
+    words: tuple[str, ...]
+    values: tuple[str, ...] = ()
+
+
+def parts(words: Sequence[str]) -> Iterator[Part]:
+    """Divide the words that follow `dbt`."""
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
+        option, value = _option(word)
+        if word == "--":
+            yield from (Part("", (each,)) for each in (word, *rest))
+            return
+        if value and option not in _GREEDY | _VALUED and not word.startswith("--"):
+            # flags in one word: `-xs a` is `-x -s a`
+            rest.appendleft(f"-{value}")
+            word, value = option, None
+        taken = _taken(option, value, rest)
+        values = taken if value is None else (value, *taken)
+        yield Part(option, (word, *taken), values)
+
+
+def _option(word: str) -> tuple[str, str | None]:
+    """Return the option that a word is, and the value that it holds, if any."""
+    if word.startswith("--"):
+        name, equals, value = word.partition("=")
+        return _ALIASES.get(name, name), value if equals else None
+    if len(word) > 1 and word.startswith("-"):
+        return _ALIASES.get(word[:2], word[:2]), word[2:] or None
+    return "", None
+
+
+def _taken(option: str, value: str | None, rest: deque[str]) -> tuple[str, ...]:
+    """Take the words that belong to an option from those that follow it."""
+    taken = []
+    if value is None and rest and option in _GREEDY | _VALUED:
+        taken.append(rest.popleft())
+    while option in _GREEDY and rest and not rest[0].startswith("-"):
+        taken.append(rest.popleft())
+    return tuple(taken)
+
+
+# Linux takes 128 KiB as one argument, as in `sh -c`; dbt Cloud does not say what it takes
+MAX_LENGTH = 100_000
+
+_GROUPS = frozenset({"docs", "source"})
+_EXECUTING = frozenset({"build", "clone", "compile", "run", "seed", "snapshot", "test"})
+# `docs generate` and `show` write run_results.json too, but of what they compiled: it says nothing
+# of what was built
+_REPORTING = _EXECUTING | {"retry", "run-operation"}
+# before dbt 1.8 no others knew --indirect-selection, and others select no tests anyway
+_WITH_TESTS = frozenset({"build", "compile", "test"})
+
+# a backslash before a line break joins the lines, except in single quotes
+_JOINED_LINES = re.compile(r"""(\\[^\r\n]|'[^']*'|"(?:[^"\\]|\\.)*")|\\\r?\n""", re.DOTALL)
+_NOT_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
+
+
+class CommandError(ValueError):
+    """A job's step that cannot be read as a dbt command, or not be used as asked."""
+
+
+class CannotNarrowError(CommandError):
+    """A dbt command whose selection cannot be intersected: it can only be executed whole."""
+
+
+@dataclass(frozen=True)
+class DbtCommand:
+    """One dbt command line, of a job's `execute_steps` or a run's `steps_override`."""
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def parse(cls, line: str) -> DbtCommand:
+        """Read a job's step.
+
+        Args:
+            line: The step, for example `dbt build --select tag:nightly`.
+
+        Raises:
+            CommandError: A quote is not closed, or it is not `dbt` with a subcommand.
+        """
+        try:
+            words = shlex.split(_JOINED_LINES.sub(lambda match: match[1] or "", line))
+        except ValueError as error:
+            raise CommandError(f"`{line}` cannot be read: {error}.") from error
+        if words[:1] != ["dbt"]:
+            raise CommandError(f"`{line}` is no dbt command: a step begins with `dbt`.")
+        command = cls(tuple(parts(words[1:])))
+        if not command.subcommand:
+            raise CommandError(f"`{line}` names no subcommand of dbt, such as `build`.")
+        return command
+
+    def __str__(self) -> str:
+        """Return the line, which dbt Cloud and a shell split into the same words."""
+        words = (word for part in self.parts for word in part.words)
+        return " ".join(["dbt", *map(_quoted, words)])
+
+    @property
+    def subcommand(self) -> str:
+        """What dbt is to do: `build`, `docs generate`; `list` is `ls`."""
+        words = [part.words[0] for part in self.parts if not part.option]
+        first = "ls" if words[:1] == ["list"] else "".join(words[:1])
+        return " ".join(words[:2]) if first in _GROUPS else first
+
+    @property
+    def selects_nodes(self) -> bool:
+        """Whether it executes nodes, and just those that are selected."""
+        return self.subcommand in _EXECUTING and not self._has("--inline")
+
+    @property
+    def leaves_results(self) -> bool:
+        """Whether dbt writes what became of each node to `run_results.json`."""
+        return self.subcommand in _REPORTING and not self._has("--no-write-json")
+
+    @property
+    def select(self) -> tuple[str, ...]:
+        """The criteria that are united, each of which may be an intersection: `tag:a,b+`."""
+        return _criteria(self._values("--select"))
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """The criteria whose nodes are left out."""
+        return _criteria(self._values("--exclude"))
+
+    @property
+    def selector(self) -> str | None:
+        """The selector of `selectors.yml` that takes the place of all other selection."""
+        return next(reversed(self._values("--selector")), None)
+
+    def selecting(self, selectors: Sequence[str]) -> DbtCommand:
+        """Return the same command on exactly these nodes, whatever it selects now.
+
+        Args:
+            selectors: What selects the nodes, as `node_selector` makes it. Tests of a model are
+                executed only where they are named themselves; `dbt build` executes a unit test
+                only together with its model, which it skips where that test fails.
+
+        Raises:
+            CommandError: It is a command that selects no nodes, or no selectors are given.
+        """
+        if not self.selects_nodes or not selectors:
+            raise CommandError(f"`{self}` cannot be made to select {list(selectors)}.")
+        bare = self._without("--select", "--exclude", "--selector", "--indirect-selection")
+        named = bare._with("--select", *selectors)
+        if self.subcommand not in _WITH_TESTS:
+            return named
+        return named._with("--indirect-selection", "empty")
+
+    def unselected(self) -> DbtCommand:
+        """Return the same command without its `--select`."""
+        return self._without("--select")
+
+    def narrowed(
+        self,
+        criteria: Sequence[str],
+        selectors: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> DbtCommand:
+        """Return the same command on those of its nodes that the criteria select, too.
+
+        These are exactly the nodes in both, tests included, where each criterion selects with all
+        descendants. Where nothing is in both, dbt executes nothing, warns, and succeeds.
+
+        Args:
+            criteria: What is united to intersect with: `source:raw.flights+`.
+            selectors: The manifest's `selectors`. A default among them holds where a command has
+                no selection, and any `--select` would lift it.
+
+        Raises:
+            CannotNarrowError: dbt could not be told to build just these; execute it whole.
+        """
+        problem = None if criteria else "cannot be narrowed to nothing"
+        problem = problem or self._cannot_narrow(selectors)
+        if problem:
+            raise CannotNarrowError(f"`{self}` {problem}.")
+        crossed = [f"{own},{criterion}" for own in self.select for criterion in criteria]
+        return self.unselected()._with("--select", *(crossed or criteria))
+
+    def _cannot_narrow(self, selectors: Mapping[str, Mapping[str, Any]]) -> str | None:
+        if not self.selects_nodes:
+            return "selects no nodes"
+        if self.selector:
+            # dbt would not look at --select; only dbt 1.12 knows the method `selector:`
+            return "selects by a selector of `selectors.yml`"
+        is_bare = not self.select and not self.exclude
+        if is_bare and any(each.get("default") is True for each in selectors.values()):
+            return "selects by the default selector of `selectors.yml`"
+        if self._has("--warn-error") or self._has("--warn-error-options"):
+            return "may fail with a warning, as where there is then nothing to do"
+        if len(self.select) > 1 and self._is_careful_with_tests:
+            return "selects tests by parents that are in several of its criteria"
+        return None
+
+    @property
+    def _is_careful_with_tests(self) -> bool:
+        """Whether a test is selected by all of its parents together, not by any of them."""
+        mode = next(reversed(self._values("--indirect-selection")), "eager")
+        return mode.lower() in ("cautious", "buildable")
+
+    def _has(self, option: str) -> bool:
+        return any(part.option == option for part in self.parts)
+
+    def _values(self, option: str) -> list[str]:
+        return [value for part in self.parts if part.option == option for value in part.values]
+
+    def _without(self, *options: str) -> DbtCommand:
+        return DbtCommand(tuple(part for part in self.parts if part.option not in options))
+
+    def _with(self, option: str, *values: str) -> DbtCommand:
+        return DbtCommand((*self.parts, Part(option, (option, *values), values)))
+
+
+@lru_cache(maxsize=256)
+def subcommand(line: str | None) -> str | None:
+    """Return what a line tells dbt to do: `build` in `dbt -t test build`; None if nothing."""
+    try:
+        return DbtCommand.parse(line or "").subcommand
+    except CommandError:
+        return None
+
+
+def fits(command: DbtCommand) -> bool:
+    """Tell whether a command line is short enough to be executed."""
+    return len(str(command).encode()) <= MAX_LENGTH
+
+
+def node_selector(node: Mapping[str, Any]) -> str:
+    """Return the criterion that selects exactly one node of a project and its packages.
+
+    dbt cannot tell apart generic tests of one file to which the project gives one and the same
+    `name`, nor names that differ only in characters a criterion cannot hold.
+
+    Args:
+        node: A node, unit test or the like of a `manifest.json`.
+    """
+    file = PurePosixPath(node["original_file_path"].replace("\\", "/"))
+    criterion = (
+        f"package:{node['package_name']},resource_type:{node['resource_type']},"
+        f"file:{_pattern(file.name)}"
+    )
+    is_alone = file.suffix in (".sql", ".py", ".csv") and node["resource_type"] != "snapshot"
+    if is_alone:
+        # a package has one node of a type and name, and the file gives the name
+        return criterion
+    # a wildcard makes dbt compare the whole; without, a folder of that name would match too
+    fqn = _pattern(".".join(node["fqn"]))
+    return f"{criterion},fqn:[{fqn[0]}]{fqn[1:]}"
+
+
+def _pattern(name: str) -> str:
+    """Return a pattern that matches a name and could not be split or mean anything else."""
+    return re.sub(r"[^\w.-]", "?", name)
+
+
+def _criteria(values: Sequence[str]) -> tuple[str, ...]:
+    criteria = [criterion for value in values for criterion in value.split(" ")]
+    # an empty criterion selects nothing, which only matters where there is no other
+    return tuple(filter(None, criteria)) or tuple(criteria[:1])
+
+
+def _quoted(word: str) -> str:
+    if "'" in word and not _NOT_IN_DOUBLE_QUOTES.search(word):
+        return f'"{word}"'
+    return shlex.quote(word)

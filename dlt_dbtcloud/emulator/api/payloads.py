@@ -1,0 +1,232 @@
+"""Runs, steps and triggers as the API sends them, without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from dlt_dbtcloud.emulator.api.definitions import environment_payload, run_job_payload
+from dlt_dbtcloud.emulator.dbt.plan import refusal
+from dlt_dbtcloud.emulator.models import JSON, Definition, Run, Step, now
+from dlt_dbtcloud.typing import RunStatus
+
+TRUNCATED_LINES = 1000
+COLORS = {RunStatus.SUCCESS: "#008A17", RunStatus.ERROR: "#E4002B"}
+
+
+def run_payload(
+    run: Run,
+    history: Sequence[Run],
+    *,
+    url: str,
+    include: Collection[str] = (),
+    environment: Definition | None = None,
+) -> JSON:
+    """Describe a run.
+
+    Args:
+        run: The run.
+        history: All runs of its job, oldest first.
+        url: Where the emulator listens, for `href`.
+        include: The related objects that were asked for.
+        environment: The run's environment.
+
+    Returns:
+        The payload; what was not asked for is null, `run_steps` is empty.
+    """
+    reason = refusal(run, history)
+    return {
+        **_identity(run, url),
+        **_state(run, history),
+        **_times(run),
+        "retrying_run_id": run.retrying.id if run.retrying else None,
+        "can_retry": reason is None,
+        "retry_not_supported_reason": reason,
+        **_related(run, history, frozenset(include), url, environment),
+    }
+
+
+def trigger_payload(run: Run) -> JSON:
+    """Describe what started a run."""
+    return {**run.trigger, "created_at": stamp(run.created_at)}
+
+
+def step_payload(run: Run, step: Step, include: Collection[str] = ()) -> JSON:
+    """Describe a step; its whole debug log is there if `debug_logs` was asked for."""
+    end = step.finished_at or now()
+    tail = "\n".join(step.debug_logs.splitlines()[-TRUNCATED_LINES:])
+    return {
+        "id": step.id,
+        "run_id": run.id,
+        "account_id": run.job.account_id,
+        "index": step.index,
+        "name": step.planned.name,
+        "status": int(step.status),
+        "status_humanized": humanized(step.status),
+        "status_color": COLORS.get(RunStatus(step.status), "#666666"),
+        "logs": step.logs,
+        "debug_logs": step.debug_logs if "debug_logs" in include else "",
+        "truncated_debug_logs": tail,
+        "log_path": None,
+        "debug_log_path": None,
+        "created_at": stamp(step.created_at),
+        "updated_at": stamp(end),
+        "started_at": stamp(step.created_at),
+        "finished_at": stamp(step.finished_at),
+        "duration": clock(end - step.created_at),
+        "duration_humanized": words(end - step.created_at),
+        "run_step_command": _command(step),
+        "run_step_invocation": {"run_id": run.id, "run_step_id": step.id},
+    }
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """Write a run's time as the service does: with a space and microseconds."""
+    return moment.isoformat(sep=" ", timespec="microseconds") if moment else None
+
+
+def clock(span: timedelta) -> str:
+    """Write a duration as `HH:MM:SS`."""
+    seconds = int(span.total_seconds())
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def words(span: timedelta) -> str:
+    """Write a duration for a reader."""
+    hours, minutes, seconds = (int(part) for part in clock(span).split(":"))
+    parts = [
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((hours, "hour"), (minutes, "minute"), (seconds, "second"))
+        if count
+    ]
+    return ", ".join(parts) or "0 minutes"
+
+
+def humanized(status: int) -> str:
+    """Name a status as the service does."""
+    return RunStatus(status).name.capitalize()
+
+
+def generated(run: Run) -> dict[str, bool]:
+    """Say whether a run made docs and checked the freshness of sources."""
+    return {
+        "has_docs_generated": run.is_finished and _succeeded(run, "docs"),
+        "has_sources_generated": run.is_finished and _succeeded(run, "source"),
+    }
+
+
+def _identity(run: Run, url: str) -> JSON:
+    job = run.job
+    project_id = job.fields["project_id"]
+    return {
+        "id": run.id,
+        "trigger_id": run.trigger["id"],
+        "account_id": job.account_id,
+        "project_id": project_id,
+        "environment_id": job.fields["environment_id"],
+        "job_id": job.id,
+        "job_definition_id": job.id,
+        "dbt_version": run.dbt_version,
+        "git_branch": run.trigger["git_branch"],
+        "git_sha": None if run.started_at is None else run.trigger["git_sha"],
+        "href": f"{url}/deploy/{job.account_id}/projects/{project_id}/runs/{run.id}/",
+        "deferring_run_id": None,
+        "owner_thread_id": None,
+        "executed_by_thread_id": None,
+        "artifact_s3_path": None,
+        "deprecation": None,
+        "used_repo_cache": None,
+    }
+
+
+def _state(run: Run, history: Sequence[Run]) -> JSON:
+    return {
+        "status": int(run.status),
+        "status_humanized": humanized(run.status),
+        "status_message": run.status_message,
+        "in_progress": not run.is_finished,
+        "is_complete": run.is_finished,
+        "is_success": run.status == RunStatus.SUCCESS,
+        "is_error": run.status == RunStatus.ERROR,
+        "is_cancelled": run.status == RunStatus.CANCELLED,
+        "is_running": run.status == RunStatus.RUNNING,
+        "blocked_by": _blockers(run, history),
+        "artifacts_saved": run.is_finished and any(step.artifacts for step in run.steps),
+        **generated(run),
+        "notifications_sent": run.is_finished,
+    }
+
+
+def _times(run: Run) -> JSON:
+    end = run.finished_at or now()
+    started = run.started_at or end
+    spans = {
+        "duration": end - run.created_at,
+        "queued_duration": started - run.created_at,
+        "run_duration": end - started,
+    }
+    return {
+        "created_at": stamp(run.created_at),
+        "updated_at": stamp(run.updated_at),
+        "dequeued_at": stamp(run.started_at),
+        "started_at": stamp(run.started_at),
+        "finished_at": stamp(run.finished_at),
+        "last_checked_at": None,
+        "last_heartbeat_at": None,
+        "should_start_at": stamp(run.created_at),
+        **{key: clock(span) for key, span in spans.items()},
+        **{f"{key}_humanized": words(span) for key, span in spans.items()},
+        "created_at_humanized": f"{words(now() - run.created_at)} ago",
+        "finished_at_humanized": f"{words(now() - end)} ago" if run.finished_at else None,
+    }
+
+
+def _related(
+    run: Run,
+    history: Sequence[Run],
+    include: frozenset[str],
+    url: str,
+    environment: Definition | None,
+) -> JSON:
+    related: JSON = {
+        "trigger": trigger_payload(run) if "trigger" in include else None,
+        "job": run_job_payload(run.job) if "job" in include else None,
+        "environment": None,
+        "repository": None,
+        "run_steps": [],
+        "audit": _audit(run) if "audit" in include else None,
+    }
+    if environment is not None and "environment" in include:
+        related["environment"] = environment_payload(environment)
+    if "run_steps" in include:
+        related["run_steps"] = [step_payload(run, step, include) for step in run.steps]
+    if "run_retries" in include:
+        retries = [other for other in history if other.retrying is run]
+        related["run_retries"] = [run_payload(other, history, url=url) for other in retries]
+    return related
+
+
+def _blockers(run: Run, history: Sequence[Run]) -> list[int]:
+    if run.status != RunStatus.QUEUED:
+        return []
+    earlier = [other.id for other in history if other.id < run.id and not other.is_finished]
+    return earlier[:1]
+
+
+def _succeeded(run: Run, subcommand: str) -> bool:
+    return any(
+        step.status == RunStatus.SUCCESS and subcommand in step.planned.arguments
+        for step in run.steps
+    )
+
+
+def _command(step: Step) -> JSON | None:
+    if step.planned.command is None:
+        return None
+    return {"run_step_id": step.id, "dbt_command": step.planned.command}
+
+
+def _audit(run: Run) -> JSON:
+    actor = {"id": "1", "type": "service_token", "name": "Embedded dbt Cloud"}
+    cancelled = {"actor": actor} if run.cancel_requested else None
+    return {"trigger": {"actor": actor}, "cancellation": cancelled}

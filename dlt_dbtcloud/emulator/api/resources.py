@@ -1,0 +1,145 @@
+"""The handlers of accounts, projects and environments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
+from dlt_dbtcloud.emulator.api.errors import not_found
+from dlt_dbtcloud.emulator.api.routes import Call
+from dlt_dbtcloud.emulator.models import DELETED, JSON, Definition, now
+from dlt_dbtcloud.emulator.state import State
+
+
+class Resources:
+    """Lists, shows and changes accounts, projects and environments."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def list_accounts(self, call: Call) -> Response:
+        """List the accounts that the token may see."""
+        selection = queries.parse(call.query, queries.ACCOUNTS)
+        accounts = [self._state.account(key) for key in sorted(self._state.visible)]
+        rows = [(row_of(item), definitions.account_payload(item)) for item in accounts]
+        return answers.listing(queries.apply(selection, rows), selection)
+
+    def get_account(self, call: Call) -> Response:
+        """Show an account."""
+        account = self._state.account(call.account_id)
+        return answers.success(definitions.account_payload(account))
+
+    def list_projects(self, call: Call) -> Response:
+        """List the projects of an account."""
+        selection = queries.parse(call.query, queries.PROJECTS)
+        found = self._of_account(call, self._state.projects)
+        rows = [(row_of(item), definitions.project_payload(item)) for item in found]
+        page = queries.apply(selection, rows)
+        return answers.listing(page, selection, account_id=call.account_id)
+
+    def get_project(self, call: Call) -> Response:
+        """Show a project."""
+        project = self._state.find(self._state.projects, call.account_id, call.id)
+        return answers.success(definitions.project_payload(project))
+
+    def create_project(self, call: Call) -> Response:
+        """Create a project."""
+        self._state.account(call.account_id)
+        bodies.require(call.body, "name")
+        fields = bodies.checked(call.body, bodies.PROJECT)
+        project = self._state.add_project(call.account_id, fields, None)
+        return answers.success(definitions.project_payload(project))
+
+    def update_project(self, call: Call) -> Response:
+        """Change a project."""
+        project = self._alive(call, self._state.projects)
+        update(project, call.body, bodies.PROJECT, definitions.PROJECT)
+        return answers.success(definitions.project_payload(project))
+
+    def delete_project(self, call: Call) -> Response:
+        """Mark a project as deleted."""
+        project = self._alive(call, self._state.projects)
+        delete(project)
+        return answers.success(definitions.project_payload(project))
+
+    def list_job_variables(self, call: Call) -> Response:
+        """List the environment variables of a job: there are none, and clients ask."""
+        self._state.find(self._state.projects, call.account_id, call.id)
+        return answers.success({})
+
+    def list_environments(self, call: Call) -> Response:
+        """List the environments of an account, or of the project in the path."""
+        selection = queries.parse(call.query, queries.ENVIRONMENTS)
+        project_id = call.path.get("project_id")
+        rows = [
+            (row_of(item), definitions.environment_payload(item))
+            for item in self._of_account(call, self._state.environments)
+            if project_id in (None, item.fields["project_id"])
+        ]
+        page = queries.apply(selection, rows)
+        return answers.listing(page, selection, account_id=call.account_id)
+
+    def get_environment(self, call: Call) -> Response:
+        """Show an environment."""
+        environment = self._state.find(self._state.environments, call.account_id, call.id)
+        return answers.success(definitions.environment_payload(environment))
+
+    def create_environment(self, call: Call) -> Response:
+        """Create an environment."""
+        body = {**call.body, "project_id": call.path.get("project_id", call.body.get("project_id"))}
+        bodies.require(body, "name", "project_id")
+        fields = bodies.checked(body, bodies.ENVIRONMENT)
+        self._state.find(self._state.projects, call.account_id, fields["project_id"])
+        environment = self._state.add_environment(call.account_id, fields)
+        return answers.success(definitions.environment_payload(environment))
+
+    def update_environment(self, call: Call) -> Response:
+        """Change an environment."""
+        environment = self._alive(call, self._state.environments)
+        update(environment, call.body, bodies.ENVIRONMENT, definitions.ENVIRONMENT)
+        return answers.success(definitions.environment_payload(environment))
+
+    def delete_environment(self, call: Call) -> Response:
+        """Mark an environment as deleted."""
+        environment = self._alive(call, self._state.environments)
+        delete(environment)
+        return answers.success(definitions.environment_payload(environment))
+
+    def _of_account(self, call: Call, table: Mapping[int, Definition]) -> list[Definition]:
+        self._state.account(call.account_id)
+        return [item for item in table.values() if item.account_id == call.account_id]
+
+    def _alive(self, call: Call, table: Mapping[int, Definition]) -> Definition:
+        return alive(self._state.find(table, call.account_id, call.id))
+
+
+def row_of(item: Definition) -> dict[str, Any]:
+    """Say what a list can filter and order by."""
+    dates = {"created_at": item.created_at, "updated_at": item.updated_at}
+    return {**item.fields, **dates, "id": item.id}
+
+
+def alive(item: Definition) -> Definition:
+    """Refuse what was deleted; that nothing but reading it is possible is inferred."""
+    if item.is_deleted:
+        raise not_found()
+    return item
+
+
+def update(
+    item: Definition, body: JSON, checks: Mapping[str, bodies.Check], defaults: JSON
+) -> None:
+    """Change what the body names."""
+    fields = bodies.checked(body, checks)
+    nulls = [key for key in checks if key in body and body[key] is None]
+    item.fields = definitions.changed(defaults, item.fields, fields, nulls)
+    item.updated_at = now()
+
+
+def delete(item: Definition) -> None:
+    """Mark as deleted."""
+    item.fields = {**item.fields, "state": DELETED}
+    item.updated_at = now()

@@ -1,0 +1,176 @@
+"""The handlers of runs, their steps and their artifacts."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from werkzeug.wrappers import Response
+from werkzeug.wsgi import FileWrapper
+
+from dlt_dbtcloud.emulator.api import answers, payloads, queries
+from dlt_dbtcloud.emulator.api.errors import bad_request, not_found
+from dlt_dbtcloud.emulator.api.routes import Call
+from dlt_dbtcloud.emulator.dbt import artifacts
+from dlt_dbtcloud.emulator.dbt.plan import failure_details, refusal, retry_plan
+from dlt_dbtcloud.emulator.models import JSON, Run, Step
+from dlt_dbtcloud.emulator.scheduler import OVERRIDES, Scheduler
+from dlt_dbtcloud.emulator.state import State
+from dlt_dbtcloud.typing import TriggerData
+
+CHUNK = 64 * 1024
+
+
+class Runs:
+    """Lists, shows, cancels and retries runs, and sends what they left."""
+
+    def __init__(self, state: State, scheduler: Scheduler) -> None:
+        # where the emulator listens, once it does
+        self.url = ""
+        self._state = state
+        self._scheduler = scheduler
+
+    def list_runs(self, call: Call) -> Response:
+        """List the runs of an account."""
+        self._state.account(call.account_id)
+        selection = queries.parse(call.query, queries.RUNS)
+        rows = [(_row(run), run) for run in self._state.runs(call.account_id)]
+        page = queries.apply(selection, rows)
+        described = [self.describe(run, selection.include) for run in page.items]
+        shown = queries.Page(described, page.total_count)
+        return answers.listing(shown, selection, account_id=call.account_id)
+
+    def get_run(self, call: Call) -> Response:
+        """Show a run."""
+        include = queries.included(call.query)
+        return answers.success(self.describe(self._find(call), include))
+
+    def cancel_run(self, call: Call) -> Response:
+        """Cancel a run; the answer is of before, and a finished run stays as it is (inferred)."""
+        run = self._find(call)
+        answer = answers.success(self.describe(run, ("trigger", "job")))
+        self._scheduler.cancel(run)
+        return answer
+
+    def get_failure_details(self, call: Call) -> Response:
+        """Show what a retry would execute."""
+        return answers.success(failure_details(self._find(call)))
+
+    def retry_run(self, call: Call) -> Response:
+        """Retry a failed run from its failure, as a new run."""
+        run = self._find(call)
+        reason = refusal(run, self._state.history(run.job))
+        if reason is not None:
+            raise bad_request(f"Run {run.id} cannot be retried: {reason}")
+        return self.retry(run)
+
+    def get_step(self, call: Call) -> Response:
+        """Show a step."""
+        include = queries.included(call.query)
+        self._state.account(call.account_id)
+        for run in self._state.runs(call.account_id):
+            for step in run.steps:
+                if step.id == call.id:
+                    return answers.success(payloads.step_payload(run, step, include))
+        raise not_found()
+
+    def list_artifacts(self, call: Call) -> Response:
+        """List the files of a step; null if there are none."""
+        run = self._find(call)
+        step = _step(run, call)
+        files = artifacts.list_files(step.artifacts) if step and run.is_finished else []
+        return answers.success(files or None)
+
+    def get_artifact(self, call: Call) -> Response:
+        """Send a file of a step."""
+        run = self._find(call)
+        if not run.is_finished:
+            raise not_found()
+        return self.send(run, call)
+
+    def show_run(self, call: Call) -> Response:
+        """Show a reader that a run's link leads somewhere; it needs no token and tells little."""
+        run = self._find(call)
+        lines = [f"Run {run.id}: {payloads.humanized(run.status)}", ""]
+        lines += [
+            f"{step.index}. {step.planned.name}: {payloads.humanized(step.status)}"
+            for step in run.steps
+        ]
+        return Response("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
+
+    def retry(self, run: Run) -> Response:
+        """Start the retry of a run that can be retried."""
+        data: TriggerData = {"cause": run.trigger["cause"]}
+        for key in OVERRIDES:
+            data[key] = run.trigger[key]  # type: ignore[literal-required]  # a key of TriggerData
+        new = self._scheduler.enqueue(
+            run.job, retry_plan(run), data, category="rerun", retrying=run
+        )
+        return self.started(new)
+
+    def started(self, run: Run) -> Response:
+        """Answer with a run as it was queued, and start it if its job is free."""
+        answer = answers.success(self.describe(run, ("trigger", "job")))
+        self._scheduler.advance(run.job)
+        return answer
+
+    def describe(self, run: Run, include: Collection[str] = ()) -> JSON:
+        """Describe a run."""
+        return payloads.run_payload(
+            run,
+            self._state.history(run.job),
+            url=self.url,
+            include=include,
+            environment=self._state.environments.get(run.job.fields["environment_id"]),
+        )
+
+    def has(self, run: Run, name: str) -> bool:
+        """Say whether the last step of a run left a file."""
+        return bool(run.steps) and artifacts.has_file(run.steps[-1].artifacts, name)
+
+    def send(self, run: Run, call: Call) -> Response:
+        """Send a file of a step as it is; one on disk is streamed."""
+        step = _step(run, call)
+        name = call.path["name"]
+        found = artifacts.find_file(step.artifacts, name) if step else None
+        if found is None:
+            raise not_found()
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        if isinstance(found, bytes):
+            return Response(found, content_type=kind)
+        return _stream(found, kind)
+
+    def _find(self, call: Call) -> Run:
+        return self._state.run(call.account_id, call.id)
+
+
+def _stream(path: Path, kind: str) -> Response:
+    size = {"Content-Length": str(path.stat().st_size)}
+    content = FileWrapper(path.open("rb"), CHUNK)
+    return Response(content, headers=size, content_type=kind, direct_passthrough=True)
+
+
+def _step(run: Run, call: Call) -> Step | None:
+    wanted = call.query.get("step")
+    if not wanted:
+        return run.steps[-1] if run.steps else None
+    if not wanted.isdecimal():
+        raise bad_request({"step": f"'{wanted}' is not of type 'integer'"})
+    return next((step for step in run.steps if step.index == int(wanted)), None)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "job_definition_id": run.job.id,
+        "project_id": run.job.fields["project_id"],
+        "environment_id": run.job.fields["environment_id"],
+        "status": int(run.status),
+        "dbt_version": run.dbt_version,
+        "deferring_run_id": None,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        **payloads.generated(run),
+    }

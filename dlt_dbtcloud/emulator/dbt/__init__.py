@@ -1,0 +1,1 @@
+"""dbt runs of the embedded dbt Cloud."""

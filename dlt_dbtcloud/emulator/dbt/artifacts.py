@@ -1,0 +1,41 @@
+"""The files that a step leaves: on disk for real dbt, in memory for a scripted run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dlt_dbtcloud.emulator.models import Artifacts
+
+
+def list_files(artifacts: Artifacts) -> list[str]:
+    """List the files by their path below `target/`."""
+    if not isinstance(artifacts, Path):
+        return sorted(artifacts)
+    files = (path for path in artifacts.rglob("*") if path.is_file())
+    return sorted(path.relative_to(artifacts).as_posix() for path in files)
+
+
+def find_file(artifacts: Artifacts, name: str) -> bytes | Path | None:
+    """Find a file; a path that leads out of the step's folder finds nothing."""
+    if not isinstance(artifacts, Path):
+        return artifacts.get(name)
+    if "\0" in name or name.endswith("/"):
+        return None
+    path = (artifacts / name).resolve()
+    return path if path.is_relative_to(artifacts.resolve()) and path.is_file() else None
+
+
+def has_file(artifacts: Artifacts, name: str) -> bool:
+    """Say whether a file is there."""
+    return find_file(artifacts, name) is not None
+
+
+def encode(artifacts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Take bytes as they are, and everything else as JSON."""
+    return {
+        path: content if isinstance(content, bytes) else json.dumps(content).encode()
+        for path, content in artifacts.items()
+    }

@@ -1,0 +1,166 @@
+"""A run of real dbt Core: its steps, one subprocess each, in a folder of the run."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from pathlib import Path
+
+from dlt_dbtcloud.emulator.dbt.artifacts import list_files
+from dlt_dbtcloud.emulator.dbt.plan import CLONE, CONNECT, DEPS, subcommand
+from dlt_dbtcloud.emulator.dbt.process import DbtMissingError, Invoker
+from dlt_dbtcloud.emulator.dbt.profiles import ProfileError, write_profile
+from dlt_dbtcloud.emulator.models import DbtProject, PlannedStep, Run, Step, now
+from dlt_dbtcloud.emulator.state import State
+from dlt_dbtcloud.typing import RunStatus
+
+VERSION = re.compile(r"Running with dbt=(\S+)")
+PACKAGES = ("packages.yml", "dependencies.yml")
+
+Ending = tuple[RunStatus, str | None]
+
+
+class DbtRun:
+    """One real run, executed in a thread of its own.
+
+    The first step that fails ends the run, unless it may fail; those after it are not listed.
+
+    Args:
+        run: The run.
+        project: Its job's dbt project.
+        state: What the emulator holds; the run's progress is written there.
+        folder: Where the run leaves its files.
+        secret: What the environment of dbt must not hold.
+    """
+
+    def __init__(
+        self, run: Run, project: DbtProject, state: State, folder: Path, secret: str
+    ) -> None:
+        self._run = run
+        self._project = project
+        self._state = state
+        self._folder = folder
+        self._dbt = Invoker(project, state, secret)
+        self._timed_out = False
+
+    def execute(self) -> Ending:
+        """Take the run's steps, and tell how it ended."""
+        timeout = self._run.plan.timeout_seconds
+        timer = threading.Timer(timeout, self._time_out)
+        timer.daemon = True
+        if timeout:
+            timer.start()
+        try:
+            return self._take_steps()
+        finally:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """End the run, dbt and its children included; `execute` returns soon after."""
+        self._dbt.stop()
+
+    def _time_out(self) -> None:
+        self._timed_out = True
+        self._dbt.stop()
+
+    def _take_steps(self) -> Ending:
+        for planned in self._run.plan.steps:
+            step = self._begin(planned)
+            succeeded = self._take(step)
+            if self._dbt.stopping:
+                self._finish(step, RunStatus.CANCELLED)
+                return RunStatus.CANCELLED, self._timeout_message()
+            self._finish(step, RunStatus.SUCCESS if succeeded else RunStatus.ERROR)
+            if not succeeded and not planned.may_fail:
+                return RunStatus.ERROR, None
+        return RunStatus.SUCCESS, None
+
+    def _timeout_message(self) -> str | None:
+        seconds = self._run.plan.timeout_seconds
+        message = f"The run was cancelled: it exceeded its timeout of {seconds} seconds."
+        return message if self._timed_out else None
+
+    def _begin(self, planned: PlannedStep) -> Step:
+        with self._state.changed:
+            step = Step(self._state.new_id(), len(self._run.steps) + 1, planned)
+            self._run.steps.append(step)
+            self._run.updated_at = now()
+            self._state.changed.notify_all()
+        return step
+
+    def _finish(self, step: Step, status: RunStatus) -> None:
+        debug = self._folder_of(step) / "logs" / "dbt.log"
+        text = debug.read_text(encoding="utf-8", errors="replace") if debug.is_file() else ""
+        with self._state.changed:
+            step.status, step.finished_at = status, now()
+            step.debug_logs = text or step.logs
+            self._state.changed.notify_all()
+
+    def _log(self, step: Step, text: str) -> None:
+        with self._state.changed:
+            step.log += text.splitlines() or [""]
+            version = VERSION.search(text)
+            if version:
+                self._run.dbt_version = version[1]
+
+    def _take(self, step: Step) -> bool:
+        try:
+            if step.planned is CLONE:
+                return self._clone(step)
+            if step.planned is CONNECT:
+                return self._connect(step)
+            if step.planned is DEPS and not self._has_packages():
+                self._log(step, "The project has no packages: there is nothing to install.")
+                return True
+            return self._invoke(step)
+        except (OSError, DbtMissingError, ProfileError) as error:
+            self._log(step, str(error))
+            return False
+
+    def _clone(self, step: Step) -> bool:
+        found = (self._project.folder / "dbt_project.yml").is_file()
+        where = f"`{self._project.folder}`"
+        gone = f"The dbt project is gone: {where} holds no dbt_project.yml."
+        self._log(step, f"Using the dbt project in {where}." if found else gone)
+        return found
+
+    def _connect(self, step: Step) -> bool:
+        plan, environ = self._run.plan, self._dbt.environ
+        folder = self._folder / "profiles"
+        self._dbt.profiles = write_profile(self._project.profiles_dir, folder, plan, environ)
+        if plan.target_name:
+            # or an inherited one would win over the profile's
+            environ["DBT_TARGET"] = plan.target_name
+        self._log(step, f"Using profiles.yml in `{self._dbt.profiles}`.")
+        with self._state.changed:
+            self._run.status = RunStatus.RUNNING
+        return True
+
+    def _has_packages(self) -> bool:
+        return any((self._project.folder / name).is_file() for name in PACKAGES)
+
+    def _invoke(self, step: Step) -> bool:
+        folder = self._folder_of(step)
+        target = folder / "target"
+        target.mkdir(parents=True)
+        started = time.monotonic()
+        code = self._dbt.invoke(self._arguments(step), folder, lambda line: self._log(step, line))
+        taken = time.monotonic() - started
+        self._log(step, f"dbt ended with exit code {code} after {taken:.1f} seconds.")
+        if list_files(target):
+            step.artifacts = target
+        return code == 0
+
+    def _folder_of(self, step: Step) -> Path:
+        return self._folder / str(step.index)
+
+    def _arguments(self, step: Step) -> tuple[str, ...]:
+        """Show `dbt retry` the results that it goes on from: those of the step before, or run."""
+        arguments = step.planned.arguments
+        if subcommand(arguments) != "retry" or "--state" in arguments:
+            return arguments
+        folders = [other.artifacts for other in self._run.steps]
+        before = [folder for folder in folders if isinstance(folder, Path)]
+        state = step.planned.state or (before[-1] if before else None)
+        return (*arguments, "--state", str(state)) if state else arguments

@@ -1,0 +1,287 @@
+"""The web application: who may ask, which handler answers, and what a failure looks like."""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import json
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.test import run_wsgi_app
+from werkzeug.wrappers import Request, Response
+
+from dlt_dbtcloud.emulator.api import answers
+from dlt_dbtcloud.emulator.api.errors import ApiError, bad_request, not_found
+from dlt_dbtcloud.emulator.api.routes import PAGE, Call, Handler, url_map
+from dlt_dbtcloud.emulator.faults import Faults
+from dlt_dbtcloud.emulator.models import JSON
+from dlt_dbtcloud.emulator.state import State
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """A request and the status it was answered with.
+
+    Args:
+        method: The HTTP method.
+        path: The path, without the query.
+        query: The query's parameters, with all values of each.
+        json: The body, where it was JSON.
+        status: The HTTP status of the answer.
+    """
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    json: Any
+    status: int
+
+
+def record(request: Request, body: bytes, status: int, token: str) -> RecordedRequest:
+    """Note a request; what looks like the token is blotted out, headers are left out."""
+    query = {key: request.args.getlist(key) for key in request.args}
+    blotted: dict[str, list[str]] = json.loads(_blot(json.dumps(query), token))
+    return RecordedRequest(
+        method=request.method,
+        path=_blot(request.path, token),
+        query=blotted,
+        json=_decode_or_none(_blot(body.decode("utf-8", "replace"), token)),
+        status=status,
+    )
+
+
+def _blot(text: str, token: str) -> str:
+    return text.replace(token, "***")
+
+
+def _decode_or_none(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
+
+
+HOST = "127.0.0.1"
+# how soon the server notices that it shall stop, in seconds
+POLL = 0.005
+
+
+class Server(ThreadedWSGIServer):
+    """A server whose open connections end with it."""
+
+    daemon_threads = True
+
+    def __init__(self, app: WSGIApplication, listener: socket.socket, tls: SSLContext | None):
+        port: int = listener.getsockname()[1]
+        fd = listener.fileno()
+        super().__init__(HOST, port, app, _RequestHandler, ssl_context=tls, fd=fd)
+        self._thread = threading.Thread(target=self.serve_forever, args=(POLL,), daemon=True)
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, and close the connections that clients keep alive."""
+        self.shutdown()
+        # the thread closes the port, too; until both have, nobody else can have it
+        self._thread.join()
+        self.server_close()
+        with self._lock:
+            for connection in self._open:
+                # the client may have closed it in the meantime
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Note a connection while it is open."""
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that ends."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up, or do not get on with TLS."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class _RequestHandler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # headers and body leave together, and at once
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def run_wsgi(self) -> None:
+        # werkzeug's own closes each connection; the application has read the whole body here
+        environ = self.make_environ()
+        if self.requestline.split()[1].startswith("//"):
+            # http.server has folded the slashes, for the service they make another path
+            environ["PATH_INFO"] = "/" + environ["PATH_INFO"]
+        chunks, status, headers = run_wsgi_app(self.server.app, environ)
+        try:
+            code, _, reason = status.partition(" ")
+            self.send_response(int(code), reason)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self._write(chunks)
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+
+    def _write(self, chunks: Iterable[bytes]) -> None:
+        for number, chunk in enumerate(chunks):
+            if number:
+                self.wfile.flush()
+            self.wfile.write(chunk)
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Log nothing: the request's path and headers are nobody's business."""
+
+
+def listen(port: int) -> socket.socket:
+    """Open a listening socket on loopback.
+
+    Raises:
+        OSError: The port cannot be had; the message names it and the way out.
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error})"
+        raise OSError(
+            error.errno,
+            f"The embedded dbt Cloud cannot listen on {HOST}:{port}: the port {why}. Stop what "
+            "listens there, or choose another port; 0 takes a free one",
+        ) from error
+
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MAX_BODY = 10_000_000
+SCHEMES = ("token", "bearer")
+
+_logger = logging.getLogger(__name__)
+
+
+class App:
+    """A WSGI application that speaks the API.
+
+    Args:
+        state: What the emulator holds.
+        handlers: The groups of handlers, found by the names in `routes`.
+        token: The one token that is let in.
+    """
+
+    def __init__(self, state: State, handlers: Sequence[object], token: str) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.faults = Faults()
+        self._state = state
+        self._handlers = handlers
+        self._token = token
+        self._urls = url_map()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, and note it before the answer is sent."""
+        request = Request(environ)
+        request.max_content_length = MAX_BODY
+        body, response = self._receive(request)
+        noted = record(request, body, response.status_code, self._token)
+        with self._state.changed:
+            self.requests.append(noted)
+        return response(environ, start_response)
+
+    def _receive(self, request: Request) -> tuple[bytes, Response]:
+        try:
+            # reading it all keeps the connection usable for the next request
+            body = request.get_data()
+        except RequestEntityTooLarge:
+            response = answers.detail(413, "Request body is too large.")
+            response.headers["Connection"] = "close"
+            return b"", response
+        return body, self._answer(request, body)
+
+    def _answer(self, request: Request, body: bytes) -> Response:
+        try:
+            return self._route(request, body)
+        except ApiError as error:
+            return answers.failure(error)
+        except RequestRedirect as redirect:
+            return Response.force_type(redirect.get_response(request.environ), request.environ)
+        except NotFound:
+            return answers.failure(not_found())
+        except MethodNotAllowed:
+            return answers.detail(405, f'Method "{request.method}" not allowed.')
+        except Exception:
+            _logger.exception("The embedded dbt Cloud failed on %s", request.method)
+            return answers.detail(500, "Internal server error.")
+
+    def _route(self, request: Request, body: bytes) -> Response:
+        authorized = self._is_authorized(request)
+        if not authorized and not request.path.startswith("/deploy/"):
+            raise ApiError(401, "Invalid token.")
+        if request.environ["PATH_INFO"].startswith("//"):
+            # a base URL with a slash too many; werkzeug would fold it
+            raise not_found()
+        endpoint, path = self._urls.bind_to_environ(request.environ).match()
+        if endpoint != PAGE and not authorized:
+            raise ApiError(401, "Invalid token.")
+        return self._dispatch(str(endpoint), Call(path, request.args, _decode(body)))
+
+    def _dispatch(self, endpoint: str, call: Call) -> Response:
+        """Let a handler take effect, or a fault: the one place where a request does so."""
+
+        def effect() -> Response:
+            with self._state.changed:
+                return self._handler(endpoint)(call)
+
+        return self.faults.strike(endpoint, call.path.get("id"), effect)
+
+    def _handler(self, endpoint: str) -> Handler:
+        for group in self._handlers:
+            handler: Handler | None = getattr(group, endpoint, None)
+            if handler is not None:
+                return handler
+        raise not_found()
+
+    def _is_authorized(self, request: Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        matches = hmac.compare_digest(token.strip().encode(), self._token.encode())
+        return scheme.lower() in SCHEMES and matches
+
+
+def _decode(body: bytes) -> JSON:
+    if not body.strip():
+        return {}
+    try:
+        decoded: Mapping[str, Any] | Any = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"The body is no JSON: {error}") from error
+    if not isinstance(decoded, dict):
+        raise bad_request("The body is no JSON object.")
+    return decoded

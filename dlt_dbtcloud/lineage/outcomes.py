@@ -1,0 +1,103 @@
+"""What a step of a run did with dbt's nodes, and the project as that step saw it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from dlt.common.json import json
+
+from dlt_dbtcloud.dbt.manifest import Manifest, Node
+from dlt_dbtcloud.typing import NodeResult
+from dlt_dbtcloud.values import as_mapping, text
+
+__all__ = ["BUILDING", "Outcome"]
+
+
+# what builds relations; `dbt retry` does again what failed of another
+BUILDING = frozenset({"build", "retry", "run", "seed", "snapshot"})
+
+_PART = r'"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$-]+'
+_RELATION = re.compile(rf"(?:({_PART})\.)?(?:({_PART})\.)?({_PART})")
+_PLACE = ("relation_name", "database", "schema", "identifier")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did.
+
+    Args:
+        results: What became of each node.
+        project: The project as the step saw it: targets and variables differ between steps.
+        compiled_code: What it compiled for each node.
+        deferred: What it may have read elsewhere, as it was not built here.
+        state: The project that it deferred to, where that is known.
+    """
+
+    results: Sequence[NodeResult]
+    project: Manifest = field(default_factory=lambda: Manifest(None))
+    compiled_code: Mapping[str, str] = field(default_factory=dict)
+    deferred: Collection[str] = ()
+    state: Manifest = field(default_factory=lambda: Manifest(None))
+
+    def built(self, result: NodeResult) -> Node:
+        """Return a node as it was built: where, its result knows better than any manifest."""
+        node = self.project.node(result["unique_id"])
+        told = result["relation_name"]
+        if not told or told == node["relation_name"]:
+            return node
+        return cast(Node, {**node, **_place(told)})
+
+    def read(self, result: NodeResult) -> list[Node]:
+        """Return what a node read; where that stands is None where it was deferred to who knows."""
+        code = self.compiled_code.get(result["unique_id"]) or ""
+        return [
+            self._read_elsewhere(code, parent)
+            if parent in self.deferred
+            else self.project.node(parent)
+            for parent in self.project.parents(result["unique_id"])
+        ]
+
+    def rows_written(self, result: NodeResult) -> int | None:
+        """Return how many rows a node wrote, where its adapter tells a number that means that."""
+        rows = result["rows_affected"]
+        is_view = self.project.node(result["unique_id"])["materialized"] == "view"
+        # what Snowflake answers to each statement that creates something
+        is_created = self.project.adapter_type == "snowflake" and result["message"] == "SUCCESS 1"
+        return None if rows is None or rows < 0 or is_view or is_created else rows
+
+    def _read_elsewhere(self, code: str, parent: str) -> Node:
+        """Return a node where the code of its reader names it."""
+        node = self.project.node(parent)
+        own: Mapping[str, Any] = node
+        known = [{name: own[name] for name in _PLACE}, *self._deferred(parent)]
+        named = (place for place in known if _names(code, place["relation_name"]))
+        return cast(Node, {**node, **next(named, dict.fromkeys(_PLACE))})
+
+    def _deferred(self, unique_id: str) -> Iterator[dict[str, Any]]:
+        """Yield where a node stands that was deferred."""
+        # only some versions of dbt write this
+        told = as_mapping(self.project.entry(unique_id).get("defer_relation"))
+        yield {**{name: text(told.get(name)) for name in _PLACE}, "identifier": told.get("alias")}
+        other = cast(Mapping[str, Any], self.state.node(unique_id))
+        yield {name: other[name] for name in _PLACE}
+
+
+def _place(relation_name: str) -> dict[str, Any]:
+    """Return the parts of a relation's name, or none of them where it cannot be taken apart."""
+    match = _RELATION.fullmatch(relation_name)
+    parts = match.groups() if match else (None, None, None)
+    bare = [part[1:-1] if part and part[0] in '"`[' else part for part in parts]
+    # `a.b` is a schema's table
+    database, schema, identifier = bare if bare[1] else (None, bare[0], bare[2])
+    return dict(zip(_PLACE, (relation_name, database, schema, identifier), strict=True))
+
+
+def _names(code: str, relation_name: str | None) -> bool:
+    """Tell whether code names a relation, as SQL does or as a text in Python's."""
+    if not relation_name:
+        return False
+    forms = {relation_name, json.dumps(relation_name)[1:-1]}
+    return any(re.search(rf"(?<![\w.]){re.escape(form)}(?!\w)", code) for form in forms)

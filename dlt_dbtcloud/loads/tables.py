@@ -1,0 +1,282 @@
+"""Which tables a load has changed, and how many rows it brought to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import dlt
+from dlt.common.configuration.resolve import inject_section
+from dlt.common.configuration.specs import CredentialsConfiguration
+from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
+from dlt.common.destination.client import DestinationClientDwhConfiguration
+from dlt.common.exceptions import DltException
+from dlt.common.pipeline import LoadInfo, NormalizeInfo
+from dlt.common.schema import Schema
+from dlt.common.schema.utils import get_nested_tables, get_root_table, has_table_seen_data
+from dlt.common.storages.exceptions import LoadPackageNotFound
+from dlt.common.storages.load_package import LoadPackageInfo
+
+from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.loads.packages import has_only_results, is_data, last_packages, packages_since
+from dlt_dbtcloud.values import Relation
+
+__all__ = ["loaded_relations", "loaded_tables", "pipeline_of", "tables_by_load", "tables_by_schema"]
+
+
+_RowCounts = Mapping[str, Mapping[str, int]]
+
+
+def loaded_tables(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
+) -> dict[str, int | None]:
+    """Return the tables that a load has changed, by their names in the destination.
+
+    Nested tables are included; dlt's own tables, and those of what dbt did, are not. A table that
+    is listed has changed: one that a `replace` or a refresh emptied is listed with 0 rows.
+
+    Args:
+        pipeline_or_load_info: A pipeline, for its last load, or what its `run` returned; that is
+            None where there was nothing to load.
+
+    Returns:
+        The rows that came to each table, as dlt counted them; None where it is not known any
+        more, because the pipeline has run again.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    tables: dict[str, int | None] = {}
+    for of_schema in tables_by_schema(pipeline_or_load_info).values():
+        for table, rows in of_schema.items():
+            tables[table] = _sum(tables.get(table, 0), rows)
+    return tables
+
+
+def tables_by_schema(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
+) -> dict[str, dict[str, int | None]]:
+    """Return the same tables under the dlt schemas that they belong to.
+
+    Args:
+        pipeline_or_load_info: As for `loaded_tables`.
+        since: With a pipeline, the loads that began after this moment, in seconds since 1970, count
+            as well.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    pipeline = pipeline_of(pipeline_or_load_info)
+    tables: dict[str, dict[str, int | None]] = {}
+    for package, of_package in _with_tables(_packages(pipeline_or_load_info, since), pipeline):
+        of_schema = tables.setdefault(package.schema_name, {})
+        for table, rows in of_package.items():
+            of_schema[table] = _sum(of_schema.get(table, 0), rows)
+    return tables
+
+
+def tables_by_load(pipeline: dlt.Pipeline) -> dict[str, dict[str, int | None]]:
+    """Return the same tables of a pipeline's last load under the id of each of its packages.
+
+    Raises:
+        TypeError: It is no pipeline.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    found = _with_tables(last_packages(pipeline), pipeline)
+    return {package.load_id: tables for package, tables in found if tables}
+
+
+def pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pipeline | None:
+    """Return the pipeline that a load info tells of, or None where that is not known.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+    """
+    if pipeline_or_load_info is None or isinstance(pipeline_or_load_info, dlt.Pipeline):
+        return pipeline_or_load_info
+    if isinstance(pipeline_or_load_info, LoadInfo):
+        pipeline = pipeline_or_load_info.pipeline
+        return pipeline if isinstance(pipeline, dlt.Pipeline) else None
+    raise TypeError(
+        f"`pipeline_or_load_info` is a `{type(pipeline_or_load_info).__name__}`. "
+        "Pass a `dlt.Pipeline`, or the `LoadInfo` that its `run` or `load` returned."
+    )
+
+
+def _packages(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None
+) -> list[LoadPackageInfo]:
+    if isinstance(pipeline_or_load_info, dlt.Pipeline):
+        if since is not None:
+            return packages_since(pipeline_or_load_info, since)
+        return last_packages(pipeline_or_load_info)
+    packages = pipeline_or_load_info.load_packages if pipeline_or_load_info else []
+    unfinished = next((package for package in packages if package.state != "loaded"), None)
+    if unfinished:
+        raise DBTCloudException(
+            f"Package `{unfinished.load_id}` was not loaded, it is `{unfinished.state}`. "
+            "Load it, or load again."
+        )
+    return [package for package in packages if not has_only_results(package)]
+
+
+def _with_tables(
+    packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
+) -> Iterator[tuple[LoadPackageInfo, dict[str, int | None]]]:
+    """Yield packages with the tables that each has changed."""
+    counts = _row_counts(pipeline)
+    for package in packages:
+        tables = sorted(_changed(package, pipeline))
+        yield package, {table: _rows(package, table, counts) for table in tables}
+
+
+def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str]:
+    """Return the tables that a package filled, or else emptied."""
+    schema = package.schema
+    with_jobs = {job.job_file_info.table_name for jobs in package.jobs.values() for job in jobs}
+    filled = with_jobs.intersection(schema.tables)
+    beside = {nested for table in filled for nested in _replaced_with(schema, table)}
+    tables = with_jobs | beside | set(_refreshed(package, pipeline))
+    return {table for table in tables if is_data(schema, table)}
+
+
+def _replaced_with(schema: Schema, table: str) -> Iterator[str]:
+    """Yield the tables whose rows go when new ones come to a table, whether or not they get any."""
+    root = get_root_table(schema.tables, table)
+    if root.get("write_disposition") in ("replace", "merge"):
+        for nested in get_nested_tables(schema.tables, str(root["name"])):
+            if has_table_seen_data(nested):
+                yield str(nested["name"])
+
+
+def _refreshed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> Iterator[str]:
+    """Yield the tables that the refresh mode of a load dropped or emptied first."""
+    if pipeline is None:
+        return
+    with suppress(LoadPackageNotFound):
+        state = pipeline.get_load_package_state(package.load_id)
+        for table in (*state.get("dropped_tables", ()), *state.get("truncated_tables", ())):
+            yield str(table["name"])
+
+
+def _row_counts(pipeline: dlt.Pipeline | None) -> _RowCounts:
+    """Return the rows of each table of each package, as far as the last trace knows them."""
+    trace = pipeline.last_trace if pipeline else None
+    infos = [step.step_info for step in trace.steps] if trace else []
+    return {
+        load_id: {table: count.items_count for table, count in metrics["table_metrics"].items()}
+        for info in infos
+        if isinstance(info, NormalizeInfo)
+        for load_id, of_package in info.metrics.items()
+        for metrics in of_package
+    }
+
+
+def _rows(package: LoadPackageInfo, table: str, counts: _RowCounts) -> int | None:
+    """Return how many rows a package brought to a table."""
+    of_package = counts.get(package.load_id)
+    has_failed = any(job.job_file_info.table_name == table for job in package.jobs["failed_jobs"])
+    if of_package is None or has_failed:
+        return None
+    is_query = any(
+        job.job_file_info.table_name == table and job.job_file_info.file_format == "model"
+        for job in package.jobs["completed_jobs"]
+    )
+    return None if is_query else of_package.get(table, 0)
+
+
+def _sum(rows: int | None, more: int | None) -> int | None:
+    return None if rows is None or more is None else rows + more
+
+
+# where the credentials of a destination name what dbt calls the database; DuckDB's own names for
+# its files are a connection's affair, and dbt's may differ
+_DATABASE = {
+    "bigquery": "project_id",
+    "databricks": "catalog",
+    "fabric": "database",
+    "mssql": "database",
+    "postgres": "database",
+    "redshift": "database",
+    "snowflake": "database",
+    "synapse": "database",
+}
+
+
+def loaded_relations(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
+) -> list[Relation]:
+    """Return the tables that a load has changed, with the places where they live.
+
+    It takes no connection and no credentials; what is not known without them is None.
+
+    Args:
+        pipeline_or_load_info: As for `loaded_tables`.
+        since: As for `tables_by_schema`.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+        DBTCloudException: The load failed, so that it is not known what there is to build.
+    """
+    pipeline = pipeline_of(pipeline_or_load_info)
+    relations: list[Relation] = []
+    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
+        place = _place(pipeline, schema_name) if pipeline else Relation("")
+        relations += [replace(place, name=place.name + table) for table in tables]
+    return relations
+
+
+def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
+    """Return the place of a schema's tables, as a relation with what their names begin with."""
+    schema = pipeline.schemas[schema_name]
+    config = _bound(DestinationClientDwhConfiguration(), pipeline)
+    try:
+        config, is_case_sensitive = _resolved(pipeline, schema)
+    except (DltException, ImportError):
+        # the destination's own libraries may be missing where it is not loaded to
+        is_case_sensitive = False
+    is_dwh = isinstance(config, DestinationClientDwhConfiguration)
+    dataset = config.normalize_dataset_name(schema) if is_dwh else None
+    separator = getattr(config, "dataset_table_separator", None)
+    if dataset and separator:
+        # ClickHouse has no schemas: dlt's dataset is the beginning of a table's name there
+        return Relation(f"{dataset}{separator}", is_case_sensitive=is_case_sensitive)
+    return Relation("", dataset or None, _database(config), is_case_sensitive)
+
+
+def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, bool]:
+    """Return the destination's configuration, and whether case counts there."""
+    destination = pipeline.destination
+    section = ConfigSectionContext(pipeline_name=pipeline.pipeline_name)
+    with inject_section(section):
+        config = destination.configuration(
+            _bound(destination.spec(), pipeline), accept_partial=True
+        )
+    capabilities = destination.capabilities(config, schema.naming)
+    return config, bool(capabilities.generates_case_sensitive_identifiers())
+
+
+def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:
+    """Tell a configuration the pipeline's dataset, as dlt does before it loads."""
+    if isinstance(config, DestinationClientDwhConfiguration):
+        if pipeline.config.use_single_dataset:
+            config._bind_dataset_name(pipeline.dataset_name)
+        else:
+            config._bind_dataset_name(pipeline.dataset_name, pipeline.default_schema_name or "")
+    return config
+
+
+def _database(config: Any) -> str | None:
+    """Return what dbt calls the database, or None where the configuration does not tell."""
+    kind = str(config.destination_type or "").rpartition(".")[2]
+    credentials = config.credentials
+    if kind == "bigquery" and config.project_id:
+        return str(config.project_id)
+    # what was not found has a default instead, which says nothing
+    is_known = isinstance(credentials, CredentialsConfiguration) and credentials.is_resolved()
+    name = getattr(credentials, _DATABASE.get(kind, ""), None) if is_known else None
+    return str(name) if name else None

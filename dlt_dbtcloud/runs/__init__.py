@@ -1,0 +1,1 @@
+"""One call, one run: trigger, watch, retry and report."""

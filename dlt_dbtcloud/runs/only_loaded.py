@@ -1,0 +1,174 @@
+"""What a job's run has to build for a load: just what descends from the tables that it changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from dlt.common import logger
+
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import Clock, through_outages
+from dlt_dbtcloud.dbt.manifest import ManifestJSON
+from dlt_dbtcloud.dbt.selection import Fed, fed_sources, steps_for
+from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
+from dlt_dbtcloud.typing import Job, TriggerData
+from dlt_dbtcloud.values import Relation
+
+__all__ = ["narrowed_trigger"]
+
+
+_MANIFEST = "manifest.json"
+# with these a run may see other sources than the one that left the manifest
+_OTHER_PROJECT = frozenset(
+    {
+        "azure_pull_request_id",
+        "git_branch",
+        "git_sha",
+        "github_pull_request_id",
+        "gitlab_merge_request_id",
+        "non_native_pull_request_id",
+        "schema_override",
+        "target_name_override",
+    }
+)
+# the clone, the connection and `dbt deps` come before a job's own commands
+_SETUP_STEPS = 3
+# how often in a row a manifest may be refused while the API answers all else: for about a minute
+_REFUSALS = 6
+
+_T = TypeVar("_T")
+
+
+def narrowed_trigger(
+    client: DBTCloudClientV2,
+    job_id: str,
+    body: TriggerData,
+    relations: Sequence[Relation],
+    *,
+    timeout: float = 86400.0,
+    clock: Clock = time,
+) -> TriggerData | None:
+    """Return a trigger of a job on what some tables feed, or None where they feed nothing of it.
+
+    The commands are narrowed by the newest manifest of the job; where there is none, or none that
+    can be read, the trigger stays as it is, with a warning. An outage is no such case.
+
+    Args:
+        client: What asks the API.
+        job_id: The job.
+        body: The trigger; its commands come before the job's.
+        relations: The tables.
+        timeout: Seconds after which an outage is taken for an error.
+        clock: What the time is told by.
+
+    Raises:
+        DBTCloudAuthError: The token is not accepted.
+        DBTCloudAPIError: The API answered with another error, or had an outage for too long.
+        DBTCloudTransportError: There was no answer for too long.
+    """
+    reader = _Reader(client, job_id, timeout, clock)
+    job = reader.job()
+    commands = body.get("steps_override") or job.get("execute_steps") or []
+    try:
+        manifest = reader.manifest(job)
+        fed, steps = _narrowed(commands, manifest, relations)
+    except _NoManifestError as error:
+        return _whole(body, job_id, str(error))
+    if fed.undeclared and _OTHER_PROJECT & body.keys():
+        names = ", ".join(fed.undeclared)
+        return _whole(
+            body,
+            job_id,
+            f"no source of its newest manifest declares {names}, but this "
+            "run's git reference, target or schema may have one.",
+        )
+    if fed.undeclared:
+        logger.info(f"No dbt source declares {', '.join(fed.undeclared)}, which were loaded.")
+    if not steps:
+        return None
+    return body if steps == commands else {**body, "steps_override": steps}
+
+
+class _NoManifestError(Exception):
+    """There is no manifest to narrow a job by; its text says why."""
+
+
+class _Reader:
+    """Reads a job and its newest manifest, through outages, within one time limit for both."""
+
+    def __init__(self, client: DBTCloudClientV2, job_id: str, timeout: float, clock: Clock) -> None:
+        self._client = client.without_retries()
+        self._job_id = job_id
+        self._clock = clock
+        self._until = clock.monotonic() + timeout
+        self._refusals = 0
+
+    def job(self) -> Job:
+        """Return the job, with the run that its newest artifacts are of."""
+        related = ("most_recent_completed_run",)
+        return self._through_outages(lambda: self._client.get_job(self._job_id, related))
+
+    def manifest(self, job: Job) -> ManifestJSON:
+        """Return the newest manifest, which the last step of the last run may not have left.
+
+        Raises:
+            _NoManifestError: There is none, or none that can be read.
+        """
+        with suppress(DBTCloudNotFoundError):
+            return self._read(lambda: self._client.get_job_artifact(self._job_id, _MANIFEST))
+        run = job.get("most_recent_completed_run")
+        step = _SETUP_STEPS + bool(job.get("run_generate_sources")) + 1
+        if run:
+            with suppress(DBTCloudNotFoundError):
+                return self._read(lambda: self._client.get_run_artifact(run["id"], _MANIFEST, step))
+        raise _NoManifestError("it has left no manifest yet.")
+
+    def _read(self, ask: Callable[[], Any]) -> ManifestJSON:
+        return cast(ManifestJSON, self._through_outages(lambda: self._look(ask)))
+
+    def _look(self, ask: Callable[[], Any]) -> Any:
+        """Ask for a manifest once, and give up where it alone is refused again and again."""
+        try:
+            return ask()
+        except DBTCloudRateLimitError:
+            raise
+        except DBTCloudException as error:
+            if not error.is_outage:
+                raise
+            self._count_refusal()
+            if self._refusals >= _REFUSALS:
+                raise _NoManifestError(f"its manifest cannot be read. {error}") from error
+            raise
+
+    def _count_refusal(self) -> None:
+        """Count a refusal, unless nothing else is answered either: that is an outage."""
+        count, self._refusals = self._refusals + 1, 0
+        self._client.get_job(self._job_id)
+        self._refusals = count
+
+    def _through_outages(self, ask: Callable[[], _T]) -> _T:
+        left = max(0.0, self._until - self._clock.monotonic())
+        return through_outages(ask, timeout=left, clock=self._clock)
+
+
+def _narrowed(
+    commands: Sequence[str], manifest: ManifestJSON, relations: Sequence[Relation]
+) -> tuple[Fed, list[str]]:
+    """Return what some tables are to a project, and the commands on what they feed.
+
+    Raises:
+        _NoManifestError: The manifest is none, or is of another shape than dbt's.
+    """
+    try:
+        fed = fed_sources(relations, manifest)
+        return fed, steps_for(commands, manifest, fed.sources)
+    except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
+        raise _NoManifestError(f"its manifest cannot be understood: {error!r}") from error
+
+
+def _whole(body: TriggerData, job_id: str, reason: str) -> TriggerData:
+    logger.warning(f"Job {job_id} is run whole, not only on what was loaded: {reason}")
+    return body

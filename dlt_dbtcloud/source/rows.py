@@ -1,0 +1,315 @@
+"""The rows that tell of runs, of their steps and of the loads that they are bound to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from dlt.common.json import json
+
+from dlt_dbtcloud.artifacts.results import step_results, told_results
+from dlt_dbtcloud.cause import bound_load, retried_run
+from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.payloads import command_of, is_over, log_tail
+from dlt_dbtcloud.redaction import redacted
+from dlt_dbtcloud.source.destination import from_json, stored
+from dlt_dbtcloud.source.schema import TABLES, Row
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
+from dlt_dbtcloud.values import (
+    as_mapping,
+    boolean,
+    dicts,
+    integer,
+    number,
+    seconds,
+    text,
+    timestamp,
+)
+
+__all__ = [
+    "KnownLoad",
+    "freshness_rows",
+    "load_rows",
+    "node_rows",
+    "parent_rows",
+    "result_rows",
+    "run_row",
+    "step_rows",
+]
+
+
+_OF_THE_RUN = (
+    *("account_id", "project_id", "environment_id", "job_definition_id", "deferring_run_id"),
+    *("status_humanized", "is_success", "is_error", "is_cancelled"),
+    *("git_branch", "git_sha", "dbt_version", "href"),
+    *("artifacts_saved", "has_docs_generated", "has_sources_generated"),
+)
+_OF_THE_TRIGGER = ("cause_category", "schema_override", "target_name_override")
+_GUARDS: Mapping[str | None, Callable[[object], object]] = {
+    "bigint": integer,
+    "bool": boolean,
+    "double": number,
+    "text": text,
+}
+_TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
+
+
+@dataclass(frozen=True)
+class KnownLoad:
+    """What is known of a pipeline's last load, of which a cause has just the newest id.
+
+    Args:
+        pipeline_name: The pipeline.
+        load_id: The newest of its ids.
+        dataset_name: Where it went.
+        tables: Under each of its ids, the tables that it changed, with their new rows.
+        adopted_run_id: The run of somebody else's that serves it, if one does.
+    """
+
+    pipeline_name: str
+    load_id: str
+    dataset_name: str | None
+    tables: Mapping[str, Mapping[str, int | None]]
+    adopted_run_id: int | None = None
+
+
+def run_row(run: Run, hide: Callable[[str], str]) -> Row:
+    """Return the row of a run, read with its trigger, job and audit.
+
+    Args:
+        run: The run.
+        hide: Cuts the API's token out of a text.
+    """
+    told: Mapping[str, Any] = run
+    trigger = as_mapping(run.get("trigger"))
+    actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
+    row = {
+        "run_id": run["id"],
+        **{name: told.get(name) for name in _OF_THE_RUN},
+        **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
+        **{name: timestamp(told.get(name)) for name in _TIMES},
+        "status": integer(run.get("status")) or 0,
+        "status_message": redacted(text(run.get("status_message")), hide),
+        "cause": redacted(text(trigger.get("cause")), hide),
+        "steps_override": _redacted_all(trigger.get("steps_override"), hide),
+        "job_name": as_mapping(run.get("job")).get("name"),
+        "retried_run_id": retried_run(run),
+        "in_progress": not is_over(run),
+        "triggered_by": actor.get("name"),
+        "triggered_by_type": actor.get("type"),
+        "duration_seconds": seconds(run.get("duration")),
+        "queued_seconds": seconds(run.get("queued_duration")),
+        "run_seconds": seconds(run.get("run_duration")),
+    }
+    return _typed("dbt_runs", row, hide)
+
+
+def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
+    """Yield the rows of a run's steps; of the logs, just the end of one that failed.
+
+    Args:
+        run: The run, with its steps.
+        hide: Cuts the API's token out of a text.
+    """
+    for step in cast(list[RunStep], dicts(run.get("run_steps"))):
+        has_failed = step.get("status") == RunStatus.ERROR
+        row = {
+            "run_id": run["id"],
+            "step_index": integer(step.get("index")) or 0,
+            "step_id": step.get("id"),
+            "name": redacted(text(step.get("name")), hide),
+            "command": redacted(command_of(step), hide),
+            "status": integer(step.get("status")) or 0,
+            "status_humanized": step.get("status_humanized"),
+            "started_at": timestamp(step.get("started_at")),
+            "finished_at": timestamp(step.get("finished_at")),
+            "duration_seconds": seconds(step.get("duration")),
+            "log_tail": log_tail(step, hide) or None if has_failed else None,
+        }
+        yield _typed("dbt_run_steps", row, hide)
+
+
+def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
+    """Return the rows of the loads that runs are bound to; a retry is to that of what it retries.
+
+    To be called while a source is extracted, as that may have been loaded before.
+
+    Args:
+        runs: The runs, read with their triggers.
+        known: What is known of a load that may be among them.
+    """
+    rows = {run["id"]: [*_own_rows(run, known)] for run in runs}
+    unknown = (run for run in runs if not any(row["tables"] for row in rows[run["id"]]))
+    retries = {run["id"]: before for run in unknown if (before := retried_run(run))}
+    rows |= _stored_rows({*retries.values()} - rows.keys())
+    # a retry may be retried in its turn, and has the higher id
+    for run_id, before in sorted(retries.items()):
+        key = next((row["key"] for row in rows[run_id]), None)
+        told = [{**row, "run_id": run_id, "key": key} for row in rows[before]]
+        rows[run_id] = told or rows[run_id]
+    return [row for run in runs for row in rows[run["id"]]]
+
+
+def _own_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
+    bound = bound_load(run)
+    is_known = known and bound and bound[:2] == (known.pipeline_name, known.load_id)
+    if bound and not is_known:
+        yield {"run_id": run["id"], **bound._asdict(), "dataset_name": None, "tables": None}
+    if known and (is_known or known.adopted_run_id == run["id"]):
+        yield from _known_rows(run, known, bound.key if bound and is_known else None)
+
+
+def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
+    for load_id, tables in {known.load_id: None, **known.tables}.items():
+        yield {
+            "run_id": run["id"],
+            "pipeline_name": known.pipeline_name,
+            "load_id": load_id,
+            "key": key,
+            "dataset_name": known.dataset_name,
+            "tables": None if tables is None else dict(tables),
+        }
+
+
+def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the rows of runs that were loaded before."""
+    rows: dict[int, list[Row]] = {run_id: [] for run_id in run_ids}
+    names = [*TABLES["dbt_run_loads"]]
+    for values in stored("dbt_run_loads", names, {"run_id": run_ids}) if run_ids else ():
+        row = dict(zip(names, values, strict=True))
+        rows[row["run_id"]].append({**row, "tables": from_json(row["tables"])})
+    return rows
+
+
+def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:
+    if not isinstance(commands, list):
+        return None
+    return [redacted(str(command), hide) for command in commands]
+
+
+def _typed(table: str, row: Row, hide: Callable[[str], str]) -> Row:
+    """Return a row without what its columns cannot hold, and without the API's token."""
+    fitting = {
+        name: read(value) if (read := _GUARDS.get(TABLES[table][name]["data_type"])) else value
+        for name, value in row.items()
+    }
+    # a token may stand where a name should
+    return {
+        name: hide(value) if isinstance(value, str) else value for name, value in fitting.items()
+    }
+
+
+_HASH_DIGITS = 16
+# of JSON; more is not dbt's, and no warehouse takes it
+_DEPTH = 100
+
+
+def result_rows(
+    run: Run,
+    step: RunStep,
+    run_results: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None,
+    hide: Callable[[str], str],
+) -> Iterator[Row]:
+    """Yield a row for each node that a step executed.
+
+    Args:
+        run: The run.
+        step: The step.
+        run_results: Its `run_results.json`.
+        manifest: A `manifest.json` that tells the nodes' names and files.
+        hide: Cuts the API's token out of a text.
+    """
+    told = told_results(run_results)
+    for raw, result in zip(told, step_results(run["id"], step, run_results, manifest), strict=True):
+        response = as_mapping(raw.get("adapter_response"))
+        yield {
+            **result,
+            "command": redacted(result["command"], hide),
+            "message": redacted(result["message"], hide),
+            "started_at": timestamp(result["started_at"]),
+            "completed_at": timestamp(result["completed_at"]),
+            "bytes_processed": integer(response.get("bytes_processed")),
+            "bytes_billed": integer(response.get("bytes_billed")),
+            "adapter_response": _redacted_json(response, hide) or None,
+        }
+
+
+def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
+    """Yield a row for each node of a project, with what its content is known by.
+
+    What a catalog tells is no part of that: a run that generates no docs knows just as good a node.
+    Nor is the schema that a run overrides: each pull request has one of its own.
+    """
+    overrides = bool(as_mapping(run.get("trigger")).get("schema_override"))
+    for unique_id in project.unique_ids:
+        node: Row = {**project.node(unique_id)}
+        if overrides and node["resource_type"] != "source":
+            node |= {"relation_name": None, "schema": None}
+        content = {**node, "columns": project.documented_columns(unique_id)}
+        yield {
+            "environment_id": integer(run.get("environment_id")) or 0,
+            **{name: value for name, value in node.items() if name != "group"},
+            "group_name": node["group"],
+            "version": None if node["version"] is None else str(node["version"]),
+            "content_hash": _hash(content),
+            "catalog_run_id": run["id"] if project.is_catalogued(unique_id) else None,
+        }
+
+
+def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
+    """Yield a row for each edge of a project's lineage."""
+    environment = integer(run.get("environment_id")) or 0
+    for unique_id in project.unique_ids:
+        kind = unique_id.partition(".")[0]
+        for parent in dict.fromkeys(project.dependencies(unique_id)):
+            yield {
+                "environment_id": environment,
+                "unique_id": unique_id,
+                "parent_unique_id": parent,
+                "resource_type": kind,
+                "parent_resource_type": parent.partition(".")[0],
+            }
+
+
+def freshness_rows(
+    run: Run, step: RunStep, sources: Mapping[str, Any], hide: Callable[[str], str]
+) -> Iterator[Row]:
+    """Yield a row for each source whose freshness a step has looked at.
+
+    Args:
+        run: The run.
+        step: The step.
+        sources: Its `sources.json`.
+        hide: Cuts the API's token out of a text.
+    """
+    for result in told_results(sources):
+        yield {
+            "run_id": run["id"],
+            "step_index": step.get("index") or 0,
+            "unique_id": result["unique_id"],
+            "status": text(result.get("status")) or "",
+            "message": redacted(text(result.get("error")), hide),
+            "max_loaded_at": timestamp(result.get("max_loaded_at")),
+            "snapshotted_at": timestamp(result.get("snapshotted_at")),
+            "age_seconds": number(result.get("max_loaded_at_time_ago_in_s")),
+            "criteria": _redacted_json(as_mapping(result.get("criteria")), hide) or None,
+            "execution_time": number(result.get("execution_time")),
+        }
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    told = json.dumpb(content, sort_keys=True)
+    return hashlib.sha256(told).hexdigest()[:_HASH_DIGITS]
+
+
+def _redacted_json(value: Any, hide: Callable[[str], str], depth: int = _DEPTH) -> Any:
+    if isinstance(value, (dict, list)) and not depth:
+        return None
+    if isinstance(value, dict):
+        return {name: _redacted_json(part, hide, depth - 1) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_redacted_json(part, hide, depth - 1) for part in value]
+    return redacted(value, hide) if isinstance(value, str) else value

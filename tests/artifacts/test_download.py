@@ -1,0 +1,91 @@
+"""A file that is not there is told from one that only cannot be had now, whoever answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from dlt_dbtcloud import DBTCloudAPIError, DBTCloudClientV2
+from dlt_dbtcloud.artifacts.download import RunArtifacts
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock
+
+PAGE = "<html><body><h1>Down for maintenance</h1></body></html>"
+MISSING = {"status": {"code": 404, "is_success": False, "user_message": "Not found."}, "data": None}
+RESULTS = {"results": [{"unique_id": "model.shop.orders"}]}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def artifacts(httpserver: HTTPServer, clock: FakeClock) -> RunArtifacts:
+    client = DBTCloudClientV2("t", 1, httpserver.url_for("/"))
+    return RunArtifacts(client, Run(id=5, finished_at="2026-01-31 06:00:00.000000+00:00"), clock)
+
+
+def answer(httpserver: HTTPServer, status: int, body: str, kind: str) -> None:
+    path = "/api/v2/accounts/1/runs/5/artifacts/run_results.json"
+    httpserver.expect_request(path).respond_with_data(body, status, content_type=kind)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (json.dumps(MISSING), "application/json"),
+        ('{"detail": "Not found."}', "application/json"),
+        ("{}", "text/html"),
+        ("", "text/plain"),
+    ],
+)
+def test_a_file_that_is_not_there_is_none(
+    httpserver: HTTPServer, artifacts: RunArtifacts, clock: FakeClock, body: str, kind: str
+) -> None:
+    answer(httpserver, 404, body, kind)
+    assert artifacts.read("run_results.json") is None
+    assert (len(httpserver.log), clock.sleeps) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, PAGE, "text/html"),
+        (200, "", "text/html; charset=utf-8"),
+        (404, PAGE, "text/html"),
+        (404, "default backend - 404", "text/plain"),
+        (503, PAGE, "text/html"),
+    ],
+)
+def test_a_page_in_a_files_place_is_an_outage(
+    httpserver: HTTPServer,
+    artifacts: RunArtifacts,
+    clock: FakeClock,
+    status: int,
+    body: str,
+    kind: str,
+) -> None:
+    answer(httpserver, status, body, kind)
+    with pytest.raises(DBTCloudAPIError, match=f"status {status}") as caught:
+        artifacts.read("run_results.json")
+    assert caught.value.may_have_arrived
+    assert clock.now == 60
+
+
+def test_half_a_file_is_asked_for_again(httpserver: HTTPServer, artifacts: RunArtifacts) -> None:
+    path = "/api/v2/accounts/1/runs/5/artifacts/run_results.json"
+    whole = json.dumps(RESULTS)
+    httpserver.expect_ordered_request(path).respond_with_data(whole[:20])
+    httpserver.expect_ordered_request(path).respond_with_data(whole)
+    assert artifacts.read("run_results.json") == RESULTS
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "text/html", "x"])
+def test_a_file_is_read_whatever_it_is_served_as(
+    httpserver: HTTPServer, artifacts: RunArtifacts, kind: str
+) -> None:
+    answer(httpserver, 200, f"\n{json.dumps(RESULTS)}", kind)
+    assert artifacts.read("run_results.json") == RESULTS

@@ -1,0 +1,124 @@
+"""What may still be uploaded is waited for, and what is not needed is not kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError
+from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.client.outages import Pace
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock
+from tests.support.results import (
+    FILES,
+    MANIFEST,
+    RUN_RESULTS,
+    SOURCES,
+    ended_run,
+    files_asked_for,
+    nightly,
+)
+
+
+def test_freshness_of_stale_sources_is_waited_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = nightly(cloud, execute_steps=["dbt source freshness"], outcome="error")
+    run = client.get_run_status(ended_run(job), RELATED)
+    run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
+    cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
+    reader = RunReader(client, run, clock=FakeClock())
+    assert [found for _, found in reader.freshness] == [SOURCES]
+    assert files_asked_for(cloud)[-3:] == ["sources.json"] * 3
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_run_that_can_be_asked_for_no_more_has_nothing(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    cloud.fail("get_run", "status", status=status, calls=None, when="before")
+    assert RunReader(client, Run(id=7, is_complete=True), clock=FakeClock()).results == []
+
+
+def test_a_run_of_which_just_the_id_is_known_is_asked_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    reader = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock())
+    assert [found for _, found in reader.results] == [RUN_RESULTS]
+    cloud.fail("get_run", "status", calls=None, when="before")
+    with pytest.raises(DBTCloudServerError):
+        _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+
+
+def test_a_page_in_a_runs_place_may_pass(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    run_id = ended_run(nightly(cloud))
+    cloud.fail("get_run", "html", status=200, calls=None, when="before")
+    with pytest.raises(DBTCloudServerError, match="Something is in the way"):
+        _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+
+
+def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = nightly(cloud, execute_steps=["dbt seed", "dbt build"])
+    run = client.get_run_status(ended_run(job), RELATED)
+    # the results of both steps, and then the manifest of the last one
+    cloud.fail("get_artifact", "status", status=403, skip=2, when="before")
+    assert RunReader(client, run, clock=FakeClock()).manifest == MANIFEST
+
+
+@pytest.mark.parametrize("step", ["dbt parse", "dbt source freshness"])
+def test_a_run_without_results_has_a_manifest(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, step: str
+) -> None:
+    job = nightly(cloud, execute_steps=[step])
+    run = client.get_run_status(ended_run(job), RELATED)
+    assert RunReader(client, run, clock=FakeClock()).manifest == MANIFEST
+
+
+def test_a_manifest_is_read_where_results_are_foreign(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
+    run = client.get_run_status(ended_run(job), RELATED)
+    reader = RunReader(client, run, clock=FakeClock())
+    assert (reader.results, reader.manifest) == ([], MANIFEST)
+
+
+def test_what_only_python_reads_as_json_is_read(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    results = b'{"results": [{"message": "\\ud800\xff", "failures": NaN, "execution_time": 1e999, '
+    results += b'"adapter_response": {"rows_affected": ' + b"9" * 5000 + b"}}]}"
+    job = nightly(cloud, artifacts={**FILES, "run_results.json": results})
+    run = client.get_run_status(ended_run(job), RELATED)
+    ((_, found),) = RunReader(client, run, clock=FakeClock()).results
+    assert found["results"] == [
+        {
+            "message": "?\ufffd",
+            "failures": None,
+            "execution_time": None,
+            "adapter_response": {"rows_affected": None},
+        }
+    ]
+
+
+def test_code_is_kept_where_that_is_asked_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    result = {**RUN_RESULTS["results"][0], "compiled_code": "select 1"}
+    files = {**FILES, "run_results.json": {"results": [result]}}
+    run = client.get_run_status(ended_run(nightly(cloud, artifacts=files)), RELATED)
+    for keeps_code in (False, True):
+        ((_, found),) = RunReader(client, run, keeps_code=keeps_code).results
+        assert ("compiled_code" in found["results"][0]) == keeps_code
+
+
+def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
+    clock = FakeClock()
+    reader = RunReader(client, run, pace=Pace(a_minute=60, clock=clock), clock=clock)
+    assert reader.manifest
+    assert clock.sleeps == [1.0]

@@ -1,0 +1,330 @@
+"""Results are those of every step and of every try, whatever version of dbt has written them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudAPIError,
+    DBTCloudClientV2,
+    DBTCloudNotFoundError,
+    DBTCloudServerError,
+    get_dbt_cloud_run_results,
+    get_dbt_cloud_run_status,
+    retry_dbt_cloud_run,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.artifacts.reader import odd_in_results
+from dlt_dbtcloud.artifacts.results import merge, node_results, step_results
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import NodeResult, RunStep
+from tests.support.clock import FakeClock
+from tests.support.flights import Flights, executed, statuses
+
+STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
+RESULT: dict[str, Any] = {
+    "unique_id": "model.shop.orders",
+    "status": "success",
+    "thread_id": "Thread-1",
+    "execution_time": 0.5,
+    "message": "OK",
+    "failures": None,
+    "adapter_response": {"_message": "OK", "rows_affected": 7},
+    "timing": [
+        {"name": "compile", "started_at": "2026-01-31T06:00:00.1Z"},
+        {
+            "name": "execute",
+            "started_at": "2026-01-31T06:00:01.0Z",
+            "completed_at": "2026-01-31T06:00:02.0Z",
+        },
+    ],
+}
+MANIFEST = {
+    "nodes": {
+        "model.shop.orders": {
+            "name": "orders",
+            "resource_type": "model",
+            "relation_name": '"db"."main"."orders"',
+            "original_file_path": "models/orders.sql",
+        }
+    }
+}
+
+
+def results_of(run_results: Any, manifest: Any = None) -> list[NodeResult]:
+    return list(step_results(9001, STEP, run_results, manifest))
+
+
+def test_a_result_has_all_that_dbt_and_the_step_tell() -> None:
+    assert results_of({"results": [RESULT]}, MANIFEST) == [
+        {
+            "run_id": 9001,
+            "step_index": 4,
+            "command": "dbt build",
+            "unique_id": "model.shop.orders",
+            "name": "orders",
+            "resource_type": "model",
+            "status": "success",
+            "message": "OK",
+            "failures": None,
+            "execution_time": 0.5,
+            "thread_id": "Thread-1",
+            "started_at": "2026-01-31T06:00:00.1Z",
+            "completed_at": "2026-01-31T06:00:02.0Z",
+            "rows_affected": 7,
+            "relation_name": '"db"."main"."orders"',
+            "path": "models/orders.sql",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "resource_type", "name"),
+    [
+        ("model.shop.orders", "model", "orders"),
+        ("model.shop.orders.v2", "model", "orders.v2"),
+        ("test.shop.not_null_orders_id.cf6c17daed", "test", "not_null_orders_id"),
+        ("test.shop.assert_total", "test", "assert_total"),
+        ("unit_test.shop.orders.adds_up", "unit_test", "orders.adds_up"),
+        ("operation.shop.shop-on-run-end-0", "operation", "shop-on-run-end-0"),
+        ("nonsense", "nonsense", "nonsense"),
+    ],
+)
+def test_without_a_manifest_an_id_tells_the_name(
+    unique_id: str, resource_type: str, name: str
+) -> None:
+    (result,) = results_of({"results": [{"unique_id": unique_id, "status": "error"}]})
+    assert (result["resource_type"], result["name"], result["path"]) == (resource_type, name, None)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"unique_id": "model.a.b", "status": "success"},
+        {"unique_id": "model.a.b", "status": "reused", "timing": None, "adapter_response": None},
+        {"unique_id": "model.a.b", "status": "no-op", "timing": [{}], "adapter_response": {}},
+        {"unique_id": "model.a.b", "status": "success", "execution_time": None, "new": {"x": [1]}},
+    ],
+)
+def test_fields_may_be_missing_or_new(result: Any) -> None:
+    (read,) = results_of({"metadata": {"dbt_schema_version": "v99"}, "results": [result]})
+    assert read["unique_id"] == "model.a.b"
+    assert read["status"] == result["status"]
+    assert read["execution_time"] == 0.0
+    assert read["rows_affected"] is None
+    assert read["started_at"] is None
+
+
+@pytest.mark.parametrize("content", [{}, {"results": None}, {"results": ["x", None]}])
+def test_results_that_are_none_are_no_results(content: Any) -> None:
+    assert results_of(content) == []
+
+
+ODD: list[tuple[dict[str, Any], str, Any]] = [
+    ({"message": {"a": 1}}, "message", None),
+    ({"status": None}, "status", ""),
+    ({"status": 5}, "status", ""),
+    ({"failures": "3"}, "failures", None),
+    ({"execution_time": "abc"}, "execution_time", 0.0),
+    ({"thread_id": 5}, "thread_id", None),
+    ({"relation_name": 7}, "relation_name", None),
+    ({"adapter_response": {"rows_affected": "12"}}, "rows_affected", None),
+    ({"adapter_response": {"rows_affected": True}}, "rows_affected", None),
+    ({"adapter_response": {"rows_affected": float("inf")}}, "rows_affected", None),
+]
+
+
+@pytest.mark.parametrize(("odd", "name", "expected"), ODD)
+def test_what_is_of_another_type_is_named_and_counts_as_not_told(
+    odd: dict[str, Any], name: str, expected: Any
+) -> None:
+    content = {"results": [{**RESULT, **odd}]}
+    assert odd_in_results(content) == [name]
+    (read,) = results_of(content)
+    assert dict(read)[name] == expected
+
+
+@pytest.mark.parametrize("unique_id", [None, "", 5])
+def test_what_names_no_node_is_none(unique_id: Any) -> None:
+    content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
+    assert odd_in_results(content) == ["unique_id"]
+    assert len(results_of(content)) == 1
+
+
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
+    (read,) = results_of(content)
+    assert repr(read["rows_affected"]) == "1"
+    assert odd_in_results(content) == []
+
+
+def test_times_that_are_none_are_passed_over() -> None:
+    timing = [{"started_at": 5}, {"started_at": "2026-01-31T06:00:00Z", "completed_at": None}]
+    (read,) = results_of({"results": [{**RESULT, "timing": timing}]})
+    assert (read["started_at"], read["completed_at"]) == ("2026-01-31T06:00:00Z", None)
+
+
+@pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
+def test_results_that_are_none_are_named(content: Any) -> None:
+    assert odd_in_results(content) == ["results"]
+
+
+def test_a_manifest_of_another_shape_tells_nothing() -> None:
+    odd = {"name": 1, "resource_type": [], "original_file_path": 5, "relation_name": {}}
+    (read,) = results_of({"results": [RESULT]}, {"nodes": {"model.shop.orders": odd}})
+    assert (read["name"], read["resource_type"]) == ("orders", "model")
+    assert (read["path"], read["relation_name"]) == (None, None)
+
+
+def result(unique_id: str, status: str, run_id: int) -> NodeResult:
+    (read,) = results_of({"results": [{"unique_id": unique_id, "status": status}]})
+    return NodeResult(**{**read, "run_id": run_id})
+
+
+def test_a_retry_takes_the_place_of_what_had_failed() -> None:
+    older = [result("a", "success", 1), result("b", "error", 1), result("c", "skipped", 1)]
+    newer = [result("b", "success", 2), result("c", "success", 2)]
+    merged = [(each["unique_id"], each["run_id"]) for each in merge(older, newer)]
+    assert merged == [("a", 1), ("b", 2), ("c", 2)]
+
+
+def test_what_a_retry_did_not_reach_stays_as_it_was() -> None:
+    older = [result("a", "success", 1), result("b", "error", 1), result("c", "skipped", 1)]
+    newer = [result("b", "error", 2)]
+    assert [each["run_id"] for each in merge(older, newer)] == [1, 1, 2]
+
+
+def scripted(cloud: DBTCloudEmulator, *steps: str, **options: Any) -> int:
+    files = {"run_results.json": {"results": [RESULT]}, "manifest.json": MANIFEST}
+    job = cloud.create_job("x", execute_steps=list(steps), artifacts=files, **options)
+    return int(run_dbt_cloud_job(job_id=job)["id"])
+
+
+def test_every_step_is_read_and_none_that_builds_nothing(cloud: DBTCloudEmulator) -> None:
+    steps = ("dbt seed", "dbt --warn-error run", "dbt docs generate", "dbt compile", "dbt parse")
+    run_id = scripted(cloud, *steps, generate_docs=True, run_generate_sources=True)
+    results = get_dbt_cloud_run_results(run_id=run_id)
+    assert [each["command"] for each in results] == [
+        "dbt seed",
+        "dbt --warn-error run",
+        "dbt compile",
+    ]
+    assert [each["step_index"] for each in results] == [5, 6, 8]
+
+
+def test_as_few_requests_as_it_takes(cloud: DBTCloudEmulator) -> None:
+    run_id = scripted(cloud, "dbt seed", "dbt run")
+    before = len(cloud.requests)
+    get_dbt_cloud_run_results(run_id=run_id)
+    # the run with its steps, each step's results, and one manifest
+    assert len(cloud.requests) - before == 4
+
+
+def test_artifacts_that_are_late_are_waited_for(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = scripted(cloud, "dbt build")
+    cloud.fail("get_artifact", "status", status=404, calls=3, when="before")
+    clock = FakeClock()
+    (read,) = node_results(client, run_id, clock=clock)
+    assert read["name"] == "orders"
+    assert clock.sleeps == [1.0, 2.0, 4.0]
+
+
+def test_artifacts_that_never_come_are_not_waited_for_for_ever(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = scripted(cloud, "dbt build", "dbt test")
+    cloud.fail("get_artifact", "status", status=404, calls=None, when="before")
+    clock = FakeClock()
+    assert node_results(client, run_id, clock=clock) == []
+    assert 50 < clock.now <= 60
+
+
+def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    run_id = scripted(cloud, "dbt build")
+    for kind in ("status", "cut", "html", "rate_limit"):
+        cloud.fail("get_artifact", kind)
+    assert len(node_results(client, run_id, clock=FakeClock())) == 1
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_in_an_artifacts_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    run_id = scripted(cloud, "dbt build")
+    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+        node_results(client, run_id, clock=FakeClock())
+    cloud.heal()
+    assert len(node_results(client, run_id, clock=FakeClock())) == 1
+
+
+def test_a_page_in_a_retried_runs_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    first = scripted(cloud, "dbt build")
+    job = cloud.create_job("x", execute_steps=["dbt build"])
+    cause = f"x: retry of run {first} [dlt:3f9c2ab41d07]"
+    retry = get_dbt_cloud_run_status(run_id=client.trigger_job_run(job, {"cause": cause}))["id"]
+    cloud.fail("get_run", "html", status=404, calls=None, when="before", run_id=first)
+    with pytest.raises(DBTCloudNotFoundError, match="Something is in the way"):
+        node_results(client, retry, clock=FakeClock())
+
+
+@pytest.mark.parametrize("content", [b"[1, 2]", b'{"results": [', b"<html></html>", b""])
+def test_a_foreign_file_in_an_artifacts_place_is_named(
+    cloud: DBTCloudEmulator, content: bytes
+) -> None:
+    job = cloud.create_job("x", artifacts={"run_results.json": content})
+    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    with pytest.raises(DBTCloudServerError, match=f"no artifact of run {run_id}"):
+        get_dbt_cloud_run_results(run_id=run_id)
+
+
+def test_a_run_that_is_not_over_has_no_results_yet(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("x", duration=None)
+    run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    assert get_dbt_cloud_run_results(run_id=run_id) == []
+    assert f"Run {run_id} is not over" in caplog.text
+
+
+def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        get_dbt_cloud_run_results(run_id=1)
+
+
+def test_large_artifacts_are_read_as_they_are(cloud: DBTCloudEmulator) -> None:
+    many = [{**RESULT, "unique_id": f"model.shop.m{i}"} for i in range(20_000)]
+    content = json.dumps({"results": many}).encode()
+    job = cloud.create_job("x", artifacts={"run_results.json": content})
+    assert len(get_dbt_cloud_run_results(run_id=run_dbt_cloud_job(job_id=job)["id"])) == 20_000
+
+
+@pytest.mark.dbt
+def test_a_real_run_of_three_steps_and_its_retry(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load()
+    flights.make_times_impossible()
+    steps = ("dbt seed", "dbt run --select +fct_flights", "dbt test --select stg_flights")
+    job = flights.job(*steps, generate_docs=True)
+    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    results = get_dbt_cloud_run_results(run_id=run_id)
+    assert statuses(results) == {"success": 3, "error": 1}
+    assert {each["command"] for each in results} == set(steps[:2])
+    flights.make_times_possible()
+    again = retry_dbt_cloud_run(run_id=run_id)["id"]
+    merged = get_dbt_cloud_run_results(run_id=again)
+    assert set(statuses(merged)) == {"success", "pass"}
+    assert {each["run_id"] for each in merged} == {run_id, again}
+    assert len({each["unique_id"] for each in merged}) == len(merged)
+    (fact,) = [each for each in merged if each["name"] == "fct_flights"]
+    assert fact["path"] == "models/marts/fct_flights.sql"
+    assert fact["relation_name"] == '"flights"."analytics"."fct_flights"'
+    assert (fact["started_at"] or "") < (fact["completed_at"] or "")
+    assert "fct_flights" in executed(again)
+    assert "stg_flights" not in executed(again)

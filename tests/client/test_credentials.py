@@ -1,0 +1,119 @@
+"""A token, an id and a host are taken in every form people paste, and in no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlt_dbtcloud.client.credentials import valid_base_url, valid_id, valid_token
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
+
+
+@pytest.mark.parametrize(
+    ("pasted", "expected"),
+    [
+        ("https://cloud.getdbt.com/api", "https://cloud.getdbt.com/api"),
+        ("https://cloud.getdbt.com/api/", "https://cloud.getdbt.com/api"),
+        ("https://cloud.getdbt.com/api/v2", "https://cloud.getdbt.com/api"),
+        ("https://cloud.getdbt.com/api/v2/", "https://cloud.getdbt.com/api"),
+        ("https://cloud.getdbt.com/api/v3/accounts/1/", "https://cloud.getdbt.com/api"),
+        ("https://cloud.getdbt.com", "https://cloud.getdbt.com/api"),
+        ("cloud.getdbt.com", "https://cloud.getdbt.com/api"),
+        ("  ab123.us1.dbt.com/\n", "https://ab123.us1.dbt.com/api"),
+        ("ab123.us1.dbt.com/api/v2", "https://ab123.us1.dbt.com/api"),
+        ("HTTPS://AB123.US1.dbt.com", "https://AB123.US1.dbt.com/api"),
+        ("https://dbt.example.org:8443", "https://dbt.example.org:8443/api"),
+        ("https://proxy.example.org/dbt/api/v2", "https://proxy.example.org/dbt/api"),
+        ("https://dbt/api", "https://dbt/api"),
+        ("http://127.0.0.1:8580", "http://127.0.0.1:8580/api"),
+        ("http://localhost:8580/api", "http://localhost:8580/api"),
+        ("localhost:8580", "http://localhost:8580/api"),
+        ("127.0.0.1:8580", "http://127.0.0.1:8580/api"),
+        ("http://[::1]:8580", "http://[::1]:8580/api"),
+    ],
+)
+def test_a_base_url_is_taken_in_every_form_that_people_paste(pasted: str, expected: str) -> None:
+    assert valid_base_url(pasted) == expected
+
+
+@pytest.mark.parametrize(
+    ("pasted", "problem"),
+    [
+        ("http://example.com", "in clear"),
+        ("http://cloud.getdbt.com/api", "in clear"),
+        ("http://127.0.0.1.example.com", "in clear"),
+        ("http://localhost.example.com", "in clear"),
+        ("ftp://cloud.getdbt.com", "names no host"),
+        ("https://", "names no host"),
+        ("https://exa mple.com", "names no host"),
+        ("https://cloud.getdbt.com:port", "is no URL"),
+        ("https://cloud.getdbt.com:99999", "is no URL"),
+        ("https://[::1", "is no URL"),
+        ("https://cloud.getdbt.com/deploy/1/projects/2", "is a page"),
+        ("dbt", "names no host"),
+    ],
+)
+def test_a_base_url_that_cannot_be_used_is_refused(pasted: str, problem: str) -> None:
+    with pytest.raises(InvalidCredentialsException, match=problem) as caught:
+        valid_base_url(pasted)
+    assert "Access URL" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pasted", ["https://me:hunter2hunter2@cloud.getdbt.com", "dbtc_aVeryLongTokenInTheWrongPlace"]
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(pasted: str) -> None:
+    with pytest.raises(InvalidCredentialsException) as caught:
+        valid_base_url(pasted)
+    assert "hunter2" not in str(caught.value)
+    assert "LongToken" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1, "1"), ("70403", "70403"), (" 5\n", "5"), ("007", "7"), (2**62, str(2**62))],
+)
+def test_an_id_is_a_number_or_its_digits(value: object, expected: str) -> None:
+    assert valid_id("job_id", value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["../../1", "1/2", "abc", "-1", "0", 0, -1, 1.0, True, "٣", "1e3", [1], "9" * 40, "", "1?x=2"],
+)
+def test_anything_else_is_no_id(value: object) -> None:
+    with pytest.raises(InvalidCredentialsException, match=r"`job_id=.*digits"):
+        valid_id("job_id", value)
+
+
+def test_a_token_where_an_id_belongs_is_not_repeated() -> None:
+    with pytest.raises(InvalidCredentialsException) as caught:
+        valid_id("account_id", "dbtc_aVeryLongTokenInTheWrongPlace")
+    assert "LongToken" not in str(caught.value)
+
+
+def test_a_token_loses_the_white_space_around_it() -> None:
+    assert valid_token(" dbtc_abc=\n") == "dbtc_abc="
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        ("", "is missing"),
+        (None, "is missing"),
+        ("  \n", "is missing"),
+        ("set me up!", "placeholder"),
+        ("please set me up!", "placeholder"),
+        ("<configure me>", "placeholder"),
+        ("<your token>", "placeholder"),
+        ("your-token-here", "placeholder"),
+        ("api_token", "placeholder"),
+        ("abc\ndef", "white space"),
+        ("abc def", "white space"),
+        ("tökén", "characters"),
+    ],
+)
+def test_a_token_that_cannot_be_one_is_refused(token: object, problem: str) -> None:
+    with pytest.raises(InvalidCredentialsException, match=problem) as caught:
+        valid_token(token)
+    assert "DBT_CLOUD__API_TOKEN" in str(caught.value)
+    assert "def" not in str(caught.value)

@@ -1,0 +1,365 @@
+"""One connection serves all requests, GETs are sent again, and a POST never is."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import trustme
+from dlt.common.exceptions import TerminalException, TransientException
+from dlt.sources.helpers.requests import Client
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from dlt_dbtcloud import (
+    DBTCloudAPIError,
+    DBTCloudAuthError,
+    DBTCloudClientV2,
+    DBTCloudException,
+    DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
+    DBTCloudServerError,
+    DBTCloudTransportError,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.wire import KeepAliveServer, WireServer
+
+TOKEN = "dbtc_s3cr3t"
+RUN = "/api/v2/accounts/1/runs/5/"
+OK = {"status": {"code": 200, "is_success": True}, "data": {"id": 5, "status": 1}}
+HALF = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"data"'
+UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [None, HALF, UNAVAILABLE], ids=["cut", "half", "503"])
+def test_a_post_is_sent_once(answer: bytes | None) -> None:
+    with WireServer(answer, answer) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        with pytest.raises(DBTCloudException) as caught:
+            client.trigger_job_run(7)
+        assert server.requests == ["POST /api/v2/accounts/1/jobs/7/run/ HTTP/1.1"]
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [None, UNAVAILABLE], ids=["cut", "503"])
+def test_a_post_is_sent_once_through_a_session_of_dlts_that_would_send_it_again(
+    answer: bytes | None,
+) -> None:
+    session = Client().session
+    with WireServer(answer, answer) as server, session:
+        client = DBTCloudClientV2(TOKEN, 1, server.url, session=session)
+        with pytest.raises(DBTCloudException):
+            client.trigger_job_run(7)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [None, HALF, UNAVAILABLE], ids=["cut", "half", "503"])
+def test_a_get_is_sent_again_as_often_as_dlt_is_told_to(
+    answer: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
+    answers = [answer] * 4
+    with WireServer(*answers) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        with pytest.raises((DBTCloudTransportError, DBTCloudServerError)):
+            client.get_run_status(5)
+        assert len(server.requests) == 3
+
+
+def test_a_get_outlives_a_short_outage(httpserver: HTTPServer) -> None:
+    httpserver.expect_ordered_request(RUN).respond_with_data("down", 502)
+    httpserver.expect_ordered_request(RUN).respond_with_json({}, 429, {"Retry-After": "0"})
+    httpserver.expect_ordered_request(RUN).respond_with_json(OK)
+    with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
+        assert client.get_run_status(5)["status"] == 1
+
+
+def test_one_connection_serves_all_requests() -> None:
+    with KeepAliveServer(OK) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        client.get_run_status(5)
+        client.trigger_job_run(7)
+        client.cancel_run(5)
+        client.get_run_status(5)
+        assert server.requests == 4
+        assert server.connections == 1
+
+
+def test_a_refused_connection_is_known_not_to_have_arrived() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (
+        DBTCloudClientV2(TOKEN, 1, f"127.0.0.1:{port}") as client,
+        pytest.raises(DBTCloudTransportError, match="Connection refused") as caught,
+    ):
+        client.cancel_run(5)
+    assert not caught.value.may_have_arrived
+    assert "object at 0x" not in str(caught.value)
+
+
+def test_a_proxy_that_refuses_is_known_not_to_have_passed_anything_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    with (
+        DBTCloudClientV2("t", 1, "https://dbt.example.com") as client,
+        pytest.raises(DBTCloudTransportError) as caught,
+    ):
+        client.trigger_job_run(5)
+    assert not caught.value.may_have_arrived
+
+
+def test_a_certificate_that_nobody_vouches_for_is_looked_at_before_anything_is_sent() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        DBTCloudEmulator(ssl_context=context) as cloud,
+        DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client,
+    ):
+        with pytest.raises(DBTCloudTransportError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            client.trigger_job_run(5)
+        assert not caught.value.may_have_arrived
+        assert cloud.requests == []
+
+
+def test_a_cut_connection_may_have_arrived() -> None:
+    with (
+        WireServer(None) as server,
+        DBTCloudClientV2(TOKEN, 1, server.url) as client,
+        pytest.raises(DBTCloudTransportError) as caught,
+    ):
+        client.cancel_run(5)
+    assert caught.value.may_have_arrived
+
+
+QUOTED_IN_A_CHUNK = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + TOKEN.encode() + b"\r\n"
+)
+
+
+@pytest.mark.parametrize("answer", [None, QUOTED_IN_A_CHUNK], ids=["cut", "quoted"])
+def test_no_exception_of_the_chain_holds_the_token(answer: bytes | None) -> None:
+    with WireServer(answer) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        with pytest.raises(DBTCloudTransportError) as caught:
+            client.cancel_run(5)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert TOKEN not in f"{error!r} {vars(error)}"
+        error = error.__cause__ or error.__context__
+
+
+def test_a_redirect_that_quotes_the_token_does_not_give_it_away(httpserver: HTTPServer) -> None:
+    elsewhere = httpserver.url_for("/elsewhere/").replace("localhost", "127.0.0.1")
+    location = {"Location": f"{elsewhere}?token={TOKEN}"}
+    httpserver.expect_request(RUN).respond_with_data("", 302, location)
+    httpserver.expect_request("/elsewhere/").respond_with_data(f"no {TOKEN}", 404)
+    with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
+        with pytest.raises(DBTCloudException) as caught:
+            client.get_run_status(5)
+    assert TOKEN not in f"{caught.value} {caught.value.attrs()}"
+
+
+def test_every_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.05")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        DBTCloudClientV2(TOKEN, 1, f"127.0.0.1:{silent.getsockname()[1]}") as client,
+        pytest.raises(DBTCloudTransportError, match="timed out"),
+    ):
+        client.cancel_run(5)
+
+
+def test_the_token_is_what_authorises_whatever_a_netrc_says(
+    httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    httpserver.expect_request(RUN, headers={"Authorization": f"Token {TOKEN}"}).respond_with_json(
+        OK
+    )
+    with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
+        assert client.get_run_status(5)["id"] == 5
+
+
+def test_a_post_follows_no_redirect(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(f"{RUN}cancel/").respond_with_data(
+        "", 308, {"Location": httpserver.url_for("/elsewhere/")}
+    )
+    with (
+        DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client,
+        pytest.raises(DBTCloudServerError, match="status 308"),
+    ):
+        client.cancel_run(5)
+    assert len(httpserver.log) == 1
+
+
+def test_a_redirect_to_another_host_does_not_take_the_token_along(httpserver: HTTPServer) -> None:
+    elsewhere = httpserver.url_for("/elsewhere/").replace("localhost", "127.0.0.1")
+    httpserver.expect_request(RUN).respond_with_data("", 302, {"Location": elsewhere})
+    httpserver.expect_request("/elsewhere/").respond_with_json(OK)
+    with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
+        client.get_run_status(5)
+    assert "Authorization" in httpserver.log[0][0].headers
+    assert "Authorization" not in httpserver.log[1][0].headers
+
+
+def test_a_session_of_the_callers_is_used_and_left_open(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(RUN, headers={"X-Team": "data"}).respond_with_json(OK)
+    with requests.Session() as session:
+        session.headers["X-Team"] = "data"
+        with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/"), session=session) as client:
+            client.get_run_status(5)
+        assert session.get(httpserver.url_for(RUN), timeout=5).ok
+        assert "Authorization" not in session.headers
+
+
+NOT_FOUND = (
+    "The requested resource was not found. Please check that you have the proper permissions."
+)
+HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>"
+
+
+def envelope(code: int, message: str, developer: str = "", **others: Any) -> dict[str, Any]:
+    status = {
+        "code": code,
+        "is_success": code < 400,
+        "user_message": message,
+        "developer_message": developer,
+    }
+    return {"status": status, "data": None, **others}
+
+
+@pytest.fixture
+def client(httpserver: HTTPServer) -> DBTCloudClientV2:
+    return DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/"))
+
+
+def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> None:
+    expectation = httpserver.expect_request(RUN)
+    if isinstance(body, str):
+        expectation.respond_with_data(body, status, headers, content_type="text/html")
+    else:
+        expectation.respond_with_json(body, status, headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        (401, envelope(401, "Invalid token."), DBTCloudAuthError, "Invalid token."),
+        (403, envelope(403, "Forbidden: Access denied"), DBTCloudAuthError, "Access denied"),
+        (404, envelope(404, NOT_FOUND), DBTCloudNotFoundError, NOT_FOUND),
+        (404, HTML, DBTCloudNotFoundError, "Bad Gateway"),
+        (
+            400,
+            envelope(400, "Bad request", data={"status__in": "'X' is not valid"}),
+            DBTCloudAPIError,
+            "Bad request `status__in`: 'X' is not valid",
+        ),
+        (
+            400,
+            envelope(400, "Bad request", data="foo: unknown", extra={}, error_code=None),
+            DBTCloudAPIError,
+            "Bad request foo: unknown",
+        ),
+        (
+            400,
+            envelope(400, "", "cause is needed", data={"cause": "required key not provided"}),
+            DBTCloudAPIError,
+            "cause is needed `cause`: required key not provided",
+        ),
+        (405, {"detail": 'Method "GET" not allowed.'}, DBTCloudAPIError, '"GET" not allowed'),
+        (429, envelope(429, "Slow down"), DBTCloudRateLimitError, "Slow down"),
+        (429, "", DBTCloudRateLimitError, "no message"),
+        (500, {"detail": "Server error"}, DBTCloudServerError, "Server error"),
+        (502, HTML, DBTCloudServerError, "502 Bad Gateway Bad Gateway"),
+        (503, {"message": "gateway"}, DBTCloudServerError, "gateway"),
+        (504, ["x"], DBTCloudServerError, '[ "x" ]'),
+        (200, HTML, DBTCloudServerError, "no answer of the dbt Cloud API: 502 Bad Gateway"),
+        (200, "", DBTCloudServerError, "(empty)"),
+        (200, [], DBTCloudServerError, "no answer of the dbt Cloud API"),
+        (200, {"status": "ok"}, DBTCloudServerError, "no answer of the dbt Cloud API"),
+        (200, envelope(200, "Success!"), DBTCloudServerError, "no answer of the dbt Cloud API"),
+        (200, envelope(200, "", data={}), DBTCloudServerError, "no answer of the dbt Cloud API"),
+        (200, envelope(401, "Invalid token."), DBTCloudAuthError, "status 401"),
+        (200, {"status": {"code": "x", "is_success": False}}, DBTCloudAPIError, "status 200"),
+    ],
+)
+def test_each_answer_becomes_its_exception(
+    httpserver: HTTPServer,
+    client: DBTCloudClientV2,
+    status: int,
+    body: Any,
+    kind: type[DBTCloudAPIError],
+    said: str,
+) -> None:
+    answer(httpserver, status, body)
+    with client, pytest.raises(kind) as caught:
+        client.get_run_status(5)
+    assert type(caught.value) is kind
+    assert said in str(caught.value)
+    assert f"`GET {httpserver.url_for(RUN)}`" in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_half_a_json_is_no_answer(httpserver: HTTPServer, client: DBTCloudClientV2) -> None:
+    httpserver.expect_request(RUN).respond_with_data(
+        '{"status": {"code": 200, "is_suc', content_type="application/json"
+    )
+    with client, pytest.raises(DBTCloudServerError, match="no answer of the dbt Cloud API"):
+        client.get_run_status(5)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)]
+)
+def test_retry_after_is_read(
+    httpserver: HTTPServer, client: DBTCloudClientV2, header: str, seconds: float | None
+) -> None:
+    httpserver.expect_request(f"{RUN}cancel/").respond_with_json(
+        envelope(429, "Slow down"), 429, {"Retry-After": header}
+    )
+    with client, pytest.raises(DBTCloudRateLimitError) as caught:
+        client.cancel_run(5)
+    assert caught.value.retry_after == seconds
+
+
+def test_a_wrong_token_is_told_from_a_wrong_host(
+    httpserver: HTTPServer, client: DBTCloudClientV2
+) -> None:
+    answer(httpserver, 401, envelope(401, "Invalid token."))
+    with client, pytest.raises(DBTCloudAuthError) as caught:
+        client.get_run_status(5)
+    assert "another host" in str(caught.value)
+    assert "`base_api_url`" in str(caught.value)
+
+
+def test_a_server_that_quotes_the_request_does_not_give_the_token_away(
+    httpserver: HTTPServer, client: DBTCloudClientV2
+) -> None:
+    def quote(request: Request) -> Response:
+        return Response(f"<p>{request.headers}</p>", 404, content_type="text/html")
+
+    httpserver.expect_request(RUN).respond_with_handler(quote)
+    with client, pytest.raises(DBTCloudNotFoundError, match=r"Token \*\*\*") as caught:
+        client.get_run_status(5)
+    assert TOKEN not in str(caught.value)
+    assert TOKEN not in str(caught.value.attrs())
+
+
+def test_what_may_be_tried_again_is_marked_for_dlt() -> None:
+    for terminal in (DBTCloudAuthError, DBTCloudNotFoundError):
+        assert issubclass(terminal, TerminalException)
+    for transient in (DBTCloudRateLimitError, DBTCloudServerError):
+        assert issubclass(transient, TransientException)
+
+
+def test_errors_travel_between_processes() -> None:
+    error = DBTCloudNotFoundError("GET", "https://host/api/v2/", 404, NOT_FOUND)
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error)
+    assert copy.attrs() == error.attrs()

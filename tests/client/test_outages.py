@@ -1,0 +1,92 @@
+"""An outage is said at once, and waited out until the time is over and no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dlt_dbtcloud import DBTCloudNotFoundError, DBTCloudServerError
+from dlt_dbtcloud.client.outages import Pace, through_outages
+from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRateLimitError
+from tests.support.clock import FakeClock
+
+OUTAGE = DBTCloudServerError("GET", "/runs/1/", 503, "The service is not well.")
+
+
+def failing(error: DBTCloudException, times: int) -> Callable[[], str]:
+    """Return what raises an error so many times, and then answers."""
+    errors = iter([error] * times)
+
+    def ask() -> str:
+        error = next(errors, None)
+        if error:
+            raise error
+        return "an answer"
+
+    return ask
+
+
+def test_an_outage_is_waited_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    assert through_outages(failing(OUTAGE, 5), timeout=100, clock=clock) == "an answer"
+    (said,) = [each.message for each in caplog.records]
+    assert "not well" in said
+    assert "tried again, for up to 100 seconds" in said
+    assert len(clock.sleeps) == 5
+
+
+def test_the_last_try_comes_when_the_time_is_over() -> None:
+    clock = FakeClock()
+    with pytest.raises(DBTCloudServerError):
+        through_outages(failing(OUTAGE, 1000), timeout=100, clock=clock)
+    assert sum(clock.sleeps) == 100
+
+
+@pytest.mark.parametrize(("asked", "slept"), [(30.0, [30.0]), (101.0, [])])
+def test_the_api_is_left_alone_for_as_long_as_it_asks(asked: float, slept: list[float]) -> None:
+    clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
+    error.retry_after = asked
+    if slept:
+        assert through_outages(failing(error, 1), timeout=100, clock=clock) == "an answer"
+    else:
+        with pytest.raises(DBTCloudRateLimitError):
+            through_outages(failing(error, 1), timeout=100, clock=clock)
+    assert clock.sleeps == slept
+
+
+def test_a_cool_down_is_waited_out_beyond_the_time_for_outages() -> None:
+    clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
+    error.retry_after = 300.0
+    ask = failing(error, 1)
+    assert through_outages(ask, timeout=60, cool_down=330, clock=clock) == "an answer"
+    with pytest.raises(DBTCloudRateLimitError):
+        through_outages(failing(error, 2), timeout=60, cool_down=330, clock=clock)
+    with pytest.raises(DBTCloudServerError):
+        through_outages(failing(OUTAGE, 100), timeout=60, cool_down=330, clock=clock)
+    assert sum(clock.sleeps) == 300 + 300 + 60
+
+
+def test_what_does_not_pass_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    with pytest.raises(DBTCloudNotFoundError):
+        through_outages(failing(DBTCloudNotFoundError("GET", "/", 404, ""), 1), clock=clock)
+    assert clock.sleeps == []
+    assert caplog.records == []
+
+
+def test_many_at_once_go_one_after_the_other() -> None:
+    clock = FakeClock()
+    pace = Pace(60, clock)
+    for _ in range(5):
+        pace.keep()
+    assert clock.sleeps == [1.0] * 4
+
+
+def test_who_comes_late_does_not_wait() -> None:
+    clock = FakeClock()
+    pace = Pace(60, clock)
+    pace.keep()
+    clock.now += 10
+    pace.keep()
+    assert clock.sleeps == []

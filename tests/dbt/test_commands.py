@@ -1,0 +1,516 @@
+"""A step is read as dbt reads it, and rewritten so that dbt executes just the nodes it should."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.dbt.commands import (
+    MAX_LENGTH,
+    CannotNarrowError,
+    CommandError,
+    DbtCommand,
+    fits,
+    node_selector,
+    subcommand,
+)
+from tests.support.shop import kinds_of_options, nodes_of, options_of, write_shop
+
+EXAMPLE = Path(__file__).parents[2] / "examples/flights_dbt"
+# the options of a line, and what they select, exclude and name as selector
+Selection = tuple[tuple[str, ...], tuple[str, ...], str | None]
+SPELLINGS: list[tuple[str, Selection]] = [
+    ("", ((), (), None)),
+    ("--select a", (("a",), (), None)),
+    ("--select a b", (("a", "b"), (), None)),
+    ("--select a,b+ 2+c,@d", (("a,b+", "2+c,@d"), (), None)),
+    ("--select=a", (("a",), (), None)),
+    ("--select=a b", (("a", "b"), (), None)),
+    ("--select 'a b'", (("a", "b"), (), None)),
+    ("--select='a b' 'c d' e", (("a", "b", "c", "d", "e"), (), None)),
+    ("--select 'a  b '", (("a", "b"), (), None)),
+    ("--select ''", (("",), (), None)),
+    ("--select a --select b", (("a", "b"), (), None)),
+    ("-s a", (("a",), (), None)),
+    ("-sa b", (("a", "b"), (), None)),
+    ("-s=a", (("=a",), (), None)),
+    ("-xs a", (("a",), (), None)),
+    ("-xfsa b", (("a", "b"), (), None)),
+    ("-m a", (("a",), (), None)),
+    ("--model a", (("a",), (), None)),
+    ("--models a b -x", (("a", "b"), (), None)),
+    ("-s a -m b --models c --model d", (("a", "b", "c", "d"), (), None)),
+    ("--exclude a", ((), ("a",), None)),
+    ("--exclude a b --select c --exclude=d", (("c",), ("a", "b", "d"), None)),
+    ("--exclude a -s b", (("b",), ("a",), None)),
+    ("--resource-type model test --select a", (("a",), (), None)),
+    ("--exclude-resource-type test unit_test -s a", (("a",), (), None)),
+    ("--select --exclude a", (("--exclude", "a"), (), None)),
+    ("--select - b", (("-", "b"), (), None)),
+    ("--select a --vars '{select: b, \"--select\": c}'", (("a",), (), None)),
+    ("--target -s --select a", (("a",), (), None)),
+    ("-t -s -s a", (("a",), (), None)),
+    ('--warn-error-options \'{"error": "all"}\' -s a', (("a",), (), None)),
+    ("--selector nightly", ((), (), "nightly")),
+    ("--selector=a --selector b", ((), (), "b")),
+    ("--selector a --select b --exclude c", (("b",), ("c",), "a")),
+]
+OTHERS = (
+    "--vars '{\"a\": \"it''s, $HOME\"}' --full-refresh --fail-fast --threads 4 -t prod "
+    "--resource-type model test"
+)
+
+
+def parse(line: str) -> DbtCommand:
+    return DbtCommand.parse(line)
+
+
+@pytest.mark.parametrize(("options", "expected"), SPELLINGS)
+def test_a_selection_is_read_however_it_is_written(options: str, expected: Selection) -> None:
+    command = parse(f"dbt build {options}")
+    assert (command.select, command.exclude, command.selector) == expected
+    assert command.subcommand == "build"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dbt build", "build"),
+        ("  dbt\n  build  \n", "build"),
+        ("dbt \\\n  build \\\r\n  --select a", "build"),
+        ("dbt --warn-error --target prod run", "run"),
+        ("dbt -xd -tprod --log-level=debug --log-format json test", "test"),
+        ('dbt --warn-error-options \'{"error": "all"}\' seed', "seed"),
+        ("dbt --indirect-selection cautious --profile build snapshot", "snapshot"),
+        ("dbt list", "ls"),
+        ("dbt ls --output-keys name unique_id", "ls"),
+        ("dbt docs generate --no-compile", "docs generate"),
+        ("dbt --quiet source freshness -o target/x.json", "source freshness"),
+        ("dbt run-operation grant --args '{role: build}'", "run-operation"),
+    ],
+)
+def test_the_subcommand_is_found_behind_options_and_their_values(line: str, expected: str) -> None:
+    assert parse(line).subcommand == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("dbt build --select 'a", "cannot be read: No closing quotation"),
+        ("python build.py", "a step begins with `dbt`"),
+        ("", "a step begins with `dbt`"),
+        ("dbt", "no subcommand"),
+        ("dbt --version", "no subcommand"),
+        ("dbt --target build", "no subcommand"),
+    ],
+)
+def test_a_line_that_is_no_dbt_command_is_refused(line: str, problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        parse(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dbt build", "build"),
+        ("dbt --target test build", "build"),
+        ("dbt -t test run --select docs", "run"),
+        ("dbt --log-path list compile", "compile"),
+        ("dbt --vars '{mode: run }' compile", "compile"),
+        ("dbt docs generate --select build", "docs generate"),
+        ("dbt run-operation build", "run-operation"),
+        ("dbt something-new", "something-new"),
+        ("dbt build --select 'a", None),
+        ("build", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_subcommand_is_no_value_of_an_option(line: str | None, expected: str | None) -> None:
+    assert subcommand(line) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "selects_nodes", "leaves_results"),
+    [
+        *((name, True, True) for name in ("build", "run", "test", "seed", "snapshot", "compile")),
+        ("clone --state target", True, True),
+        ("compile --inline 'select 1'", False, True),
+        ("run-operation noop", False, True),
+        ("retry", False, True),
+        ("build --no-write-json", True, False),
+        ("show --select users", False, False),
+        ("docs generate", False, False),
+        ("source freshness", False, False),
+        *((name, False, False) for name in ("ls", "deps", "parse", "debug", "clean")),
+    ],
+)
+def test_it_is_known_what_a_command_does(
+    step: str, selects_nodes: bool, leaves_results: bool
+) -> None:
+    command = parse(f"dbt {step}")
+    assert (command.selects_nodes, command.leaves_results) == (selects_nodes, leaves_results)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"dbt build {options}" for options, _ in SPELLINGS),
+        f"dbt --warn-error build {OTHERS}",
+        "dbt build \\\n  --vars '{\n  a: 1 \\\n}' \\\n  -s a",
+        "dbt run --vars '{a: \"b c\"}'",
+        "dbt run --vars \"{'a': 'b'}\"",
+        'dbt run --vars \'{a: "it\'"\'"\'s"}\' --select "*.a[bc]"',
+    ],
+)
+def test_a_command_is_written_so_that_the_same_is_read_again(line: str) -> None:
+    command = parse(line)
+    assert parse(str(command)) == command
+    assert "".join(shlex.split(str(command))).replace("-", "") == (
+        "".join(shlex.split(line.replace(" \\\n  ", " "))).replace("-", "")
+    )
+
+
+def test_lines_are_joined_as_a_shell_does() -> None:
+    assert str(parse("dbt bu\\\nild \\\n-s 'a\\\nb' \\'c")) == "dbt build -s 'a\\\nb' \"'c\""
+
+
+def test_quotes_are_only_where_they_are_needed() -> None:
+    line = "dbt build --select tag:a,source:raw.b+ @c 2+d+3 --vars \"{'a': 'b'}\""
+    assert str(parse(line)) == line
+
+
+@pytest.mark.parametrize(("options", "_"), SPELLINGS)
+def test_a_selection_is_replaced_however_it_is_written(options: str, _: Selection) -> None:
+    selecting = parse(f"dbt run {options}").selecting(["x", "y"])
+    assert (selecting.select, selecting.exclude, selecting.selector) == (("x", "y"), (), None)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dbt build", "dbt build --select x y --indirect-selection empty"),
+        ("dbt test -s a", "dbt test --select x y --indirect-selection empty"),
+        ("dbt compile", "dbt compile --select x y --indirect-selection empty"),
+        ("dbt run --select a --exclude b", "dbt run --select x y"),
+        ("dbt seed --full-refresh", "dbt seed --full-refresh --select x y"),
+        ("dbt snapshot --selector a", "dbt snapshot --select x y"),
+        ("dbt clone -m a --state target", "dbt clone --state target --select x y"),
+        (
+            "dbt --warn-error --indirect-selection cautious build -xs a --exclude=b --threads 4",
+            "dbt --warn-error build -x --threads 4 --select x y --indirect-selection empty",
+        ),
+        (
+            "dbt build --indirect-selection=eager --resource-type model test -s a --target prod",
+            "dbt build --resource-type model test --target prod "
+            "--select x y --indirect-selection empty",
+        ),
+    ],
+)
+def test_a_command_on_other_nodes_keeps_all_else(line: str, expected: str) -> None:
+    assert str(parse(line).selecting(["x", "y"])) == expected
+
+
+@pytest.mark.parametrize("step", ["deps", "docs generate", "source freshness", "ls -s a"])
+def test_a_command_that_executes_no_nodes_cannot_select(step: str) -> None:
+    with pytest.raises(CommandError, match="cannot be made to select"):
+        parse(f"dbt {step}").selecting(["x"])
+    with pytest.raises(CannotNarrowError, match="selects no nodes"):
+        parse(f"dbt {step}").narrowed(["x"])
+
+
+def test_nothing_cannot_be_selected() -> None:
+    with pytest.raises(CommandError, match="cannot be made to select"):
+        parse("dbt build").selecting([])
+    with pytest.raises(CannotNarrowError, match="narrowed to nothing"):
+        parse("dbt build").narrowed([])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dbt build", "dbt build --select x+ y+"),
+        ("dbt test --exclude a", "dbt test --exclude a --select x+ y+"),
+        ("dbt run -s a", "dbt run --select a,x+ a,y+"),
+        ("dbt build -m 'a,b c+' -x", "dbt build -x --select a,b,x+ a,b,y+ c+,x+ c+,y+"),
+        (
+            "dbt --fail-fast build --select a --vars '{a: 1}' --exclude b -s c",
+            "dbt --fail-fast build --vars '{a: 1}' --exclude b --select a,x+ a,y+ c,x+ c,y+",
+        ),
+        (
+            "dbt test --select a --indirect-selection cautious",
+            "dbt test --indirect-selection cautious --select a,x+ a,y+",
+        ),
+    ],
+)
+def test_a_narrowed_command_crosses_what_it_selects(line: str, expected: str) -> None:
+    assert str(parse(line).narrowed(["x+", "y+"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("dbt build --selector nightly", "by a selector of"),
+        ("dbt build --selector nightly --select a", "by a selector of"),
+        ("dbt build", "by the default selector"),
+        ("dbt build --full-refresh", "by the default selector"),
+        ("dbt --warn-error build --select a", "may fail with a warning"),
+        ("dbt --warn-error seed --exclude a", "may fail with a warning"),
+        ("dbt build --select a --warn-error-options '{error: all}'", "may fail with a warning"),
+        ("dbt build --select a b --indirect-selection cautious", "in several of its criteria"),
+        ("dbt --indirect-selection=Buildable test -s 'a b'", "in several of its criteria"),
+    ],
+)
+def test_a_selection_that_cannot_be_intersected_is_refused(line: str, problem: str) -> None:
+    selectors: dict[str, dict[str, Any]] = {"nightly": {}, "usual": {"default": True}}
+    with pytest.raises(CannotNarrowError, match=problem):
+        parse(line).narrowed(["x+"], selectors)
+
+
+def test_a_default_selector_does_not_matter_beside_a_selection() -> None:
+    selectors = {"usual": {"default": True}}
+    assert parse("dbt build -s a").narrowed(["x"], selectors).select == ("a,x",)
+    assert parse("dbt build --exclude a").narrowed(["x"], selectors).select == ("x",)
+    assert parse("dbt build").narrowed(["x"], {"usual": {"default": False}}).select == ("x",)
+
+
+def test_a_line_that_is_too_long_to_execute_is_told() -> None:
+    room = MAX_LENGTH - len("dbt run --select ")
+    assert fits(parse("dbt run").selecting(["a" * room]))
+    assert not fits(parse("dbt run").selecting(["a" * (room + 1)]))
+    assert not fits(parse("dbt run").selecting(["é" * room]))
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "file", "fqn", "expected"),
+    [
+        ("model", "models/a/b.sql", ["shop", "a", "b"], "file:b.sql"),
+        ("model", "models\\a\\b_v2.py", ["shop", "a", "b", "v2"], "file:b_v2.py"),
+        ("seed", "seeds/odd, name.csv", ["shop", "odd, name"], "file:odd??name.csv"),
+        ("test", "tests/b.sql", ["shop", "b"], "file:b.sql"),
+        ("test", "models/b.yml", ["shop", "b", "unique+"], "file:b.yml,fqn:[s]hop.b.unique?"),
+        ("snapshot", "snapshots/b.sql", ["shop", "b", "then"], "file:b.sql,fqn:[s]hop.b.then"),
+        ("unit_test", "models/b.yml", ["shop", "b", "[x]"], "file:b.yml,fqn:[s]hop.b.?x?"),
+    ],
+)
+def test_a_node_is_selected_by_its_file_or_its_whole_name(
+    resource_type: str, file: str, fqn: list[str], expected: str
+) -> None:
+    node = {
+        "resource_type": resource_type,
+        "package_name": "shop",
+        "original_file_path": file,
+        "fqn": fqn,
+    }
+    assert node_selector(node) == f"package:shop,resource_type:{resource_type},{expected}"
+
+
+@pytest.mark.dbt
+def test_dbts_own_parser_reads_the_same() -> None:
+    lines = [options for options, _ in SPELLINGS]
+    answers = options_of(["build", *shlex.split(options)] for options in lines)
+    for options, answer in zip(lines, answers, strict=True):
+        command = parse(f"dbt build {options}")
+        # dbt splits at each space, and drops none of what is between two
+        assert [c for value in answer["select"] for c in value.split(" ") if c] == [
+            c for c in command.select if c
+        ], options
+        assert tuple(answer["exclude"]) == command.exclude, options
+        assert answer["selector"] == command.selector, options
+
+
+@pytest.mark.dbt
+def test_every_option_of_dbt_takes_the_words_that_dbt_gives_it() -> None:
+    greedy, valued = kinds_of_options()
+    assert greedy
+    for option in greedy:
+        assert parse(f"dbt {option} a b -x build").subcommand == "build"
+        with pytest.raises(CommandError):
+            parse(f"dbt {option} a build")
+    assert valued
+    for option in valued:
+        assert parse(f"dbt {option} -x build test").subcommand == "build", option
+        assert parse(f"dbt {option} test build").subcommand == "build", option
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    return write_shop(tmp_path / "shop")
+
+
+@pytest.fixture
+def flights(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "flights"))
+
+
+def manifest_of(project: Path) -> dict[str, dict[str, Any]]:
+    manifest: dict[str, dict[str, Any]] = json.loads((project / "target/manifest.json").read_text())
+    return manifest
+
+
+def nodes_in(project: Path) -> dict[str, dict[str, Any]]:
+    """Return the nodes that dbt executes, by unique id."""
+    manifest = manifest_of(project)
+    return manifest["nodes"] | manifest["unit_tests"] | manifest["exposures"]
+
+
+@pytest.mark.dbt
+@pytest.mark.parametrize("name", ["shop", "flights"])
+def test_each_node_has_a_selector_that_selects_it_alone(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    project = request.getfixturevalue(name)
+    nodes_of(project, [["parse"]])
+    nodes = nodes_in(project)
+    list_all = ["ls", "--output", "json", "--resource-type", "all"]
+    lines = [
+        [*list_all, "--indirect-selection", "empty", "--select", node_selector(node)]
+        for node in nodes.values()
+    ]
+    found = nodes_of(project, lines, once=True)
+    assert len(nodes) > 30
+    assert found == [{unique_id} for unique_id in nodes]
+
+
+def words(command: DbtCommand) -> list[str]:
+    return shlex.split(str(command))[1:]
+
+
+@pytest.mark.dbt
+def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(shop: Path) -> None:
+    lines = [
+        "dbt build --select tag:nightly --exclude still --vars '{a: b}'",
+        "dbt build --full-refresh --fail-fast --threads 2 --indirect-selection cautious",
+        "dbt test -s orders --exclude test_type:unit",
+        "dbt run --selector nightly",
+        "dbt compile --models +orders.daily",
+    ]
+    _, *whole = nodes_of(shop, [["build"], *(words(parse(line)) for line in lines)], once=True)
+    nodes = nodes_in(shop)
+    # every second of its nodes stands for those that were not successful
+    chosen = [_with_tested(nodes, sorted(found)[::2]) for found in whole]
+    commands = [
+        parse(line).selecting([node_selector(nodes[unique_id]) for unique_id in sorted(some)])
+        for line, some in zip(lines, chosen, strict=True)
+    ]
+    assert all(chosen)
+    assert any(unique_id.startswith("unit_test.") for unique_id in chosen[1])
+    assert nodes_of(shop, [words(command) for command in commands], once=True) == chosen
+
+
+def _with_tested(nodes: dict[str, dict[str, Any]], some: list[str]) -> set[str]:
+    """Return the nodes with the models of their unit tests: `dbt build` skips both as one."""
+    unit_tests = [unique_id for unique_id in some if unique_id.startswith("unit_test.")]
+    return {*some, *(model for test in unit_tests for model in nodes[test]["depends_on"]["nodes"])}
+
+
+LISTED = [
+    "",
+    "--select tag:nightly",
+    "--select path:models/orders",
+    "--select models/orders",
+    "-s +daily+",
+    "--select @users",
+    "--select=tag:nightly,orders.owned+ users",
+    "--select tag:nightly counted test_type:singular",
+    "-s=users",
+    "--select ''",
+    "--select 'tag:nightly  counted '",
+    "--exclude orders+ unit_test:counts",
+    "--select tag:nightly --exclude owned --resource-type model test",
+    "--select +owned --indirect-selection cautious --exclude users",
+    "--select tag:nightly --indirect-selection buildable",
+    "--exclude tag:nightly --indirect-selection cautious",
+    "--select users counted orders --indirect-selection empty",
+    "--select test_type:generic --indirect-selection cautious",
+]
+EXECUTED = [
+    "dbt build -m 2+orders_then --model counted",
+    "dbt build --select tag:nightly -s counted --models names",
+    "dbt test --select users orders --exclude test_type:unit",
+    "dbt run --select users+ still",
+    "dbt seed",
+    "dbt snapshot --select orders_then users_then",
+]
+
+
+@pytest.mark.dbt
+def test_a_narrowed_command_executes_what_is_in_both_and_nothing_else(shop: Path) -> None:
+    criteria = ["source:raw.users+", "source:raw.idle+"]
+    before = [parse(f"dbt build {options}") for options in LISTED] + [*map(parse, EXECUTED)]
+    after = [command.narrowed(criteria) for command in before]
+
+    def lines(commands: list[DbtCommand]) -> list[list[str]]:
+        # `ls` knows what `build` executes, and is faster
+        listed = [["ls", "--output", "json", *words(each)[1:]] for each in commands[: len(LISTED)]]
+        return [*listed, *map(words, commands[len(LISTED) :])]
+
+    list_fed = ["ls", "--output", "json", "--select", *criteria]
+    fed, *found = nodes_of(shop, [list_fed, *lines(before), *lines(after)], once=True)
+    assert len(fed) > 5
+    for command, whole, narrowed in zip(before, found, found[len(before) :], strict=False):
+        assert narrowed == whole & fed, str(command)
+    assert sum(map(bool, found[len(before) :])) > len(before) / 2
+
+
+@pytest.mark.dbt
+def test_a_careful_selection_of_tests_in_several_criteria_would_lose_some(shop: Path) -> None:
+    # the reason why it is refused: `relationships` has its parents in both, and one is not fed
+    options = ["--indirect-selection", "cautious", "--output", "json", "--select"]
+    crossed = ["users,source:raw.users+", "shop.orders,source:raw.users+"]
+    whole, fed, narrowed = nodes_of(
+        shop,
+        [
+            ["ls", *options, *each]
+            for each in (["users", "shop.orders"], ["source:raw.users+"], crossed)
+        ],
+    )
+    lost = (whole & fed) - narrowed
+    assert {unique_id.split(".")[2] for unique_id in lost} == {
+        "relationships_orders_id__id__ref_users_"
+    }
+
+
+@pytest.mark.dbt
+def test_dbt_lets_a_selector_replace_any_selection(tmp_path: Path) -> None:
+    shop = write_shop(tmp_path / "shop", has_default=True)
+    list_models = ["ls", "--output", "json", "--resource-type", "model"]
+    usual, selected, excluded, named, both, method = nodes_of(
+        shop,
+        [
+            list_models,
+            [*list_models, "--select", "names+"],
+            [*list_models, "--exclude", "names+"],
+            [*list_models, "--selector", "nightly"],
+            [*list_models, "--selector", "nightly", "--select", "names+", "--exclude", "users"],
+            [*list_models, "--select", "selector:nightly"],
+        ],
+    )
+    assert usual == {"model.shop.users"}
+    assert selected == {"model.shop.counted"}
+    assert len(excluded) > len(usual)
+    assert named == both
+    assert "'selector' is not a valid method name" in method
+    with pytest.raises(CannotNarrowError, match="by the default selector"):
+        parse("dbt build").narrowed(["source:raw.users+"], manifest_of(shop)["selectors"])
+
+
+@pytest.mark.dbt
+def test_results_are_left_where_they_are_said_to_be(shop: Path) -> None:
+    steps = [
+        "build",
+        "clone --state target0",
+        "run-operation noop",
+        "build --no-write-json",
+        "source freshness",
+        "parse",
+    ]
+    commands = [parse(f"dbt {step} --target-path target{n}") for n, step in enumerate(steps)]
+    nodes_of(shop, map(words, commands))
+    for n, command in enumerate(commands):
+        assert (shop / f"target{n}/run_results.json").exists() == command.leaves_results, n

@@ -1,0 +1,164 @@
+"""A manifest of any version tells what it can, and nonsense tells nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.dbt.manifest import Manifest
+from tests.support.nodes import manifest, node
+
+
+def test_what_is_not_told_is_empty() -> None:
+    told = Manifest({}).node("model.shop.orders.v2")
+    assert (told["name"], told["resource_type"]) == ("orders", "model")
+    assert not any(
+        value for name, value in told.items() if name not in ("unique_id", "name", "resource_type")
+    )
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "name"),
+    [("source.shop.raw.orders", "orders"), ("seed.shop.days", "days"), ("nonsense", "nonsense")],
+)
+def test_an_id_tells_the_name(unique_id: str, name: str) -> None:
+    assert Manifest(None).node(unique_id)["name"] == name
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        [],
+        "<html>",
+        {"nodes": [], "sources": 7, "groups": "a", "metadata": None},
+        {"nodes": {"model.shop.orders": "a"}},
+        {"nodes": {"model.shop.orders": {"version": {"a": 1}, "description": [1]}}},
+        {"nodes": {"model.shop.orders": {"config": 1, "depends_on": [], "columns": ["a"]}}},
+        {"nodes": {"model.shop.orders": {"depends_on": {"nodes": [1, None]}, "tags": {"a": 1}}}},
+    ],
+)
+def test_nonsense_is_as_good_as_nothing(nonsense: Any) -> None:
+    project = Manifest(nonsense, nonsense)
+    assert project.node("model.shop.orders") == Manifest({}).node("model.shop.orders")
+    assert project.parents("model.shop.orders") == []
+    assert (project.adapter_type, project.dbt_version) == (None, None)
+
+
+def test_ephemeral_models_are_looked_through_and_the_rest_keeps_its_order() -> None:
+    ephemeral = {"materialized": "ephemeral"}
+    project = Manifest(
+        manifest(
+            node("model.shop.a", "model.shop.hidden", "seed.shop.days"),
+            node("model.shop.hidden", "model.shop.deeper", "seed.shop.days", config=ephemeral),
+            node("model.shop.deeper", "source.shop.raw.orders", config=ephemeral),
+        )
+    )
+    assert project.parents("model.shop.a") == ["source.shop.raw.orders", "seed.shop.days"]
+
+
+def test_ephemeral_models_in_a_circle_end() -> None:
+    ephemeral = {"materialized": "ephemeral"}
+    project = Manifest(
+        manifest(
+            node("model.shop.a", "model.shop.b", config=ephemeral),
+            node("model.shop.b", "model.shop.a", config=ephemeral),
+        )
+    )
+    assert project.parents("model.shop.a") == []
+
+
+def test_only_what_has_rows_is_read() -> None:
+    parents = ["function.shop.f", "operation.shop.o", "macro.dbt.m", "snapshot.shop.s"]
+    assert Manifest(manifest(node("model.shop.a", *parents))).parents("model.shop.a") == [
+        "snapshot.shop.s"
+    ]
+
+
+SEMANTIC_LAYER: dict[str, Any] = {
+    "functions": {"function.shop.f": {"schema": "marts", "alias": "f", "depends_on": {}}},
+    "semantic_models": {
+        "semantic_model.shop.orders": {
+            "name": "orders",
+            "original_file_path": "models/orders.yml",
+            "node_relation": {"alias": "a", "schema_name": "marts", "relation_name": "db.marts.a"},
+            "config": {"meta": {"owner": "ann"}},
+            "depends_on": {"nodes": ["model.shop.a"]},
+        }
+    },
+    "metrics": {
+        "metric.shop.revenue": {
+            "description": "What was earned.",
+            "config": {"tags": ["kpi"]},
+            "depends_on": {"nodes": ["semantic_model.shop.orders"]},
+        }
+    },
+    "saved_queries": {
+        "saved_query.shop.weekly": {"depends_on": {"nodes": ["metric.shop.revenue"]}}
+    },
+    "exposures": {"exposure.shop.board": {"depends_on": {"nodes": ["metric.shop.revenue"]}}},
+}
+
+
+def test_the_semantic_layer_and_functions_are_nodes() -> None:
+    project = Manifest(manifest(node("model.shop.a", "function.shop.f"), **SEMANTIC_LAYER))
+    told = {unique_id: project.node(unique_id) for unique_id in project.unique_ids}
+    assert {unique_id: node["resource_type"] for unique_id, node in told.items()} == {
+        "exposure.shop.board": "exposure",
+        "function.shop.f": "function",
+        "metric.shop.revenue": "metric",
+        "model.shop.a": "model",
+        "saved_query.shop.weekly": "saved_query",
+        "semantic_model.shop.orders": "semantic_model",
+    }
+    assert told["semantic_model.shop.orders"]["owners"] == ["ann"]
+    # its model's, which it reads
+    assert told["semantic_model.shop.orders"]["relation_name"] is None
+    assert told["metric.shop.revenue"]["tags"] == ["kpi"]
+    assert told["metric.shop.revenue"]["description"] == "What was earned."
+    assert told["function.shop.f"]["schema"] == "marts"
+    assert project.dependencies("exposure.shop.board") == ["metric.shop.revenue"]
+    # none of them has rows to read
+    assert project.parents("exposure.shop.board") == project.parents("model.shop.a") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "owners"),
+    [
+        ({}, []),
+        ({"meta": {"owner": "ann"}}, ["ann"]),
+        ({"config": {"meta": {"owner": ["ann", "bob"]}}}, ["ann", "bob"]),
+        ({"group": "sales"}, ["sales@example.com"]),
+        ({"config": {"group": "sales"}, "package_name": "other"}, ["Others"]),
+        ({"group": "sales", "meta": {"owner": "ann"}}, ["ann"]),
+        ({"group": "unheard"}, []),
+    ],
+)
+def test_owners_are_named_by_the_node_or_its_group(more: dict[str, Any], owners: list[str]) -> None:
+    mine = {"name": "sales", "owner": {"name": "Sales", "email": "sales@example.com"}}
+    other = {"name": "sales", "package_name": "other", "owner": {"name": "Others"}}
+    groups = {"group.shop.sales": mine, "group.other.sales": other}
+    project = Manifest(manifest(node("model.shop.a", **more), groups=groups))
+    assert project.node("model.shop.a")["owners"] == owners
+
+
+def test_columns_are_those_of_the_catalog_in_its_order_with_what_is_documented() -> None:
+    documented = {
+        "id": {"name": "id", "description": "Of the order.", "data_type": "int"},
+        "gone": {"name": "gone"},
+    }
+    built = {
+        "NOTE": {"name": "NOTE", "index": 2, "type": "TEXT", "comment": "Free text."},
+        "ID": {"name": "ID", "index": 1, "type": "NUMBER", "comment": None},
+    }
+    artifacts = manifest(node("model.shop.a", columns=documented))
+    catalog = {"nodes": {"model.shop.a": {"columns": built}}}
+    assert Manifest(artifacts, catalog).node("model.shop.a")["columns"] == [
+        {"name": "ID", "type": "NUMBER", "description": "Of the order."},
+        {"name": "NOTE", "type": "TEXT", "description": "Free text."},
+    ]
+    assert Manifest(artifacts).node("model.shop.a")["columns"] == [
+        {"name": "id", "type": "int", "description": "Of the order."},
+        {"name": "gone", "type": None, "description": None},
+    ]

@@ -1,0 +1,111 @@
+"""A trigger's body is taken as clients send it, and refused only where it cannot be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.emulator_api import Api
+
+
+def test_every_override_is_given_back(cloud: DBTCloudEmulator, api: Api) -> None:
+    body = {
+        "cause": "Because",
+        "git_sha": "abc",
+        "git_branch": "main",
+        "azure_pull_request_id": 1,
+        "github_pull_request_id": 2,
+        "gitlab_merge_request_id": 3,
+        "non_native_pull_request_id": 4,
+        "schema_override": "pr_1",
+        "dbt_version_override": "1.9.0",
+        "threads_override": 8,
+        "target_name_override": "ci",
+        "generate_docs_override": False,
+        "timeout_seconds_override": 60,
+        "steps_override": ["dbt run"],
+    }
+    run = api.trigger(cloud.create_job("Any"), **body)
+    assert {key: run["trigger"][key] for key in body} == body
+    assert run["trigger"]["cause_category"] == "api"
+    assert run["trigger"]["job_definition_id"] == run["job"]["id"]
+    assert run["git_branch"] == "main"
+    assert run["git_sha"] is None
+    assert api.run(run["id"])["git_sha"] == "abc"
+
+
+def test_nulls_foreign_keys_and_numbers_as_text_are_accepted(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
+    run = api.trigger(
+        cloud.create_job("Any"),
+        account_id=1,
+        job_id="x",
+        steps_override=None,
+        schema_override=None,
+        threads_override="4",
+        something={"else": 1},
+    )
+    assert run["trigger"]["threads_override"] == 4
+    assert run["trigger"]["steps_override"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        ({}, {"cause": "required key not provided"}),
+        ({"cause": None}, {"cause": "required key not provided"}),
+        ({"cause": ""}, {"cause": "'' is not a non-empty string"}),
+        ({"cause": 5}, {"cause": "5 is not a non-empty string"}),
+        ({"cause": "x" * 256}, {"cause": "Ensure this field has no more than 255 characters."}),
+        (
+            {"cause": "x", "steps_override": "dbt run"},
+            {"steps_override": "'dbt run' is not of type 'array'"},
+        ),
+        ({"cause": "x", "steps_override": [1]}, {"steps_override": "1 is not a non-empty string"}),
+        ({"cause": "x", "git_sha": 7}, {"git_sha": "7 is not a non-empty string"}),
+        (
+            {"cause": "x", "threads_override": "many"},
+            {"threads_override": "'many' is not of type 'integer'"},
+        ),
+        (
+            {"cause": "x", "threads_override": 0},
+            {"threads_override": "0 is less than the minimum of 1"},
+        ),
+        (
+            {"cause": "x", "threads_override": True},
+            {"threads_override": "True is not of type 'integer'"},
+        ),
+        (
+            {"cause": "x", "generate_docs_override": 1},
+            {"generate_docs_override": "1 is not of type 'boolean'"},
+        ),
+        (
+            {"cause": "x", "timeout_seconds_override": -1},
+            {"timeout_seconds_override": "-1 is less than the minimum of 0"},
+        ),
+    ],
+)
+def test_a_body_that_cannot_be_meant_answers_400(
+    cloud: DBTCloudEmulator, api: Api, body: Any, data: Any
+) -> None:
+    answer = api.post(f"/jobs/{cloud.create_job('Any')}/run/", body)
+    assert answer.status_code == 400
+    assert answer.json()["data"] == data
+    assert answer.json()["status"]["is_success"] is False
+    assert cloud.runs == []
+
+
+def test_a_cause_may_have_255_characters(cloud: DBTCloudEmulator, api: Api) -> None:
+    run = api.trigger(cloud.create_job("Any"), cause="x" * 255)
+    assert run["trigger"]["cause"] == "x" * 255
+
+
+def test_a_step_that_is_no_dbt_command_answers_400(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Any")
+    answer = api.post(f"/jobs/{job}/run/", {"cause": "x", "steps_override": ["rm -rf /"]})
+    assert answer.status_code == 400
+    reason = "`rm -rf /` is no dbt command: a step starts with `dbt`."
+    assert answer.json()["data"] == {"steps_override": reason}

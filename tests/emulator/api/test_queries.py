@@ -1,0 +1,189 @@
+"""Every way to ask for a list is understood as the service does, or refused as it does."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.emulator.api.errors import ApiError
+from dlt_dbtcloud.emulator.api.queries import (
+    ENVIRONMENTS,
+    JOBS,
+    RUNS,
+    Listing,
+    Query,
+    apply,
+    included,
+    parse,
+)
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+
+
+def _run(number: int, **fields: Any) -> tuple[dict[str, Any], int]:
+    row = {
+        "id": number,
+        "job_definition_id": 7,
+        "project_id": 1,
+        "environment_id": 2,
+        "status": 10,
+        "dbt_version": "1.11.0",
+        "deferring_run_id": None,
+        "has_docs_generated": False,
+        "has_sources_generated": False,
+        "created_at": NOON + timedelta(minutes=number),
+        "finished_at": NOON + timedelta(hours=number),
+    }
+    return {**row, **fields}, number
+
+
+RUNS_OF_A_DAY = [
+    _run(1, status=20, job_definition_id=8, has_docs_generated=True),
+    _run(2, project_id=9, dbt_version="1.5.0"),
+    _run(3, environment_id=3, has_sources_generated=True, deferring_run_id=1),
+    _run(4, status=3, finished_at=None),
+    _run(5, status=1, finished_at=None),
+]
+
+
+def _select(query: str, rows: Any = None, listing: Listing = RUNS) -> list[int]:
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    parameters = Query((key, value) for key, _, value in pairs)
+    return apply(parse(parameters, listing), rows or RUNS_OF_A_DAY).items
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", [1, 2, 3, 4, 5]),
+        ("pk=3", [3]),
+        ("pk__in=[5,1,77]", [1, 5]),
+        ("pk__in=[]", []),
+        ("id__gt=3", [4, 5]),
+        ("job_definition_id=8", [1]),
+        ("project_id=9", [2]),
+        ("project_id__in=[1, 9]", [1, 2, 3, 4, 5]),
+        ("environment_id=3", [3]),
+        ("status=10", [2, 3]),
+        ("status__in=[1,2,3]", [4, 5]),
+        ("status=10&project_id=9", [2]),
+        ("dbt_version=1.5.0", [2]),
+        ('dbt_version__in=["1.5.0"]', [2]),
+        ("deferring_run_id=1", [3]),
+        ("has_docs_generated=true", [1]),
+        ("has_sources_generated=False", [1, 2, 4, 5]),
+        ("account_id=1", [1, 2, 3, 4, 5]),
+        ("state=all", [1, 2, 3, 4, 5]),
+        ("include_related=trigger", [1, 2, 3, 4, 5]),
+        ('created_at__range=["2026-01-31T12:02:00Z","2026-01-31T12:03:00+00:00"]', [2, 3]),
+        ('created_at__range=["2026-01-31 12:04:59.123","2026-02-01"]', [5]),
+        ('created_at__range=["2026-01-31T14:03:00.000000+02:00","2026-01-31T12:03:00"]', [3]),
+        ('finished_at__range=["2026-01-31T15:00:00","2099-01-01T00:00:00.1234567Z"]', [3]),
+    ],
+)
+def test_filters(query: str, found: list[int]) -> None:
+    assert _select(query) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("order_by=id", [1, 2, 3, 4, 5]),
+        ("order_by=-id", [5, 4, 3, 2, 1]),
+        ("order_by=-created_at&limit=2", [5, 4]),
+        ("order_by=created_at&offset=3", [4, 5]),
+        ("order_by=finished_at", [1, 2, 3, 4, 5]),
+        ("order_by=-finished_at", [5, 4, 3, 2, 1]),
+        ("limit=2&offset=1", [2, 3]),
+        ("limit=100&offset=99", []),
+    ],
+)
+def test_order_and_pages(query: str, found: list[int]) -> None:
+    assert _select(query) == found
+
+
+def test_a_page_knows_how_many_there_are() -> None:
+    page = apply(parse(Query({"limit": "2", "status__in": "[1,10]"}), RUNS), RUNS_OF_A_DAY)
+    assert (page.items, page.total_count) == ([2, 3], 3)
+
+
+def test_what_was_understood_is_echoed_parsed() -> None:
+    selection = parse(Query({"status__in": "[1,2]", "limit": "5", "project_id": "9"}), RUNS)
+    echo = selection.echo()
+    assert echo == {"state": "all", "limit": 5, "offset": 0, "status__in": [1, 2], "project_id": 9}
+    assert parse(Query({"state": "active"}), JOBS).echo()["state"] == 1
+    dates = Query({"created_at__range": '["2026-01-31", "2026-02-01"]'})
+    assert parse(dates, RUNS).echo()["created_at__range"][0] == "2026-01-31T00:00:00+00:00"
+
+
+def test_deleted_things_are_listed_when_asked_for() -> None:
+    rows = [({"id": 1, "state": 1}, 1), ({"id": 2, "state": 2}, 2)]
+    assert _select("", rows, JOBS) == [1]
+    assert _select("state=deleted", rows, JOBS) == [2]
+    assert _select("state=2", rows, JOBS) == [2]
+    assert _select("state=all", rows, JOBS) == [1, 2]
+
+
+def test_names_are_searched_without_regard_to_case() -> None:
+    rows = [({"id": 1, "name": "Nightly"}, 1), ({"id": 2, "name": "Hourly"}, 2)]
+    assert _select("name__icontains=NIGHT", rows, JOBS) == [1]
+    assert _select("name=Hourly", rows, ENVIRONMENTS) == [2]
+
+
+@pytest.mark.parametrize(
+    ("query", "data"),
+    [
+        ("foo=1", "Additional properties are not allowed ('foo' was unexpected)"),
+        ("foo=1&bar=", "Additional properties are not allowed ('bar', 'foo' were unexpected)"),
+        ("id__in=[1]", "Additional properties are not allowed ('id__in' was unexpected)"),
+        ("status__in[]=1", "Additional properties are not allowed ('status__in[]' was unexpected)"),
+        ("status__in=1,2", {"status__in": "'1,2' is not valid under any of the given schemas"}),
+        ("status__in=1", {"status__in": "'1' is not valid under any of the given schemas"}),
+        ('pk__in=["1"]', {"pk__in": "'[\"1\"]' is not valid under any of the given schemas"}),
+        ("pk__in=[true]", {"pk__in": "'[true]' is not valid under any of the given schemas"}),
+        (
+            "status__in=1&status__in=2",
+            {"status__in": "['1', '2'] is not valid under any of the given schemas"},
+        ),
+        ("status=x", {"status": "'x' is not of type 'integer'"}),
+        ("status=", {"status": "'' is not of type 'integer'"}),
+        ("pk=1.5", {"pk": "'1.5' is not of type 'integer'"}),
+        ("has_docs_generated=7", {"has_docs_generated": "'7' is not of type 'boolean'"}),
+        ("limit=101", {"limit": "101 is greater than the maximum of 100"}),
+        ("limit=0", {"limit": "0 is less than the minimum of 1"}),
+        ("offset=-1", {"offset": "-1 is less than the minimum of 0"}),
+        ("state=3", {"state": "'3' is not one of ['1', '2', 'active', 'all', 'deleted']"}),
+        ("order_by=x", {"order_by": "'x' is not one of ['created_at', 'finished_at', 'id']"}),
+        ("order_by=--id", {"order_by": "'--id' is not one of ['created_at', 'finished_at', 'id']"}),
+        (
+            "created_at__range=[1, 2]",
+            {"created_at__range": "'[1, 2]' is not valid under any of the given schemas"},
+        ),
+        ('created_at__range=["x", "y"]', {"created_at__range": "'x' is not a 'date-time'"}),
+        (
+            'created_at__range=["2026-01-01"]',
+            {"created_at__range": "['2026-01-01'] needs two items"},
+        ),
+    ],
+)
+def test_what_cannot_be_understood_answers_400(query: str, data: Any) -> None:
+    with pytest.raises(ApiError) as refused:
+        _select(query)
+    assert (refused.value.code, refused.value.data) == (400, data)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["trigger,job"],
+        ["trigger", "job"],
+        ['["trigger", "job"]'],
+        ["['trigger','job',]"],
+        [",trigger,,job,", "", "[]"],
+    ],
+)
+def test_related_objects_are_asked_for_in_every_form(values: list[str]) -> None:
+    assert included(Query([("include_related", value) for value in values])) == {"trigger", "job"}
+    assert included(Query()) == frozenset()

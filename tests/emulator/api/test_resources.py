@@ -1,0 +1,72 @@
+"""Accounts, projects and environments answer through both versions of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.emulator_api import Api
+
+
+def _any(api: Api, version: str) -> str:
+    return api.account.replace("v2", version)
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_the_account_is_there(cloud: DBTCloudEmulator, api: Api, version: str) -> None:
+    base = _any(api, version)
+    assert api.session.get(base, timeout=5).json()["data"]["id"] == cloud.account_id
+    listed = api.session.get(base.rpartition("/")[0], timeout=5).json()
+    assert [account["name"] for account in listed["data"]] == ["Embedded dbt Cloud"]
+    assert listed["extra"]["pagination"] == {"count": 1, "total_count": 1}
+    assert listed["data"][0]["run_slots"] > 0
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("noun", ["projects", "environments"])
+def test_a_project_and_an_environment_can_be_made_changed_and_deleted(
+    api: Api, version: str, noun: str
+) -> None:
+    base = f"{_any(api, version)}/{noun}"
+    project = api.data("/projects/")[0]["id"]
+    body: Any = {"name": "New", "project_id": project, "type": 0 if noun == "projects" else None}
+    made = api.session.post(f"{base}/", json=body, timeout=5).json()["data"]
+    assert (made["name"], made["state"]) == ("New", 1)
+    assert api.session.get(f"{base}/{made['id']}", timeout=5).json()["data"] == made
+    changed = api.session.post(f"{base}/{made['id']}/", json={"name": "Newer"}, timeout=5)
+    assert changed.json()["data"]["name"] == "Newer"
+    found = api.session.get(f"{base}/?name__icontains=newer&pk={made['id']}", timeout=5).json()
+    assert [item["id"] for item in found["data"]] == [made["id"]]
+    deleted = api.session.delete(f"{base}/{made['id']}/", timeout=5)
+    assert (deleted.status_code, deleted.json()["data"]["state"]) == (200, 2)
+    assert api.session.delete(f"{base}/{made['id']}/", timeout=5).status_code == 404
+    assert api.session.post(f"{base}/", json={}, timeout=5).status_code == 400
+
+
+def test_environments_are_found_below_their_project(cloud: DBTCloudEmulator, api: Api) -> None:
+    other = cloud.create_project("Other")
+    base = f"{_any(api, 'v3')}/projects/{other}/environments"
+    (found,) = api.session.get(f"{base}/", timeout=5).json()["data"]
+    assert found["project_id"] == other
+    made = api.session.post(f"{base}/", json={"name": "Staging"}, timeout=5).json()["data"]
+    assert made["project_id"] == other
+    assert api.session.get(f"{base}/{made['id']}", timeout=5).json()["data"]["name"] == "Staging"
+    ids = [item["id"] for item in api.data("/environments/", project_id=other)]
+    assert ids == [found["id"], made["id"]]
+
+
+def test_projects_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Api) -> None:
+    first = api.data("/projects/")[0]["id"]
+    others = [cloud.create_project(name) for name in ("B", "A")]
+    assert [item["id"] for item in api.data("/projects/", pk__gt=first)] == others
+    assert [item["id"] for item in api.data("/projects/", pk__in=f"[{first}]")] == [first]
+    ordered = api.data("/projects/", order_by="name", limit=2)
+    assert [item["name"] for item in ordered] == ["A", "B"]
+
+
+def test_a_job_has_no_environment_variables_of_its_own(api: Api) -> None:
+    project = api.data("/projects/")[0]["id"]
+    url = f"{_any(api, 'v3')}/projects/{project}/environment-variables/job/?job_definition_id=1"
+    assert api.session.get(url, timeout=5).json()["data"] == {}

@@ -1,0 +1,53 @@
+"""A job's steps are dbt commands that end, and nothing else ever becomes a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlt_dbtcloud.emulator.dbt.plan import CommandError, parse_command, subcommand
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        ("dbt build", ("build",)),
+        ("dbt  run --select 'a b' +c", ("run", "--select", "a b", "+c")),
+        ("dbt run --vars '{\"x\": 1}'", ("run", "--vars", '{"x": 1}')),
+        ("dbt --warn-error --log-level debug run", ("--warn-error", "--log-level", "debug", "run")),
+        ("dbt source freshness", ("source", "freshness")),
+        ("dbt run --select a; touch x", ("run", "--select", "a;", "touch", "x")),
+        ("dbt run && $(touch x) | `y` > z", ("run", "&&", "$(touch", "x)", "|", "`y`", ">", "z")),
+    ],
+)
+def test_words_are_split_without_a_shell(line: str, arguments: tuple[str, ...]) -> None:
+    assert parse_command(line) == arguments
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("", "is no dbt command"),
+        ("rm -rf /", "is no dbt command"),
+        ("/usr/bin/dbt build", "is no dbt command"),
+        ("dbt", "has no dbt subcommand"),
+        ("dbt init", "has no dbt subcommand"),
+        ("dbt clean", "has no dbt subcommand"),
+        ("dbt --version", "has no dbt subcommand"),
+        ("dbt; ls", "is no dbt command"),
+        ("dbt run;ls", "has no dbt subcommand"),
+        ("dbt docs serve", "would never end"),
+        ("dbt run --select 'a", "cannot be read"),
+        ("dbt run --project-dir /", "`--project-dir` is set by the service"),
+        ("dbt run --profiles-dir=/", "`--profiles-dir=/` is set by the service"),
+        ("dbt --target-path x run", "`--target-path` is set by the service"),
+        ("dbt run --log-path x", "`--log-path` is set by the service"),
+    ],
+)
+def test_what_is_no_command_of_a_job_is_refused(line: str, reason: str) -> None:
+    with pytest.raises(CommandError, match=reason):
+        parse_command(line)
+
+
+def test_the_subcommand_is_found_behind_global_options() -> None:
+    assert subcommand(("--log-level", "debug", "--no-partial-parse", "docs", "generate")) == "docs"
+    assert subcommand(()) is None

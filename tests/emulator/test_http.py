@@ -1,0 +1,151 @@
+"""Whoever may not ask, or asks for the wrong thing, is answered as by the service."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+
+import pytest
+import requests
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.api.routes import Call
+from dlt_dbtcloud.emulator.http import App
+from dlt_dbtcloud.emulator.state import State
+from tests.support.emulator_api import Api
+
+
+@pytest.mark.parametrize("scheme", ["Token", "Bearer", "token", "BEARER"])
+def test_both_schemes_let_in(cloud: DBTCloudEmulator, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {cloud.api_token}"}
+    answer = requests.get(f"{cloud.url}/api/v2/accounts/", headers=headers, timeout=5)
+    assert answer.json()["status"] == {
+        "code": 200,
+        "is_success": True,
+        "user_message": "Success!",
+        "developer_message": "",
+    }
+
+
+@pytest.mark.parametrize("value", [None, "Token wrong", "Token", "Basic {token}", "{token}", ""])
+@pytest.mark.parametrize("path", ["/api/v2/accounts/", "/api/v2/nothing/", "/", "/deploy/", "/x"])
+def test_401_comes_before_anything_else(
+    cloud: DBTCloudEmulator, value: str | None, path: str
+) -> None:
+    headers = {} if value is None else {"Authorization": value.format(token=cloud.api_token)}
+    answer = requests.post(cloud.url + path, headers=headers, data="no json", timeout=5)
+    if path != "/deploy/":
+        assert answer.status_code == 401
+        assert answer.json() == {
+            "status": {
+                "code": 401,
+                "is_success": False,
+                "user_message": "Invalid token.",
+                "developer_message": "",
+            },
+            "data": None,
+        }
+
+
+@pytest.mark.parametrize("path", ["/nothing/", "/jobs/abc/", "/runs/-1/", "/jobs/1/", "/runs/1/"])
+def test_what_is_not_there_answers_404(api: Api, path: str) -> None:
+    answer = api.get(path)
+    assert answer.status_code == 404
+    body = answer.json()
+    assert body["status"]["is_success"] is False
+    assert body["status"]["user_message"].startswith("The requested resource was not found.")
+    assert body["data"] is None
+
+
+def test_two_slashes_make_another_path(cloud: DBTCloudEmulator, api: Api) -> None:
+    # requests would fold the leading ones itself
+    connection = http.client.HTTPConnection(cloud.url.partition("//")[2], timeout=5)
+    headers = {"Authorization": f"Token {cloud.api_token}"}
+    connection.request("GET", "//api/v2/accounts/", headers=headers)
+    assert connection.getresponse().status == 404
+    connection.close()
+    assert api.session.get(f"{cloud.url}/api//v2/accounts/", timeout=5).status_code == 404
+
+
+def test_another_account_answers_404(cloud: DBTCloudEmulator, api: Api) -> None:
+    hidden, seen = cloud.create_account("Hidden"), cloud.create_account("Seen", visible=True)
+    foreign, near = (cloud.create_job("Theirs", account_id=key) for key in (hidden, seen))
+    base = f"{cloud.url}/api/v2/accounts"
+    for path in (f"{hidden}/", f"{hidden}/jobs/", f"{hidden}/runs/", f"{hidden}/jobs/{foreign}/"):
+        assert api.session.get(f"{base}/{path}", timeout=5).status_code == 404
+    assert api.post(f"/jobs/{foreign}/run/", {"cause": "x"}).status_code == 404
+    assert api.post(f"/jobs/{near}/run/", {"cause": "x"}).status_code == 404
+    assert api.session.get(f"{base}/{seen}/jobs/{near}/", timeout=5).status_code == 200
+    listed = api.session.get(f"{base}/", timeout=5).json()["data"]
+    assert [account["id"] for account in listed] == [cloud.account_id, seen]
+
+
+def test_a_wrong_method_answers_without_an_envelope(api: Api) -> None:
+    answer = api.session.put(f"{api.account}/runs/", timeout=5)
+    assert (answer.status_code, answer.json()) == (405, {"detail": 'Method "PUT" not allowed.'})
+    assert api.get("/jobs/1/run/").status_code == 405
+
+
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_a_path_without_its_slash_is_redirected(
+    cloud: DBTCloudEmulator, api: Api, method: str
+) -> None:
+    job = cloud.create_job("Any")
+    url = f"{api.account}/jobs/{job}"
+    answer = api.session.request(
+        method, url, params={"order_by": "-id"}, allow_redirects=False, timeout=5
+    )
+    assert answer.status_code == 308
+    assert answer.headers["Location"] == f"{url}/?order_by=-id"
+    followed = api.session.request(method, url, json={"name": "New"}, timeout=5)
+    assert followed.status_code == 200
+    assert followed.json()["status"]["is_success"] is True
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"\xff", b"null", b"[" * 99999])
+def test_a_body_that_is_no_object_answers_400(api: Api, body: bytes) -> None:
+    answer = api.session.post(f"{api.account}/jobs/", data=body, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["data"].startswith("The body is no JSON")
+
+
+def test_a_huge_body_answers_413(api: Api) -> None:
+    answer = api.session.post(f"{api.account}/jobs/", data=b"", timeout=5)
+    assert answer.status_code == 400
+    client = Client(App(State(), (), "secret"))
+    headers = {"Authorization": "Token secret"}
+    huge = client.post("/", headers=headers, data=b" " * 10_000_001)
+    assert (huge.status_code, huge.headers["Connection"]) == (413, "close")
+
+
+def test_head_tells_the_length_and_sends_nothing(api: Api) -> None:
+    got = api.session.head(f"{api.account}/projects/", timeout=5)
+    assert (got.status_code, got.content) == (200, b"")
+    assert int(got.headers["Content-Length"]) > 100
+    assert api.get("/projects/").status_code == 200
+
+
+class _Broken:
+    def list_runs(self, call: Call) -> Response:
+        raise KeyError("something", call.account_id)
+
+
+def test_a_failure_of_its_own_answers_500_and_is_logged_without_the_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = Client(App(State(), (_Broken(),), "the-token"))
+    answer = client.get("/api/v2/accounts/1/runs/", headers={"Authorization": "Token the-token"})
+    assert (answer.status_code, answer.get_json()) == (500, {"detail": "Internal server error."})
+    assert "something" in caplog.text
+    assert "the-token" not in caplog.text
+
+
+def test_a_runs_link_leads_to_a_page(cloud: DBTCloudEmulator, api: Api) -> None:
+    run = api.trigger(cloud.create_job("Any"))
+    page = requests.get(run["href"], timeout=5)
+    assert page.status_code == 200
+    assert page.text.startswith(f"Run {run['id']}: Success")
+    missing: Any = requests.get(run["href"].replace(str(run["id"]), "1"), timeout=5)
+    assert missing.status_code == 404

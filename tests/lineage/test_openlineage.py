@@ -1,0 +1,461 @@
+"""OpenLineage events are as the spec wants them, and the same each time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from jsonschema import ValidationError
+
+from dlt_dbtcloud.lineage.openlineage import events_of
+from dlt_dbtcloud.lineage.outcomes import Outcome
+from dlt_dbtcloud.typing import Run
+from tests.support.nodes import RUN, manifest, node, outcome, result
+from tests.support.openlineage_schema import validate
+from tests.support.orchard import Orchard
+
+SOURCE = {
+    "unique_id": "source.shop.raw.orders",
+    "name": "orders",
+    "identifier": "orders_v3",
+    "database": "db",
+    "schema": "raw",
+}
+CHECK = {
+    "test_metadata": {"name": "not_null", "kwargs": {"column_name": "id"}},
+    "column_name": "id",
+    "attached_node": "model.shop.a",
+    "config": {"severity": "WARN"},
+}
+SHOP = manifest(
+    node("model.shop.a", "source.shop.raw.orders", description="Orders.", meta={"owner": "ann"}),
+    node("model.shop.python", "model.shop.a", language="python"),
+    node("seed.shop.days"),
+    node("test.shop.not_null_a_id.0f", "seed.shop.days", "model.shop.a", **CHECK),
+    node("test.shop.sums_agree", "seed.shop.days", "model.shop.a"),
+    node("test.shop.sums_up", "model.shop.a"),
+    SOURCE,
+)
+
+Event = dict[str, Any]
+
+
+@pytest.fixture
+def real(orchard: Orchard) -> list[Event]:
+    return events_of(orchard.run, orchard.outcomes)
+
+
+def of_node(events: list[Event], unique_id: str) -> list[Event]:
+    return [event for event in events if event["job"]["name"].endswith(f".{unique_id}")]
+
+
+def ends(*results: Any, run: Run = RUN, **options: Any) -> list[Event]:
+    events = events_of(run, [outcome(SHOP, *results)], **options)
+    for event in events:
+        validate(event)
+    return [event for event in events[1:] if event["eventType"] != "START"]
+
+
+def test_a_run_without_nodes_starts_and_ends() -> None:
+    start, end = events_of(RUN, [])
+    assert (start["eventType"], start["eventTime"]) == ("START", "2026-01-31T06:00:00+00:00")
+    assert (end["eventType"], end["eventTime"]) == ("COMPLETE", "2026-01-31T06:05:00+00:00")
+    assert start["job"] == end["job"]
+    assert (start["job"]["namespace"], start["job"]["name"]) == ("dbt-cloud-1", "job-5")
+    assert start["run"]["runId"] == end["run"]["runId"]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(10, "COMPLETE"), (20, "FAIL"), (30, "ABORT")])
+def test_a_run_ends_as_it_ended(status: int, kind: str) -> None:
+    [end] = ends(run={**RUN, "status": status, "status_message": "The reason."})
+    assert end["eventType"] == kind
+    messages = [facet["message"] for name, facet in end["run"]["facets"].items() if "error" in name]
+    assert messages == ([] if status == 10 else ["The reason."])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({}, f"Its steps tell: {RUN['href']}"),
+        ({"href": None}, "No reason was given."),
+        ({"href": 5}, "No reason was given."),
+    ],
+)
+def test_a_run_that_failed_without_a_word_says_where_to_look(more: Any, message: str) -> None:
+    [end] = ends(run={**RUN, "status": 20, "status_message": None, **more})
+    assert end["run"]["facets"]["errorMessage"]["message"] == message
+
+
+def test_a_run_that_failed_names_the_nodes_that_did() -> None:
+    failed = [result("unit_test.shop.a.adds", "fail"), result("operation.shop.hook", "error")]
+    run: Run = {**RUN, "status": 20, "status_message": "It failed."}
+    *_, end = ends(result("seed.shop.days"), *failed, *failed, run=run)
+    message = end["run"]["facets"]["errorMessage"]["message"]
+    assert message == "It failed. Failed: unit_test.shop.a.adds, operation.shop.hook."
+    many = [result(f"model.shop.m{number}", "error") for number in range(30)]
+    *_, end = ends(*many, run=run)
+    assert end["run"]["facets"]["errorMessage"]["message"].endswith("model.shop.m19 and 10 more.")
+
+
+@pytest.mark.parametrize(
+    ("says", "kind"),
+    [
+        ({"is_error": True}, "FAIL"),
+        ({"is_cancelled": True}, "ABORT"),
+        ({"is_success": True}, "COMPLETE"),
+        ({}, "FAIL"),
+    ],
+)
+def test_an_end_that_is_not_known_is_what_the_run_says_of_it(
+    says: dict[str, Any], kind: str
+) -> None:
+    run: Any = {**RUN, "status": 40, "is_complete": True, **says}
+    [end] = ends(run=run)
+    assert end["eventType"] == kind
+
+
+@pytest.mark.parametrize("status", [1, 2, 3])
+def test_a_run_that_has_not_started_has_no_events(status: int) -> None:
+    assert events_of({**RUN, "status": status, "started_at": None, "finished_at": None}, []) == []
+
+
+def test_a_run_that_goes_on_has_no_end() -> None:
+    [start] = events_of({**RUN, "status": 3, "finished_at": None}, [])
+    assert (start["eventType"], start["eventTime"]) == ("START", "2026-01-31T06:00:00+00:00")
+
+
+def test_a_run_that_was_cancelled_before_it_started_is_told() -> None:
+    run: Run = {**RUN, "status": 30, "started_at": None, "finished_at": None}
+    times = [(event["eventType"], event["eventTime"]) for event in events_of(run, [])]
+    created = "2026-01-31T05:59:00+00:00"
+    assert times == [("START", created), ("ABORT", created)]
+
+
+def test_a_run_without_any_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="Run `7` has no `created_at`"):
+        events_of({"id": 7, "status": 10}, [])
+
+
+def test_a_model_is_told_with_what_it_read_and_wrote() -> None:
+    built = result("model.shop.a", rows_affected=12)
+    start, model, _ = events_of(
+        RUN, [outcome(SHOP, built, compiled_code={"model.shop.a": "select 1"})]
+    )[1:]
+    assert [d["name"] for d in (*start["inputs"], *start["outputs"])] == [
+        "db.raw.orders_v3",
+        "db.marts.a",
+    ]
+    assert start["outputs"][0]["outputFacets"] == {}
+    assert model["job"]["name"] == "job-5.model.shop.a"
+    assert model["job"]["facets"]["jobType"]["jobType"] == "MODEL"
+    sql = model["job"]["facets"]["sql"]
+    assert (sql["query"], sql["dialect"]) == ("select 1", "postgres")
+    assert [dataset["name"] for dataset in model["inputs"]] == ["db.raw.orders_v3"]
+    [output] = model["outputs"]
+    assert output["name"] == "db.marts.a"
+    assert output["facets"]["documentation"]["description"] == "Orders."
+    assert output["facets"]["ownership"]["owners"] == [{"name": "ann"}]
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == 12
+    parent = model["run"]["facets"]["parent"]
+    assert parent["job"] == {"namespace": "dbt-cloud-1", "name": "job-5"}
+    assert parent["root"] == {"run": parent["run"], "job": parent["job"]}
+
+
+def test_each_step_has_the_query_and_the_place_of_its_own() -> None:
+    def step(index: int, place: str) -> Outcome:
+        code = {"model.shop.a": f"select {index}"}
+        told = result("model.shop.a", step_index=index, relation_name=f'"db"."{place}"."a"')
+        return outcome(SHOP, told, compiled_code=code)
+
+    compiled = outcome(SHOP, result("model.shop.a", command="dbt compile"), compiled_code={})
+    events = events_of(RUN, [step(4, "prod"), step(5, "test"), compiled])
+    told = [
+        (event["outputs"][0]["name"], event["job"]["facets"]["sql"]["query"])
+        for event in events[1:-1]
+    ]
+    assert told == [("db.prod.a", "select 4")] * 2 + [("db.test.a", "select 5")] * 2
+
+
+def test_secrets_are_not_told() -> None:
+    secret = "postgres://me:hunter2@db and TOKEN"
+    code = {"model.shop.a": f"select '{secret}'"}
+    failed = result("model.shop.a", "error", message=f"No: {secret}")
+    run: Run = {**RUN, "status": 20, "status_message": secret}
+    events = events_of(
+        run,
+        [outcome(SHOP, failed, compiled_code=code)],
+        hide=lambda text: text.replace("TOKEN", "***"),
+    )
+    assert "postgres://me:***@db and ***" in json.dumps(events)
+    assert not [word for word in ("hunter2", "TOKEN") if word in json.dumps(events)]
+
+
+def test_two_sources_of_one_table_are_one_input() -> None:
+    again = {**SOURCE, "unique_id": "source.shop.again.orders", "description": "Again."}
+    both = manifest(node("model.shop.a", SOURCE["unique_id"], again["unique_id"]), SOURCE, again)
+    [start, end] = events_of(RUN, [outcome(both, result("model.shop.a"))])[1:3]
+    for event in (start, end):
+        validate(event)
+        [dataset] = event["inputs"]
+        assert dataset["facets"]["documentation"]["description"] == "Again."
+
+
+def test_no_event_changes_with_another() -> None:
+    events = events_of(RUN, [outcome(SHOP, result("model.shop.a"))])
+    others = json.dumps(events[:2])
+    for dataset in (*events[2]["inputs"], *events[2]["outputs"]):
+        dataset["facets"]["dataSource"]["name"] = "mine"
+        dataset["facets"].get("ownership", {"owners": []})["owners"].append({})
+    events[2]["job"]["facets"]["jobType"]["jobType"] = "MINE"
+    events[2]["run"]["facets"]["parent"]["job"]["name"] = "mine"
+    assert json.dumps(events[:2]) == others
+
+
+@pytest.mark.parametrize(("rows", "told"), [(None, False), (-1, False), (0, True)])
+def test_a_number_of_rows_that_is_none_is_not_told(rows: int | None, told: bool) -> None:
+    model, _ = ends(result("model.shop.a", rows_affected=rows))
+    assert bool(model["outputs"][0]["outputFacets"]) == told
+
+
+def test_code_in_python_is_not_told_as_sql() -> None:
+    code = {"model.shop.python": "def model(): ...", "model.shop.a": " \n"}
+    results = [result(unique_id) for unique_id in code]
+    for event in events_of(RUN, [outcome(SHOP, *results, compiled_code=code)]):
+        assert "sql" not in event["job"]["facets"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "outputs"),
+    [("error", "FAIL", 0), ("runtime error", "FAIL", 0), ("partial success", "FAIL", 1)],
+)
+def test_a_model_that_failed_says_why(status: str, kind: str, outputs: int) -> None:
+    model, _ = ends(result("model.shop.a", status, message="No such column."))
+    assert (model["eventType"], len(model["outputs"])) == (kind, outputs)
+    assert model["run"]["facets"]["errorMessage"]["message"] == "No such column."
+    silent, _ = ends(result("model.shop.a", status))
+    assert silent["run"]["facets"]["errorMessage"]["message"] == "No reason was given."
+
+
+@pytest.mark.parametrize("status", ["skipped", "no-op", "reused"])
+def test_what_was_not_executed_is_not_told(status: str) -> None:
+    assert len(ends(result("model.shop.a", status))) == 1
+
+
+@pytest.mark.parametrize("command", ["build", "retry", "run", "seed", "snapshot", "-t docs test"])
+def test_whatever_executes_is_told(command: str) -> None:
+    assert len(ends(result("model.shop.a", command=f"dbt {command}"))) == 2
+
+
+@pytest.mark.parametrize("command", ["dbt compile", "dbt docs generate", "dbt source freshness"])
+def test_what_was_only_compiled_is_not_told(command: str) -> None:
+    assert len(ends(result("model.shop.a", command=command))) == 1
+
+
+@pytest.mark.parametrize("unique_id", ["exposure.shop.a", "unit_test.shop.a.b", "operation.shop.a"])
+def test_what_reads_and_writes_nothing_is_not_told(unique_id: str) -> None:
+    assert len(ends(result(unique_id))) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "success"),
+    [("pass", "COMPLETE", True), ("warn", "COMPLETE", False), ("fail", "FAIL", False)],
+)
+def test_a_test_asserts_something_of_the_model_it_is_for(
+    status: str, kind: str, success: bool
+) -> None:
+    test, _ = ends(result("test.shop.not_null_a_id.0f", status, failures=3))
+    assert (test["eventType"], test["outputs"]) == (kind, [])
+    days, model = test["inputs"]
+    assert days["inputFacets"] == {}
+    assert model["inputFacets"]["dataQualityAssertions"]["assertions"] == [
+        {
+            "assertion": "not_null",
+            "success": success,
+            "name": "not_null_a_id",
+            "column": "id",
+            "severity": "warn",
+            "actual": "3",
+        }
+    ]
+
+
+def test_a_test_that_could_not_run_has_found_nothing() -> None:
+    test, _ = ends(result("test.shop.not_null_a_id.0f", "error", message="No such column."))
+    assert test["eventType"] == "FAIL"
+    assert [dataset["inputFacets"] for dataset in test["inputs"]] == [{}, {}]
+
+
+def test_a_singular_test_asserts_something_of_the_one_table_that_it_reads() -> None:
+    both, one, _ = ends(result("test.shop.sums_agree", "pass"), result("test.shop.sums_up", "pass"))
+    assert [dataset["inputFacets"] for dataset in both["inputs"]] == [{}, {}]
+    [dataset] = one["inputs"]
+    [assertion] = dataset["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert assertion == {"assertion": "sums_up", "success": True, "name": "sums_up"}
+
+
+@pytest.mark.parametrize("attached", [{"attached_node": "model.shop.hidden"}, {}])
+def test_a_test_of_an_ephemeral_model_asserts_nothing_of_the_tables_below(
+    attached: dict[str, str],
+) -> None:
+    told = manifest(
+        node("model.shop.hidden", SOURCE["unique_id"], config={"materialized": "ephemeral"}),
+        node("test.shop.unique_hidden_total.0f", "model.shop.hidden", **attached),
+        SOURCE,
+    )
+    events = events_of(RUN, [outcome(told, result("test.shop.unique_hidden_total.0f", "fail"))])
+    assert [dataset["inputFacets"] for dataset in events[2]["inputs"]] == [{}]
+
+
+def test_a_tests_column_and_description_are_told_wherever_they_stand() -> None:
+    more = {
+        "test_metadata": {"name": "unique", "kwargs": {"column_name": "id"}},
+        "description": "One row each.",
+    }
+    told = manifest(node("test.shop.t", "model.shop.a", **more), node("model.shop.a"))
+    test = events_of(RUN, [outcome(told, result("test.shop.t", "pass"))])[2]
+    [assertion] = test["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert (assertion["column"], assertion["description"]) == ("id", "One row each.")
+
+
+def test_an_odd_test_is_told_as_far_as_it_can_be() -> None:
+    odd = {
+        "attached_node": ["a"],
+        "column_name": 5,
+        "test_metadata": {"name": 7, "kwargs": []},
+        "config": {"severity": 5},
+        "description": {"a": 1},
+    }
+    told = manifest(node("test.shop.odd", "model.shop.a", **odd), node("model.shop.a"))
+    for event in events_of(RUN, [outcome(told, result("test.shop.odd", "fail"))]):
+        validate(event)
+
+
+def test_times_that_are_missing_or_too_fine_are_mended() -> None:
+    times: Any = {"started_at": None, "completed_at": "2026-01-31T08:01:01.123456789+02:00"}
+    start, end = of_node(
+        events_of(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
+    )
+    assert start["eventTime"] == "2026-01-31T06:00:00+00:00"
+    assert end["eventTime"] == "2026-01-31T06:01:01.123456+00:00"
+    times = {"started_at": "now", "completed_at": None}
+    start, end = of_node(
+        events_of(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
+    )
+    assert start["eventTime"] == end["eventTime"] == "2026-01-31T06:00:00+00:00"
+
+
+def test_the_same_run_gives_the_same_events_and_another_gives_others() -> None:
+    results = [
+        result("model.shop.a"),
+        result("model.shop.a", step_index=5),
+        result("seed.shop.days"),
+    ]
+    events = events_of(RUN, [outcome(SHOP, *results)])
+    assert events == events_of(RUN, [outcome(SHOP, *results)])
+    ids = {event["run"]["runId"] for event in events}
+    assert len(ids) == 4
+    assert all(str(UUID(run_id)) == run_id for run_id in ids)
+    runs: list[Run] = [{**RUN, "id": 8}, {**RUN, "account_id": 2}]
+    for run in runs:
+        others = events_of(run, [outcome(SHOP, *results)])
+        assert not ids & {event["run"]["runId"] for event in others}
+
+
+def test_namespaces_are_the_environments_and_the_accounts_unless_given() -> None:
+    model, _ = ends(result("model.shop.a"))
+    assert model["outputs"][0]["namespace"] == "postgres://dbt-cloud-environment-4"
+    given: Any = {"namespace": "postgres://db:5432", "job_namespace": "nightly"}
+    model, end = ends(result("model.shop.a"), **given)
+    assert {d["namespace"] for d in (*model["inputs"], *model["outputs"])} == {"postgres://db:5432"}
+    assert (model["job"]["namespace"], end["job"]["namespace"]) == ("nightly", "nightly")
+    source = model["outputs"][0]["facets"]["dataSource"]
+    assert (source["name"], source["uri"]) == ("postgres://db:5432", "postgres://db:5432")
+
+
+def test_bigquery_needs_no_connection_for_its_namespace() -> None:
+    events = events_of(
+        RUN, [outcome({"metadata": {"adapter_type": "bigquery"}}, result("seed.a.b"))]
+    )
+    for event in events:
+        validate(event)
+    [output] = events[1]["outputs"]
+    assert (output["namespace"], output["facets"]["dataSource"]["uri"]) == ("bigquery", "bigquery:")
+
+
+def test_events_without_a_manifest_are_still_events() -> None:
+    foreign: list[Any] = [None, [], {"nodes": 1, "sources": {"a": 1}, "metadata": []}]
+    for nonsense in foreign:
+        results = [result("model.shop.a"), result("test.shop.t.0f", "fail")]
+        events = events_of(RUN, [outcome(nonsense, *results, catalog=nonsense)])
+        assert len(events) == 6
+        for event in events:
+            validate(event)
+
+
+def test_the_schema_finds_what_is_wrong() -> None:
+    [start, _] = events_of(RUN, [])
+    wrong: list[Event] = [
+        {**start, "run": {"runId": "7", "facets": {}}},
+        {**start, "eventType": "BEGIN"},
+        {**start, "eventTime": "yesterday"},
+        {**start, "job": {"namespace": "a"}},
+        {**start, "inputs": [{"name": "a"}]},
+        {**start, "producer": "us"},
+    ]
+    for event in wrong:
+        with pytest.raises(ValidationError):
+            validate(event)
+
+
+@pytest.mark.dbt
+def test_all_events_of_a_real_run_are_as_the_spec_wants_them(real: list[Event]) -> None:
+    for event in real:
+        validate(event)
+    assert json.loads(json.dumps(real)) == real
+
+
+@pytest.mark.dbt
+def test_each_run_starts_and_ends_once_and_in_order(real: list[Event]) -> None:
+    kinds: dict[str, list[str]] = {}
+    for event in real:
+        kinds.setdefault(event["run"]["runId"], []).append(event["eventType"])
+    assert {tuple(kind) for kind in kinds.values()} == {("START", "COMPLETE"), ("START", "FAIL")}
+    assert len(kinds) == 10
+    assert (real[0]["job"]["name"], real[-1]["eventType"]) == (real[-1]["job"]["name"], "FAIL")
+
+
+@pytest.mark.dbt
+def test_a_real_model_reads_what_dlt_loaded_and_has_typed_columns(real: list[Event]) -> None:
+    _, juice = of_node(real, "model.orchard.juice")
+    assert [dataset["name"] for dataset in juice["inputs"]] == ["orchard.raw.harvest_2025"]
+    assert "raw" in juice["job"]["facets"]["sql"]["query"]
+    facets = juice["outputs"][0]["facets"]
+    assert facets["schema"]["fields"] == [
+        {"name": "sort", "type": "VARCHAR", "description": "Of apples."},
+        {"name": "litres", "type": "DOUBLE"},
+    ]
+    assert facets["ownership"]["owners"] == [{"name": "press@example.com"}]
+
+
+@pytest.mark.dbt
+def test_real_failures_say_why_and_what_was_skipped_is_silent(real: list[Event]) -> None:
+    _, broken = of_node(real, "model.orchard.broken")
+    assert "no_such_column" in broken["run"]["facets"]["errorMessage"]["message"]
+    assert of_node(real, "model.orchard.after_broken") == []
+
+
+@pytest.mark.dbt
+def test_real_tests_assert_something_of_columns(real: list[Event]) -> None:
+    found = {}
+    for event in real:
+        for dataset in event["inputs"]:
+            for facet in dataset["inputFacets"].values():
+                [told] = facet["assertions"]
+                found[dataset["name"], told["column"], told["assertion"]] = told["success"]
+    assert found == {
+        ("orchard.marts.juice", "sort", "accepted_values"): False,
+        ("orchard.marts.juice", "sort", "not_null"): True,
+        ("orchard.marts.sorts", "colour", "accepted_values"): False,
+    }

@@ -1,0 +1,101 @@
+"""The last load is the last that filled tables, as this or another process sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlt_dbtcloud import DBTCloudException
+from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
+from tests.support.warehouse import warehouse
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    destination = warehouse("flights.duckdb")
+    return dlt.pipeline("flights", destination=destination, dataset_name="raw")
+
+
+def load(
+    pipeline: dlt.Pipeline,
+    table: str = "airlines",
+    source: str | None = None,
+    hints: dict[str, Any] | None = None,
+) -> str:
+    resource = dlt.resource([{"carrier": "AA"}], name=table)
+    resource.apply_hints(additional_table_hints=hints)
+    data: Any = dlt.source(lambda: resource, name=source)() if source else resource
+    return str(max(pipeline.run(data).loads_ids))
+
+
+def test_a_pipeline_that_has_loaded_nothing_has_no_last_load(pipeline: dlt.Pipeline) -> None:
+    assert last_load(pipeline) is None
+
+
+def test_the_last_load_is_the_last(pipeline: dlt.Pipeline) -> None:
+    load(pipeline)
+    newest = load(pipeline)
+    assert last_load(pipeline) == LastLoad("flights", newest)
+
+
+def test_a_load_of_several_sources_is_one(pipeline: dlt.Pipeline) -> None:
+    first = dlt.source(lambda: dlt.resource([{"a": 1}], name="one"), name="first")()
+    second = dlt.source(lambda: dlt.resource([{"a": 1}], name="two"), name="second")()
+    newest = max(pipeline.run([first, second]).loads_ids)
+    assert last_load(pipeline) == LastLoad("flights", newest)
+
+
+def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
+    newest = load(pipeline)
+    code = (
+        "import dlt; from dlt_dbtcloud.loads.packages import last_load\n"
+        "print(last_load(dlt.attach('flights')).load_id)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == newest
+
+
+def test_loading_what_dbt_did_is_no_load(pipeline: dlt.Pipeline) -> None:
+    newest = load(pipeline)
+    load(pipeline, "dbt_runs", source=RESULTS_SCHEMA, hints={RESULTS_HINT: True})
+    assert last_load(pipeline) == LastLoad("flights", newest)
+
+
+def test_a_load_of_nothing_is_no_load(pipeline: dlt.Pipeline) -> None:
+    newest = load(pipeline)
+
+    @dlt.resource
+    def empty() -> Iterator[dict[str, Any]]:
+        dlt.current.resource_state()["seen"] = True
+        yield from ()
+
+    pipeline.run(empty())
+    assert last_load(pipeline) == LastLoad("flights", newest)
+
+
+def test_a_load_that_failed_is_an_error(pipeline: dlt.Pipeline) -> None:
+    load(pipeline)
+
+    @dlt.resource
+    def broken() -> Iterator[dict[str, Any]]:
+        yield {"a": 1}
+        raise ValueError("no more")
+
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(broken())
+    with pytest.raises(DBTCloudException, match="`flights` failed in step `extract`"):
+        last_load(pipeline)
+    newest = load(pipeline)
+    assert last_load(pipeline) == LastLoad("flights", newest)
+
+
+def test_what_is_no_pipeline_is_refused() -> None:
+    anything: Any = "flights"
+    with pytest.raises(TypeError, match="`pipeline` is a `str`"):
+        last_load(anything)

@@ -1,0 +1,364 @@
+"""Every table that a load changed is told, with its rows, whatever way it was loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlt_dbtcloud import DBTCloudException
+from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
+from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
+from dlt_dbtcloud.values import Relation
+from tests.conftest import WriteConfig
+from tests.support.warehouse import warehouse
+
+Rows = list[dict[str, Any]]
+ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
+
+
+@pytest.fixture
+def shared() -> dlt.Pipeline:
+    """Return a pipeline whose DuckDB another process can open, too, or move away."""
+    destination = dlt.destinations.duckdb("shop.duckdb")
+    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
+
+
+def resource(rows: Rows, name: str = "orders", **hints: Any) -> Any:
+    def produce() -> Iterator[Any]:
+        yield from rows
+
+    return dlt.resource(produce, name=name, **hints)
+
+
+def results() -> Any:
+    """Return a source of what dbt did."""
+    told = resource([{"id": 1}], "dbt_runs")
+    told.apply_hints(additional_table_hints={RESULTS_HINT: True})
+    return source(RESULTS_SCHEMA, told)
+
+
+def source(name: str, *resources: Any) -> Any:
+    return dlt.source(lambda: resources, name=name)()
+
+
+def rows_of(pipeline: dlt.Pipeline, table: str) -> int:
+    with pipeline.sql_client() as client, client.execute_query(f"FROM {table}") as cursor:
+        return len(cursor.fetchall())
+
+
+def in_another_process(code: str) -> str:
+    code = (
+        "import dlt; from dlt_dbtcloud.loads.tables import loaded_tables\n"
+        f"pipeline = dlt.attach('shop')\n{code}\nprint(loaded_tables(pipeline))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_nested_tables_are_told_and_dlts_own_are_not(pipeline: dlt.Pipeline) -> None:
+    info = pipeline.run(resource(ORDER))
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
+    assert loaded_tables(info) == loaded_tables(pipeline)
+
+
+def test_names_are_those_in_the_destination(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource([{"id": 1}], name="OrderLines"))
+    assert loaded_tables(pipeline) == {"order_lines": 1}
+
+
+def test_nothing_was_loaded_by_a_pipeline_that_never_ran(pipeline: dlt.Pipeline) -> None:
+    assert loaded_tables(pipeline) == {}
+
+
+@pytest.mark.parametrize("disposition", ["append", "merge"])
+def test_a_resource_that_yields_nothing_loads_nothing(
+    pipeline: dlt.Pipeline, disposition: str
+) -> None:
+    hints = {"write_disposition": disposition, "primary_key": "id"}
+    pipeline.run([resource(ORDER, **hints), resource([{"id": 1}], "users")])
+    pipeline.run([resource([], **hints), resource([{"id": 2}], "users")])
+    assert loaded_tables(pipeline) == {"users": 1}
+    pipeline.run(resource([], **hints))
+    assert loaded_tables(pipeline) == {}
+
+
+def test_a_run_without_data_loads_nothing(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER))
+    info: Any = pipeline.run()
+    assert info is None
+    assert loaded_tables(pipeline) == loaded_tables(info) == {}
+
+
+def test_a_change_of_state_alone_loads_nothing(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER))
+
+    @dlt.resource
+    def empty() -> Iterator[Rows]:
+        dlt.current.resource_state()["seen"] = True
+        yield from ()
+
+    pipeline.run(empty())
+    assert loaded_tables(pipeline) == {}
+
+
+def test_an_emptied_table_has_changed_and_so_have_its_nested_ones(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER, write_disposition="replace"))
+    pipeline.run(resource([], write_disposition="replace"))
+    assert rows_of(pipeline, "orders__items") == 0
+    assert loaded_tables(pipeline) == {"orders": 0, "orders__items": 0}
+
+
+def test_a_nested_table_that_got_no_rows_is_emptied(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER, write_disposition="replace"))
+    pipeline.run(resource([{"id": 2}], write_disposition="replace"))
+    assert rows_of(pipeline, "orders__items") == 0
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 0}
+
+
+def test_a_merge_takes_rows_from_nested_tables(pipeline: dlt.Pipeline) -> None:
+    hints: dict[str, Any] = {"write_disposition": "merge", "primary_key": "id"}
+    pipeline.run(resource(ORDER, **hints))
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
+    pipeline.run(resource([{"id": 1}], **hints))
+    assert rows_of(pipeline, "orders__items") == 0
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 0}
+
+
+def test_an_append_leaves_nested_tables_as_they_are(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER))
+    pipeline.run(resource([{"id": 2}]))
+    assert loaded_tables(pipeline) == {"orders": 1}
+
+
+def test_rows_that_a_merge_deletes_are_a_change(pipeline: dlt.Pipeline) -> None:
+    hints: dict[str, Any] = {"write_disposition": "merge", "primary_key": "id"}
+    hints["columns"] = {"gone": {"hard_delete": True, "data_type": "bool"}}
+    pipeline.run(resource([{"id": 1, "gone": False}], **hints))
+    pipeline.run(resource([{"id": 1, "gone": True}], **hints))
+    assert rows_of(pipeline, "orders") == 0
+    assert loaded_tables(pipeline) == {"orders": 1}
+
+
+def test_a_history_of_rows_is_a_merge(pipeline: dlt.Pipeline) -> None:
+    scd2: Any = {"disposition": "merge", "strategy": "scd2"}
+    pipeline.run(resource([{"id": 1}, {"id": 2}], write_disposition=scd2))
+    pipeline.run(resource([{"id": 1}], write_disposition=scd2))
+    assert loaded_tables(pipeline) == {"orders": 1}
+
+
+def test_a_table_that_was_only_created_is_told(pipeline: dlt.Pipeline) -> None:
+    columns: Any = {"id": {"data_type": "bigint"}}
+    created = dlt.resource([dlt.mark.materialize_table_schema()], name="orders", columns=columns)
+    pipeline.run(created)
+    assert rows_of(pipeline, "orders") == 0
+    assert loaded_tables(pipeline) == {"orders": 0}
+
+
+@pytest.mark.parametrize("refresh", ["drop_data", "drop_resources"])
+def test_a_refresh_changes_what_it_empties(pipeline: dlt.Pipeline, refresh: Any) -> None:
+    pipeline.run(source("shop", resource(ORDER), resource([{"id": 1}], "users")))
+    pipeline.run(
+        source("shop", resource([]), resource([{"id": 2}], "users")),
+        refresh=refresh,
+    )
+    assert loaded_tables(pipeline) == {"orders": 0, "orders__items": 0, "users": 1}
+
+
+def test_several_sources_are_one_load(pipeline: dlt.Pipeline) -> None:
+    sources = [source("one", resource(ORDER)), source("two", resource([{"id": 1}], "users"))]
+    pipeline.run(sources)
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2, "users": 1}
+    schemas = tables_by_schema(pipeline)
+    assert schemas["one"] == {"orders": 1, "orders__items": 2}
+    assert schemas["two"] == {"users": 1}
+
+
+def test_rows_of_the_same_table_are_added(pipeline: dlt.Pipeline) -> None:
+    pipeline.extract(resource([{"id": 1}]))
+    pipeline.extract(resource([{"id": 2}, {"id": 3}]))
+    pipeline.normalize()
+    pipeline.load()
+    assert rows_of(pipeline, "orders") == 3
+    assert loaded_tables(pipeline) == {"orders": 3}
+
+
+def test_parallel_resources_load_as_others(pipeline: dlt.Pipeline) -> None:
+    users = resource([{"id": 1}], "users", parallelized=True)
+    pipeline.run([resource(ORDER, parallelized=True), users])
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2, "users": 1}
+
+
+def test_the_steps_of_a_load_may_be_taken_one_by_one(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource([{"id": 1}], "users"))
+    pipeline.extract(resource(ORDER))
+    assert loaded_tables(pipeline) == {"users": 1}
+    pipeline.normalize()
+    assert loaded_tables(pipeline) == {"users": 1}
+    pipeline.load()
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
+
+
+def test_an_attached_pipeline_tells_the_same(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER))
+    assert in_another_process("") == "{'orders': 1, 'orders__items': 2}"
+
+
+def test_rows_are_unknown_where_another_process_loads(shared: dlt.Pipeline) -> None:
+    shared.extract(resource(ORDER))
+    shared.normalize()
+    assert in_another_process("pipeline.load()") == "{'orders': None, 'orders__items': None}"
+
+
+def test_rows_are_unknown_where_the_trace_is_lost(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource(ORDER))
+    (Path(pipeline.working_dir) / "trace.pickle").unlink()
+    assert in_another_process("") == "{'orders': None, 'orders__items': None}"
+
+
+def test_rows_of_an_older_load_are_unknown(pipeline: dlt.Pipeline) -> None:
+    older = pipeline.run(resource(ORDER))
+    pipeline.run(resource([{"id": 1}], "users"))
+    assert loaded_tables(older) == {"orders": None, "orders__items": None}
+    assert loaded_tables(pipeline) == {"users": 1}
+
+
+def test_what_dbt_did_is_no_data(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource([{"id": 1}], "stores"))
+    pipeline.run([source("one", resource(ORDER)), source("two", resource([{"id": 1}], "users"))])
+    info = pipeline.run(results())
+    assert loaded_tables(info) == {}
+    assert loaded_tables(pipeline) == {"orders": None, "orders__items": None, "users": None}
+
+
+def test_data_beside_what_dbt_did_is_the_load(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(resource([{"id": 1}], "users"))
+    pipeline.run([source("shop", resource(ORDER)), results()])
+    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
+
+
+def test_a_load_that_failed_is_an_error_until_it_is_made_good(shared: dlt.Pipeline) -> None:
+    older = shared.run(resource([{"id": 1}], "users"))
+    shared.extract(resource(ORDER))
+    shared.normalize()
+    database = Path("shop.duckdb").rename("away.duckdb")
+    Path("shop.duckdb").mkdir()
+    with pytest.raises(PipelineStepFailed) as failed:
+        shared.load()
+    info: Any = failed.value.step_info
+    with pytest.raises(DBTCloudException, match="`shop` failed in step `load`"):
+        loaded_tables(shared)
+    with pytest.raises(DBTCloudException, match="was not loaded, it is `normalized`"):
+        loaded_tables(info)
+    assert loaded_tables(older) == {"users": 1}
+    Path("shop.duckdb").rmdir()
+    database.rename("shop.duckdb")
+    shared.load()
+    assert loaded_tables(shared) == {"orders": 1, "orders__items": 2}
+
+
+def test_what_is_neither_is_refused() -> None:
+    anything: Any = "shop"
+    with pytest.raises(TypeError, match=r"is a `str`. Pass a `dlt.Pipeline`, or the `LoadInfo`"):
+        loaded_tables(anything)
+
+
+def load(dataset: str = "raw") -> dlt.Pipeline:
+    destination = warehouse("warehouse.duckdb")
+    pipeline = dlt.pipeline("shop", destination=destination, dataset_name=dataset)
+    first = dlt.source(lambda: dlt.resource([{"id": 1}], name="orders"), name="shop")()
+    second = dlt.source(lambda: dlt.resource([{"id": 1}], name="users"), name="crm")()
+    pipeline.run([first, second])
+    return pipeline
+
+
+def moved(pipeline: dlt.Pipeline, destination: Any) -> set[Relation]:
+    """Return the relations as they would be in a destination that is not there."""
+    pipeline.destination = destination
+    return set(loaded_relations(pipeline))
+
+
+def test_tables_live_in_their_dataset() -> None:
+    # dbt may attach the file under another name, so DuckDB's database says nothing
+    assert set(loaded_relations(load())) == {Relation("orders", "raw"), Relation("users", "raw")}
+
+
+def test_clickhouse_has_the_dataset_in_the_name() -> None:
+    found = moved(load(), dlt.destinations.clickhouse("clickhouse://me:secret@host/landing"))
+    assert {(relation.name, relation.dataset) for relation in found} == {
+        ("raw___orders", None),
+        ("raw___users", None),
+    }
+
+
+def test_a_load_info_tells_the_same() -> None:
+    pipeline = load()
+    trace = pipeline.last_trace
+    assert trace is not None
+    assert loaded_relations(trace.last_load_info) == loaded_relations(pipeline)
+    assert loaded_relations(None) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_dataset_has_the_name_that_dlt_gives_it() -> None:
+    pipeline = load("Raw Data")
+    with pipeline.sql_client() as client:
+        expected = client.dataset_name
+    assert expected != "Raw Data"
+    assert {relation.dataset for relation in loaded_relations(pipeline)} == {expected}
+
+
+def test_each_schema_may_have_a_dataset_of_its_own(write_config: WriteConfig) -> None:
+    write_config("config.toml", "use_single_dataset = false\n")
+    pipeline = load()
+    datasets = {relation.name: relation.dataset for relation in loaded_relations(pipeline)}
+    for schema, table in (("shop", "orders"), ("crm", "users")):
+        with pipeline.sql_client(schema) as client:
+            assert datasets[table] == client.dataset_name
+            assert client.execute_sql(f"FROM {datasets[table]}.{table}")
+    assert len(set(datasets.values())) == 2
+
+
+def test_what_only_credentials_tell_is_unknown_without_them() -> None:
+    pipeline = load()
+    assert moved(pipeline, dlt.destinations.snowflake()) == {
+        Relation("orders", "raw"),
+        Relation("users", "raw"),
+    }
+    # its default database says nothing while the token is missing
+    assert Relation("orders", "raw") in moved(pipeline, dlt.destinations.motherduck())
+
+
+def test_credentials_tell_the_database() -> None:
+    pipeline = load()
+    snowflake = dlt.destinations.snowflake("snowflake://me:secret@host/LANDING")
+    assert Relation("orders", "raw", "LANDING") in moved(pipeline, snowflake)
+    postgres = dlt.destinations.postgres("postgresql://me:secret@host/landing")
+    assert Relation("orders", "raw", "landing") in moved(pipeline, postgres)
+
+
+def test_the_configuration_is_the_pipelines_own(write_config: WriteConfig) -> None:
+    url = "postgresql://me:secret@host/landing"
+    write_config("secrets.toml", f"[shop.destination.postgres]\ncredentials = '{url}'\n")
+    pipeline = load()
+    assert Relation("orders", "raw", "landing") in moved(pipeline, dlt.destinations.postgres())
+
+
+def test_case_counts_where_the_destination_says_so() -> None:
+    pipeline = load()
+    bigquery = dlt.destinations.bigquery(project_id="landing")
+    assert Relation("orders", "raw", "landing", True) in moved(pipeline, bigquery)
+
+
+def test_a_destination_whose_libraries_are_missing_tells_the_dataset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = load()
+    monkeypatch.setitem(sys.modules, "pyodbc", None)
+    assert Relation("orders", "raw") in moved(pipeline, dlt.destinations.mssql())

@@ -1,0 +1,182 @@
+"""Whatever becomes of an answer, there is exactly one run, and its end is the one reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+
+import pytest
+from dlt.common.configuration import resolve_configuration
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.runs.lifecycle import Running
+from dlt_dbtcloud.runs.retry import retry_once
+from dlt_dbtcloud.runs.trigger import Trigger
+from dlt_dbtcloud.runs.watch import cancel_and_confirm
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock, FastClock, until
+
+LOAD = LastLoad("flights", "1732150000.123")
+
+
+@dataclass
+class Fault:
+    """A fault as the emulator takes it."""
+
+    kind: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return " ".join([self.kind, *(f"{k}={v}" for k, v in self.options.items())])
+
+
+FAULTS = [
+    *(
+        Fault(kind, {"when": when, **options})
+        for when in ("before", "after")
+        for kind, options in (
+            ("status", {"status": 500}),
+            ("status", {"status": 503, "calls": 3}),
+            ("html", {"status": 502}),
+            ("html", {"status": 200}),
+            ("html", {"status": 404}),
+            ("half", {}),
+            ("cut", {}),
+            ("cut", {"calls": 2}),
+            ("hang", {"seconds": 0.15}),
+        )
+    ),
+    Fault("slow", {"seconds": 0.08}),
+    Fault("late", {"seconds": 0.001}),
+    Fault("late", {"seconds": 0.01}),
+    Fault("late", {"seconds": 0.06}),
+    Fault("rate_limit"),
+    Fault("rate_limit", {"retry_after": 7, "calls": 2}),
+]
+
+
+@pytest.fixture
+def impatient(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a client that does not wait long for what hangs."""
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.2")
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        yield client
+
+
+@pytest.fixture
+def config(cloud: DBTCloudEmulator) -> DBTCloudConfiguration:
+    return resolve_configuration(DBTCloudConfiguration(raise_on_failure=True, wait_seconds=10.0))
+
+
+def run(
+    client: DBTCloudClientV2,
+    job: int,
+    config: DBTCloudConfiguration,
+    load: LastLoad | None = None,
+    clock: Any = None,
+) -> Run:
+    clock = clock or FastClock()
+    trigger = Trigger(
+        client, str(job), {"cause": "a test"}, load, timeout=config.timeout, clock=clock
+    )
+    return Running(client, config, clock).run_all([trigger])[0]
+
+
+def kept(cloud: DBTCloudEmulator) -> list[Run]:
+    return [run for run in cloud.runs if not run["is_cancelled"]]
+
+
+@pytest.mark.parametrize("load", [None, LOAD], ids=["unbound", "bound"])
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_trigger_makes_exactly_one_run(
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    config: DBTCloudConfiguration,
+    fault: Fault,
+    load: LastLoad | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    cloud.fail("trigger_job", fault.kind, **fault.options)
+    ended = run(impatient, job, config, load)
+    assert ended["is_success"]
+    assert [run["id"] for run in kept(cloud)] == [ended["id"]]
+    assert ("trigger_job", fault.kind) in cloud.struck
+    assert cloud.api_token not in caplog.text
+
+
+@pytest.mark.parametrize("load", [None, LOAD], ids=["unbound", "bound"])
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_status_check_that_fails_is_no_run_that_failed(
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    config: DBTCloudConfiguration,
+    fault: Fault,
+    load: LastLoad | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    cloud.fail("get_run", fault.kind, **fault.options)
+
+    def finish() -> None:
+        until(lambda: cloud.struck)
+        cloud.finish_run(cloud.runs[0]["id"])
+
+    finisher = Thread(target=finish)
+    finisher.start()
+    assert run(impatient, job, config, load)["is_success"]
+    finisher.join()
+    assert len(cloud.runs) == 1
+    assert ("get_run", fault.kind) in cloud.struck
+    assert cloud.api_token not in caplog.text
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_retry_makes_exactly_one_run(
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = cloud.create_job("Flaky", outcome=["error", "success"])
+    failed = impatient.start_job_run(job)
+    cloud.fail("retry_run", fault.kind, **fault.options)
+    retried = retry_once(impatient, failed, timeout=600, clock=FastClock())
+    assert retried["retrying_run_id"] == failed["id"]
+    assert len(cloud.runs) == 2
+    assert ("retry_run", fault.kind) in cloud.struck
+    assert cloud.api_token not in caplog.text
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_cancel_is_confirmed(
+    cloud: DBTCloudEmulator,
+    impatient: DBTCloudClientV2,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    running = impatient.start_job_run(cloud.create_job("Long", duration=None))
+    cloud.fail("cancel_run", fault.kind, **fault.options)
+    watch = cancel_and_confirm(impatient, [running], timeout=600, clock=FastClock(100))
+    assert watch.runs[running["id"]]["is_cancelled"]
+    assert not watch.errors
+    assert len(cloud.runs) == 1
+    assert ("cancel_run", fault.kind) in cloud.struck
+    assert cloud.api_token not in caplog.text
+
+
+def test_a_refusal_after_a_lost_answer_does_not_hide_a_run_that_came_late(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly")
+    clock = FakeClock()
+    trigger = Trigger(client, str(job), {"cause": "a test"}, clock=clock)
+    cloud.fail("trigger_job", "status", status=503, when="before")
+    cloud.fail("trigger_job", "status", status=400, when="before", skip=1)
+    clock.at(20.0, lambda: client.start_job_run(job, cloud.requests[0].json))
+    assert trigger.send()["id"] == cloud.runs[0]["id"]
+    assert len(cloud.runs) == 1

@@ -1,0 +1,324 @@
+"""Of a run that did not succeed, as much is told as can be read, and never less than that."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudRunCancelled,
+    DBTCloudRunFailed,
+    cancel_dbt_cloud_run,
+    get_dbt_cloud_run_status,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.artifacts.results import step_results
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.failure import advice, describe_nodes, describe_step, explain, node_failures
+from dlt_dbtcloud.typing import NodeResult, Run, RunStep
+from tests.support.clock import FakeClock
+from tests.support.flights import Flights
+from tests.support.wire import WireServer
+
+ERROR = {
+    "unique_id": "model.shop.orders",
+    "status": "error",
+    "message": "Database Error in model orders",
+}
+FILES = {"run_results.json": {"results": [ERROR]}, "manifest.json": {"nodes": {}, "sources": {}}}
+
+
+def failed(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
+    job = cloud.create_job("Nightly", outcome="error", artifacts=files, **options)
+    return run_dbt_cloud_job(job_id=job)
+
+
+def test_three_requests_tell_of_a_failure(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = failed(cloud)
+    before = len(cloud.requests)
+    error = explain(client, run)
+    assert isinstance(error, DBTCloudRunFailed)
+    assert 'in run {} of job "Nightly": 1 error'.format(run["id"]) in str(error)
+    assert [failure["unique_id"] for failure in error.failures] == ["model.shop.orders"]
+    assert [request.path.rpartition("/runs/")[2] for request in cloud.requests[before:]] == [
+        f"{run['id']}/",
+        f"{run['id']}/artifacts/run_results.json",
+        f"{run['id']}/artifacts/manifest.json",
+    ]
+
+
+def test_an_outage_does_not_hide_that_the_run_failed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = failed(cloud)
+    cloud.fail("get_run", "status", calls=None)
+    error = explain(client, run, clock=FakeClock())
+    assert isinstance(error, DBTCloudRunFailed)
+    assert f"Run {run['id']} of job" in str(error)
+    assert "Its steps and logs say why; they could not be read: `GET " in str(error)
+    assert "503" in str(error)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"run_results.json": b"<html>", "manifest.json": b"{}"},
+        {"run_results.json": {"results": [ERROR]}, "manifest.json": b"["},
+        {"run_results.json": {"results": [ERROR]}, "manifest.json": {"nodes": 3, "sources": []}},
+        {"run_results.json": {"results": [{"status": 1}]}},
+        {"run_results.json": {"results": [ERROR]}},
+    ],
+)
+def test_nor_does_what_is_no_artifact(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
+) -> None:
+    error = explain(client, failed(cloud, files), clock=FakeClock())
+    assert isinstance(error, DBTCloudRunFailed)
+    assert "failed" in str(error)
+
+
+def test_the_end_of_the_log_is_told_where_there_are_no_results(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    error = explain(client, failed(cloud, {}), clock=FakeClock())
+    assert "the end of its log" in str(error)
+    assert "Encountered an error, as scripted" in str(error)
+
+
+def answer(data: Any, code: int = 200) -> bytes:
+    """Return what the API answers, down to the wire."""
+    status = {"code": code, "is_success": code == 200, "user_message": "As told."}
+    body = json.dumps({"status": status, "data": data}).encode()
+    head = f"HTTP/1.1 {code} -\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def without_results(logs: str | None) -> Run:
+    """Return a run that failed before dbt came to run a node."""
+    step = RunStep(index=3, name="Invoke dbt with `dbt deps`", status=20, logs=logs)
+    return Run(id=7, job_definition_id=5, status=20, run_steps=[step])
+
+
+@pytest.mark.parametrize("missing", ["", None])
+def test_a_log_that_is_late_is_waited_for(missing: str | None) -> None:
+    clock = FakeClock()
+    early, late = without_results(missing), without_results("No such package.")
+    with (
+        # the manifest, which is not waited for, is asked for in between
+        WireServer(answer(early), answer(None, 404), answer(early), answer(late)) as server,
+        DBTCloudClientV2("a-token", 1, server.url) as client,
+    ):
+        error = explain(client, early, clock=clock)
+    assert "No such package." in str(error)
+    assert clock.sleeps == [1.0]
+
+
+def test_the_token_is_cut_out_of_what_dbt_wrote(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    leaking = {**ERROR, "message": f"401 for {cloud.api_token}"}
+    run = failed(cloud, {"run_results.json": {"results": [leaking]}, "manifest.json": {}})
+    error = explain(client, run)
+    assert "401 for ***" in str(error)
+    assert cloud.api_token not in str(error) + str(vars(error))
+
+
+def test_secrets_of_a_command_are_cut_out(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    steps = ['dbt build --vars \'{"db_password": "hunter2"}\'']
+    for files in (FILES, {}):
+        error = explain(client, failed(cloud, files, execute_steps=steps), clock=FakeClock())
+        assert "hunter2" not in str(error) + str(vars(error))
+
+
+def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    cancel_dbt_cloud_run(run_id=run["id"])
+    with pytest.raises(DBTCloudRunCancelled) as caught:
+        get_dbt_cloud_run_status(run_id=run["id"], raise_on_failure=True)
+    assert not caught.value.timed_out
+    assert 'of job "Nightly" was cancelled by Embedded dbt Cloud.' in str(caught.value)
+
+    limited = {"timeout_seconds_override": 1}
+    with pytest.raises(DBTCloudRunCancelled) as caught:
+        run_dbt_cloud_job(job_id=job, data=limited, raise_on_failure=True)
+    assert caught.value.timed_out
+    assert "took longer than its time limit" in str(caught.value)
+    assert "`timeout_seconds_override`" in str(caught.value)
+
+
+@pytest.mark.dbt
+def test_the_account_of_a_test_that_fails(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load()
+    flights.sql("UPDATE raw.flights SET dep_time = 900 WHERE dep_time = 517")
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=flights.job(), raise_on_failure=True)
+    account = str(caught.value)
+    assert "1 failed test" in account
+    assert "Got 1 result, configured to fail if != 0" in account
+    assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in account
+    assert "A retry is unlikely to help while the data are the same" in account
+
+
+@pytest.mark.dbt
+def test_the_account_of_a_project_that_does_not_compile(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.add("models/marts/dim_carriers.sql", "select * from {{ ref('no_such_model') }}")
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=flights.job("dbt seed", "dbt run"), raise_on_failure=True)
+    account = str(caught.value)
+    assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in account
+    assert "depends on a node named 'no_such_model' which was not found" in account
+    assert "A retry is unlikely to help before the project is mended" in account
+    assert caught.value.failures == []
+
+
+RUN: Any = {"id": 9001, "job_definition_id": 7, "job": {"name": "Nightly"}}
+STEP = RunStep(index=4, name="Invoke dbt with `dbt build`", status=20)
+MANIFEST = {
+    "nodes": {
+        "model.shop.orders": {
+            "name": "orders",
+            "resource_type": "model",
+            "original_file_path": "models/orders.sql",
+        },
+        "test.shop.positive.0": {
+            "name": "positive",
+            "resource_type": "test",
+            "original_file_path": "models/shop.yml",
+        },
+    },
+    "sources": {
+        f"source.shop.raw.{name}": {"name": name, "identifier": name.upper(), "schema": "raw"}
+        for name in ("payments", "refunds")
+    },
+    "parent_map": {
+        "model.shop.orders": ["model.shop.stg"],
+        "model.shop.stg": ["source.shop.raw.payments", "source.shop.raw.refunds"],
+        "test.shop.positive.0": ["model.shop.orders"],
+    },
+    "child_map": {"model.shop.orders": ["model.shop.daily"], "model.shop.daily": ["test.shop.x.1"]},
+}
+
+
+def results(*statuses: tuple[str, str, str | None], **fields: Any) -> list[NodeResult]:
+    written = [
+        {"unique_id": unique_id, "status": status, "message": message, **fields}
+        for unique_id, status, message in statuses
+    ]
+    return list(step_results(9001, STEP, {"results": written}, MANIFEST))
+
+
+FAILED = results(
+    ("model.shop.stg", "success", "OK"),
+    ("model.shop.orders", "error", "Database Error in model orders\n  no such column"),
+    ("model.shop.daily", "skipped", None),
+    ("test.shop.x.1", "skipped", None),
+    ("test.shop.other.2", "warn", "Got 1 result"),
+)
+
+
+def test_the_account_of_an_error() -> None:
+    loads = {"source.shop.raw.payments": "1732150000.123"}
+    failures = node_failures(FAILED, MANIFEST, loads)
+    assert describe_nodes(RUN, FAILED, failures) == (
+        '1 of 5 nodes failed in run 9001 of job "Nightly": 1 error, 2 skipped.\n'
+        "  1. model.shop.orders (models/orders.sql): error\n"
+        "       Database Error in model orders\n"
+        "         no such column\n"
+        "     Skipped because of it: 2 nodes.\n"
+        "     It is fed by raw.PAYMENTS, raw.REFUNDS, last by load 1732150000.123.\n"
+        "Of the tests, 1 only warned: other."
+    )
+    assert failures == [
+        {
+            "unique_id": "model.shop.orders",
+            "name": "orders",
+            "resource_type": "model",
+            "status": "error",
+            "message": "Database Error in model orders\n  no such column",
+            "path": "models/orders.sql",
+            "relation_name": None,
+            "step_index": 4,
+            "command": "dbt build",
+            "skipped": 2,
+            "tables": ["raw.PAYMENTS", "raw.REFUNDS"],
+            "load_id": "1732150000.123",
+        }
+    ]
+
+
+def test_tests_that_failed_are_told_apart_from_errors() -> None:
+    both = results(
+        ("model.shop.orders", "error", "x"),
+        ("test.shop.positive.0", "fail", "Got 3 results, configured to fail if != 0"),
+        relation_name='"db"."audit"."positive"',
+    )
+    failures = node_failures(both, MANIFEST)
+    account = describe_nodes(RUN, both, failures)
+    assert account.startswith(
+        '2 of 2 nodes failed in run 9001 of job "Nightly": 1 error, 1 failed test.\n'
+    )
+    assert "test.shop.positive.0 (models/shop.yml): failed\n" in account
+    assert 'The rows that failed are in "db"."audit"."positive".' in account
+    assert "while the data are the same" in advice(RUN, failures, STEP)
+
+
+def test_many_failures_are_told_within_bounds() -> None:
+    many = results(*((f"model.shop.m{i}", "error", "x" * 10_000) for i in range(500)))
+    account = describe_nodes(RUN, many, node_failures(many, {}))
+    assert account.startswith("500 of 500 nodes failed")
+    assert "... and 490 more" in account
+    assert len(account) < 8_000
+
+
+def test_without_a_graph_nothing_is_said_of_it() -> None:
+    (failure,) = node_failures(FAILED, {})
+    assert (failure["tables"], failure["skipped"], failure["load_id"]) == ([], 0, None)
+
+
+def test_secrets_in_messages_are_cut_out() -> None:
+    leaking = results(("model.shop.orders", "error", "cannot connect: password=hunter2hunter2"))
+    (failure,) = node_failures(leaking, MANIFEST)
+    assert failure["message"] == "cannot connect: password=***"
+
+
+def test_without_results_the_end_of_the_log_is_told() -> None:
+    log = "\n".join(f"\x1b[31mline {i}\x1b[0m" for i in range(200)) + "\npassword=hunter2hunter2"
+    account = describe_step(RUN, RunStep(**{**STEP, "logs": log}))
+    first, *lines = account.splitlines()
+    assert first == (
+        'Run 9001 of job "Nightly" failed in step 4, Invoke dbt with `dbt build`; '
+        "the end of its log:"
+    )
+    assert lines[0] == "     ..."
+    assert len(lines) == 51
+    assert lines[-2:] == ["     line 199", "     password=***"]
+
+
+def test_a_step_without_a_log_and_a_run_without_steps() -> None:
+    assert "it has no log" in describe_step(RUN, STEP)
+    run: Any = {**RUN, "status_message": "No repository"}
+    assert describe_step(run, None) == (
+        'Run 9001 of job "Nightly" failed before its first step: No repository'
+    )
+
+
+def test_the_advice_says_where_a_retry_is_unlikely_to_help() -> None:
+    retry = "`retry_dbt_cloud_run(run_id=9001)`"
+    broken = RunStep(**{**STEP, "logs": "Encountered an error:\nCompilation Error\n  in model x"})
+    assert "unlikely to help before the project is mended" in advice(RUN, [], broken)
+    failures = node_failures(FAILED, MANIFEST)
+    assert advice(RUN, failures, STEP) == (
+        f"{retry} runs just what failed and what was skipped or never began."
+    )
+    for step in (broken, STEP, None):
+        assert retry in advice(RUN, failures, step)

@@ -1,0 +1,406 @@
+"""One load has one run that succeeds, and each of many jobs has its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration import resolve_configuration
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudConfiguration,
+    DBTCloudNotFoundError,
+    DBTCloudRunCancelled,
+    DBTCloudRunFailed,
+    DBTCloudRunTimeout,
+    InvalidCredentialsException,
+    run_dbt_cloud_job,
+    run_dbt_cloud_jobs,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.runs.exactly_once import Once
+from dlt_dbtcloud.runs.lifecycle import Part, Running, report
+from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
+from dlt_dbtcloud.runs.watch import Watch
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock, FastClock
+from tests.support.warehouse import warehouse
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    destination = warehouse("flights.duckdb")
+    loaded = dlt.pipeline("flights", destination=destination, dataset_name="raw")
+    loaded.run([{"carrier": "AA"}], table_name="airlines")
+    return loaded
+
+
+def cause_of(run: Run) -> str:
+    return (run["trigger"] or {})["cause"]
+
+
+def test_the_cause_names_pipeline_and_load(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
+    (load_id,) = pipeline.list_completed_load_packages()
+    expected = f"Triggered via API: dlt pipeline flights, load {load_id} [dlt:"
+    assert cause_of(cloud.runs[0]).startswith(expected)
+
+
+def test_a_load_that_has_its_run_gets_no_other(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = cloud.create_job("Nightly")
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert again["id"] == first["id"]
+    assert len(cloud.runs) == 1
+    pipeline.run([{"carrier": "UA"}], table_name="airlines")
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != first["id"]
+
+
+def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, wait_for_outcome=False)
+    ending = threading.Timer(0.1, cloud.finish_run, (first["id"],))
+    ending.start()
+    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    ending.join()
+    assert again["id"] == first["id"]
+    assert again["is_success"]
+
+
+@pytest.mark.parametrize("outcome", ["error", "cancelled"])
+def test_a_run_that_did_not_succeed_is_followed_by_another(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, outcome: Any
+) -> None:
+    job = cloud.create_job("Flaky", outcome=[outcome, "success"])
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert not first["is_success"]
+    assert again["is_success"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == again["id"]
+    assert len(cloud.runs) == 2
+
+
+def test_a_lost_answer_after_a_failed_run_does_not_bring_that_one_back(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Flaky", outcome=["error", "success"])
+    config = resolve_configuration(DBTCloudConfiguration())
+    load = LastLoad("flights", "1732150000.123")
+    for expected in ("Error", "Success"):
+        cloud.fail("trigger_job", "cut", when="after")
+        trigger = Trigger(client, str(job), {"cause": "x"}, load, clock=FastClock())
+        (run,) = Running(client, config, FastClock()).run_all([trigger])
+        assert run["status_humanized"] == expected
+    assert len(cloud.runs) == 2
+
+
+def test_other_overrides_are_another_run(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    job = cloud.create_job("Nightly")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, data={"schema_override": "ci"})
+    assert len(cloud.runs) == 2
+
+
+def test_workers_that_come_at_the_same_time_share_one_run(
+    cloud: DBTCloudEmulator,
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.5)
+    config = resolve_configuration(DBTCloudConfiguration(wait_seconds=0.2))
+    load = LastLoad("flights", "1732150000.123")
+    together = threading.Barrier(6)
+    ended: list[Run] = []
+
+    def work() -> None:
+        with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+            together.wait()
+            trigger = Trigger(client, str(job), {"cause": "x"}, load)
+            ended.extend(Running(client, config).run_all([trigger]))
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    kept = [run["id"] for run in cloud.runs if not run["is_cancelled"]]
+    assert len(kept) == 1
+    assert {run["id"] for run in ended} == set(kept)
+    assert all(run["is_success"] for run in ended)
+
+
+def test_a_pipeline_that_has_loaded_nothing_runs_nothing(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh = dlt.pipeline("fresh", destination="duckdb", dataset_name="raw")
+    run: Any = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=fresh)
+    assert (run["id"], run["status_humanized"], run["is_complete"]) == (None, "Skipped", True)
+    assert not run["is_error"]
+    assert "`fresh` has loaded nothing yet" in caplog.text
+    assert cloud.requests == []
+
+
+def test_a_bound_call_asks_no_more_than_it_must(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
+    asked = [(request.method, request.path.split("/")[5]) for request in cloud.requests]
+    assert asked == [("GET", "runs"), ("POST", "jobs"), ("GET", "runs")]
+
+
+def test_each_of_many_jobs_runs_once_and_in_the_order_asked_for(cloud: DBTCloudEmulator) -> None:
+    jobs = [cloud.create_job(str(i), duration=0.1) for i in range(5)]
+    runs = run_dbt_cloud_jobs(reversed(jobs))
+    assert [run["job_id"] for run in runs] == jobs[::-1]
+    assert all(run["is_success"] for run in runs)
+    assert len(cloud.runs) == 5
+
+
+def test_one_that_fails_does_not_hide_the_others(cloud: DBTCloudEmulator) -> None:
+    good = cloud.create_job("x")
+    bad, worse = (cloud.create_job(name, outcome="error") for name in ("bad", "worse"))
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_jobs([good, bad, worse], raise_on_failure=True)
+    assert 'of job "bad" failed' in str(caught.value)
+    assert 'of job "worse" failed' in str(caught.value)
+    assert len(cloud.runs) == 3
+
+
+def test_one_that_cannot_be_triggered_keeps_no_other_from_running(cloud: DBTCloudEmulator) -> None:
+    good = cloud.create_job("x", duration=0.1)
+    with pytest.raises(DBTCloudNotFoundError):
+        run_dbt_cloud_jobs([1, good])
+    assert [run["is_success"] for run in cloud.runs] == [True]
+
+
+def test_a_job_id_that_is_none_lets_no_job_run(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(InvalidCredentialsException, match="`job_id='x'` is no id"):
+        run_dbt_cloud_jobs([cloud.create_job("x"), "x"])
+    assert cloud.requests == []
+
+
+def test_no_jobs_are_no_runs(cloud: DBTCloudEmulator) -> None:
+    assert run_dbt_cloud_jobs([]) == []
+
+
+@pytest.mark.parametrize("jobs", [5, "123", None])
+def test_what_is_no_list_of_jobs_is_refused(cloud: DBTCloudEmulator, jobs: Any) -> None:
+    with pytest.raises(TypeError, match="Pass the ids of jobs"):
+        run_dbt_cloud_jobs(jobs)
+    assert cloud.requests == []
+
+
+def test_the_error_of_many_jobs_tells_of_all(cloud: DBTCloudEmulator) -> None:
+    long = [cloud.create_job(f"long {i}", duration=None) for i in range(2)]
+    bad, good = cloud.create_job("bad", outcome="error"), cloud.create_job("good")
+    with pytest.raises(DBTCloudNotFoundError) as caught:
+        run_dbt_cloud_jobs([1, long[0], bad, good, long[1]], timeout=0.3, raise_on_failure=True)
+    said = str(caught.value)
+    ids = {run["job_id"]: run["id"] for run in cloud.runs}
+    for job in long:
+        assert f"get_dbt_cloud_run_status(run_id={ids[job]})" in said
+    assert 'of job "bad" failed' in said
+    assert f"Run {ids[good]} of job {good}: Success." in said
+    assert "/jobs/1/run/" in said
+
+
+def test_an_error_names_the_runs_that_were_started_beside_it(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("long", duration=None)
+    with pytest.raises(DBTCloudNotFoundError) as caught:
+        run_dbt_cloud_jobs([job, 1], wait_for_outcome=False)
+    assert f'Run {cloud.runs[0]["id"]} of job "long": Queued.' in str(caught.value)
+
+
+def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("long", duration=None))
+    gone = Run(id=run["id"] + 1_000_000, status=1)
+    clock = FakeClock()
+    clock.at(20, lambda: cloud.finish_run(run["id"]))
+    watch = Watch(client, [run, gone], clock=clock)
+    watch.until(timeout=60, wait_seconds=10)
+    assert watch.runs[run["id"]]["is_success"]
+    assert isinstance(watch.errors[gone["id"]], DBTCloudNotFoundError)
+
+
+def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", duration=0.1)
+    config = resolve_configuration(DBTCloudConfiguration())
+    cloud.fail("trigger_job", "status", when="before")
+    # the searches after the lost answer and after the repeated one are answered
+    cloud.fail("list_runs", "status", calls=None, skip=8)
+    trigger = Trigger(client, str(job), {"cause": "x"}, clock=FastClock())
+    (run,) = Running(client, config, FastClock()).run_all([trigger])
+    assert run["is_success"]
+    assert f"Whether run {run['id']} is the only one with its cause is not known" in caplog.text
+
+
+def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    clock = FakeClock()
+    trigger = Trigger(client, str(job), {"cause": "x"}, clock=clock)
+    cloud.fail("trigger_job", "status", when="before")
+    cloud.fail("cancel_run", "status", status=403, when="before", calls=None)
+    # the first one turns up late
+    clock.at(19.0, lambda: client.start_job_run(job, cloud.requests[0].json))
+    run = trigger.send()
+    assert len(cloud.runs) == 2
+    assert run["id"] == cloud.runs[0]["id"]
+    assert f"Run {cloud.runs[1]['id']} was made by the same trigger" in caplog.text
+
+
+def test_at_the_end_the_run_that_is_returned_is_the_one_that_is_kept(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = str(cloud.create_job("Nightly", duration=None))
+    older, ours = (client.start_job_run(job) for _ in range(2))
+    once = Once(client, job, lambda: ours, list, "x", timeout=60)
+    assert once.only([older, ours], kept=ours) is ours
+    assert [run["is_cancelled"] for run in cloud.runs] == [True, False]
+
+
+@pytest.mark.parametrize("hours", [-30, -2, 2, 30])
+def test_clocks_that_differ_make_no_second_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, hours: int
+) -> None:
+    clock = FastClock(ahead=hours * 3600)
+    job = cloud.create_job("Nightly", duration=None)
+    load = LastLoad("flights", f"{clock.time():.5f}")
+    cloud.fail("trigger_job", "cut", when="after")
+    first = Trigger(client, str(job), {"cause": "x"}, clock=clock).send()
+    bound = [start(Trigger(client, str(job), {"cause": "x"}, load, clock=clock)) for _ in range(2)]
+    assert len({run["id"] for run in (first, *bound)}) == 2 == len(cloud.runs)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C have its effect also in a process of the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("cancel", [False, True])
+def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool
+) -> None:
+    first, second = (cloud.create_job(name, duration=None) for name in ("a", "b"))
+    cloud.fail("trigger_job", "rate_limit", retry_after=60, skip=1, calls=None)
+
+    def interrupt() -> None:
+        while not any(kind == "rate_limit" for _, kind in cloud.struck):
+            stopped.wait(0.02)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    stopped = threading.Event()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_dbt_cloud_jobs([first, second], cancel_on_abandon=cancel)
+    thread.join()
+    (run,) = cloud.runs
+    assert f"Job {second} may have been triggered: look" in caplog.text
+    assert run["is_cancelled"] is cancel
+    assert f"Run {run['id']}" in caplog.text
+    assert ("goes on watching it" in caplog.text) is not cancel
+
+
+def test_only_runs_that_go_on_are_left(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    done, long = cloud.create_job("done"), cloud.create_job("long", duration=None)
+    with pytest.raises(DBTCloudRunTimeout) as caught:
+        run_dbt_cloud_jobs([done, long], timeout=0.3, cancel_on_abandon=True)
+    assert [run["status_humanized"] for run in cloud.runs] == ["Success", "Cancelled"]
+    assert "As it is not waited for any longer: Cancelled." in str(caught.value)
+    assert "goes on by itself" not in str(caught.value)
+    assert f"Run {cloud.runs[0]['id']} (" not in caplog.text
+
+
+def test_the_first_look_at_a_run_is_waited_for_as_well(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = client.trigger_job_run(cloud.create_job("Nightly"))
+    cloud.fail("get_run", "status", calls=12)
+    config = resolve_configuration(DBTCloudConfiguration())
+    assert Running(client, config, FastClock()).follow(run_id)["is_success"]
+
+
+def test_retries_without_waiting_are_said_to_do_nothing(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", outcome="error")
+    run_dbt_cloud_job(job_id=job, retries=2, wait_for_outcome=False)
+    assert "`retries` does nothing without `wait_for_outcome`" in caplog.text
+    assert len(cloud.runs) == 1
+
+
+def ended(cloud: DBTCloudEmulator, outcome: Any) -> Part:
+    """Return a part whose run has come to an end."""
+    job = cloud.create_job(f"the {outcome}", outcome=outcome)
+    return Part(run=run_dbt_cloud_job(job_id=job))
+
+
+def gone() -> Part:
+    """Return a part whose job could not be triggered."""
+    return Part(error=DBTCloudNotFoundError("POST", ".../jobs/1/run/", 404, "Not found."))
+
+
+def test_runs_are_returned_in_their_order(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    parts = [ended(cloud, outcome) for outcome in ("success", "error", "cancelled")]
+    parts.insert(1, Part(run=skipped_run("there is nothing to build")))
+    assert report(client, parts, raises=False) == [part.run for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"), [("error", DBTCloudRunFailed), ("cancelled", DBTCloudRunCancelled)]
+)
+def test_a_run_that_did_not_succeed_is_logged_or_raised(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    outcome: str,
+    kind: type[Exception],
+) -> None:
+    part = ended(cloud, outcome)
+    caplog.clear()
+    report(client, [part], raises=False)
+    (logged,) = [each.getMessage() for each in caplog.records]
+    caplog.clear()
+    with pytest.raises(kind) as caught:
+        report(client, [part], raises=True)
+    assert logged == str(caught.value)
+    assert caplog.records == []
+
+
+def test_what_there_is_no_end_of_is_raised_whatever_is_asked_for(client: DBTCloudClientV2) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        report(client, [gone()], raises=False)
+
+
+def test_the_first_error_tells_of_all_and_of_the_runs_beside_them(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    parts = [ended(cloud, "success"), gone(), ended(cloud, "error"), Part(run=skipped_run("x"))]
+    with pytest.raises(DBTCloudNotFoundError) as caught:
+        report(client, parts, raises=True)
+    lines = str(caught.value).splitlines()
+    assert [line[:3] for line in lines if line.startswith("(")] == ["(1)", "(2)"]
+    assert "404" in lines[0]
+    assert 'of job "the error" failed' in lines[1]
+    assert lines[-1].endswith(": Success.")
+    assert "Skipped" not in str(caught.value)

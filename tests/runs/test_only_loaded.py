@@ -1,0 +1,219 @@
+"""A job's run is narrowed to what was loaded where that is known, and is whole where it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudAuthError,
+    DBTCloudClientV2,
+    DBTCloudException,
+    DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
+from dlt_dbtcloud.typing import TriggerData
+from dlt_dbtcloud.values import Relation
+from tests.support.clock import FakeClock
+
+SOURCES = {
+    f"source.shop.raw.{name}": {
+        "package_name": "shop",
+        "source_name": "raw",
+        "name": name,
+        "schema": "raw",
+    }
+    for name in ("flights", "idle")
+}
+MANIFEST = {
+    "sources": SOURCES,
+    "nodes": {"model.shop.stg": {}},
+    "child_map": {"source.shop.raw.flights": ["model.shop.stg"]},
+}
+FLIGHTS = [Relation("flights", "raw")]
+BODY: TriggerData = {"cause": "a test", "threads_override": 2}
+
+
+def job_with(cloud: DBTCloudEmulator, files: Any, **options: Any) -> str:
+    """Return a job that has run once."""
+    job = cloud.create_job("Nightly", artifacts=files, **options)
+    run_dbt_cloud_job(job_id=job)
+    return str(job)
+
+
+def test_it_takes_two_requests(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    before = len(cloud.requests)
+    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS)
+    assert narrowed == {**BODY, "steps_override": ["dbt build --select source:raw.flights+"]}
+    assert len(cloud.requests) - before == 2
+
+
+def test_commands_that_the_trigger_has_already_are_narrowed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    body: TriggerData = {**BODY, "steps_override": ["dbt run -s tag:a"]}
+    assert narrowed_trigger(client, job, body, FLIGHTS) == {
+        **BODY,
+        "steps_override": ["dbt run --select tag:a,source:raw.flights+"],
+    }
+
+
+@pytest.mark.parametrize("name", ["idle", "unknown"])
+def test_tables_that_feed_nothing_need_no_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    assert narrowed_trigger(client, job, BODY, [Relation(name, "raw")]) is None
+
+
+def test_tables_that_no_source_declares_are_named_once(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    narrowed_trigger(client, job, BODY, [*FLIGHTS, Relation("b", "raw"), Relation("a", "raw")])
+    assert caplog.text.count("No dbt source declares a, b, which were loaded.") == 1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"manifest.json": b"<html>"},
+        {"manifest.json": []},
+        {"manifest.json": {"metadata": {}}},
+        {"manifest.json": {"sources": {"source.a.b.c": {"schema": "raw"}}, "nodes": {}}},
+        {"manifest.json": {"sources": 1, "nodes": 2}},
+    ],
+)
+def test_without_a_manifest_the_job_runs_whole_and_that_is_said(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = job_with(cloud, files)
+    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock()) == BODY
+    assert f"Job {job} is run whole" in caplog.text
+
+
+def test_a_job_that_has_never_run_is_run_whole(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    assert narrowed_trigger(client, str(cloud.create_job("New")), BODY, FLIGHTS) == BODY
+
+
+@pytest.mark.dbt
+def test_a_manifest_that_the_last_step_has_not_left_is_found(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, flights: Any
+) -> None:
+    job = flights.job("dbt parse", "dbt --no-write-json deps")
+    run_dbt_cloud_job(job_id=job)
+    before = len(cloud.requests)
+    body: TriggerData = {"cause": "x", "steps_override": ["dbt run"]}
+    narrowed = narrowed_trigger(client, str(job), body, [Relation("weather", "raw")])
+    assert narrowed == {"cause": "x", "steps_override": ["dbt run --select source:raw.weather+"]}
+    assert len(cloud.requests) - before == 3
+
+
+@pytest.mark.parametrize("kind", ["status", "cut", "html", "rate_limit"])
+def test_an_outage_is_waited_out(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", kind, calls=30)
+    # the job is read before it, and not again while the outage lasts
+    cloud.fail("get_job", kind, skip=1, calls=30)
+    clock = FakeClock()
+    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock)
+    assert narrowed is not None
+    assert "steps_override" in narrowed
+    assert len(cloud.struck) == (30 if kind == "rate_limit" else 60)
+    assert clock.now > 600
+
+
+def test_the_job_is_asked_for_once_a_try(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job", "status", calls=7)
+    clock = FakeClock()
+    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock) != BODY
+    assert len(clock.sleeps) == 7
+
+
+@pytest.mark.parametrize("kind", ["status", "cut", "html", "rate_limit"])
+@pytest.mark.parametrize("spared", [0, 1], ids=["the job", "its manifest"])
+def test_an_outage_that_outlasts_the_timeout_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any, spared: int
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job", kind, skip=spared, calls=None)
+    cloud.fail("get_job_artifact", kind, calls=None)
+    clock = FakeClock()
+    with pytest.raises(DBTCloudException) as caught:
+        narrowed_trigger(client, job, BODY, FLIGHTS, timeout=300, clock=clock)
+    assert caught.value.is_outage
+    assert clock.now == pytest.approx(300)
+
+
+def test_a_pause_that_is_asked_for_and_too_long_is_an_error_at_once(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", "rate_limit", retry_after=301)
+    clock = FakeClock()
+    with pytest.raises(DBTCloudRateLimitError):
+        narrowed_trigger(client, job, BODY, FLIGHTS, timeout=300, clock=clock)
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("path", ["get_job_artifact", "get_artifact"])
+def test_a_token_that_is_not_accepted_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, path: str, status: int
+) -> None:
+    files = {"manifest.json": MANIFEST} if path == "get_job_artifact" else {}
+    job = job_with(cloud, files)
+    cloud.fail(path, "status", status=status, when="before")
+    with pytest.raises(DBTCloudAuthError, match=str(status)):
+        narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
+
+
+@pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no answer")])
+def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waited_for_long(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    kind: Any,
+    said: str,
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", kind, calls=None)
+    clock = FakeClock()
+    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock) == BODY
+    (warned,) = [each.getMessage() for each in caplog.records if "whole" in each.getMessage()]
+    assert f"Job {job} is run whole" in warned
+    assert "its manifest cannot be read" in warned
+    assert said in warned
+    assert 20 < clock.now < 120
+
+
+def test_an_outage_that_ends_while_the_manifest_is_read_does_not_count_against_it(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    cloud.fail("get_job_artifact", "status", calls=9)
+    # the API answers beside all of the failures but the sixth, and so not six times in a row
+    cloud.fail("get_job", "status", skip=6, calls=1)
+    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
+    assert narrowed is not None
+    assert "steps_override" in narrowed
+
+
+def test_a_job_that_does_not_exist_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        narrowed_trigger(client, "1", BODY, FLIGHTS)

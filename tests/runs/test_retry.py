@@ -1,0 +1,470 @@
+"""A retry does what was left undone and nothing else, by the cheapest way, and exactly once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import duckdb
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudAPIError,
+    DBTCloudClientV2,
+    DBTCloudNotFoundError,
+    DBTCloudRunFailed,
+    cancel_dbt_cloud_run,
+    get_dbt_cloud_run_results,
+    retry_dbt_cloud_run,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.artifacts.results import step_results
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.retry import retry, undone_only
+from dlt_dbtcloud.typing import Run, RunStep
+from tests.support.clock import FakeClock, FastClock, until
+from tests.support.flights import Flights, executed, own_results, statuses
+from tests.support.shop import write_shop
+
+
+def node(name: str, kind: str = "model", package: str = "shop") -> dict[str, Any]:
+    return {
+        "name": name,
+        "resource_type": kind,
+        "package_name": package,
+        "fqn": [package, name],
+        "original_file_path": f"models/{name}.sql",
+    }
+
+
+MANIFEST = {
+    "nodes": {f"model.shop.{name}": node(name) for name in "abc"},
+    "exposures": {"exposure.shop.board": node("board", "exposure")},
+}
+RESULTS = {
+    "results": [
+        {"unique_id": "model.shop.a", "status": "success"},
+        {"unique_id": "model.shop.b", "status": "error", "message": "Database Error"},
+        {"unique_id": "model.shop.c", "status": "skipped"},
+        {"unique_id": "exposure.shop.board", "status": "skipped"},
+    ]
+}
+FILES = {"run_results.json": RESULTS, "manifest.json": MANIFEST}
+UNDONE = (
+    "--select package:shop,resource_type:model,file:b.sql "
+    "package:shop,resource_type:model,file:c.sql package:shop,resource_type:exposure,file:board.sql"
+)
+
+
+def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | None:
+    step = RunStep(index=4, name=f"Invoke dbt with `{line}`")
+    results = list(step_results(1, step, run_results or RESULTS, manifest or MANIFEST))
+    return undone_only(line, results, manifest or MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("line", "again"),
+    [
+        ("dbt build", f"dbt build {UNDONE} --indirect-selection empty"),
+        ("dbt run -s +c --exclude d", f"dbt run {UNDONE}"),
+        (
+            "dbt build --models=x --vars '{a: 1}' --full-refresh",
+            f"dbt build --vars '{{a: 1}}' --full-refresh {UNDONE} --indirect-selection empty",
+        ),
+        (
+            "dbt --fail-fast test --selector y",
+            f"dbt --fail-fast test {UNDONE} --indirect-selection empty",
+        ),
+        ("dbt retry", None),
+        ("dbt run-operation grant", None),
+        ("make build", None),
+    ],
+)
+def test_a_command_is_narrowed_to_what_it_left_undone(line: str, again: str | None) -> None:
+    assert narrowed(line) == again
+
+
+def test_it_stays_whole_where_something_undone_is_not_known() -> None:
+    hook = {"unique_id": "operation.shop.on-run-end-0", "status": "error"}
+    assert narrowed("dbt build", {"results": [*RESULTS["results"], hook]}) is None
+    assert narrowed("dbt build", {"results": RESULTS["results"][:1]}) is None
+
+
+def test_it_stays_whole_where_the_selection_would_be_too_long() -> None:
+    ids = [f"model.shop.m{i}" for i in range(5_000)]
+    many = {"results": [{"unique_id": unique_id, "status": "error"} for unique_id in ids]}
+    manifest = {"nodes": {unique_id: node(unique_id[11:]) for unique_id in ids}}
+    assert narrowed("dbt build", many, manifest) is None
+
+
+@pytest.fixture
+def failed(cloud: DBTCloudEmulator) -> Run:
+    """Return a run of three commands of which the second failed, with overrides of its own."""
+    return fail(cloud)
+
+
+def fail(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
+    steps = ["dbt seed", "dbt build --select +c --threads 3", "dbt test"]
+    job = cloud.create_job(
+        "Nightly", execute_steps=steps, artifacts=files, duration=None, **options
+    )
+    overrides = {
+        "cause": "as usual",
+        "schema_override": "ci",
+        "git_branch": "fix",
+        "threads_override": 7,
+        "target_name_override": "prod",
+        "dbt_version_override": "1.9",
+        "timeout_seconds_override": 60,
+    }
+    run = run_dbt_cloud_job(job_id=job, data=overrides, wait_for_outcome=False)
+    cloud.finish_run(run["id"], "error", at_command=2)
+    return cloud.runs[-1]
+
+
+def outdate(cloud: DBTCloudEmulator, run: Run) -> None:
+    """Let a newer run of the job keep the API from retrying this one."""
+    newer = run_dbt_cloud_job(job_id=run["job_definition_id"], wait_for_outcome=False)
+    cloud.finish_run(newer["id"])
+
+
+def test_the_api_retries_where_it_can(cloud: DBTCloudEmulator, failed: Run) -> None:
+    again = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    assert again["retrying_run_id"] == failed["id"]
+    assert [request.path for request in cloud.requests if request.method == "POST"][1:] == [
+        f"/api/v2/accounts/{cloud.account_id}/runs/{failed['id']}/retry/"
+    ]
+
+
+def test_else_the_failed_step_runs_on_what_it_left_undone(
+    cloud: DBTCloudEmulator, failed: Run
+) -> None:
+    outdate(cloud, failed)
+    again = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    trigger: Any = cloud.runs[-1]["trigger"]
+    assert trigger["steps_override"] == [
+        f"dbt build --threads 3 {UNDONE} --indirect-selection empty",
+        "dbt test",
+    ]
+    kept = ("schema", "threads", "target_name", "dbt_version", "timeout_seconds")
+    assert [trigger[f"{name}_override"] for name in kept] == ["ci", 7, "prod", "1.9", 60]
+    assert trigger["git_branch"] == "fix"
+    assert trigger["cause"].startswith(f"as usual: retry of run {failed['id']} [dlt:")
+    assert again["id"] == cloud.runs[-1]["id"]
+
+
+@pytest.mark.parametrize("files", [{}, {"run_results.json": RESULTS}, {"manifest.json": MANIFEST}])
+def test_else_the_failed_step_runs_whole(cloud: DBTCloudEmulator, files: Any) -> None:
+    run = fail(cloud, files)
+    outdate(cloud, run)
+    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    trigger: Any = cloud.runs[-1]["trigger"]
+    assert trigger["steps_override"] == ["dbt build --select +c --threads 3", "dbt test"]
+
+
+def test_what_the_api_refuses_is_done_the_next_way(cloud: DBTCloudEmulator, failed: Run) -> None:
+    cloud.fail("retry_run", "status", status=400, when="before")
+    retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    assert len(cloud.runs) == 2
+    assert cloud.runs[-1]["retrying_run_id"] is None
+
+
+def test_a_token_that_is_not_accepted_ends_it(cloud: DBTCloudEmulator, failed: Run) -> None:
+    cloud.fail("retry_run", "status", status=403, when="before")
+    with pytest.raises(DBTCloudAPIError, match="403"):
+        retry_dbt_cloud_run(run_id=failed["id"])
+    assert len(cloud.runs) == 1
+
+
+@pytest.mark.parametrize("is_outdated", [False, True])
+def test_a_run_is_retried_once_however_often_that_is_asked_for(
+    cloud: DBTCloudEmulator, failed: Run, is_outdated: bool
+) -> None:
+    if is_outdated:
+        outdate(cloud, failed)
+    runs = [retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False) for _ in range(3)]
+    cloud.finish_run(runs[0]["id"])
+    runs.append(retry_dbt_cloud_run(run_id=failed["id"]))
+    assert len({run["id"] for run in runs}) == 1
+    assert runs[-1]["is_success"]
+
+
+@pytest.mark.parametrize("is_outdated", [False, True])
+def test_a_retry_that_fails_is_where_the_next_one_goes_on(
+    cloud: DBTCloudEmulator, failed: Run, is_outdated: bool
+) -> None:
+    if is_outdated:
+        outdate(cloud, failed)
+    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    cloud.finish_run(second["id"], "error")
+    if is_outdated:
+        outdate(cloud, failed)
+    third = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    assert third["id"] not in (second["id"], failed["id"])
+    listed = cloud.runs[-1]
+    cause = (listed["trigger"] or {})["cause"]
+    assert listed["retrying_run_id"] == second["id"] or f"retry of run {second['id']} " in cause
+    if is_outdated:
+        trigger: Any = listed["trigger"]
+        assert trigger["steps_override"][1:] == ["dbt test"]
+
+
+def test_what_the_apis_retry_left_undone_is_done_the_next_way(
+    cloud: DBTCloudEmulator, failed: Run
+) -> None:
+    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    cloud.finish_run(second["id"], "error")
+    outdate(cloud, failed)
+    retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    # it is `dbt retry` that failed, of which the first run tells the command
+    trigger: Any = cloud.runs[-1]["trigger"]
+    assert trigger["steps_override"] == [
+        f"dbt build --threads 3 {UNDONE} --indirect-selection empty",
+        "dbt test",
+    ]
+
+
+def test_the_run_before_is_asked_for_once_a_try(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
+) -> None:
+    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    cloud.finish_run(second["id"], "error")
+    outdate(cloud, failed)
+    # the retry is read first, and then the run that it retries
+    cloud.fail("get_run", "status", skip=1, calls=4)
+    clock = FakeClock()
+    retry(client, failed, clock=clock)
+    assert len(clock.sleeps) == 4
+
+
+@pytest.mark.parametrize("outcome", ["success", None])
+def test_what_did_not_fail_is_not_retried(
+    cloud: DBTCloudEmulator, outcome: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("x", duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    if outcome:
+        cloud.finish_run(run["id"], outcome)
+    assert retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)["id"] == run["id"]
+    assert len(cloud.runs) == 1
+    assert f"Run {run['id']} is not retried" in caplog.text
+
+
+def test_a_run_that_was_cancelled_goes_on_with_the_step_that_was(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("x", execute_steps=["dbt seed", "dbt build"], duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    cloud.finish_run(run["id"], "cancelled", at_command=2)
+    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == ["dbt build"]
+
+
+def test_results_of_a_step_that_was_cancelled_are_not_all_that_it_left_undone(
+    cloud: DBTCloudEmulator,
+) -> None:
+    job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=FILES, duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    cloud.finish_run(run["id"], "cancelled")
+    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
+
+
+def test_a_load_that_another_worker_had_built_is_not_retried(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.load("airlines")
+    job = cloud.create_job("Nightly", duration=None)
+    outcome: list[Run] = []
+
+    def work() -> None:
+        outcome.append(run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, retries=2))
+
+    worker = threading.Thread(target=work)
+    cloud.fail("get_artifact", "slow", seconds=1.0)
+    worker.start()
+    until(lambda: len(cloud.runs) == 1)
+    cloud.finish_run(cloud.runs[0]["id"], "error")
+    # the other worker comes while the first one reads why it failed
+    other = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    cloud.finish_run(other["id"])
+    worker.join()
+    assert outcome[0]["id"] == other["id"]
+    assert len(cloud.runs) == 2
+
+
+def test_docs_and_freshness_that_the_job_adds_are_not_added_twice(cloud: DBTCloudEmulator) -> None:
+    run = fail(cloud, generate_docs=True, run_generate_sources=True)
+    outdate(cloud, run)
+    again = retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    cloud.finish_run(again["id"])
+    names = [step["name"] for step in cloud.runs[-1]["run_steps"]]
+    assert sum("docs generate" in name for name in names) == 1
+    assert sum("source freshness" in name for name in names) == 1
+
+
+def test_a_run_none_of_whose_commands_began_is_run_again_as_the_job_is_now(
+    cloud: DBTCloudEmulator,
+) -> None:
+    job = cloud.create_job("x", duration=None)
+    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    second = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    assert cancel_dbt_cloud_run(run_id=second["id"])["is_cancelled"]
+    cloud.finish_run(first["id"])
+    retry_dbt_cloud_run(run_id=second["id"], wait_for_outcome=False)
+    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
+
+
+def test_a_run_that_does_not_exist_cannot_be_retried(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        retry_dbt_cloud_run(run_id=1)
+
+
+@pytest.mark.parametrize("kind", ["cut", "html", "half", "late", "status", "rate_limit"])
+@pytest.mark.parametrize("is_outdated", [False, True])
+def test_a_retry_is_exactly_one_run_whatever_becomes_of_its_answer(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    failed: Run,
+    kind: Any,
+    is_outdated: bool,
+) -> None:
+    if is_outdated:
+        outdate(cloud, failed)
+    before = len(cloud.runs)
+    cloud.fail("trigger_job" if is_outdated else "retry_run", kind, seconds=0.01)
+    again = retry(client, failed, clock=FastClock())
+    kept = [run["id"] for run in cloud.runs[before:] if not run["is_cancelled"]]
+    assert kept == [again["id"]]
+
+
+def test_a_call_retries_as_often_as_it_is_told_to(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", outcome="error", artifacts=FILES)
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=job, retries=2, raise_on_failure=True)
+    assert [run["retrying_run_id"] for run in cloud.runs] == [
+        None,
+        cloud.runs[0]["id"],
+        cloud.runs[1]["id"],
+    ]
+    assert caught.value.run_id == cloud.runs[-1]["id"]
+    assert caplog.text.count("1 of 4 nodes failed") == 2
+    assert "retry 2 of 2" in caplog.text
+
+
+def test_a_retry_that_cannot_be_triggered_does_not_hide_the_failure(
+    cloud: DBTCloudEmulator,
+) -> None:
+    job = cloud.create_job("Nightly", outcome="error", artifacts=FILES)
+    cloud.fail("retry_run", "status", status=401, when="before")
+    with pytest.raises(DBTCloudAPIError) as caught:
+        run_dbt_cloud_job(job_id=job, retries=2, raise_on_failure=True)
+    assert "1 of 4 nodes failed" in str(caught.value)
+    assert len(cloud.runs) == 1
+
+
+def test_retries_of_a_load_count_as_runs_of_it(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load("airlines")
+    job = cloud.create_job("Nightly", duration=None)
+    run = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    cloud.finish_run(run["id"], "error")
+    again = retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    found = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    assert found["id"] == again["id"]
+    cloud.finish_run(again["id"])
+    assert run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)["id"] == again["id"]
+    assert len(cloud.runs) == 2
+
+
+@pytest.mark.dbt
+@pytest.mark.parametrize(
+    ("step", "is_outdated"),
+    [
+        ("dbt build", False),
+        (
+            "dbt build --select path:models tag:reference --exclude mart_route_traffic,tag:marts "
+            "--vars '{a: b}' --threads 2",
+            True,
+        ),
+    ],
+)
+def test_a_model_that_fails_until_its_data_are_mended(
+    cloud: DBTCloudEmulator, flights: Flights, step: str, is_outdated: bool
+) -> None:
+    flights.load()
+    flights.make_times_impossible()
+    run = run_dbt_cloud_job(job_id=flights.job(step))
+    undone = {
+        each["name"] for each in own_results(run["id"]) if each["status"] in ("error", "skipped")
+    }
+    assert "fct_flights" in undone
+    assert not {"dim_airports", "mart_route_traffic"} & (undone if "--exclude" in step else set())
+    if is_outdated:
+        only_deps = {"steps_override": ["dbt deps"]}
+        run_dbt_cloud_job(job_id=run["job_definition_id"], data=only_deps)
+    flights.make_times_possible()
+    again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+    assert (again["retrying_run_id"] is None) is is_outdated
+    assert executed(again["id"]) == undone
+    merged = get_dbt_cloud_run_results(run_id=again["id"])
+    assert not {"error", "fail", "skipped"} & set(statuses(merged))
+
+
+@pytest.mark.dbt
+def test_a_step_without_results_is_run_again_whole(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.load()
+    flights.make_times_impossible()
+    steps = (
+        "dbt seed",
+        "dbt --no-write-json run -s +fct_flights --fail-fast",
+        "dbt test -s dim_seasons",
+    )
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=flights.job(*steps), raise_on_failure=True)
+    assert "Time out of range" in str(caught.value)
+    assert "the end of its log" in str(caught.value)
+    flights.make_times_possible()
+    retry_dbt_cloud_run(run_id=caught.value.run_id)
+    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == list(steps[1:])
+
+
+@pytest.mark.dbt
+def test_a_namesake_in_another_package_is_not_retried(
+    cloud: DBTCloudEmulator, isolated: Any
+) -> None:
+    project = write_shop(isolated)
+    broken = project / "models/shared/same.sql"
+    broken.write_text("select 1 / 'none' as id, no_such_column")
+    job = cloud.create_job("Shop", execute_steps=["dbt run --select same"], project_dir=project)
+    run = run_dbt_cloud_job(job_id=job)
+    assert statuses(own_results(run["id"])) == {"error": 1, "success": 1}
+    # a newer run keeps the API from retrying this one
+    run_dbt_cloud_job(job_id=job, data={"steps_override": ["dbt deps"]})
+    broken.write_text("select 2 as id")
+    again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+    assert [each["unique_id"] for each in own_results(again["id"])] == ["model.shop.same"]
+
+
+@pytest.mark.dbt
+def test_retries_end_well_where_a_fault_goes_away_by_itself(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.load("airlines")
+    job = flights.job("dbt run --select stg_airlines")
+
+    def hold_the_database() -> None:
+        with duckdb.connect(flights.database):
+            is_held.set()
+            while len(cloud.runs) < 2:
+                ended.wait(0.05)
+
+    is_held, ended = threading.Event(), threading.Event()
+    holder = threading.Thread(target=hold_the_database)
+    holder.start()
+    is_held.wait()
+    run = run_dbt_cloud_job(job_id=job, retries=2, raise_on_failure=True)
+    holder.join()
+    assert run["is_success"]
+    assert 2 <= len(cloud.runs) <= 3

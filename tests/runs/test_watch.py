@@ -1,0 +1,281 @@
+"""Runs are watched to their end: soon seen, through outages, with few checks, not for ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+import pytest
+import requests
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
+
+from dlt_dbtcloud import (
+    DBTCloudAuthError,
+    DBTCloudClientV2,
+    DBTCloudNotFoundError,
+    DBTCloudRunCancelled,
+    DBTCloudRunFailed,
+    DBTCloudRunTimeout,
+    DBTCloudServerError,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.exceptions import run_error
+from dlt_dbtcloud.payloads import is_over, moment
+from dlt_dbtcloud.runs.watch import watch_runs
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock
+
+RUN = "/api/v2/accounts/1/runs/5/"
+QUEUED = Run(id=5, status=1, status_humanized="Queued", is_complete=False)
+DONE = Run(id=5, status=10, status_humanized="Success", is_complete=True, is_success=True)
+
+
+def answered(data: Any) -> Response:
+    body = {"status": {"code": 200, "is_success": True}, "data": data}
+    return json_response(body)
+
+
+def json_response(body: Any, status: int = 200, **headers: str) -> Response:
+    return Response(json.dumps(body), status, headers, content_type="application/json")
+
+
+def refused(code: int, **headers: str) -> Response:
+    status = {"code": code, "is_success": False, "user_message": "no"}
+    return json_response({"status": status, "data": None}, code, **headers)
+
+
+Answers = Callable[..., DBTCloudClientV2]
+
+
+@pytest.fixture
+def answering(httpserver: HTTPServer) -> Iterator[Answers]:
+    """Return a client whose status checks get the given answers, the last one for good."""
+    with DBTCloudClientV2("t", 1, httpserver.url_for("/")) as client:
+
+        def answer(*responses: Response) -> DBTCloudClientV2:
+            for response in responses[:-1]:
+                httpserver.expect_ordered_request(RUN).respond_with_response(response)
+            httpserver.expect_request(RUN).respond_with_response(responses[-1])
+            return client
+
+        yield answer
+
+
+def watch(client: DBTCloudClientV2, clock: FakeClock, **options: Any) -> Run:
+    options = {"wait_seconds": 10, "timeout": 3600, "are_new": True, **options}
+    return watch_runs(client, [QUEUED], clock=clock, **options)[0]
+
+
+@pytest.mark.parametrize("length", [3, 10, 30, 100, 600, 3600])
+def test_the_end_is_seen_within_a_tenth_of_the_runs_length_and_with_few_checks(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, length: int
+) -> None:
+    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    clock = FakeClock()
+    clock.at(length, partial(cloud.finish_run, run["id"]))
+    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=86400, are_new=True, clock=clock)
+    assert ended["status_humanized"] == "Success"
+    assert clock.now - length <= length / 10 + 1
+    assert len(cloud.requests) - 1 <= length / 10 + 20
+    assert max(clock.sleeps) <= 10
+
+
+def test_a_run_that_is_over_costs_no_request(client: DBTCloudClientV2) -> None:
+    clock = FakeClock()
+    assert watch_runs(client, [DONE], wait_seconds=10, timeout=1, clock=clock) == [DONE]
+    assert clock.sleeps == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refused(500),
+        refused(503),
+        refused(429),
+        Response("<html>Bad gateway</html>", 502),
+        Response("<html>Log in</html>", 200, content_type="text/html"),
+        Response('{"status": {"code"', 200, content_type="application/json"),
+        refused(404),
+    ],
+    ids=["500", "503", "429", "html 502", "html 200", "half", "404 at first"],
+)
+def test_an_outage_is_waited_out(answering: Answers, trouble: Response) -> None:
+    clock = FakeClock()
+    client = answering(trouble, trouble, trouble, answered(DONE))
+    assert watch(client, clock)["status"] == 10
+    assert len(clock.sleeps) == 4
+
+
+def test_the_pauses_of_an_outage_grow_and_are_bounded(answering: Answers) -> None:
+    clock = FakeClock()
+    client = answering(*[refused(503)] * 12, answered(DONE))
+    watch(client, clock)
+    for number, pause in enumerate(clock.sleeps[1:], start=1):
+        assert min(60, 2**number) / 2 <= pause <= 60
+
+
+def test_retry_after_is_honoured(answering: Answers) -> None:
+    clock = FakeClock()
+    client = answering(refused(429, **{"Retry-After": "300"}), answered(DONE))
+    watch(client, clock)
+    assert clock.sleeps == [1, 300]
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_token_that_is_not_accepted_ends_the_watch_at_once(answering: Answers, code: int) -> None:
+    with pytest.raises(DBTCloudAuthError):
+        watch(answering(refused(code)), FakeClock())
+
+
+def test_a_run_that_is_gone_ends_the_watch(answering: Answers) -> None:
+    clock = FakeClock()
+    answers = [answered(QUEUED)] * 30
+    with pytest.raises(DBTCloudNotFoundError):
+        watch(answering(*answers, refused(404)), clock)
+    assert clock.now > 60
+
+
+def test_a_404_of_a_run_that_is_not_new_ends_the_watch(answering: Answers) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        watch(answering(refused(404)), FakeClock(), are_new=False)
+
+
+def test_the_last_check_comes_after_the_time_is_up(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Slow", duration=None))
+    clock = FakeClock()
+    clock.at(99.5, partial(cloud.finish_run, run["id"]))
+    (ended,) = watch_runs(client, [run], wait_seconds=60, timeout=100, clock=clock)
+    assert ended["is_success"]
+    assert clock.now <= 100.001
+
+
+def test_a_run_that_goes_on_is_said_to_with_how_to_go_on_watching(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Slow", duration=None))
+    with pytest.raises(DBTCloudRunTimeout) as caught:
+        watch_runs(client, [run], wait_seconds=10, timeout=100, clock=FakeClock())
+    assert "is still running after `timeout=100` seconds" in str(caught.value)
+    assert f"get_dbt_cloud_run_status(run_id={run['id']})" in str(caught.value)
+    assert caught.value.run_url == run["href"]
+
+
+def test_a_clock_that_jumps_past_the_end_does_not_hide_that_the_run_ended(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Slow", duration=None))
+    clock = FakeClock()
+
+    def jump() -> None:
+        clock.now += 1e6
+        cloud.finish_run(run["id"])
+
+    clock.at(5, jump)
+    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=100, clock=clock)
+    assert ended["is_success"]
+
+
+def test_a_job_that_is_deleted_meanwhile_does_not_matter(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Slow", duration=None)
+    run = client.start_job_run(job)
+    clock = FakeClock()
+
+    def delete() -> None:
+        headers = {"Authorization": f"Token {cloud.api_token}"}
+        url = f"{client.base_api_url}/accounts/{cloud.account_id}/jobs/{job}/"
+        assert requests.delete(url, headers=headers, timeout=10).ok
+
+    clock.at(5, delete)
+    clock.at(20, partial(cloud.finish_run, run["id"]))
+    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=100, clock=clock)
+    assert ended["is_success"]
+
+
+def test_an_outage_at_the_end_does_not_hide_that_time_is_up(answering: Answers) -> None:
+    with pytest.raises(DBTCloudRunTimeout) as caught:
+        watch(answering(refused(503)), FakeClock(), timeout=50)
+    assert isinstance(caught.value.__cause__, DBTCloudServerError)
+
+
+def test_many_runs_are_watched_with_one_request_a_hundred(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    runs = [client.start_job_run(cloud.create_job(str(i), duration=None)) for i in range(120)]
+    clock = FakeClock()
+    for number, run in enumerate(runs):
+        clock.at(5 if number < 60 else 9, partial(cloud.finish_run, run["id"]))
+    before = len(cloud.requests)
+    ended = watch_runs(client, runs, wait_seconds=10, timeout=60, are_new=True, clock=clock)
+    assert [run["id"] for run in ended] == [run["id"] for run in runs]
+    assert all(run["is_success"] for run in ended)
+    asked = cloud.requests[before:]
+    assert all(request.method == "GET" for request in asked)
+    assert len(asked) <= 2 * len(clock.sleeps)
+
+
+def test_one_of_many_that_is_gone_ends_the_watch(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Slow", duration=None))
+    gone = Run(id=run["id"] + 1_000_000, status=1)
+    with pytest.raises(DBTCloudNotFoundError):
+        watch_runs(client, [run, gone], wait_seconds=10, timeout=60, clock=FakeClock())
+
+
+@pytest.mark.parametrize(
+    ("run", "is_ended"),
+    [
+        (Run(is_complete=True), True),
+        (Run(is_complete=False, in_progress=False), False),
+        (Run(status=99, is_complete=False), False),
+        (Run(status=99, is_complete=True), True),
+        (Run(in_progress=True), False),
+        (Run(in_progress=False), True),
+        (Run(status=3), False),
+        (Run(status=20), True),
+        (Run(), False),
+        (cast(Run, {"status": None, "is_complete": None}), False),
+        (cast(Run, {"status": 10, "is_complete": None, "in_progress": None}), True),
+    ],
+)
+def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None:
+    assert is_over(run) is is_ended
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        ("2026-01-31 06:00:00.000000+00:00", 1769839200.0),
+        ("2026-01-31T06:00:00.000000Z", 1769839200.0),
+        ("2026-01-31 06:00:00", 1769839200.0),
+        ("yesterday", None),
+        (1769839200, None),
+        (None, None),
+    ],
+)
+def test_a_time_is_read_in_each_form_that_the_api_has(created: Any, expected: float | None) -> None:
+    assert moment(Run(created_at=created), "created_at") == expected
+
+
+@pytest.mark.parametrize(
+    ("run", "kind"),
+    [
+        (DONE, None),
+        (QUEUED, None),
+        (Run(status=10), None),
+        (Run(id=5, status=20, is_complete=True, is_error=True), DBTCloudRunFailed),
+        (Run(id=5, status=30, is_complete=True, is_cancelled=True), DBTCloudRunCancelled),
+        (Run(id=5, status=30), DBTCloudRunCancelled),
+        (Run(id=5, status=99, is_complete=True), DBTCloudRunFailed),
+    ],
+)
+def test_each_end_has_its_error(run: Run, kind: type[Exception] | None) -> None:
+    error = run_error(run)
+    assert (error and type(error)) is kind

@@ -1,0 +1,266 @@
+"""A row that runs share keeps the longest span and the latest catalog, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.destination import combined
+from dlt_dbtcloud.source.schema import Row
+from tests.support.flights import EXAMPLES
+from tests.support.results import FILES, counts, ended_run, nightly, rows
+from tests.support.warehouse import warehouse
+
+
+def row(run_id: int, type_: str | None = None) -> Row:
+    return {
+        "first_run_id": run_id,
+        "last_run_id": run_id,
+        "columns": [{"name": "id", "type": type_}],
+        "catalog_run_id": run_id if type_ else None,
+    }
+
+
+@pytest.mark.parametrize("order", [*permutations(range(4))])
+def test_the_order_does_not_matter(order: tuple[int, ...]) -> None:
+    rows = [row(1), row(2, "INTEGER"), row(3, "BIGINT"), row(4)]
+    first, *others = [rows[i] for i in order]
+    told = first
+    for other in others:
+        told = combined(told, other)
+    assert told == {**row(3, "BIGINT"), "first_run_id": 1, "last_run_id": 4}
+
+
+def test_json_that_the_destination_gives_as_text_is_read() -> None:
+    stored: dict[str, Any] = {**row(1, "BIGINT"), "columns": '[{"name":"id","type":"BIGINT"}]'}
+    assert combined(row(2), stored)["columns"] == [{"name": "id", "type": "BIGINT"}]
+
+
+def test_edges_have_no_columns() -> None:
+    edge = {"parent_unique_id": "a", "first_run_id": 2, "last_run_id": 2}
+    other = {"first_run_id": 1, "last_run_id": 1}
+    assert combined(edge, other) == {**edge, "first_run_id": 1}
+
+
+def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
+    catalog = {"nodes": {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "INT"}}}}}
+    files = {**FILES, "catalog.json": catalog}
+    return nightly(cloud, generate_docs=True, artifacts=files, **options)
+
+
+def test_just_the_environments_of_the_runs_are_read_back(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
+    runs = [ended_run(job) for job in jobs]
+    pipeline.run(dbt_cloud_results())
+    (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
+    every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
+    assert len(every) == 8
+    ended_run(nightly(cloud))
+    del asked[:]
+    pipeline.extract(dbt_cloud_results())
+    queries = [query for query in asked if "dbt_node" in query]
+    # the columns of one, all nodes, and all edges
+    for query, number in zip(sorted(queries), (1, 4, 3), strict=True):
+        where = query.partition(" FROM ")[2]
+        read = rows(pipeline, f"SELECT environment_id FROM {where}")
+        assert read == [environment] * number
+
+
+def test_columns_are_read_back_just_where_a_catalog_is_to_be_kept(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    job = catalogued(cloud)
+    runs = [ended_run(job) for _ in range(2)]
+    for run_id in (*runs, runs[0]):
+        pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert [query for query in asked if "catalog_run_id" in query]
+    assert not [query for query in asked if '"columns"' in query]
+    run_id = ended_run(nightly(cloud))
+    pipeline.extract(dbt_cloud_results(run_id=run_id))
+    (query,) = [query for query in asked if '"columns"' in query]
+    assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
+
+
+def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
+    """Return a manifest of a source, a model that reads it, and what is made of the model."""
+    source, model = "source.shop.raw.orders", "model.shop.orders"
+    layer, metric = "semantic_model.shop.orders", "metric.shop.revenue"
+    nodes = {
+        model: {"name": "orders", "description": about, "depends_on": {"nodes": [source]}},
+        **{f"model.shop.{name}": {"depends_on": {"nodes": [model]}} for name in more},
+    }
+    return {
+        "nodes": nodes,
+        "sources": {source: {"name": "orders", "schema": "raw", "identifier": "orders"}},
+        "semantic_models": {layer: {"depends_on": {"nodes": [model]}}},
+        "metrics": {metric: {"depends_on": {"nodes": [layer]}}},
+        "exposures": {
+            "exposure.shop.board": {"depends_on": {"nodes": [metric] if has_board else []}}
+        },
+    }
+
+
+def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
+    """Return the answer to the question that comes with the examples."""
+    text = (EXAMPLES / "results.sql").read_text()
+    (query,) = [each for each in text.split(";") if "\n-- What is downstream" in each]
+    found = rows(pipeline, query.replace("'weather'", "'orders'"))
+    return [(f"{kind} {name}", about) for kind, name, _, about in found]
+
+
+@pytest.fixture(params=["duckdb", "filesystem"])
+def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
+    """Return what loads what dbt did: where rows can be merged, and where they cannot."""
+    pytest.importorskip("pyarrow")
+    places: dict[str, Any] = {
+        "duckdb": warehouse("shop.duckdb"),
+        "filesystem": dlt.destinations.filesystem("lake"),
+    }
+    pipeline = dlt.pipeline("shop", destination=places[request.param], dataset_name="raw")
+
+    def load(run_id: int | None = None) -> dlt.Pipeline:
+        pipeline.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
+        return pipeline
+
+    return load
+
+
+def test_what_is_downstream_is_what_the_newest_run_had(
+    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+) -> None:
+    other = nightly(cloud, project_id=cloud.create_project("Other"))
+    runs = []
+    for about, more, has_board in (
+        ("one", ["users"], True),
+        ("two", [], True),
+        ("one", ["days"], True),
+        ("one", ["days"], False),
+    ):
+        manifest = project(about, *more, has_board=has_board)
+        job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+        runs.append(ended_run(job))
+        ended_run(other)
+        assert downstream(load()) == sorted(
+            [
+                *([("exposure board", None)] if has_board else []),
+                *(("metric revenue", None), ("model orders", about)),
+                *((f"model {name}", None) for name in more),
+                ("semantic_model orders", None),
+            ]
+        )
+    answer, once = downstream(load()), counts(load())
+    for run_id in (runs[-1], runs[0], ended_run(job)):
+        assert counts(load(run_id))["dbt_nodes"] == once["dbt_nodes"]
+        assert downstream(load()) == answer
+
+
+def test_what_went_after_a_run_that_had_it_is_not_there(
+    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+) -> None:
+    more, fewer = (
+        nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+        for manifest in (project("one", "users"), project("one"))
+    )
+    ended_run(more)
+    assert ("model users", None) in downstream(load())
+    ended_run(more)
+    ended_run(fewer)
+    assert ("model users", None) not in downstream(load())
+
+
+def test_what_came_and_went_between_two_loads_is_not_there(
+    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+) -> None:
+    usual, other = (
+        nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+        for manifest in (project("one"), project("two", "users"))
+    )
+    ended_run(usual)
+    answer = downstream(load())
+    assert ("model orders", "one") in answer
+    ended_run(other)
+    ended_run(usual)
+    assert downstream(load()) == answer
+
+
+SPANS = "SELECT DISTINCT first_run_id, last_run_id FROM dbt_nodes"
+
+
+@pytest.fixture
+def job(cloud: DBTCloudEmulator) -> int:
+    return nightly(cloud)
+
+
+@pytest.fixture
+def lake() -> dlt.Pipeline:
+    pytest.importorskip("pyarrow")
+    destination = dlt.destinations.filesystem("lake")
+    return dlt.pipeline("lake", destination=destination, dataset_name="raw")
+
+
+def shop(name: str = "shop") -> dlt.Pipeline:
+    destination = warehouse("shop.duckdb")
+    return dlt.pipeline(name, destination=destination, dataset_name="raw")
+
+
+@pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
+def test_a_refresh_loads_everything_again(job: int, refresh: Any) -> None:
+    pipeline = shop()
+    runs = [ended_run(job), ended_run(job)]
+    pipeline.run(dbt_cloud_results())
+    once = counts(pipeline)
+    pipeline.run(dbt_cloud_results(), refresh=refresh)
+    assert counts(pipeline) == once
+    assert once["dbt_runs"] == 2
+    assert rows(pipeline, SPANS) == [tuple(runs)]
+
+
+def test_a_replace_holds_what_was_loaded_last(job: int) -> None:
+    pipeline = shop()
+    run_id = ended_run(job)
+    for _ in range(2):
+        pipeline.run(dbt_cloud_results(run_id=run_id), write_disposition="replace")
+    assert counts(pipeline)["dbt_nodes"] == 4
+
+
+def test_another_pipelines_rows_are_there(job: int) -> None:
+    runs = [ended_run(job) for _ in range(3)]
+    shop("one").run(dbt_cloud_results(run_id=runs[1]))
+    shop("two").run(dbt_cloud_results(run_id=runs[2]))
+    pipeline = shop("three")
+    pipeline.run(dbt_cloud_results(run_id=runs[0]))
+    assert rows(pipeline, SPANS) == [(runs[0], runs[2])]
+
+
+def test_files_get_no_row_twice(
+    cloud: DBTCloudEmulator, lake: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    scripted = nightly(cloud, run_generate_sources=True)
+    first, _ = ended_run(scripted), ended_run(scripted)
+    going_on = cloud.create_job("Slow", duration=None, artifacts=FILES)
+    slow = int(run_dbt_cloud_job(job_id=going_on, wait_for_outcome=False)["id"])
+    for run_id in (first, slow, first, None):
+        lake.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
+    once = counts(lake)
+    assert once == {
+        "dbt_runs": 2,
+        "dbt_run_steps": 10,
+        "dbt_node_results": 4,
+        "dbt_nodes": 4,
+        "dbt_node_parents": 3,
+        "dbt_source_freshness": 2,
+        "dbt_run_loads": 0,
+    }
+    cloud.finish_run(slow)
+    lake.run(dbt_cloud_results(), loader_file_format="parquet")
+    assert counts(lake)["dbt_runs"] == 3
+    assert counts(lake)["dbt_nodes"] == 4
+    assert "cannot be read from the destination" not in caplog.text

@@ -1,0 +1,373 @@
+"""No run is lost, and none keeps others back, whatever goes wrong while runs are read."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError, dbt_cloud_results
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.extract import Extraction
+from dlt_dbtcloud.source.incremental import NewRun, one_run
+from dlt_dbtcloud.source.schema import TABLES
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock, FastClock, until
+from tests.support.results import (
+    FILES,
+    MANIFEST,
+    RUN_RESULTS,
+    counts,
+    ended_run,
+    files_asked_for,
+    load_quickly,
+    nightly,
+    rows,
+)
+
+RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
+ID = RESULT["unique_id"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "number"),
+    [
+        ("status", 503, 1),
+        ("rate_limit", 429, 7),
+        ("cut", 0, 1),
+        ("html", 502, 7),
+        ("html", 200, 7),
+        ("html", 404, 7),
+    ],
+)
+def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any, status: int, number: int
+) -> None:
+    job = nightly(cloud)
+    for _ in range(number):
+        ended_run(job)
+    for route in ("get_artifact", "get_run"):
+        cloud.fail(route, fault, status=status, calls=None, when="before", retry_after=120)
+    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+        load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 2 * number
+
+
+@pytest.mark.parametrize("number", [1, 12])
+def test_an_outage_leaves_no_connection_open(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, number: int
+) -> None:
+    job = nightly(cloud)
+    news = [one_run(client, str(ended_run(job)), TABLES)[0] for _ in range(number)]
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+
+    def extract() -> None:
+        extraction = Extraction(client, news, clock=FastClock(2000))
+        with ThreadPoolExecutor(4) as pool:
+            for read in pool.map(extraction.read, news):
+                extraction.end(read)
+
+    with pytest.raises(DBTCloudServerError):
+        extract()
+    # the error keeps hold of the answers
+    gc.collect()
+    until(lambda: not connections(), within=10)
+
+
+def connections() -> list[str]:
+    """Return the threads of the embedded dbt Cloud, which has one for each connection."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if "process_request_thread" in name]
+
+
+def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = nightly(cloud)
+    runs = [ended_run(job) for _ in range(3)]
+    cloud.fail("get_artifact", "status", calls=None, when="before", run_id=runs[1])
+    load_quickly(pipeline)
+    query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
+    assert rows(pipeline, query) == [(runs[0],), (runs[2],)]
+    assert f"Run {runs[1]} (Success) cannot be read completely" in caplog.text
+    assert "the next load reads it again" in caplog.text
+    # and again, when it is the only one
+    load_quickly(pipeline)
+    cloud.heal()
+    pipeline.run(dbt_cloud_results())
+    assert rows(pipeline, query) == [(run_id,) for run_id in runs]
+    before = len(cloud.requests)
+    pipeline.run(dbt_cloud_results())
+    assert len(cloud.requests) == before + 1
+
+
+@pytest.mark.parametrize("fault", ["status", "cut", "html"])
+def test_one_run_that_cannot_be_read_does_not_fail_load_after_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
+) -> None:
+    job = nightly(cloud)
+    broken = ended_run(job)
+    cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
+    before = len(cloud.requests)
+    load_quickly(pipeline)
+    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(broken,)]
+    # dbt Cloud answers for the run itself, so that this is no outage
+    asked = [request.path for request in cloud.requests[before:]]
+    assert [path for path in asked if "/artifacts/" not in path][1:] == [
+        f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
+    ]
+    load_quickly(pipeline)
+    other = ended_run(job)
+    load_quickly(pipeline)
+    query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
+    assert rows(pipeline, query) == [(other,)]
+    cloud.heal()
+    load_quickly(pipeline)
+    assert rows(pipeline, query) == [(broken,), (other,)]
+
+
+@pytest.mark.parametrize(("earlier", "at_once"), [(0, 2), (1, 1)])
+def test_two_runs_that_cannot_be_read_are_an_outage(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, earlier: int, at_once: int
+) -> None:
+    job = nightly(cloud)
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    for _ in range(earlier):
+        ended_run(job)
+        load_quickly(pipeline)
+    for _ in range(at_once):
+        ended_run(job)
+    for _ in range(7):
+        with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+            load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 4
+
+
+@pytest.mark.parametrize("kind", ["status", "rate_limit"])
+def test_what_is_never_the_fault_of_a_run_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, kind: Any
+) -> None:
+    ended_run(nightly(cloud))
+    cloud.fail("get_artifact", kind, status=401, calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"401|429"):
+        load_quickly(pipeline)
+    cloud.heal()
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 2
+
+
+def test_the_run_that_is_asked_for_cannot_be_left_out(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+        load_quickly(pipeline, run_id=run_id)
+
+
+def test_runs_that_have_no_artifacts_tell_nothing_of_an_outage(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job, deps = nightly(cloud), nightly(cloud, execute_steps=["dbt deps"])
+    for _ in range(3):
+        ended_run(job)
+        ended_run(deps)
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
+        load_quickly(pipeline)
+
+
+def test_a_source_can_be_looked_at_without_a_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    assert len([*dbt_cloud_results(run_id=run_id).dbt_nodes]) == 4
+
+
+def test_a_token_that_may_not_read_the_job_reads_its_runs(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    ended_run(job)
+    cloud.fail("get_job", "status", status=403, when="before")
+    pipeline.run(dbt_cloud_results(job_id=job).with_resources("dbt_runs"))
+    assert rows(pipeline, "SELECT count(*) FROM dbt_runs") == [(1,)]
+
+
+def test_runs_are_read_at_the_same_time(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    job = nightly(cloud)
+    runs = [ended_run(job) for _ in range(3)]
+    cloud.fail("get_artifact", "hang", seconds=60, calls=None, run_id=runs[0], when="before")
+    loading = threading.Thread(target=pipeline.run, args=[dbt_cloud_results()])
+    loading.start()
+    until(lambda: files_asked_for(cloud).count("manifest.json") == 2)
+    cloud.heal()
+    loading.join()
+    assert counts(pipeline)["dbt_node_results"] == 6
+
+
+def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    secret = f"could not connect to postgres://u:hunter2@db with {cloud.api_token}"
+    result = {
+        **RESULT,
+        "message": secret,
+        "adapter_response": {"_message": secret, "more": [{"so": secret}]},
+    }
+    step = "dbt run --vars '{password: hunter2}'"
+    run_id = ended_run(
+        nightly(
+            cloud,
+            execute_steps=[step],
+            outcome="error",
+            artifacts={**FILES, "run_results.json": {"results": [result]}},
+        ),
+        cause=secret,
+        steps_override=[step],
+        git_branch=cloud.api_token,
+    )
+    pipeline.run(dbt_cloud_results(run_id=run_id))
+    for table in ("dbt_runs", "dbt_run_steps", "dbt_node_results"):
+        told = str(rows(pipeline, f"SELECT * FROM {table}"))
+        assert "hunter2" not in told
+        assert cloud.api_token not in told
+    hidden = [("could not connect to postgres://u:***@db with ***",)]
+    assert rows(pipeline, "SELECT message FROM dbt_node_results") == hidden
+    assert rows(pipeline, "SELECT cause FROM dbt_runs") == hidden
+
+
+def test_a_run_that_is_read_again_is_as_old_as_it_is(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = ended_run(nightly(cloud, artifacts={}))
+    new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
+    tomorrow = FakeClock()
+    tomorrow.now = 86400.0
+    Extraction(client, [new], clock=tomorrow).read(new)
+    # for the pace, not for files
+    assert sum(tomorrow.sleeps) < 1
+    (warning,) = [each.message for each in caplog.records]
+    assert f"Run {run_id} (Success) cannot be" in warning
+    assert warning.endswith(f"/runs/{run_id}/")
+
+
+def test_a_run_that_is_there_no_more_is_said_by_its_id(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = NewRun(Run(id=7, is_complete=True), frozenset(TABLES))
+    Extraction(client, [new], clock=FakeClock()).read(new)
+    (warning,) = [each.message for each in caplog.records]
+    assert warning.startswith("Run 7 cannot be")
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "tables", "words"),
+    [
+        ({}, 0, "there is no `run_results.json` of step 4"),
+        ({"run_results.json": RUN_RESULTS}, 2, "there is no `manifest.json` of step 4"),
+        ({**FILES, "manifest.json": b"[1, 2]"}, 2, "`manifest.json` of step 4 cannot be read"),
+        ({**FILES, "manifest.json": b"<html></html>"}, 2, "`manifest.json` of step 4 cannot be"),
+        ({**FILES, "manifest.json": {"nodes": [1]}}, 2, "its manifest contains no nodes"),
+        ({**FILES, "run_results.json": b"{"}, 0, "`run_results.json` of step 4 cannot be read"),
+        (
+            {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
+            0,
+            "has `unique_id`, `status`, `execution_time` that are not",
+        ),
+        (
+            {
+                **FILES,
+                "manifest.json": {**MANIFEST, "metadata": {"dbt_schema_version": "x/v99.json"}},
+            },
+            2,
+            "of version 99, which is not known",
+        ),
+    ],
+)
+def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    artifacts: dict[str, Any],
+    tables: int,
+    words: str,
+) -> None:
+    run_id = ended_run(nightly(cloud, artifacts=artifacts))
+    (new,) = one_run(client, str(run_id), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    assert len(read["dbt_run_steps"]) == 4
+    assert len(read["dbt_node_results"]) == tables
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert words in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("sources.json", {}, "`sources.json` of step 4 has `results` that are not"),
+        ("run_results.json", {}, "`run_results.json` of step 5 has `results` that are not"),
+        ("manifest.json", {}, "its manifest contains no nodes"),
+        ("catalog.json", {}, "its catalog contains no nodes"),
+        ("sources.json", {"hello": 1}, "`sources.json` of step 4 has `results` that are not"),
+        ("sources.json", {"results": [{"a": 1}]}, "has `unique_id`, `status` that are not"),
+        (
+            "sources.json",
+            {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
+            "`sources.json` of step 4 has `status`, `execution_time` that are not",
+        ),
+        ("run_results.json", {"results": [{"unique_id": ID, "status": None}]}, "has `status` that"),
+        ("catalog.json", {"hello": 1}, "its catalog contains no nodes"),
+        (
+            "catalog.json",
+            {"nodes": {ID: 1}},
+            "its catalog has `nodes` that are not what dbt writes",
+        ),
+        (
+            "manifest.json",
+            {"nodes": {"a": 1}},
+            "its manifest has `nodes` that are not what dbt writes",
+        ),
+        (
+            "manifest.json",
+            {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
+            "its manifest has `sources`, `exposures` that are not what dbt writes",
+        ),
+    ],
+)
+def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    content: Any,
+    words: str,
+) -> None:
+    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}, name: content}
+    job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
+    run_id = ended_run(job)
+    (new,) = one_run(client, str(run_id), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    told = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
+    assert "None" not in [row[column] for row in told for column in ("unique_id", "status")]
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert words in warning
+    assert warning.count("; ") == 0
+
+
+def test_files_of_dbt_are_not_foreign(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
+    job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
+    (new,) = one_run(client, str(ended_run(job)), TABLES)
+    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    assert len(read["dbt_source_freshness"]) == 1
+    assert caplog.records == []

@@ -1,0 +1,194 @@
+"""Each finished run is loaded once, whenever it finishes and however often is loaded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, run_dbt_cloud_job
+from dlt_dbtcloud.artifacts.reader import lean
+from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.incremental import Bookmarks, NewRun, finished_runs
+from dlt_dbtcloud.typing import Run
+from tests.support.results import counts, ended_run, nightly, rows
+
+
+def test_fifty_runs_of_three_jobs_in_three_goes(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    jobs = [nightly(cloud) for _ in range(3)]
+    slow = nightly(cloud, duration=None)
+    going_on = int(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False)["id"])
+    expected: set[int] = set()
+    for go, number in enumerate((20, 20, 9)):
+        expected |= {ended_run(jobs[i % 3]) for i in range(number)}
+        if go == 2:
+            cloud.finish_run(going_on)
+            expected.add(going_on)
+        before = len(cloud.requests)
+        pipeline.run(dbt_cloud_results())
+        news = number + (go == 2)
+        # one list, and two files of each run that is new
+        assert len(cloud.requests) - before == 1 + 2 * news
+        assert {run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_runs")} == expected
+    assert len(expected) == 50
+    results = Counter(run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_node_results"))
+    assert results == dict.fromkeys(expected, 2)
+    assert counts(pipeline)["dbt_nodes"] == 4
+
+
+def test_jobs_and_tables_are_kept_apart(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    one, other = nightly(cloud), nightly(cloud)
+    first, second = ended_run(one), ended_run(other)
+    pipeline.run(dbt_cloud_results(job_id=str(other)).with_resources("dbt_runs"))
+    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(second,)]
+    pipeline.run(dbt_cloud_results(job_id=other))
+    pipeline.run(dbt_cloud_results(job_id=one))
+    loaded = rows(pipeline, "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1")
+    assert loaded == [(first,), (second,)]
+
+
+def test_a_start_date_bounds_the_first_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = nightly(cloud)
+    ended_run(job)
+    tomorrow = datetime.now(timezone.utc) + timedelta(hours=23)
+    pipeline.run(dbt_cloud_results(job_id=job, start_date=tomorrow))
+    assert counts(pipeline)["dbt_runs"] == 0
+    pipeline.run(dbt_cloud_results(job_id=job, start_date="2026-01-31"))
+    assert counts(pipeline)["dbt_runs"] == 1
+    monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
+    pipeline.run(dbt_cloud_results(start_date="2026-01-31").with_resources("dbt_runs"))
+    with pytest.raises(ValueError, match="`start_date='soon'` is not a date"):
+        dbt_cloud_results(start_date="soon")
+    with pytest.raises(ValueError, match="`start_date=20260131` is not a date"):
+        dbt_cloud_results(start_date=20260131)  # type: ignore[arg-type]  # the mistake
+
+
+SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
+
+
+def run(run_id: int, minutes: float = 0) -> Run:
+    return Run(id=run_id, finished_at=str(SIX + timedelta(minutes=minutes)))
+
+
+def test_runs_that_finish_in_the_same_second_are_told_apart() -> None:
+    bookmarks = Bookmarks({"a": {}})
+    bookmarks.remember("a", [run(1)])
+    assert bookmarks.news(run(1)) == set()
+    assert bookmarks.news(run(2)) == {"a"}
+
+
+def test_a_run_that_is_listed_late_is_not_lost() -> None:
+    bookmarks = Bookmarks({"a": {}})
+    bookmarks.remember("a", [run(1, 0), run(3, 9)])
+    assert bookmarks.since == SIX + timedelta(minutes=-1)
+    assert bookmarks.news(run(2, 4)) == {"a"}
+    assert bookmarks.news(run(1, 0)) == set()
+
+
+def test_what_is_remembered_does_not_grow() -> None:
+    state: dict[str, Any] = {}
+    for i in range(1000):
+        Bookmarks({"a": state}).remember("a", [run(i, i)])
+    assert len(state["recent"]) == 11
+    assert Bookmarks({"a": state}).news(run(5, 5)) == set()
+
+
+def test_a_run_of_long_ago_does_not_turn_the_bookmark_back() -> None:
+    state: dict[str, Any] = {}
+    for minutes in (100, 0):
+        Bookmarks({"a": state}).remember("a", [run(minutes, minutes)])
+    assert Bookmarks({"a": state}).since == SIX + timedelta(minutes=90)
+
+
+def test_tables_have_bookmarks_of_their_own() -> None:
+    state: dict[str, Any] = {}
+    Bookmarks({"a": state}).remember("a", [run(1)])
+    both = Bookmarks({"a": state, "b": {}}, SIX)
+    assert both.news(run(1)) == {"b"}
+    assert both.since == SIX - timedelta(minutes=10)
+
+
+def test_a_start_counts_until_there_is_a_bookmark() -> None:
+    bookmarks = Bookmarks({"a": {}}, SIX)
+    assert bookmarks.are_new
+    assert bookmarks.news(run(1, -1)) == set()
+    assert bookmarks.news(run(2, 0)) == {"a"}
+    assert bookmarks.news(Run(id=3, finished_at=None)) == set()
+
+
+def test_a_start_is_kept_where_a_first_load_finds_no_run() -> None:
+    state: dict[str, Any] = {}
+    Bookmarks({"a": state}, SIX).remember("a", [])
+    assert Bookmarks({"a": state}).since == SIX
+    earlier = SIX - timedelta(days=1)
+    assert Bookmarks({"a": state}, earlier).since == earlier
+    Bookmarks({"a": state}).remember("a", [run(1, 60)])
+    assert Bookmarks({"a": state}, earlier).since == SIX + timedelta(minutes=50)
+
+
+def test_a_run_that_could_not_be_read_is_new_for_five_more_loads() -> None:
+    bookmarks = Bookmarks({"a": {}, "b": {}})
+    runs = [run(1, 0), run(2, 60)]
+    bookmarks.remember("b", runs, {"1": ["a"]})
+    for _ in range(5):
+        bookmarks.remember("a", runs, {"1": ["a"]})
+        assert bookmarks.unread == {"1": {"a"}}
+        assert bookmarks.news(run(1, 0)) == {"a"}
+    assert bookmarks.is_given_up(1)
+    bookmarks.remember("a", runs, {"1": ["a"]})
+    assert bookmarks.unread == {}
+    assert bookmarks.news(run(1, 0)) == set()
+
+
+@pytest.mark.parametrize("others", [{}, {"2": ["a"]}])
+def test_a_run_that_has_been_read_since_is_forgotten(others: dict[str, list[str]]) -> None:
+    bookmarks = Bookmarks({"a": {}})
+    bookmarks.remember("a", [run(1)], {"1": ["a"]})
+    bookmarks.remember("a", [], others)
+    assert bookmarks.unread == {run_id: {"a"} for run_id in others}
+
+
+def test_logs_are_cut_to_the_end_of_those_of_failed_steps() -> None:
+    log = "\n".join(map(str, range(1000)))
+    steps = [{"status": status, "logs": log, "debug_logs": log} for status in (10, 20)]
+    run: Any = {"id": 1, "run_steps": steps, "job": {"name": "Nightly", "settings": {}}}
+    done, failed = lean(run)["run_steps"]
+    assert done == {"status": 10}
+    assert (failed["logs"] or "").split("\n") == [*map(str, range(500, 1000))]
+    assert lean(run)["job"] == {"name": "Nightly"}
+
+
+@pytest.mark.parametrize("steps", [None, [None], [5, "a", [{}]], {"a": 1}, "steps"])
+def test_odd_steps_are_none(steps: Any) -> None:
+    run: Any = {"id": 1, "run_steps": steps, "retrying_run_id": "x", "trigger": None, "job": None}
+    assert lean(run)["run_steps"] == []
+    assert retried_run(run) is None
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, [1], True])
+def test_what_is_odd_about_a_step_is_left_out(odd: Any) -> None:
+    step = {"status": 20, "index": odd, "name": odd, "logs": odd}
+    run: Any = {"id": 1, "run_steps": [step, {"index": 4, "status": odd}], "job": odd}
+    assert lean(run)["run_steps"] == [
+        {"status": 20, "index": None, "name": None, "logs": ""},
+        {"index": 4, "status": None},
+    ]
+
+
+def test_a_run_of_long_ago_that_could_not_be_read_comes_last(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    state: dict[str, Any] = {"finished_at": "2026-01-31T06:00:00+00:00", "unread": {"7": 5}}
+    newest, older = finished_runs(client, None, Bookmarks({"dbt_nodes": state}))
+    assert newest.run["id"] == run_id
+    assert older == NewRun(Run(id=7, is_complete=True), frozenset({"dbt_nodes"}))
+    assert [request.path.rpartition("/runs/")[2] for request in cloud.requests[-1:]] == [""]

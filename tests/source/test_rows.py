@@ -1,0 +1,208 @@
+"""Whatever the API says of a run, each column gets what it holds, and each retry the load."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import dbt_cloud_results, retry_dbt_cloud_run, run_dbt_cloud_job
+from dlt_dbtcloud.artifacts.reader import RELATED
+from dlt_dbtcloud.cause import cause_with_key
+from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.rows import (
+    KnownLoad,
+    load_rows,
+    node_rows,
+    parent_rows,
+    result_rows,
+    run_row,
+    step_rows,
+)
+from dlt_dbtcloud.source.schema import TABLES, Row
+from dlt_dbtcloud.typing import Run, RunStep
+from tests.support.results import MANIFEST, RUN_RESULTS, ended_run, nightly, rows
+
+TYPES: dict[str | None, type] = {
+    "bigint": int,
+    "bool": bool,
+    "double": float,
+    "text": str,
+    "timestamp": datetime,
+}
+ODD: list[Any] = [None, {"a": 1}, [1], [None], "odd", True, 2**70, float("nan")]
+
+
+def assert_fits(table: str, row: Row) -> None:
+    columns = TABLES[table]
+    assert set(row) == set(columns)
+    for name, value in row.items():
+        if value is None:
+            assert columns[name]["nullable"], name
+        elif columns[name]["data_type"] != "json":
+            assert type(value) is TYPES[columns[name]["data_type"]], name
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_about_a_run_has_no_column(odd: Any) -> None:
+    told: Any = dict.fromkeys((*Run.__annotations__, *RELATED), odd)
+    told["id"] = 7
+    assert_fits("dbt_runs", run_row(told, str))
+    nested: Any = {
+        "id": 7,
+        "trigger": dict.fromkeys(TABLES["dbt_runs"], odd),
+        "job": {"name": odd},
+        "audit": {"trigger": {"actor": {"name": odd, "type": odd}}},
+    }
+    assert_fits("dbt_runs", run_row(nested, str))
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_about_a_step_has_no_column(odd: Any) -> None:
+    told: Any = dict.fromkeys(RunStep.__annotations__, odd)
+    run: Any = {"id": 7, "run_steps": [told, {**told, "status": 20}, odd]}
+    for row in step_rows(run, str):
+        assert_fits("dbt_run_steps", row)
+    assert [*step_rows({"id": 7, "run_steps": odd}, str)] == []
+
+
+def test_what_is_as_it_should_be_is_kept() -> None:
+    step = RunStep(index=4, id=9, name="Invoke dbt with `dbt build`", status=20, logs="Oh no")
+    (row,) = step_rows(Run(id=7, run_steps=[{**step, "duration": "00:01:02"}]), str)
+    assert_fits("dbt_run_steps", row)
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "run_id": 7,
+        "step_index": 4,
+        "step_id": 9,
+        "name": step["name"],
+        "command": "dbt build",
+        "status": 20,
+        "duration_seconds": 62.0,
+        "log_tail": "Oh no",
+    }
+
+
+def test_a_retry_has_the_loads_of_what_it_retries() -> None:
+    cause = cause_with_key("By dlt", "3f9c2ab41d07", ("shop", "173.1"))
+    bound = Run(id=1, trigger={"cause": cause})
+    retries = [Run(id=i + 1, retrying_run_id=i, trigger={"cause": "Rerun"}) for i in (2, 1)]
+    known = KnownLoad("shop", "173.1", "raw", {"173.0": {"orders": 2}})
+    told = [
+        (row["run_id"], row["load_id"], row["key"], row["tables"])
+        for row in load_rows([*retries, bound], known)
+    ]
+    assert sorted(told) == [
+        *((1, "173.0", "3f9c2ab41d07", {"orders": 2}), (1, "173.1", "3f9c2ab41d07", None)),
+        *((2, "173.0", None, {"orders": 2}), (2, "173.1", None, None)),
+        *((3, "173.0", None, {"orders": 2}), (3, "173.1", None, None)),
+    ]
+
+
+def test_a_retry_that_names_the_load_tells_what_is_known_of_it(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud, outcome=["error", "success"])
+    pipeline.run([{"id": 1}], table_name="orders")
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
+    pipeline.run(dbt_cloud_results())
+    pipeline.run([{"id": 2}], table_name="users")
+    retry = retry_dbt_cloud_run(run_id=first)["id"]
+    pipeline.run(dbt_cloud_results())
+    (one, other) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
+    assert {one[0], other[0]} == {first, retry}
+    assert one[1:] == other[1:]
+
+
+@pytest.mark.parametrize("are_loaded_together", [True, False])
+def test_a_retry_that_does_not_name_the_load_is_joined_to_it(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, are_loaded_together: bool
+) -> None:
+    job = nightly(cloud, outcome="error")
+    pipeline.run([{"id": 1}], table_name="orders")
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
+    if not are_loaded_together:
+        pipeline.run(dbt_cloud_results(run_id=first))
+    retry = ended_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    pipeline.run(dbt_cloud_results(run_id=None if are_loaded_together else retry))
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1"
+    assert rows(pipeline, query) == [(first, '{"orders":1}'), (retry, '{"orders":1}')]
+
+
+def test_what_was_loaded_is_asked_for_retries_alone(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
+) -> None:
+    job = nightly(cloud)
+    first = ended_run(job)
+    pipeline.run(dbt_cloud_results())
+    ended_run(job)
+    pipeline.run(dbt_cloud_results())
+    assert not [query for query in asked if "dbt_run_loads" in query]
+    ended_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    pipeline.run(dbt_cloud_results())
+    (query,) = [query for query in asked if "dbt_run_loads" in query]
+    assert query.endswith(f'"run_id" IN ({first})')
+    assert rows(pipeline, "SELECT * FROM dbt_run_loads") == []
+
+
+STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
+
+
+@pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7", None])
+def test_a_number_that_no_column_holds_is_left_out(number: Any) -> None:
+    result = {**RUN_RESULTS["results"][0], "adapter_response": {"rows_affected": number}}
+    (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, None, str)
+    assert row["rows_affected"] is None
+    assert row["adapter_response"] == {"rows_affected": number}
+
+
+def nodes(schema: str, **trigger: Any) -> dict[str, dict[str, Any]]:
+    model = {
+        **MANIFEST["nodes"]["model.shop.orders"],
+        "schema": schema,
+        "relation_name": f"{schema}.orders",
+    }
+    manifest = {**MANIFEST, "nodes": {"model.shop.orders": model}}
+    run = Run(id=1, trigger={"cause": "", **trigger})  # type: ignore[typeddict-item]  # a part
+    return {row["unique_id"]: row for row in node_rows(run, Manifest(manifest))}
+
+
+def test_the_schema_of_a_pull_request_is_no_content() -> None:
+    schemas = ("dbt_cloud_pr_1", "dbt_cloud_pr_2")
+    one, other = (nodes(schema, schema_override=schema) for schema in schemas)
+    assert one == other
+    assert one["model.shop.orders"]["schema"] is None
+    assert one["source.shop.raw.orders"]["schema"] == "raw"
+
+
+def test_another_schema_of_the_environment_is_content() -> None:
+    one, other = (nodes(schema)["model.shop.orders"] for schema in ("a", "b"))
+    assert one["content_hash"] != other["content_hash"]
+    assert (one["schema"], other["schema"]) == ("a", "b")
+
+
+SECTIONS = {
+    "function": "functions",
+    "model": "nodes",
+    "semantic_model": "semantic_models",
+    "metric": "metrics",
+    "exposure": "exposures",
+}
+
+
+def test_lineage_leads_through_the_semantic_layer_to_what_is_made_of_it() -> None:
+    ids = [f"{kind}.shop.a" for kind in SECTIONS]
+    edges = [*zip(ids[1:], ids[:-1], strict=True)]
+    parents = {unique_id: {"nodes": [parent]} for unique_id, parent in edges}
+    project = Manifest(
+        {
+            section: {unique_id: {"depends_on": parents.get(unique_id, {})}}
+            for section, unique_id in zip(SECTIONS.values(), ids, strict=True)
+        }
+    )
+    told = [*parent_rows(Run(id=1), project)]
+    assert {(row["unique_id"], row["parent_unique_id"]) for row in told} == {*edges}
+    known = {row["unique_id"]: row["resource_type"] for row in node_rows(Run(id=1), project)}
+    assert known == dict(zip(ids, SECTIONS, strict=True))

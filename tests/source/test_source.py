@@ -1,0 +1,327 @@
+"""What dbt did is loaded once, whole where it can be."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlt_dbtcloud import (
+    DBTCloudNotFoundError,
+    InvalidCredentialsException,
+    dbt_cloud_results,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.schema import KEYS, TABLES
+from tests.support.results import (
+    FILES,
+    MANIFEST,
+    counts,
+    ended_run,
+    files_asked_for,
+    load_quickly,
+    nightly,
+    rows,
+)
+
+
+def test_a_run_fills_every_table(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    run_id = ended_run(nightly(cloud, run_generate_sources=True))
+    pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert counts(pipeline) == {
+        "dbt_runs": 1,
+        "dbt_run_steps": 5,
+        "dbt_node_results": 2,
+        "dbt_nodes": 4,
+        "dbt_node_parents": 3,
+        "dbt_source_freshness": 1,
+        "dbt_run_loads": 0,
+    }
+    (result,) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_source_freshness")
+    assert result[:5] == (run_id, 4, "source.shop.raw.orders", "warn", None)
+    (times,) = rows(
+        pipeline,
+        "SELECT completed_at - started_at, rows_affected, bytes_processed, "
+        "adapter_response->>'rows_affected' FROM dbt_node_results WHERE name = 'orders'",
+    )
+    assert times == (timedelta(seconds=1.5), 7, 80, "7")
+    (node,) = rows(
+        pipeline,
+        "SELECT materialized, tags->>0, columns->0->>'description', first_run_id, last_run_id "
+        "FROM dbt_nodes WHERE unique_id = 'model.shop.orders'",
+    )
+    assert node == ("table", "nightly", "An order.", run_id, run_id)
+    ((owners,),) = rows(pipeline, "SELECT owners FROM dbt_nodes WHERE name = 'board'")
+    assert owners == '["board@example.com"]'
+
+
+def test_every_table_and_column_is_there_however_empty(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    pipeline.run(dbt_cloud_results())
+    assert set(counts(pipeline).values()) == {0}
+    schema = pipeline.schemas["dbt_cloud_results"]
+    for table, columns in TABLES.items():
+        found = rows(
+            pipeline,
+            "SELECT column_name, is_nullable FROM information_schema.columns "
+            f"WHERE table_schema = 'raw' AND table_name = '{table}'",
+        )
+        assert {name for name, _ in found} >= set(columns)
+        for name, column in schema.get_table_columns(table).items():
+            if name in columns:
+                assert column["description"] == columns[name]["description"]
+                assert column["data_type"] == columns[name]["data_type"]
+                assert bool(column.get("primary_key")) == (name in KEYS[table])
+    before = len(pipeline.list_completed_load_packages())
+    pipeline.run(dbt_cloud_results())
+    assert len(pipeline.list_completed_load_packages()) == before
+
+
+def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    job = nightly(cloud)
+    older, newer = ended_run(job), ended_run(job)
+    pipeline.run(dbt_cloud_results(run_id=newer))
+    pipeline.run(dbt_cloud_results(run_id=older))
+    once = counts(pipeline)
+    for run_id in (newer, str(older)):
+        pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert counts(pipeline) == once
+    for table in ("dbt_nodes", "dbt_node_parents"):
+        spans = rows(pipeline, f"SELECT DISTINCT first_run_id, last_run_id FROM {table}")
+        assert spans == [(older, newer)]
+
+
+def test_a_node_has_a_row_for_each_content_that_it_had(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
+    runs = [ended_run(job) for job in (first, first, second, first)]
+    for i in (3, 0, 2):
+        pipeline.run(dbt_cloud_results(run_id=runs[i]))
+    query = (
+        "SELECT description, first_run_id, last_run_id FROM dbt_nodes "
+        "WHERE unique_id = 'model.shop.orders' ORDER BY 1"
+    )
+    expected = [("one", runs[0], runs[3]), ("two", runs[2], runs[2])]
+    assert rows(pipeline, query) == expected
+    # and the same at once
+    everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
+    everything.run(dbt_cloud_results())
+    assert rows(everything, query) == expected
+
+
+def files(description: str) -> dict[str, Any]:
+    nodes: Any = MANIFEST["nodes"]
+    changed = {**nodes["model.shop.orders"], "description": description}
+    manifest = {**MANIFEST, "nodes": {**nodes, "model.shop.orders": changed}}
+    return {**FILES, "manifest.json": manifest}
+
+
+def test_columns_keep_the_types_that_only_some_runs_tell(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    built = {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "BIGINT", "index": 1}}}}
+    of_others = {"model.shop.users": built["model.shop.orders"]}
+    plain = nightly(cloud)
+    partial, whole = (
+        nightly(cloud, artifacts={**FILES, "catalog.json": {"nodes": nodes}}, generate_docs=True)
+        for nodes in (of_others, built)
+    )
+    runs = [ended_run(job) for job in (plain, whole, partial, plain)]
+    for i in (3, 1, 2, 0):
+        pipeline.run(dbt_cloud_results(run_id=runs[i]))
+    found = rows(
+        pipeline,
+        "SELECT columns->0->>'type', catalog_run_id, first_run_id, last_run_id FROM dbt_nodes "
+        "WHERE unique_id = 'model.shop.orders'",
+    )
+    assert found == [("BIGINT", runs[1], runs[0], runs[3])]
+
+
+@pytest.mark.parametrize(
+    ("table", "files"),
+    [
+        ("dbt_runs", []),
+        ("dbt_run_loads", []),
+        ("dbt_run_steps", []),
+        ("dbt_source_freshness", ["sources.json"]),
+        ("dbt_node_parents", ["manifest.json", "run_results.json"]),
+        ("dbt_nodes", ["manifest.json", "run_results.json"]),
+        ("dbt_node_results", ["manifest.json", "run_results.json"]),
+    ],
+)
+def test_a_table_by_itself_fetches_what_it_needs(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str, files: list[str]
+) -> None:
+    ended_run(nightly(cloud, run_generate_sources=True))
+    pipeline.extract(dbt_cloud_results().with_resources(table))
+    assert sorted(files_asked_for(cloud)) == files
+    assert pipeline.schemas["dbt_cloud_results"].data_table_names() == [table]
+
+
+def test_a_file_is_fetched_once_however_many_tables_take_it(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    steps = ["dbt seed", "dbt run", "dbt test"]
+    job = nightly(cloud, execute_steps=steps, run_generate_sources=True)
+    pipeline.run(dbt_cloud_results(run_id=ended_run(job)))
+    assert Counter(files_asked_for(cloud)) == {
+        "run_results.json": 3,
+        "manifest.json": 1,
+        "sources.json": 1,
+    }
+
+
+def test_a_run_in_progress_is_told_whole_when_it_is_over(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = nightly(cloud, duration=None)
+    run_id = int(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert rows(pipeline, "SELECT in_progress, finished_at FROM dbt_runs") == [(True, None)]
+    assert {table for table, count in counts(pipeline).items() if count} == {"dbt_runs"}
+    assert caplog.text.count(f"Run {run_id} (") == 1
+    cloud.finish_run(run_id)
+    pipeline.run(dbt_cloud_results(run_id=run_id))
+    found = rows(pipeline, "SELECT in_progress, status_humanized FROM dbt_runs")
+    assert found == [(False, "Success")]
+    assert counts(pipeline)["dbt_node_results"] == 2
+
+
+def test_what_is_missing_is_said_and_the_rest_is_loaded(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [ended_run(nightly(cloud)) for _ in range(2)]
+    cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_runs"] == 2
+    assert counts(pipeline)["dbt_run_steps"] == 8
+    assert counts(pipeline)["dbt_node_results"] == 0
+    for run_id in runs:
+        assert caplog.text.count(f"Run {run_id} (Success) cannot be read completely") == 1
+
+
+def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    ended_run(nightly(cloud))
+    for kind in ("status", "cut", "html", "rate_limit"):
+        cloud.fail("get_artifact", kind)
+        cloud.fail("list_runs", kind)
+    load_quickly(pipeline)
+    assert counts(pipeline)["dbt_node_results"] == 2
+
+
+@pytest.mark.parametrize(("at_command", "results"), [(1, 0), (2, 2)])
+def test_a_cancelled_run_is_told_as_far_as_it_came(
+    cloud: DBTCloudEmulator,
+    pipeline: dlt.Pipeline,
+    caplog: pytest.LogCaptureFixture,
+    at_command: int,
+    results: int,
+) -> None:
+    job = nightly(cloud, execute_steps=["dbt seed", "dbt build"], duration=None)
+    run_id = int(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    cloud.finish_run(run_id, "cancelled", at_command=at_command)
+    # the step that was cancelled left nothing
+    cloud.fail("get_artifact", "status", status=404, skip=at_command - 1, when="before")
+    pipeline.run(dbt_cloud_results(run_id=run_id))
+    assert rows(pipeline, "SELECT status, is_cancelled FROM dbt_runs") == [(30, True)]
+    told = rows(pipeline, "SELECT step_index, status_humanized FROM dbt_run_steps ORDER BY 1")
+    begun = range(1, 3 + at_command)
+    assert told == [*((index, "Success") for index in begun), (begun.stop, "Cancelled")]
+    found = rows(pipeline, "SELECT DISTINCT step_index FROM dbt_node_results")
+    assert (found, counts(pipeline)["dbt_node_results"]) == ([(4,)] * (results > 0), results)
+    step = f"there is no `run_results.json` of step {begun.stop}"
+    (warning,) = [each.message for each in caplog.records if "completely" in each.message]
+    assert step in warning
+
+
+def test_a_run_without_artifacts_is_loaded_and_said(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = ended_run(nightly(cloud, artifacts={}))
+    load_quickly(pipeline)
+    loaded = {table: count for table, count in counts(pipeline).items() if count}
+    assert loaded == {"dbt_runs": 1, "dbt_run_steps": 4}
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert f"Run {run_id} (Success) cannot be read completely: there is no" in warning
+    for name in ("run_results.json", "manifest.json"):
+        assert f"there is no `{name}` of step 4" in warning
+    # it is no run to be read again
+    before = len(cloud.requests)
+    load_quickly(pipeline)
+    assert len(cloud.requests) == before + 1
+
+
+def test_the_end_of_a_failed_steps_log_is_kept(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = ended_run(nightly(cloud, outcome="error"))
+    pipeline.run(dbt_cloud_results(run_id=run_id))
+    tails = rows(pipeline, "SELECT log_tail FROM dbt_run_steps ORDER BY step_index")
+    assert [text for (text,) in tails[:-1]] == [None] * 3
+    assert "Encountered an error, as scripted" in tails[-1][0]
+
+
+def test_a_run_that_does_not_exist_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    with pytest.raises(PipelineStepFailed, match="requested resource was not found") as caught:
+        pipeline.run(dbt_cloud_results(run_id=1))
+    cause: BaseException | None = caught.value
+    while cause and not isinstance(cause, DBTCloudNotFoundError):
+        cause = cause.__cause__
+    assert cause
+
+
+def test_config_comes_from_its_own_section(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = nightly(cloud), nightly(cloud)
+    first = ended_run(one)
+    ended_run(other)
+    monkeypatch.setenv("JOB_ID", "1")
+    monkeypatch.setenv("RUN_ID", "1")
+    monkeypatch.setenv("START_DATE", "2099-01-01")
+    monkeypatch.setenv("SOURCES__DBT_CLOUD_RESULTS__JOB_ID", "1")
+    monkeypatch.setenv("SHOP__DBT_CLOUD__JOB_ID", "1")
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(one))
+    monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
+    pipeline.run(dbt_cloud_results(job_id=one))
+    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(first,)]
+    monkeypatch.delenv("DBT_CLOUD__ACCOUNT_ID")
+    with pytest.raises(InvalidCredentialsException, match="`account_id` is missing"):
+        dbt_cloud_results()
+
+
+def test_the_token_is_kept_out_of_all_that_dlt_keeps(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
+) -> None:
+    run_id = ended_run(nightly(cloud))
+    info = pipeline.run(dbt_cloud_results(run_id=run_id))
+    told = pickle.dumps((info, pipeline.last_trace, pipeline.state))
+    assert cloud.api_token.encode() not in told
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(kept) > 5
+    assert not [path for path in kept if cloud.api_token.encode() in path.read_bytes()]
+
+
+def test_two_halves_are_a_whole(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    ended_run(nightly(cloud))
+    pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
+    found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
+    assert found == [(1, 4)]
+
+
+def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    with pytest.raises(PipelineStepFailed, match=r"jobs/7/.*not found"):
+        pipeline.run(dbt_cloud_results(job_id=7))
+    with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
+        dbt_cloud_results(run_id=" ")

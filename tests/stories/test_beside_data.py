@@ -1,0 +1,216 @@
+"""What dbt did goes through the pipeline of the data, and never takes the data's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, loaded_tables, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads.packages import last_load
+from tests.support.results import ended_run, nightly, rows
+
+FAILED = "The last load of pipeline `shop` failed in step `extract`"
+
+
+@dlt.resource
+def broken() -> Iterator[dict[str, int]]:
+    yield {"id": 2}
+    raise ValueError("no more")
+
+
+def fail_to_load(pipeline: dlt.Pipeline) -> None:
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(broken())
+
+
+@pytest.mark.parametrize("results", ["rows", "none", "a failure", "a table", "made before"])
+def test_a_load_of_results_does_not_hide_that_the_data_failed(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, results: str
+) -> None:
+    made_before = dbt_cloud_results()
+    job = nightly(cloud)
+    pipeline.run([{"id": 1}], table_name="orders")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    if results == "none":
+        pipeline.run(dbt_cloud_results())
+    fail_to_load(pipeline)
+    for _ in range(2):
+        made: Any = dbt_cloud_results(run_id=1) if results == "a failure" else made_before
+        if results in ("rows", "none"):
+            made = dbt_cloud_results()
+        with suppress(PipelineStepFailed):
+            pipeline.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
+        with pytest.raises(DBTCloudException, match=FAILED):
+            run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    pipeline.run([{"id": 2}], table_name="orders")
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]
+
+
+def test_another_process_knows_that_the_data_failed(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    fail_to_load(pipeline)
+    again = dlt.attach("shop")
+    again.run(dbt_cloud_results())
+    with pytest.raises(DBTCloudException, match=FAILED):
+        run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
+
+
+def test_a_failure_is_known_where_the_trace_is_lost(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    fail_to_load(pipeline)
+    pipeline.run(dbt_cloud_results())
+    (Path(pipeline.working_dir) / "trace.pickle").unlink()
+    with pytest.raises(DBTCloudException, match=FAILED):
+        run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
+
+
+@pytest.mark.parametrize("table", [None, "dbt_runs"])
+def test_results_that_fail_do_not_hold_up_the_job(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str | None
+) -> None:
+    pipeline.run([{"id": 1}], table_name="orders")
+    source = dbt_cloud_results(run_id=1)
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(source.resources[table] if table else source)
+    assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)["is_success"]
+
+
+def test_data_that_was_made_good_without_rows_is_good(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    ended_run(job)
+    pipeline.run([{"id": 1}], table_name="orders")
+    fail_to_load(pipeline)
+    pipeline.run(dbt_cloud_results())
+    pipeline.run([], table_name="orders")
+    pipeline.run(dbt_cloud_results())
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
+
+
+def test_the_load_of_the_data_stays_the_last(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run([{"id": 1}, {"id": 2}], table_name="orders")
+    before = pipeline.default_schema.version_hash
+    load = last_load(pipeline)
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    pipeline.run(dbt_cloud_results(run_id=run["id"]))
+    assert last_load(pipeline) == load
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
+    assert pipeline.default_schema_name == "shop"
+    assert pipeline.default_schema.version_hash == before
+    query = (
+        "SELECT runs.run_id, pipeline_name, dataset_name, tables->>'orders', loads.schema_name "
+        "FROM dbt_runs AS runs JOIN dbt_run_loads USING (run_id) "
+        "JOIN _dlt_loads AS loads USING (load_id)"
+    )
+    expected = [(run["id"], "shop", "raw", "2", "shop")]
+    assert rows(pipeline, query) == expected
+    # the counts, which dlt forgets when it loads again, are kept
+    pipeline.run(dbt_cloud_results(pipeline=pipeline))
+    assert rows(pipeline, query) == expected
+
+
+def test_data_that_is_loaded_after_the_results_is_data(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run(dbt_cloud_results())
+    # without a schema of its own it goes into that of the first load
+    pipeline.run([{"id": 1}], table_name="orders")
+    assert pipeline.default_schema_name == "dbt_cloud_results"
+    assert loaded_tables(pipeline) == {"orders": 1}
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert run["is_success"]
+    pipeline.run(dbt_cloud_results())
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
+
+
+def test_a_load_of_no_results_between_data_and_job_changes_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run(dbt_cloud_results())
+    pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
+    pipeline.run(dbt_cloud_results())
+    assert [*loaded_tables(pipeline)] == ["orders"]
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    pipeline.run(dbt_cloud_results())
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
+    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
+
+
+def test_a_load_of_results_that_fails_is_no_failed_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run([{"id": 1}], table_name="orders")
+    with pytest.raises(PipelineStepFailed):
+        pipeline.run(dbt_cloud_results(run_id=7))
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert run["is_success"]
+    assert [*loaded_tables(pipeline)] == ["orders"]
+    pipeline.run(dbt_cloud_results())
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
+    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
+
+
+def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    @dlt.source(name="one")
+    def one() -> Any:
+        return dlt.resource([{"id": 1}], name="orders")
+
+    @dlt.source(name="two")
+    def two() -> Any:
+        return dlt.resource([{"id": 1}, {"id": 2}], name="users")
+
+    pipeline.run([one(), two()])
+    run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)
+    pipeline.run(dbt_cloud_results(run_id=run["id"]))
+    found = rows(
+        pipeline,
+        "SELECT schema_name, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1",
+    )
+    assert found == [("one", '{"orders":1}'), ("two", '{"users":2}')]
+
+
+def test_a_load_that_somebody_elses_run_serves_is_joined(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud, duration=None)
+    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    queued = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    pipeline.run([{"id": 1}], table_name="orders")
+    options: Any = {"pipeline": pipeline, "reuse_queued_run": True, "wait_for_outcome": False}
+    assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
+    for run in (first, queued):
+        cloud.finish_run(run["id"])
+    pipeline.run(dbt_cloud_results(job_id=job))
+    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
+    assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
+
+
+def test_a_table_by_itself_is_no_data_either(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud)
+    pipeline.run([{"id": 1}], table_name="orders")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    # without its source it goes into the schema of the data
+    pipeline.run(dbt_cloud_results(job_id=job).dbt_runs)
+    assert "dbt_runs" in pipeline.default_schema.tables
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
+    pipeline.run([dlt.resource([{"id": 2}], name="orders"), dbt_cloud_results().dbt_run_steps])
+    assert [*loaded_tables(pipeline)] == ["orders"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]

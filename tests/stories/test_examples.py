@@ -1,0 +1,153 @@
+"""The examples run as they are, on real data, and say in one line what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.conftest import WriteConfig
+from tests.support.wire import WireServer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<h1>Sign in</h1>\n"
+
+Demo = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """Return what runs the demo of a copy of the examples, with a day of flights by default."""
+    shutil.copytree(EXAMPLES, isolated / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("HOME", str(isolated / "home"))
+    # the demo keeps its own data, and has no data of this test's
+    monkeypatch.delenv("DLT_DATA_DIR")
+
+    def run(
+        days: int | None = 1, script: str = "load_and_transform", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        if days is not None:
+            environment["SOURCES__FLIGHTS__NYCFLIGHTS__DAYS"] = str(days)
+        command = [sys.executable, f"examples/{script}.py"]
+        env = {**os.environ, "COLUMNS": "120", **environment}
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    return run
+
+
+def assert_is_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.dbt
+def test_the_demo_loads_a_year_of_flights_and_builds_them_twice(demo: Demo, isolated: Path) -> None:
+    for _ in range(2):
+        done = demo(days=None)
+        assert done.returncode == 0, done.stderr
+        assert "336,776" in done.stdout
+        assert "Success" in done.stdout
+        assert "mart_carrier_punctuality" in done.stdout
+        assert "Hawaiian Airlines" in done.stdout
+    left = {path.name for path in isolated.iterdir()}
+    assert left == {"examples", ".demo"}
+    assert not {path.name for path in (isolated / "examples/flights_dbt").iterdir()} & {
+        "target",
+        "logs",
+    }
+
+
+@pytest.mark.dbt
+def test_only_what_changed_is_built(demo: Demo) -> None:
+    done = demo(script="only_what_changed")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    built = [(row[-3], int(row[-2])) for row in rows if row[-3:-2] and row[-2].isdigit()]
+    assert built == [("Success", 82), ("Success", 14), ("Skipped", 0)]
+    assert "Saved: " in done.stdout
+
+
+@pytest.mark.dbt
+def test_a_project_that_does_not_compile_is_shown_with_dbts_own_words(
+    demo: Demo, isolated: Path
+) -> None:
+    model = isolated / "examples/flights_dbt/models/marts/dim_carriers.sql"
+    model.write_text("select * from {{ ref('no_such_model') }}")
+    done = demo()
+    assert_is_one_clear_line(done, "dim_carriers", "no_such_model")
+    assert "Error" in done.stdout
+
+
+def test_a_missing_project_is_named(demo: Demo, isolated: Path) -> None:
+    shutil.rmtree(isolated / "examples/flights_dbt")
+    assert_is_one_clear_line(demo(), "flights_dbt` is no folder")
+
+
+def test_a_malformed_file_is_named(demo: Demo, isolated: Path) -> None:
+    (isolated / ".dlt").mkdir()
+    (isolated / ".dlt/secrets.toml").write_text('[dbt_cloud\napi_token = "hunter2hunter2"')
+    done = demo()
+    assert_is_one_clear_line(done, "secrets.toml")
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"API_TOKEN": "set me up!"}, ["Still a placeholder: `api_token`"]),
+        ({"API_TOKEN": "wrong-token"}, ["Invalid token", "another host"]),
+        ({"JOB_ID": "1"}, ["jobs/1/", "proper permissions"]),
+        ({"JOB_ID": ""}, ["`job_id` is missing", "DBT_CLOUD__JOB_ID"]),
+        ({"BASE_API_URL": "127.0.0.1:1"}, ["Connection refused"]),
+        ({"BASE_API_URL": "PAGE"}, ["Sign in", "`base_api_url`"]),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(
+    cloud: DBTCloudEmulator, demo: Demo, settings: dict[str, str], words: list[str]
+) -> None:
+    with WireServer(*[PAGE] * 9) as page:
+        given = {"JOB_ID": str(cloud.create_job("Nightly")), "TIMEOUT": "0.5", **settings}
+        environment = {
+            f"DBT_CLOUD__{name}": page.url if value == "PAGE" else value
+            for name, value in given.items()
+        }
+        done = demo(**environment)
+    assert_is_one_clear_line(done, *words)
+    assert "wrong-token" not in done.stderr
+    assert cloud.api_token not in done.stderr
+    assert cloud.runs == []
+
+
+def test_a_failed_run_ends_the_demo_with_an_error(cloud: DBTCloudEmulator, demo: Demo) -> None:
+    job = cloud.create_job("Broken", outcome="error")
+    done = demo(DBT_CLOUD__JOB_ID=str(job))
+    assert done.returncode == 1
+    assert cloud.runs[0]["href"] in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_token_in_secrets_toml_is_used_for_the_real_one(
+    cloud: DBTCloudEmulator, demo: Demo, write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in cloud.environment():
+        monkeypatch.delenv(name)
+    job = cloud.create_job("Nightly")
+    write_config(
+        "secrets.toml",
+        f'[dbt_cloud]\napi_token = "{cloud.api_token}"\naccount_id = {cloud.account_id}\n'
+        f'job_id = {job}\nbase_api_url = "{cloud.url}"\n',
+    )
+    done = demo()
+    assert done.returncode == 0, done.stderr
+    assert "embedded" not in done.stdout
+    assert len(cloud.runs) == 1

@@ -1,0 +1,451 @@
+"""A load builds what it feeds and nothing else, and many loads share the runs that serve them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration.exceptions import ConfigurationValueError
+
+from dlt_dbtcloud import (
+    DBTCloudAuthError,
+    DBTCloudClientV2,
+    DBTCloudException,
+    DBTCloudServerError,
+    cancel_dbt_cloud_run,
+    get_dbt_cloud_run_status,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import moment
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import until
+from tests.support.flights import Flights, executed
+from tests.support.warehouse import warehouse
+
+ROOT = Path(__file__).parents[2]
+SOURCE = {
+    "package_name": "shop",
+    "source_name": "landing",
+    "name": "carriers",
+    "identifier": "airlines",
+    "schema": "raw",
+}
+MANIFEST = {
+    "sources": {"source.shop.landing.carriers": SOURCE},
+    "nodes": {"model.shop.stg": {}},
+    "child_map": {"source.shop.landing.carriers": ["model.shop.stg"]},
+}
+NARROWED = ["dbt build --select source:landing.carriers+"]
+
+
+@pytest.fixture
+def pipeline() -> dlt.Pipeline:
+    destination = warehouse("flights.duckdb")
+    return dlt.pipeline("flights", destination=destination, dataset_name="raw")
+
+
+@pytest.fixture
+def job(cloud: DBTCloudEmulator) -> int:
+    """Return a job that has left a manifest."""
+    scripted = cloud.create_job("Nightly", artifacts={"manifest.json": MANIFEST})
+    run_dbt_cloud_job(job_id=scripted)
+    return scripted
+
+
+def load(pipeline: dlt.Pipeline, *tables: str) -> None:
+    pipeline.run([dlt.resource([{"id": 1}], name=table) for table in tables])
+
+
+def steps_of(run: Run) -> Any:
+    return (run["trigger"] or {})["steps_override"]
+
+
+def test_a_bound_call_asks_no_more_than_it_must(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    before = len(cloud.requests)
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    asked = [f"{each.method} {each.path}" for each in cloud.requests[before:]]
+    account = f"/api/v2/accounts/{cloud.account_id}"
+    assert asked == [
+        f"GET {account}/runs/",
+        f"GET {account}/jobs/{job}/",
+        f"GET {account}/jobs/{job}/artifacts/manifest.json",
+        f"POST {account}/jobs/{job}/run/",
+        # the first check, which also tells of other workers
+        f"GET {account}/runs/",
+    ]
+    assert steps_of(cloud.runs[-1]) == NARROWED
+    assert run["is_success"]
+
+
+def test_the_same_load_builds_once_and_nothing_new_builds_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"] == first["id"]
+    pipeline.run([], table_name="airlines")
+    skipped: Any = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert skipped["id"] is None
+    assert skipped["status_humanized"] == "Skipped"
+    assert f"nothing since run {first['id']}" in (skipped["status_message"] or "")
+    assert len(cloud.runs) == 2
+
+
+def test_a_run_of_the_whole_job_for_the_load_will_do(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    whole = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    part = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert part["id"] == whole["id"]
+
+
+def test_a_run_of_a_part_does_not_stand_for_the_whole(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    part = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != part["id"]
+
+
+@pytest.mark.parametrize("then", [(), ("other",), ("airlines", "other")])
+def test_what_an_earlier_run_failed_to_build_is_built_with_the_next_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, then: tuple[str, ...]
+) -> None:
+    job = cloud.create_job(
+        "Flaky",
+        outcome=["success", "error", "success", "success"],
+        artifacts={"manifest.json": MANIFEST},
+    )
+    load(pipeline, "other")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    if then:
+        load(pipeline, *then)
+    else:
+        pipeline.run([], table_name="airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["is_success"]
+    assert steps_of(cloud.runs[-1]) == NARROWED
+    # and then it is built
+    load(pipeline, "other")
+    after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert after["status_humanized"] == "Skipped"
+
+
+def test_what_the_first_run_failed_to_build_is_built_with_the_next_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = cloud.create_job(
+        "Flaky", outcome=["error", "success"], artifacts={"manifest.json": MANIFEST}
+    )
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    load(pipeline, "other")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+
+
+def test_a_job_is_built_whole_where_what_was_loaded_is_forgotten(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    load(pipeline, "airlines")
+    pipeline.run([], table_name="airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["is_success"]
+    assert steps_of(cloud.runs[-1]) is None
+    assert "is run whole" in caplog.text
+
+
+def test_tables_that_feed_nothing_need_no_run(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "unheard_of")
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["status_humanized"] == "Skipped"
+    assert "unheard_of" in (run["status_message"] or "")
+    assert len(cloud.runs) == 1
+
+
+def test_commands_that_the_caller_names_are_not_narrowed(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    data = {"steps_override": ["dbt run"], "schema_override": "ci"}
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) == ["dbt run"]
+
+
+def test_other_overrides_are_kept(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    load(pipeline, "airlines")
+    data = {"threads_override": 9}
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+    assert (cloud.runs[-1]["trigger"] or {})["threads_override"] == 9
+
+
+def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
+    with pytest.raises(ValueError, match=r"`only_loaded` .* Pass `pipeline`, or") as caught:
+        run_dbt_cloud_job(job_id=job, only_loaded=True)
+    assert isinstance(caught.value, ConfigurationValueError)
+    no_pipeline: Any = "flights"
+    with pytest.raises(TypeError, match=r"Pass a `dlt\.Pipeline`"):
+        run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=no_pipeline)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [({"status": 403}, DBTCloudAuthError), ({"status": 503}, DBTCloudServerError)],
+)
+def test_what_cannot_be_found_out_runs_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
+) -> None:
+    load(pipeline, "airlines")
+    cloud.fail("get_job_artifact", "status", calls=None, when="before", **fault)
+    cloud.fail("get_job", "status", calls=None, skip=1, when="before", **fault)
+    with pytest.raises(error):
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, timeout=0.5)
+    assert len(cloud.runs) == 1
+
+
+def test_a_pipeline_whose_load_failed_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    def broken() -> Iterable[Any]:
+        yield {"id": 1}
+        raise ValueError("out of rows")
+
+    with pytest.raises(Exception, match="out of rows"):
+        pipeline.run(dlt.resource(broken, name="airlines"))
+    with pytest.raises(DBTCloudException, match="The last load of pipeline `flights` failed"):
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+
+
+def test_a_pipeline_that_was_never_run_is_skipped(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["status_humanized"] == "Skipped"
+
+
+def queued(cloud: DBTCloudEmulator, **data: Any) -> Run:
+    """Return a run that waits for another of its job."""
+    job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
+    for _ in range(2):
+        run = run_dbt_cloud_job(job_id=job, data=data, wait_for_outcome=False)
+    return run
+
+
+def share(run: Run, **options: Any) -> Run:
+    job = run["job_definition_id"]
+    return run_dbt_cloud_job(job_id=job, reuse_queued_run=True, wait_for_outcome=False, **options)
+
+
+def test_a_run_that_is_still_queued_serves(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    run = queued(cloud)
+    load(pipeline, "airlines")
+    before = len(cloud.requests)
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert [request.method for request in cloud.requests[before:]] == ["GET", "GET"]
+    assert share(run)["id"] == run["id"]
+    assert share(run, pipeline=pipeline, only_loaded=True)["id"] == run["id"]
+    assert len(cloud.runs) == 2
+
+
+def test_a_run_that_has_started_never_serves(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    running = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    assert share(running)["id"] != running["id"]
+
+
+def test_a_run_that_starts_before_it_is_looked_at_again_does_not_serve(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, client: Any
+) -> None:
+    run = queued(cloud)
+    cloud.finish_run(cloud.runs[0]["id"])
+    assert get_dbt_cloud_run_status(run_id=run["id"], wait_for_outcome=False)["is_running"]
+    load(pipeline, "airlines")
+    assert share(run, pipeline=pipeline)["id"] != run["id"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"schema_override": "ci"},
+        {"threads_override": 2},
+        {"git_branch": "x"},
+        {"steps_override": ["dbt run"]},
+        {"generate_docs_override": True},
+    ],
+)
+def test_a_run_with_other_overrides_does_not_serve(cloud: DBTCloudEmulator, data: Any) -> None:
+    run = queued(cloud, **data)
+    assert share(run)["id"] != run["id"]
+    assert share(run, data=data)["id"] == run["id"]
+
+
+def test_a_narrower_run_does_not_serve_a_wider_one(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run = queued(cloud, steps_override=["dbt build --select source:landing.carriers+ tag:x"])
+    load(pipeline, "airlines")
+    assert share(run)["id"] != run["id"]
+    part = {"steps_override": ["dbt build --select tag:x"]}
+    assert share(run, data=part)["id"] == run["id"]
+
+
+def test_a_run_that_was_to_serve_and_is_cancelled_is_followed_by_our_own(
+    cloud: DBTCloudEmulator,
+) -> None:
+    run = queued(cloud)
+    outcome: list[Run] = []
+    job = run["job_definition_id"]
+
+    def share_and_wait() -> None:
+        outcome.append(run_dbt_cloud_job(job_id=job, reuse_queued_run=True))
+
+    worker = threading.Thread(target=share_and_wait)
+    worker.start()
+    until(lambda: any(f"runs/{run['id']}/" in request.path for request in cloud.requests))
+    cancel_dbt_cloud_run(run_id=run["id"])
+    until(lambda: len(cloud.runs) == 3)
+    cloud.finish_run(cloud.runs[0]["id"])
+    until(lambda: cloud.runs[2]["is_running"])
+    cloud.finish_run(cloud.runs[2]["id"])
+    worker.join()
+    assert outcome[0]["id"] == cloud.runs[2]["id"]
+    assert outcome[0]["is_success"]
+
+
+def test_a_queued_retry_of_a_run_does_not_serve(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    first, blocking = (run_dbt_cloud_job(job_id=job, wait_for_outcome=False) for _ in range(2))
+    cloud.finish_run(first["id"], "error")
+    cause = f"x: retry of run {first['id']} [dlt:0123456789ab]"
+    again = run_dbt_cloud_job(job_id=job, data={"cause": cause}, wait_for_outcome=False)
+    assert again["status_humanized"] == "Queued"
+    assert retried_run(cloud.runs[-1]) is None  # its own key comes last
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        queued_retry = client.start_job_run(job, {"cause": cause})
+    cancel_dbt_cloud_run(run_id=again["id"])
+    assert share(blocking)["id"] != queued_retry["id"]
+
+
+def test_a_load_that_adopted_a_run_gets_no_other(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run = queued(cloud)
+    load(pipeline, "airlines")
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    cloud.finish_run(cloud.runs[0]["id"])
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    cloud.finish_run(run["id"])
+    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert len(cloud.runs) == 2
+    load(pipeline, "airlines")
+    assert share(run, pipeline=pipeline)["id"] != run["id"]
+
+
+@pytest.mark.parametrize("data", [{"target_name_override": "ci"}, {"git_branch": "fix"}])
+def test_a_manifest_of_another_target_does_not_hide_what_is_fed(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, data: Any
+) -> None:
+    load(pipeline, "airlines", "only_there")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) is None
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+
+
+# twenty processes, which have what they import in common
+PROCESSES = """
+import os, dlt, duckdb
+from dlt_dbtcloud import run_dbt_cloud_job
+from dlt_dbtcloud.loads.packages import last_load
+
+def run_one(name):
+    destination = dlt.destinations.duckdb(f"{name}.duckdb")
+    pipeline = dlt.pipeline(name, destination=destination, dataset_name="raw")
+    pipeline.run([{"id": 1}], table_name="airlines")
+    run = run_dbt_cloud_job(pipeline=pipeline, reuse_queued_run=True)
+    os.write(1, f"{run['id']} {last_load(pipeline).committed}\\n".encode())
+
+for number in range(20):
+    if os.fork() == 0:
+        run_one(f"p{number}")
+        os._exit(0)
+for _ in range(20):
+    os.wait()
+"""
+
+
+def test_twenty_pipelines_share_two_runs(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
+    monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.5")
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", PROCESSES]
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as processes,
+    ):
+        # one that has triggered or adopted a run may still find that another one came before
+        until(lambda: len(waited_for(log)) == 20 and len({*waited_for(log).values()}) == 1)
+        until(lambda: len(kept(cloud)) == 2)
+        cloud.finish_run(first["id"])
+        (served,) = [run for run in kept(cloud) if run["id"] != first["id"]]
+        cloud.finish_run(served["id"])
+        ended = [line.split() for line in processes.communicate(timeout=60)[0].splitlines()]
+    assert [int(run_id) for run_id, _ in ended] == [served["id"]] * 20
+    began = moment(kept(cloud)[1], "started_at") or 0.0
+    assert all(began > float(committed) for _, committed in ended)
+    assert len(kept(cloud)) == 2
+
+
+def waited_for(log: Path) -> dict[str, str]:
+    """Return the run that each process has named last as its own, by the process."""
+    named = r"\|(\d+)\|\d+\|dlt\|trigger\.py\|.*(?:has run|\|Run) (\d+) "
+    return dict(re.findall(named, log.read_text()))
+
+
+def kept(cloud: DBTCloudEmulator) -> list[Run]:
+    return [run for run in cloud.runs if not run["is_cancelled"]]
+
+
+@pytest.mark.dbt
+def test_a_real_load_builds_just_what_it_feeds(cloud: DBTCloudEmulator, flights: Flights) -> None:
+    flights.load()
+    job = flights.job("dbt seed", "dbt build --exclude tag:history", "dbt run-operation noop")
+    flights.add("macros/noop.sql", "{% macro noop() %}{% endmacro %}")
+    whole = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, only_loaded=True)
+    assert len(executed(whole["id"])) > 70
+    for tables in (["airlines"], ["airports", "weather"]):
+        flights.load(*tables)
+        part = run_dbt_cloud_job(
+            job_id=job, pipeline=flights.pipeline, only_loaded=True, raise_on_failure=True
+        )
+        built = executed(part["id"])
+        selection = [f"source:raw.{table}+" for table in tables]
+        expected = flights.listed("--select", *selection, "--exclude", "tag:history")
+        assert built - {"noop"} == expected

@@ -1,0 +1,119 @@
+"""The example's project on real dbt Core, with some days of flights that a pipeline has loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+
+from dlt_dbtcloud import get_dbt_cloud_run_results
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import NodeResult
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+class Flights:
+    """A copy of the project, a database, and jobs that build the one in the other.
+
+    Args:
+        cloud: Where the jobs are.
+        folder: Where the copies go.
+    """
+
+    def __init__(self, cloud: DBTCloudEmulator, folder: Path) -> None:
+        self.project = folder / "flights_dbt"
+        self.pipeline = dlt.pipeline(
+            "flights",
+            destination=dlt.destinations.duckdb(str(folder / "flights.duckdb")),
+            dataset_name="raw",
+        )
+        self._cloud = cloud
+        self.database = str(folder / "flights.duckdb")
+        shutil.copytree(EXAMPLES / "flights_dbt", self.project)
+
+    def load(self, *tables: str, days: int = 1) -> None:
+        """Load some of the tables, by default all of them."""
+        sys.path.insert(0, str(EXAMPLES))
+        try:
+            from flights import nycflights
+        finally:
+            sys.path.remove(str(EXAMPLES))
+        source = nycflights(days)
+        self.pipeline.run(source.with_resources(*tables) if tables else source)
+
+    def job(self, *steps: str, name: str = "Nightly", **options: Any) -> int:
+        """Create a job on the project."""
+        return self._cloud.create_job(
+            name,
+            execute_steps=list(steps or ("dbt build",)),
+            project_dir=self.project,
+            environ={"FLIGHTS_DUCKDB": self.database},
+            **options,
+        )
+
+    def sql(self, statement: str) -> list[Any]:
+        """Execute a statement while nobody else uses the database."""
+        with duckdb.connect(self.database) as connection:
+            return connection.execute(statement).fetchall()
+
+    def make_times_impossible(self) -> None:
+        """Make `fct_flights` fail, on which 30 nodes depend."""
+        self.sql("UPDATE raw.flights SET dep_time = 9999 WHERE dep_time = 517")
+
+    def make_times_possible(self) -> None:
+        """Mend what makes it fail."""
+        self.sql("UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999")
+
+    def listed(self, *words: str) -> set[str]:
+        """Return the names of the nodes that `dbt build` would execute, as `dbt ls` tells."""
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                "ls",
+                "--quiet",
+                "--output",
+                "json",
+                *words,
+            ],
+            cwd=self.project,
+            env={
+                **os.environ,
+                "FLIGHTS_DUCKDB": self.database,
+                "DBT_TARGET_PATH": f"{self.database}.target",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        nodes = [json.loads(line) for line in done.stdout.splitlines()]
+        return {node["name"] for node in nodes if node["resource_type"] != "source"}
+
+    def add(self, path: str, text: str) -> None:
+        """Write a file of the project."""
+        file = self.project / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def own_results(run_id: int) -> list[NodeResult]:
+    """Return what a run has done itself, not those that it retries."""
+    return [each for each in get_dbt_cloud_run_results(run_id=run_id) if each["run_id"] == run_id]
+
+
+def executed(run_id: int) -> set[str]:
+    """Return the names of the nodes that a run has executed."""
+    return {each["name"] for each in own_results(run_id)}
+
+
+def statuses(results: list[NodeResult]) -> Counter[str]:
+    """Count nodes by what became of them."""
+    return Counter(each["status"] for each in results)

@@ -1,0 +1,55 @@
+"""Runs of the example's project on real dbt Core, and what is told of them as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from dlt_dbtcloud import (
+    dbt_cloud_results,
+    materialized_assets,
+    retry_dbt_cloud_run,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.lineage.assets import Asset
+from dlt_dbtcloud.typing import Run
+from tests.support.flights import Flights
+
+
+@dataclass(frozen=True)
+class LoadedFlights:
+    """The runs, their assets, and the database that has the tables, in the schema `raw`."""
+
+    nightly: Run
+    failed: Run
+    retry: Run
+    parsed: Run
+    assets: list[Asset]
+    database: str
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(self.database, read_only=True) as connection:
+            connection.execute("USE flights.raw")
+            return connection.execute(query).fetchall()
+
+
+def run_and_load_flights(flights: Flights) -> LoadedFlights:
+    """Load, run three steps with docs, fail, retry, run without artifacts, and tell of it all."""
+    pipeline = flights.pipeline
+    flights.load()
+    steps = ("dbt seed", "dbt run", "dbt snapshot")
+    job = flights.job(*steps, generate_docs=True, run_generate_sources=True)
+    nightly = run_dbt_cloud_job(job_id=job, pipeline=pipeline, wait_seconds=0.5)
+    pipeline.run(dbt_cloud_results(run_id=nightly["id"]))
+    assets = materialized_assets(nightly)
+    flights.make_times_impossible()
+    failed = run_dbt_cloud_job(job_id=flights.job(), wait_seconds=0.5)
+    pipeline.run(dbt_cloud_results(run_id=failed["id"]))
+    flights.make_times_possible()
+    retry = retry_dbt_cloud_run(run_id=failed["id"], wait_seconds=0.5)
+    parsed = run_dbt_cloud_job(job_id=flights.job("dbt parse"), wait_seconds=0.5)
+    # all of them, two for the second time
+    pipeline.run(dbt_cloud_results())
+    return LoadedFlights(nightly, failed, retry, parsed, assets, flights.database)

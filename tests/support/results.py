@@ -1,0 +1,104 @@
+"""A small dbt project on scripted runs, and how its results are loaded and counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlt
+from dlt.common.configuration import resolve_configuration
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.source.schema import TABLES
+from dlt_dbtcloud.source.source import results_source
+from tests.support.clock import FastClock
+
+RUN_RESULTS: dict[str, Any] = {
+    "results": [
+        {
+            "unique_id": "model.shop.orders",
+            "status": "success",
+            "execution_time": 1.5,
+            "timing": [
+                {
+                    "name": "execute",
+                    "started_at": "2026-01-31T06:00:01.000000Z",
+                    "completed_at": "2026-01-31T06:00:02.500000Z",
+                }
+            ],
+            "adapter_response": {"rows_affected": 7, "bytes_processed": 80},
+        },
+        {"unique_id": "test.shop.not_null_orders_id.ab12", "status": "pass"},
+    ]
+}
+MANIFEST: dict[str, Any] = {
+    "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json"},
+    "sources": {"source.shop.raw.orders": {"name": "orders", "schema": "raw"}},
+    "nodes": {
+        "model.shop.orders": {
+            "name": "orders",
+            "resource_type": "model",
+            "config": {"materialized": "table"},
+            "tags": ["nightly"],
+            "columns": {"id": {"name": "id", "description": "An order."}},
+            "depends_on": {"nodes": ["source.shop.raw.orders"]},
+        },
+        "test.shop.not_null_orders_id.ab12": {"depends_on": {"nodes": ["model.shop.orders"]}},
+    },
+    "exposures": {
+        "exposure.shop.board": {
+            "name": "board",
+            "owner": {"email": "board@example.com"},
+            "depends_on": {"nodes": ["model.shop.orders"]},
+        }
+    },
+}
+SOURCES: dict[str, Any] = {
+    "results": [
+        {
+            "unique_id": "source.shop.raw.orders",
+            "status": "warn",
+            "max_loaded_at": "2026-01-30T06:00:00Z",
+            "snapshotted_at": "2026-01-31T06:00:00.123456789Z",
+            "max_loaded_at_time_ago_in_s": 86400.1,
+            "criteria": {"warn_after": {"count": 1, "period": "day"}},
+        }
+    ]
+}
+FILES = {"run_results.json": RUN_RESULTS, "manifest.json": MANIFEST, "sources.json": SOURCES}
+
+
+def rows(pipeline: dlt.Pipeline, query: str) -> list[tuple[Any, ...]]:
+    with pipeline.sql_client() as client:
+        return [tuple(row) for row in client.execute_sql(query) or ()]
+
+
+def counts(pipeline: dlt.Pipeline) -> dict[str, int]:
+    each = ", ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)
+    return dict(zip(TABLES, rows(pipeline, f"SELECT {each}")[0], strict=True))
+
+
+def files_asked_for(cloud: DBTCloudEmulator) -> list[str]:
+    paths = [request.path for request in cloud.requests]
+    return [path.rpartition("/")[2] for path in paths if "/artifacts/" in path]
+
+
+def nightly(cloud: DBTCloudEmulator, **options: Any) -> int:
+    return cloud.create_job("Nightly", **{"artifacts": FILES, **options})
+
+
+def ended_run(job: int, **trigger: Any) -> int:
+    config = resolve_configuration(DBTCloudConfiguration())
+    with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
+        run = client.start_job_run(job, trigger)
+        while not is_over(run):
+            run = client.get_run_status(run["id"])
+    return run["id"]
+
+
+def load_quickly(pipeline: dlt.Pipeline, run_id: int | None = None) -> None:
+    """Load with a clock that lets the wait for late artifacts pass."""
+    config = resolve_configuration(DBTCloudConfiguration())
+    run = None if run_id is None else str(run_id)
+    pipeline.run(results_source(config, run_id=run, clock=FastClock(2000)))

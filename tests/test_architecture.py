@@ -1,0 +1,85 @@
+"""Imports point down between packages, and importing the package loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import dlt_dbtcloud
+
+ROOT = Path(dlt_dbtcloud.__file__).parent
+FOOT = {"cause", "exceptions", "payloads", "redaction", "typing", "values"}
+SYSTEMS = FOOT | {"client", "dbt", "loads"}
+BELOW = {
+    **dict.fromkeys(sorted(FOOT), FOOT),
+    "client": FOOT,
+    "dbt": FOOT,
+    "loads": FOOT,
+    "configuration": SYSTEMS,
+    "artifacts": SYSTEMS,
+    "runs": SYSTEMS | {"artifacts", "configuration"},
+    "source": SYSTEMS | {"artifacts", "configuration"},
+    "lineage": SYSTEMS | {"artifacts", "configuration"},
+    "helpers": SYSTEMS | {"artifacts", "configuration", "runs"},
+    "emulator": {"typing"},
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the modules of this package that a file imports, without the package's name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            modules = [node.module or ""]
+        else:
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (m.partition(".")[2] for m in modules if m.startswith("dlt_dbtcloud."))
+
+
+def files(package: str) -> list[Path]:
+    return (
+        [ROOT / f"{package}.py"]
+        if (ROOT / f"{package}.py").exists()
+        else [*(ROOT / package).rglob("*.py")]
+    )
+
+
+def test_every_package_has_its_place() -> None:
+    assert {path.stem for path in ROOT.iterdir() if path.suffix in ("", ".py")} - {
+        "__init__",
+        "__pycache__",
+    } == set(BELOW)
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_imports_point_down(package: str) -> None:
+    for path in files(package):
+        for module in imports(path):
+            used = module.partition(".")[0]
+            assert used == package or used in BELOW[package], f"{path} imports {module}"
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): set(
+            imports(path)
+        )
+        for path in ROOT.rglob("*.py")
+        if path.parent != ROOT or path.stem != "__init__"
+    }
+    TopologicalSorter(graph).prepare()
+
+
+def test_importing_the_package_loads_neither_the_emulator_nor_its_libraries() -> None:
+    code = "import sys, dlt_dbtcloud.helpers; print(*sys.modules, sep='\\n')"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "dlt_dbtcloud.helpers" in modules
+    assert not {"werkzeug", "dbt", "duckdb", "dlt_dbtcloud.emulator"} & set(modules)

@@ -1,0 +1,107 @@
+"""A value of another type than it should have counts as none."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.values import (
+    as_mapping,
+    boolean,
+    dicts,
+    integer,
+    number,
+    seconds,
+    text,
+    texts,
+    timestamp,
+)
+
+
+@pytest.mark.parametrize("value", [None, "1", True, [1], {}, float("nan"), float("inf")])
+def test_what_is_no_number_is_none(value: Any) -> None:
+    assert (number(value), integer(value)) == (None, None)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (1.0, 1), (2.5, 2), (-1, -1)])
+def test_a_number_is_one(value: float, expected: int) -> None:
+    assert (number(value), integer(value)) == (value, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(True, True), (False, False), (1, None), ("true", None), (None, None)]
+)
+def test_just_true_and_false_are_booleans(value: Any, expected: bool | None) -> None:
+    assert boolean(value) is expected
+
+
+@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])
+def test_what_is_no_text_is_none(value: Any) -> None:
+    assert text(value) is None
+
+
+def test_a_text_is_one() -> None:
+    assert [text("a"), text("")] == ["a", ""]
+
+
+@pytest.mark.parametrize("value", [None, 7, "a", {"a": {}}, ["a", None, 7]])
+def test_what_holds_no_objects_gives_none(value: Any) -> None:
+    assert dicts(value) == []
+
+
+def test_objects_are_taken_from_among_others() -> None:
+    assert dicts([{"a": 1}, "b", {}]) == [{"a": 1}, {}]
+
+
+@pytest.mark.parametrize("value", [None, 7, "a", [{"a": 1}]])
+def test_what_is_no_object_is_an_empty_one(value: Any) -> None:
+    assert as_mapping(value) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(["a", "", None, 7, "b"], ["a", "b"]), ("a", ["a"]), ("", []), (None, []), ({"a": 1}, [])],
+)
+def test_one_text_stands_for_a_list_of_one(value: Any, expected: list[str]) -> None:
+    assert texts(value) == expected
+
+
+SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2026-01-31 06:00:00.000000+00:00", SIX),
+        ("2026-01-31T06:00:00Z", SIX),
+        ("2026-01-31T06:00:00.1Z", SIX.replace(microsecond=100_000)),
+        ("2026-01-31T06:00:00.123456789Z", SIX.replace(microsecond=123_456)),
+        ("2026-01-31T08:00:00+02:00", SIX),
+        ("2026-01-31T06:00:00", SIX),
+        ("2026-01-31", SIX.replace(hour=0)),
+        ("soon", None),
+        ("", None),
+        (5, None),
+        (None, None),
+    ],
+)
+def test_a_time(said: object, expected: datetime | None) -> None:
+    assert timestamp(said) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("00:00:00", 0.0),
+        ("01:02:03", 3723.0),
+        ("100:00:00.5", 360_000.5),
+        ("1 day, 00:00:01", 86_401.0),
+        ("2 00:00:00", 172_800.0),
+        ("5 minutes", None),
+        (None, None),
+    ],
+)
+def test_a_duration(said: object, expected: float | None) -> None:
+    assert seconds(said) == expected
