@@ -170,7 +170,7 @@ def test_options_that_cannot_be_meant_are_refused_at_once(
         cloud.create_job("Job", project_dir=tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"holds no dbt_project\.yml"):
         cloud.create_project("Project", project_dir=tmp_path)
-    with pytest.raises(RuntimeError, match="`no-dbt`: .*Install the `local` extra"):
+    with pytest.raises(RuntimeError, match=r"`no-dbt`: .*Install the `local` extra"):
         cloud.create_job("Job", project_dir=tiny, dbt_executable="no-dbt")
     with pytest.raises(ValueError, match=r"runs dbt .* or ends as told"):
         cloud.create_job("Job", project_dir=tiny, outcome="error")
