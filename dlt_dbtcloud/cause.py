@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dlt.common.json import json
 
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.values import as_mapping, integer, text
+from dlt_dbtcloud.values import as_integer, as_mapping, as_text
 
 __all__ = [
     "BoundLoad",
@@ -105,7 +105,7 @@ def retried_run(run: Run) -> int | None:
     told = run.get("retrying_run_id")
     match = _MARK.search(_cause(run))
     found = str(told) if told and str(told).isdecimal() else match and match[1]
-    return integer(int(found)) if found and len(found) <= _ID_DIGITS else None
+    return as_integer(int(found)) if found and len(found) <= _ID_DIGITS else None
 
 
 def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
@@ -131,4 +131,4 @@ def _fitted(words: str, origin: str, mark: str) -> str:
 
 
 def _cause(run: Run) -> str:
-    return text(as_mapping(run.get("trigger")).get("cause")) or ""
+    return as_text(as_mapping(run.get("trigger")).get("cause")) or ""

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dlt_dbtcloud.redaction import tail, without_secrets
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
-from dlt_dbtcloud.values import text, timestamp
+from dlt_dbtcloud.values import as_datetime, as_text
 
 __all__ = [
     "Unfinished",
@@ -66,10 +66,10 @@ class Unfinished:
 def command_of(step: RunStep) -> str | None:
     """Return the dbt command line that a step executes, or None where it executes none."""
     told = step.get("run_step_command")
-    line = text(told.get("dbt_command")) if isinstance(told, dict) else None
+    line = as_text(told.get("dbt_command")) if isinstance(told, dict) else None
     if line:
         return line.strip()
-    match = _COMMAND.search(text(step.get("name")) or "")
+    match = _COMMAND.search(as_text(step.get("name")) or "")
     return f"dbt{match[1].rstrip()}" if match else None
 
 
@@ -80,7 +80,7 @@ def steps_of(run: Run) -> list[RunStep]:
 
 def log_of(step: RunStep) -> str:
     """Return the log of a step, in detail where there is no other; nothing where it has none."""
-    return text(step.get("logs")) or text(step.get("debug_logs")) or ""
+    return as_text(step.get("logs")) or as_text(step.get("debug_logs")) or ""
 
 
 def log_tail(step: RunStep, hide: Callable[[str], str] = str) -> str:
@@ -113,7 +113,7 @@ def ended_early(step: RunStep) -> bool:
     """Tell whether a step ended before dbt could write what its nodes did."""
     if step.get("status") == RunStatus.CANCELLED:
         return True
-    log = text(step.get("logs")) or ""
+    log = as_text(step.get("logs")) or ""
     is_error = step.get("status") == RunStatus.ERROR
     return is_error and "Encountered an error" in log and "Done. PASS=" not in log
 
@@ -167,5 +167,5 @@ def moment(
     run: Run, field: Literal["created_at", "dequeued_at", "started_at", "finished_at"]
 ) -> float | None:
     """Return when something happened to a run, in seconds since 1970, where it says so."""
-    said = timestamp(run.get(field))
+    said = as_datetime(run.get(field))
     return said.timestamp() if said else None

@@ -10,15 +10,15 @@ from typing import Any
 
 __all__ = [
     "Relation",
+    "as_boolean",
+    "as_datetime",
+    "as_dicts",
+    "as_integer",
     "as_mapping",
-    "boolean",
-    "dicts",
-    "integer",
-    "number",
-    "seconds",
-    "text",
-    "texts",
-    "timestamp",
+    "as_number",
+    "as_seconds",
+    "as_text",
+    "as_texts",
 ]
 
 
@@ -47,35 +47,35 @@ def as_mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def boolean(value: object) -> bool | None:
+def as_boolean(value: object) -> bool | None:
     """Return true or false, or None if it is neither."""
     return value if isinstance(value, bool) else None
 
 
-def dicts(value: object) -> list[dict[str, Any]]:
+def as_dicts(value: object) -> list[dict[str, Any]]:
     """Return the objects in a list, or nothing if it is not one."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def integer(value: object) -> int | None:
+def as_integer(value: object) -> int | None:
     """Return a number without its fraction, or None if 64 bits do not hold it."""
-    told = number(value)
+    told = as_number(value)
     return None if told is None or abs(told) >= _TOO_BIG else int(told)
 
 
-def number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """Return a finite number, or None if it is not one; a boolean is not."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return value if isinstance(value, int) or math.isfinite(value) else None
 
 
-def text(value: object) -> str | None:
+def as_text(value: object) -> str | None:
     """Return a text, or None if it is not one."""
     return value if isinstance(value, str) else None
 
 
-def texts(value: object) -> list[str]:
+def as_texts(value: object) -> list[str]:
     """Return the texts in a list, or the one that stands for a list of one."""
     values = value if isinstance(value, list) else [value]
     return [item for item in values if isinstance(item, str) and item]
@@ -87,7 +87,7 @@ _FRACTION = re.compile(r"\.(\d{1,6})\d*")
 _DURATION = re.compile(r"(?:(\d+)(?: days?,)? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
-def timestamp(said: object) -> datetime | None:
+def as_datetime(said: object) -> datetime | None:
     """Return a time in UTC, or None if it is not one."""
     if not isinstance(said, str):
         return None
@@ -99,7 +99,7 @@ def timestamp(said: object) -> datetime | None:
         return None
 
 
-def seconds(duration: object) -> float | None:
+def as_seconds(duration: object) -> float | None:
     """Return how many seconds `HH:MM:SS` are, days before it included, or None if it is not one."""
     match = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
     if match is None:

@@ -8,51 +8,51 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.values import (
+    as_boolean,
+    as_datetime,
+    as_dicts,
+    as_integer,
     as_mapping,
-    boolean,
-    dicts,
-    integer,
-    number,
-    seconds,
-    text,
-    texts,
-    timestamp,
+    as_number,
+    as_seconds,
+    as_text,
+    as_texts,
 )
 
 
 @pytest.mark.parametrize("value", [None, "1", True, [1], {}, float("nan"), float("inf")])
 def test_what_is_no_number_is_none(value: Any) -> None:
-    assert (number(value), integer(value)) == (None, None)
+    assert (as_number(value), as_integer(value)) == (None, None)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (1.0, 1), (2.5, 2), (-1, -1)])
 def test_a_number_is_one(value: float, expected: int) -> None:
-    assert (number(value), integer(value)) == (value, expected)
+    assert (as_number(value), as_integer(value)) == (value, expected)
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [(True, True), (False, False), (1, None), ("true", None), (None, None)]
 )
 def test_just_true_and_false_are_booleans(value: Any, expected: bool | None) -> None:
-    assert boolean(value) is expected
+    assert as_boolean(value) is expected
 
 
 @pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])
 def test_what_is_no_text_is_none(value: Any) -> None:
-    assert text(value) is None
+    assert as_text(value) is None
 
 
 def test_a_text_is_one() -> None:
-    assert [text("a"), text("")] == ["a", ""]
+    assert [as_text("a"), as_text("")] == ["a", ""]
 
 
 @pytest.mark.parametrize("value", [None, 7, "a", {"a": {}}, ["a", None, 7]])
 def test_what_holds_no_objects_gives_none(value: Any) -> None:
-    assert dicts(value) == []
+    assert as_dicts(value) == []
 
 
 def test_objects_are_taken_from_among_others() -> None:
-    assert dicts([{"a": 1}, "b", {}]) == [{"a": 1}, {}]
+    assert as_dicts([{"a": 1}, "b", {}]) == [{"a": 1}, {}]
 
 
 @pytest.mark.parametrize("value", [None, 7, "a", [{"a": 1}]])
@@ -65,7 +65,7 @@ def test_what_is_no_object_is_an_empty_one(value: Any) -> None:
     [(["a", "", None, 7, "b"], ["a", "b"]), ("a", ["a"]), ("", []), (None, []), ({"a": 1}, [])],
 )
 def test_one_text_stands_for_a_list_of_one(value: Any, expected: list[str]) -> None:
-    assert texts(value) == expected
+    assert as_texts(value) == expected
 
 
 SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
@@ -88,7 +88,7 @@ SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
     ],
 )
 def test_a_time(said: object, expected: datetime | None) -> None:
-    assert timestamp(said) == expected
+    assert as_datetime(said) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_a_time(said: object, expected: datetime | None) -> None:
     ],
 )
 def test_a_duration(said: object, expected: float | None) -> None:
-    assert seconds(said) == expected
+    assert as_seconds(said) == expected

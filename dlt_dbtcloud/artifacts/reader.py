@@ -19,7 +19,7 @@ from dlt_dbtcloud.dbt.manifest import find_node
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import command_of, ended_early, is_over, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
-from dlt_dbtcloud.values import as_mapping, dicts, integer, number, text
+from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
 __all__ = [
     "RELATED",
@@ -37,18 +37,18 @@ _Types = Mapping[str, Callable[[object], object]]
 
 _OF_EACH = ("unique_id", "status")
 _RESULT: _Types = {
-    "execution_time": number,
-    "failures": integer,
-    "message": text,
-    "relation_name": text,
-    "rows_affected": integer,
-    "thread_id": text,
+    "execution_time": as_number,
+    "failures": as_integer,
+    "message": as_text,
+    "relation_name": as_text,
+    "rows_affected": as_integer,
+    "thread_id": as_text,
 }
 _FRESHNESS: _Types = {
-    "execution_time": number,
-    "max_loaded_at": text,
-    "max_loaded_at_time_ago_in_s": number,
-    "snapshotted_at": text,
+    "execution_time": as_number,
+    "max_loaded_at": as_text,
+    "max_loaded_at_time_ago_in_s": as_number,
+    "snapshotted_at": as_text,
 }
 _SECTIONS = ("nodes", "sources", "exposures", "unit_tests")
 
@@ -57,14 +57,14 @@ def odd_in_results(run_results: Mapping[str, Any]) -> list[str]:
     """Return the fields of a `run_results.json` that say something of another type than dbt's."""
     flat = [
         {**each, "rows_affected": as_mapping(each.get("adapter_response")).get("rows_affected")}
-        for each in dicts(run_results.get("results"))
+        for each in as_dicts(run_results.get("results"))
     ]
     return _odd_fields(run_results, flat, _RESULT)
 
 
 def odd_in_sources(sources: Mapping[str, Any]) -> list[str]:
     """Return the fields of a `sources.json` that say something of another type than dbt's."""
-    return _odd_fields(sources, dicts(sources.get("results")), _FRESHNESS)
+    return _odd_fields(sources, as_dicts(sources.get("results")), _FRESHNESS)
 
 
 def odd_sections(artifact: Mapping[str, Any]) -> list[str]:
@@ -78,7 +78,7 @@ def _odd_fields(
     results = artifact.get("results")
     if not isinstance(results, list) or len(told) < len(results):
         return ["results"]
-    lacking = [name for name in _OF_EACH if not all(text(each.get(name)) for each in told)]
+    lacking = [name for name in _OF_EACH if not all(as_text(each.get(name)) for each in told)]
     odd = [
         name
         for name, read in types.items()
@@ -160,7 +160,7 @@ class Problems:
     def check_manifest(self, manifest: Mapping[str, Any], what: str = "its manifest") -> None:
         """Take note of a manifest of an unknown version, or of something in its place."""
         said = as_mapping(manifest.get("metadata")).get("dbt_schema_version")
-        version = _VERSION.search(text(said) or "")
+        version = _VERSION.search(as_text(said) or "")
         if version and int(version[1]) not in _KNOWN_MANIFESTS:
             self.note(f"{what} is of version {version[1]}, which is not known")
         self._check_nodes(what, manifest)
@@ -300,7 +300,7 @@ class RunReader:
         told = {
             result["unique_id"]: result.get("relation_name")
             for result in told_results(run_results)
-            if text(result.get("relation_name"))
+            if as_text(result.get("relation_name"))
         }
         is_last = step is self.results[-1][0] or not self.manifest
         if is_last or all(
@@ -439,14 +439,14 @@ def _has_succeeded(step: RunStep) -> bool:
 # of a failed step; more than a table takes, so that no secret is cut in two
 _LOG_LINES = 500
 _LOGS = ("logs", "debug_logs", "truncated_debug_logs")
-_STEP_TYPES = {"index": integer, "name": text, "status": integer}
+_STEP_TYPES = {"index": as_integer, "name": as_text, "status": as_integer}
 RELATED = ("trigger", "job", "run_steps", "audit")
 
 
 def lean(run: Run) -> Run:
     """Return a run without what no table takes, and that is most of it: logs, the whole job."""
     job = {"name": as_mapping(run.get("job")).get("name")}
-    steps = [_lean_step(step) for step in dicts(run.get("run_steps")) if step]
+    steps = [_lean_step(step) for step in as_dicts(run.get("run_steps")) if step]
     return cast(Run, {**run, "job": job, "run_steps": steps})
 
 
@@ -459,4 +459,4 @@ def _lean_step(step: dict[str, Any]) -> RunStep:
 
 def _end(step: dict[str, Any]) -> str:
     """Return the end of a log as it is, for who cuts secrets out of it."""
-    return "\n".join((text(step.get("logs")) or "").split("\n")[-_LOG_LINES:])
+    return "\n".join((as_text(step.get("logs")) or "").split("\n")[-_LOG_LINES:])

@@ -21,7 +21,7 @@ from dlt_dbtcloud.dbt.manifest import find_node
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import command_of, ended_early, is_over
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
-from dlt_dbtcloud.values import as_mapping, dicts, integer, number, text
+from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
 __all__ = [
     "FAILED",
@@ -86,30 +86,33 @@ def step_results(
     for result in told_results(run_results):
         unique_id = result["unique_id"]
         node = find_node(manifest or {}, unique_id)
-        timing = dicts(result.get("timing"))
+        timing = as_dicts(result.get("timing"))
         yield NodeResult(
             run_id=run_id,
             step_index=step.get("index") or 0,
             command=command_of(step) or "",
             unique_id=unique_id,
-            name=text(node.get("name")) or _name(unique_id),
-            resource_type=text(node.get("resource_type")) or unique_id.partition(".")[0],
-            status=text(result.get("status")) or "",
-            message=text(result.get("message")),
-            failures=integer(result.get("failures")),
-            execution_time=number(result.get("execution_time")) or 0.0,
-            thread_id=text(result.get("thread_id")),
+            name=as_text(node.get("name")) or _name(unique_id),
+            resource_type=as_text(node.get("resource_type")) or unique_id.partition(".")[0],
+            status=as_text(result.get("status")) or "",
+            message=as_text(result.get("message")),
+            failures=as_integer(result.get("failures")),
+            execution_time=as_number(result.get("execution_time")) or 0.0,
+            thread_id=as_text(result.get("thread_id")),
             started_at=min(_moments(timing, "started_at"), default=None),
             completed_at=max(_moments(timing, "completed_at"), default=None),
-            rows_affected=integer(as_mapping(result.get("adapter_response")).get("rows_affected")),
-            relation_name=text(result.get("relation_name")) or text(node.get("relation_name")),
-            path=text(node.get("original_file_path")),
+            rows_affected=as_integer(
+                as_mapping(result.get("adapter_response")).get("rows_affected")
+            ),
+            relation_name=as_text(result.get("relation_name"))
+            or as_text(node.get("relation_name")),
+            path=as_text(node.get("original_file_path")),
         )
 
 
 def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results of a `run_results.json` as they stand in it, each of which has an id."""
-    return [each for each in dicts(run_results.get("results")) if text(each.get("unique_id"))]
+    return [each for each in as_dicts(run_results.get("results")) if as_text(each.get("unique_id"))]
 
 
 def retry_chain(
@@ -168,7 +171,7 @@ def read_results(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | Non
     """
     is_expected = not ended_early(step)
     read = artifacts.read("run_results.json", step.get("index"), is_expected=is_expected)
-    for result in dicts((read or {}).get("results")):
+    for result in as_dicts((read or {}).get("results")):
         # most of the file, and the manifest is still to come
         result.pop("compiled_code", None)
     return read
@@ -192,4 +195,4 @@ def _name(unique_id: str) -> str:
 
 
 def _moments(timing: Iterable[Mapping[str, Any]], which: str) -> list[str]:
-    return [moment for each in timing if (moment := text(each.get(which)))]
+    return [moment for each in timing if (moment := as_text(each.get(which)))]

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypedDict
 
-from dlt_dbtcloud.values import as_mapping, text, texts
+from dlt_dbtcloud.values import as_mapping, as_text, as_texts
 
 __all__ = ["Column", "Manifest", "ManifestJSON", "Node", "ancestors", "descendants", "find_node"]
 
@@ -166,7 +166,7 @@ class Manifest:
 
     def dependencies(self, unique_id: str) -> list[str]:
         """Return what a node depends on, ephemeral models included."""
-        return texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
+        return as_texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
 
     def parents(self, unique_id: str) -> list[str]:
         """Return what a node reads, with ephemeral models replaced by what they read."""
@@ -199,7 +199,7 @@ class Manifest:
             description=_text(entry.get("description")),
             owners=self._owners(unique_id),
             group=self._group(unique_id),
-            tags=texts(entry.get("tags") or config.get("tags")),
+            tags=as_texts(entry.get("tags") or config.get("tags")),
             meta=self._meta(unique_id),
             columns=_columns(entry, as_mapping(self._built.get(unique_id))),
             path=_text(entry.get("original_file_path")) or _text(entry.get("path")),
@@ -220,7 +220,7 @@ class Manifest:
     def _owners(self, unique_id: str) -> list[str]:
         """Return whom the node's meta names, else its own owner, else who owns its group."""
         told = as_mapping(self.entry(unique_id).get("owner"))
-        named = texts(self._meta(unique_id).get("owner")) or _owner(told)
+        named = as_texts(self._meta(unique_id).get("owner")) or _owner(told)
         if named:
             return named
         name, package = self._group(unique_id), self.entry(unique_id).get("package_name")
@@ -231,7 +231,7 @@ class Manifest:
 
 
 def _owner(owner: dict[str, Any]) -> list[str]:
-    return texts(owner.get("email") or owner.get("name"))
+    return as_texts(owner.get("email") or owner.get("name"))
 
 
 def _columns(entry: dict[str, Any], built: dict[str, Any]) -> list[Column]:
@@ -274,4 +274,4 @@ def _version(value: object) -> str | float | None:
 
 
 def _text(value: object) -> str | None:
-    return text(value) or None
+    return as_text(value) or None

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
 from dlt_dbtcloud.redaction import without_secrets
 from dlt_dbtcloud.typing import NodeResult
-from dlt_dbtcloud.values import as_mapping, text
+from dlt_dbtcloud.values import as_mapping, as_text
 
 __all__ = [
     "PRODUCER",
@@ -76,15 +76,15 @@ def assertions_facet(project: Manifest, result: NodeResult) -> Facets:
     """
     entry = project.entry(result["unique_id"])
     generic = as_mapping(entry.get("test_metadata"))
-    severity = text(as_mapping(entry.get("config")).get("severity"))
+    severity = as_text(as_mapping(entry.get("config")).get("severity"))
     column = entry.get("column_name") or as_mapping(generic.get("kwargs")).get("column_name")
     assertion = {
-        "assertion": text(generic.get("name")) or result["name"],
+        "assertion": as_text(generic.get("name")) or result["name"],
         "success": result["status"] == "pass",
         "name": result["name"],
-        "column": text(column),
+        "column": as_text(column),
         "severity": severity.lower() if severity else None,
-        "description": text(entry.get("description")) or None,
+        "description": as_text(entry.get("description")) or None,
         "actual": None if result["failures"] is None else str(result["failures"]),
     }
     assertions = [_without_nones(assertion)]

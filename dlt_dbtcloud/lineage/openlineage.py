@@ -29,7 +29,7 @@ from dlt_dbtcloud.lineage.facets import (
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome
 from dlt_dbtcloud.payloads import is_over
 from dlt_dbtcloud.typing import NodeResult, Run
-from dlt_dbtcloud.values import text, timestamp
+from dlt_dbtcloud.values import as_datetime, as_text
 
 __all__ = ["Dataset", "Event", "events_of", "inputs", "outputs"]
 
@@ -99,7 +99,7 @@ def _asserted(outcome: Outcome, result: NodeResult) -> Facets:
 
 def _checked(project: Manifest, unique_id: str) -> str | None:
     """Return what a test is for: dbt names models and the like, but neither sources nor queries."""
-    attached = text(project.entry(unique_id).get("attached_node"))
+    attached = as_text(project.entry(unique_id).get("attached_node"))
     dependencies = project.dependencies(unique_id)
     return attached or (dependencies[0] if len(dependencies) == 1 else None)
 
@@ -157,7 +157,7 @@ def events_of(
     lineage = _Lineage(
         run,
         outcomes,
-        project.dbt_version or text(run.get("dbt_version")),
+        project.dbt_version or as_text(run.get("dbt_version")),
         namespace or _default_namespace(run, project),
         job_namespace or f"dbt-cloud-{run.get('account_id')}",
         hide,
@@ -185,7 +185,7 @@ class _Lineage:
 
     def events(self) -> Iterator[Event]:
         """Yield the events of the run, with those of its nodes between them."""
-        if is_over(self.run) or timestamp(self.run.get("started_at")):
+        if is_over(self.run) or as_datetime(self.run.get("started_at")):
             yield _event("START", self._time("started_at"), self._own_run(), self._own_job())
         for outcome in self.outcomes:
             for result in filter(_is_told, outcome.results):
@@ -207,8 +207,8 @@ class _Lineage:
         failed = [*dict.fromkeys(ended)]
         more = len(failed) - _MOST_NAMED
         named = ", ".join(failed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-        told = [text(self.run.get("status_message")), f"Failed: {named}." if named else None]
-        link = text(self.run.get("href"))
+        told = [as_text(self.run.get("status_message")), f"Failed: {named}." if named else None]
+        link = as_text(self.run.get("href"))
         return " ".join(filter(None, told)) or (f"Its steps tell: {link}" if link else None)
 
     def _node(self, outcome: Outcome, result: NodeResult) -> Iterator[Event]:
@@ -288,5 +288,5 @@ def _event(
 
 def _instant(time: object) -> str | None:
     """Return a time of the API's or of an artifact's in UTC, as RFC 3339 writes it."""
-    told = timestamp(time)
+    told = as_datetime(time)
     return told.isoformat() if told else None

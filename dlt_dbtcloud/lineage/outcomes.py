@@ -11,7 +11,7 @@ from dlt.common.json import json
 
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
 from dlt_dbtcloud.typing import NodeResult
-from dlt_dbtcloud.values import as_mapping, text
+from dlt_dbtcloud.values import as_mapping, as_text
 
 __all__ = ["BUILDING", "Outcome"]
 
@@ -80,7 +80,10 @@ class Outcome:
         """Yield where a node stands that was deferred."""
         # only some versions of dbt write this
         told = as_mapping(self.project.entry(unique_id).get("defer_relation"))
-        yield {**{name: text(told.get(name)) for name in _PLACE}, "identifier": told.get("alias")}
+        yield {
+            **{name: as_text(told.get(name)) for name in _PLACE},
+            "identifier": told.get("alias"),
+        }
         other = cast(Mapping[str, Any], self.state.node(unique_id))
         yield {name: other[name] for name in _PLACE}
 

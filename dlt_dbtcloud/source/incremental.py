@@ -16,7 +16,7 @@ from dlt_dbtcloud.payloads import is_over
 from dlt_dbtcloud.source.destination import stored
 from dlt_dbtcloud.source.schema import KEYS
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.values import timestamp
+from dlt_dbtcloud.values import as_datetime
 
 __all__ = ["LISTED", "Bookmarks", "NewRun", "finished_runs", "not_stored", "one_run"]
 
@@ -72,7 +72,7 @@ class Bookmarks:
 
     def news(self, run: Run) -> frozenset[str]:
         """Return the tables to which a finished run is new, or which could not read it."""
-        finished = timestamp(run.get("finished_at"))
+        finished = as_datetime(run.get("finished_at"))
         if finished is None:
             return frozenset()
         run_id = str(run["id"])
@@ -100,7 +100,7 @@ class Bookmarks:
         ends = {
             str(run["id"]): time.isoformat(timespec="microseconds")
             for run in runs
-            if (time := timestamp(run.get("finished_at")))
+            if (time := as_datetime(run.get("finished_at")))
         }
         if not ends:
             if self._start and "finished_at" not in state:
@@ -122,10 +122,10 @@ class Bookmarks:
             state["unread"] = unread
 
     def _since(self, table: str) -> datetime:
-        newest = timestamp(self._states[table].get("finished_at"))
+        newest = as_datetime(self._states[table].get("finished_at"))
         if newest:
             return newest - _OVERLAP
-        return self._start or timestamp(self._states[table].get("start")) or _BEGINNING
+        return self._start or as_datetime(self._states[table].get("start")) or _BEGINNING
 
 
 # the tables that are made from the list of runs; the others from what each run left

@@ -18,14 +18,14 @@ from dlt_dbtcloud.source.destination import from_json, stored
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import (
+    as_boolean,
+    as_datetime,
+    as_dicts,
+    as_integer,
     as_mapping,
-    boolean,
-    dicts,
-    integer,
-    number,
-    seconds,
-    text,
-    timestamp,
+    as_number,
+    as_seconds,
+    as_text,
 )
 
 __all__ = [
@@ -48,10 +48,10 @@ _OF_THE_RUN = (
 )
 _OF_THE_TRIGGER = ("cause_category", "schema_override", "target_name_override")
 _GUARDS: Mapping[str | None, Callable[[object], object]] = {
-    "bigint": integer,
-    "bool": boolean,
-    "double": number,
-    "text": text,
+    "bigint": as_integer,
+    "bool": as_boolean,
+    "double": as_number,
+    "text": as_text,
 }
 _TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
 
@@ -89,19 +89,19 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         "run_id": run["id"],
         **{name: told.get(name) for name in _OF_THE_RUN},
         **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
-        **{name: timestamp(told.get(name)) for name in _TIMES},
-        "status": integer(run.get("status")) or 0,
-        "status_message": redacted(text(run.get("status_message")), hide),
-        "cause": redacted(text(trigger.get("cause")), hide),
+        **{name: as_datetime(told.get(name)) for name in _TIMES},
+        "status": as_integer(run.get("status")) or 0,
+        "status_message": redacted(as_text(run.get("status_message")), hide),
+        "cause": redacted(as_text(trigger.get("cause")), hide),
         "steps_override": _redacted_all(trigger.get("steps_override"), hide),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
         "in_progress": not is_over(run),
         "triggered_by": actor.get("name"),
         "triggered_by_type": actor.get("type"),
-        "duration_seconds": seconds(run.get("duration")),
-        "queued_seconds": seconds(run.get("queued_duration")),
-        "run_seconds": seconds(run.get("run_duration")),
+        "duration_seconds": as_seconds(run.get("duration")),
+        "queued_seconds": as_seconds(run.get("queued_duration")),
+        "run_seconds": as_seconds(run.get("run_duration")),
     }
     return _typed("dbt_runs", row, hide)
 
@@ -113,19 +113,19 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
         run: The run, with its steps.
         hide: Cuts the API's token out of a text.
     """
-    for step in cast(list[RunStep], dicts(run.get("run_steps"))):
+    for step in cast(list[RunStep], as_dicts(run.get("run_steps"))):
         has_failed = step.get("status") == RunStatus.ERROR
         row = {
             "run_id": run["id"],
-            "step_index": integer(step.get("index")) or 0,
+            "step_index": as_integer(step.get("index")) or 0,
             "step_id": step.get("id"),
-            "name": redacted(text(step.get("name")), hide),
+            "name": redacted(as_text(step.get("name")), hide),
             "command": redacted(command_of(step), hide),
-            "status": integer(step.get("status")) or 0,
+            "status": as_integer(step.get("status")) or 0,
             "status_humanized": step.get("status_humanized"),
-            "started_at": timestamp(step.get("started_at")),
-            "finished_at": timestamp(step.get("finished_at")),
-            "duration_seconds": seconds(step.get("duration")),
+            "started_at": as_datetime(step.get("started_at")),
+            "finished_at": as_datetime(step.get("finished_at")),
+            "duration_seconds": as_seconds(step.get("duration")),
             "log_tail": log_tail(step, hide) or None if has_failed else None,
         }
         yield _typed("dbt_run_steps", row, hide)
@@ -229,10 +229,10 @@ def result_rows(
             **result,
             "command": redacted(result["command"], hide),
             "message": redacted(result["message"], hide),
-            "started_at": timestamp(result["started_at"]),
-            "completed_at": timestamp(result["completed_at"]),
-            "bytes_processed": integer(response.get("bytes_processed")),
-            "bytes_billed": integer(response.get("bytes_billed")),
+            "started_at": as_datetime(result["started_at"]),
+            "completed_at": as_datetime(result["completed_at"]),
+            "bytes_processed": as_integer(response.get("bytes_processed")),
+            "bytes_billed": as_integer(response.get("bytes_billed")),
             "adapter_response": _redacted_json(response, hide) or None,
         }
 
@@ -250,7 +250,7 @@ def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
             node |= {"relation_name": None, "schema": None}
         content = {**node, "columns": project.documented_columns(unique_id)}
         yield {
-            "environment_id": integer(run.get("environment_id")) or 0,
+            "environment_id": as_integer(run.get("environment_id")) or 0,
             **{name: value for name, value in node.items() if name != "group"},
             "group_name": node["group"],
             "version": None if node["version"] is None else str(node["version"]),
@@ -261,7 +261,7 @@ def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
 
 def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
     """Yield a row for each edge of a project's lineage."""
-    environment = integer(run.get("environment_id")) or 0
+    environment = as_integer(run.get("environment_id")) or 0
     for unique_id in project.unique_ids:
         kind = unique_id.partition(".")[0]
         for parent in dict.fromkeys(project.dependencies(unique_id)):
@@ -290,13 +290,13 @@ def freshness_rows(
             "run_id": run["id"],
             "step_index": step.get("index") or 0,
             "unique_id": result["unique_id"],
-            "status": text(result.get("status")) or "",
-            "message": redacted(text(result.get("error")), hide),
-            "max_loaded_at": timestamp(result.get("max_loaded_at")),
-            "snapshotted_at": timestamp(result.get("snapshotted_at")),
-            "age_seconds": number(result.get("max_loaded_at_time_ago_in_s")),
+            "status": as_text(result.get("status")) or "",
+            "message": redacted(as_text(result.get("error")), hide),
+            "max_loaded_at": as_datetime(result.get("max_loaded_at")),
+            "snapshotted_at": as_datetime(result.get("snapshotted_at")),
+            "age_seconds": as_number(result.get("max_loaded_at_time_ago_in_s")),
             "criteria": _redacted_json(as_mapping(result.get("criteria")), hide) or None,
-            "execution_time": number(result.get("execution_time")),
+            "execution_time": as_number(result.get("execution_time")),
         }
 
 

@@ -40,7 +40,7 @@ from dlt_dbtcloud.source.incremental import (
 )
 from dlt_dbtcloud.source.rows import KnownLoad
 from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
-from dlt_dbtcloud.values import timestamp
+from dlt_dbtcloud.values import as_datetime
 
 __all__ = ["dbt_cloud_results", "results_source"]
 
@@ -250,7 +250,7 @@ def _start(said: str | date | None) -> datetime | None:
     if said is None:
         return None
     text = said.isoformat() if isinstance(said, date) else said
-    start = timestamp(text.strip()) if isinstance(text, str) else None
+    start = as_datetime(text.strip()) if isinstance(text, str) else None
     if start is None:
         raise ValueError(f"`start_date={said!r}` is not a date: give one like `2026-01-31`.")
     return start
