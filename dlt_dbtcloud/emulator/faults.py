@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers
-from dlt_dbtcloud.emulator.api.errors import ApiError
+from dlt_dbtcloud.emulator.errors import ApiError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

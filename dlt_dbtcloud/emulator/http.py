@@ -22,8 +22,8 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
 from dlt_dbtcloud.emulator.api import answers
-from dlt_dbtcloud.emulator.api.errors import ApiError, bad_request, not_found
 from dlt_dbtcloud.emulator.api.routes import PAGE, Call, Handler, url_map
+from dlt_dbtcloud.emulator.errors import ApiError, bad_request, not_found
 from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.models import JSON
 from dlt_dbtcloud.emulator.state import State

@@ -10,13 +10,13 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, cast
 
-from dlt_dbtcloud.emulator.api.errors import ApiError
 from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import endpoints
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
 from dlt_dbtcloud.emulator.dbt.process import find_dbt
+from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Kind, When
 from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, listen
 from dlt_dbtcloud.emulator.models import STATUS_OF, DbtProject, Outcome, Script

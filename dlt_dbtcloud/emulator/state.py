@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from dlt_dbtcloud.emulator.api import definitions
-from dlt_dbtcloud.emulator.api.errors import not_found
+from dlt_dbtcloud.emulator.defaults import ACCOUNT, ENVIRONMENT, PROJECT, with_defaults
+from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
 
 # as with the service, ids do not fit into 32 bits
@@ -46,7 +46,7 @@ class State:
     def add_account(self, account_id: int | None, name: str, *, visible: bool) -> int:
         """Add an account with a project and an environment."""
         new = self.new_id() if account_id is None else account_id
-        fields = definitions.with_defaults(definitions.ACCOUNT, {"name": name})
+        fields = with_defaults(ACCOUNT, {"name": name})
         with self.changed:
             self.accounts[new] = Definition(new, new, fields)
             if visible:
@@ -56,7 +56,7 @@ class State:
 
     def add_project(self, account_id: int, fields: JSON, folder: DbtProject | None) -> Definition:
         """Add a project, and an environment for its jobs."""
-        merged = definitions.with_defaults(definitions.PROJECT, fields)
+        merged = with_defaults(PROJECT, fields)
         project = Definition(self.new_id(), account_id, merged)
         with self.changed:
             self.projects[project.id] = project
@@ -67,7 +67,7 @@ class State:
 
     def add_environment(self, account_id: int, fields: JSON) -> Definition:
         """Add an environment."""
-        merged = definitions.with_defaults(definitions.ENVIRONMENT, fields)
+        merged = with_defaults(ENVIRONMENT, fields)
         environment = Definition(self.new_id(), account_id, merged)
         with self.changed:
             self.environments[environment.id] = environment

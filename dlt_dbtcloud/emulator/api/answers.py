@@ -8,8 +8,8 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from dlt_dbtcloud.emulator.api.errors import ApiError
 from dlt_dbtcloud.emulator.api.queries import Page, Selection
+from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.models import JSON
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from dlt_dbtcloud.emulator.api.errors import bad_request
+from dlt_dbtcloud.emulator.errors import bad_request
 from dlt_dbtcloud.emulator.models import JSON
 from dlt_dbtcloud.typing import TriggerData
 

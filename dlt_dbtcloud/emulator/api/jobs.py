@@ -7,11 +7,12 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
-from dlt_dbtcloud.emulator.api.errors import bad_request, not_found
 from dlt_dbtcloud.emulator.api.resources import alive, delete, row_of, update
 from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.plan import plan_commands, plan_run, refusal
+from dlt_dbtcloud.emulator.defaults import JOB, with_defaults
+from dlt_dbtcloud.emulator.errors import bad_request, not_found
 from dlt_dbtcloud.emulator.models import JSON, Job
 from dlt_dbtcloud.emulator.scheduler import Scheduler
 from dlt_dbtcloud.emulator.state import State
@@ -53,7 +54,7 @@ class Jobs:
         fields = bodies.checked(call.body, bodies.JOB)
         plan_commands("execute_steps", fields.get("execute_steps", []))
         self._check_places(call.account_id, {**job.fields, **fields})
-        update(job, call.body, bodies.JOB, definitions.JOB)
+        update(job, call.body, bodies.JOB, JOB)
         return self._show(self._find(call), call)
 
     def delete_job(self, call: Call) -> Response:
@@ -95,7 +96,7 @@ class Jobs:
         """
         self._check_places(account_id, fields)
         plan_commands("execute_steps", fields.get("execute_steps", []))
-        merged = definitions.with_defaults(definitions.JOB, fields)
+        merged = with_defaults(JOB, fields)
         folder = self._state.folders.get(merged["project_id"])
         job = Job(self._state.new_id(), account_id, merged, project=folder)
         self._state.jobs[job.id] = job

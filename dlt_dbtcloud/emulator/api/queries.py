@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from werkzeug.datastructures import MultiDict
 
-from dlt_dbtcloud.emulator.api.errors import bad_request
+from dlt_dbtcloud.emulator.errors import bad_request
 
 
 @dataclass(frozen=True)

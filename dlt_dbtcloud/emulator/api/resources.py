@@ -8,8 +8,9 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
-from dlt_dbtcloud.emulator.api.errors import not_found
 from dlt_dbtcloud.emulator.api.routes import Call
+from dlt_dbtcloud.emulator.defaults import ENVIRONMENT, PROJECT, apply_changes
+from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.models import DELETED, JSON, Definition, now
 from dlt_dbtcloud.emulator.state import State
 
@@ -56,7 +57,7 @@ class Resources:
     def update_project(self, call: Call) -> Response:
         """Change a project."""
         project = self._alive(call, self._state.projects)
-        update(project, call.body, bodies.PROJECT, definitions.PROJECT)
+        update(project, call.body, bodies.PROJECT, PROJECT)
         return answers.success(definitions.project_payload(project))
 
     def delete_project(self, call: Call) -> Response:
@@ -99,7 +100,7 @@ class Resources:
     def update_environment(self, call: Call) -> Response:
         """Change an environment."""
         environment = self._alive(call, self._state.environments)
-        update(environment, call.body, bodies.ENVIRONMENT, definitions.ENVIRONMENT)
+        update(environment, call.body, bodies.ENVIRONMENT, ENVIRONMENT)
         return answers.success(definitions.environment_payload(environment))
 
     def delete_environment(self, call: Call) -> Response:
@@ -135,7 +136,7 @@ def update(
     """Change what the body names."""
     fields = bodies.checked(body, checks)
     nulls = [key for key in checks if key in body and body[key] is None]
-    item.fields = definitions.changed(defaults, item.fields, fields, nulls)
+    item.fields = apply_changes(defaults, item.fields, fields, nulls)
     item.updated_at = now()
 
 

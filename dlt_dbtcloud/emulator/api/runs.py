@@ -11,10 +11,10 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import FileWrapper
 
 from dlt_dbtcloud.emulator.api import answers, payloads, queries
-from dlt_dbtcloud.emulator.api.errors import bad_request, not_found
 from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.dbt import artifacts
 from dlt_dbtcloud.emulator.dbt.plan import failure_details, refusal, retry_plan
+from dlt_dbtcloud.emulator.errors import bad_request, not_found
 from dlt_dbtcloud.emulator.models import JSON, Run, Step
 from dlt_dbtcloud.emulator.scheduler import OVERRIDES, Scheduler
 from dlt_dbtcloud.emulator.state import State

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dlt_dbtcloud.emulator.api.errors import bad_request
 from dlt_dbtcloud.emulator.dbt.artifacts import has_file
+from dlt_dbtcloud.emulator.errors import bad_request
 from dlt_dbtcloud.emulator.models import JSON, Job, Plan, PlannedStep, Run
 from dlt_dbtcloud.typing import RunStatus, TriggerData
 

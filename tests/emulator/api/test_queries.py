@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.emulator.api.errors import ApiError
 from dlt_dbtcloud.emulator.api.queries import (
     ENVIRONMENTS,
     JOBS,
@@ -18,6 +17,7 @@ from dlt_dbtcloud.emulator.api.queries import (
     included,
     parse,
 )
+from dlt_dbtcloud.emulator.errors import ApiError
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 

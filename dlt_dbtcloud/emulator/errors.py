@@ -1,4 +1,4 @@
-"""What the API refuses, in the service's own words."""
+"""API errors with the service's own messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_FOUND_MESSAGE = (
 
 
 class ApiError(Exception):
-    """A refusal that the server answers in the API's envelope."""
+    """An error response in the API's envelope."""
 
     def __init__(self, code: int, user_message: str, data: Any = None) -> None:
         super().__init__(f"{code}: {user_message} {data}")
@@ -23,24 +23,24 @@ class ApiError(Exception):
 
     @property
     def reason(self) -> str:
-        """What is wrong, in one line."""
+        """The reason in one line."""
         if isinstance(self.data, dict):
             return "; ".join(f"{key}: {reason}" for key, reason in self.data.items())
         return str(self.data or self.user_message)
 
 
 def bad_request(data: str | dict[str, str]) -> ApiError:
-    """Build the 400 that says what is wrong with a request.
+    """Build the error for an invalid request.
 
     Args:
-        data: A text, or the reason for each field or parameter that is refused.
+        data: One reason, or a reason by field or parameter.
 
     Returns:
-        The error, to be raised.
+        An error with status 400.
     """
     return ApiError(400, BAD_REQUEST_MESSAGE, data)
 
 
 def not_found() -> ApiError:
-    """Build the 404 that does not tell a missing thing from one that may not be seen."""
+    """Build the 404 for objects that are missing or not visible to the token."""
     return ApiError(404, NOT_FOUND_MESSAGE)
