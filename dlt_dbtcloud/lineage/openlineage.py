@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+import dlt
+
+from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect, with_dbt_cloud_config
 from dlt_dbtcloud.dbt.commands import subcommand
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
 from dlt_dbtcloud.exceptions import DBTCloudRunCancelled, run_error
@@ -26,12 +30,12 @@ from dlt_dbtcloud.lineage.facets import (
     sql_facet,
     statistics_facet,
 )
-from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome
+from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
 from dlt_dbtcloud.payloads import is_over
 from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.values import as_datetime, as_text
 
-__all__ = ["Dataset", "Event", "events_of", "inputs", "outputs"]
+__all__ = ["Event", "openlineage_events", "run_events"]
 
 
 Dataset = dict[str, Any]
@@ -40,74 +44,6 @@ Dataset = dict[str, Any]
 _WRITTEN = ("success", "partial success")
 # statuses of a test that could be executed
 _TESTED = ("pass", "warn", "fail")
-
-
-def inputs(outcome: Outcome, result: NodeResult, namespace: str, *, is_over: bool) -> list[Dataset]:
-    """Return what a node reads; what a test asserts is told of the one that it is for.
-
-    Args:
-        outcome: What the node's step did.
-        result: What became of the node.
-        namespace: Where the warehouse's tables live.
-        is_over: Tell what its end tells, too.
-    """
-    parents = [node for node in outcome.read(result) if node["identifier"] or node["schema"]]
-    asserted = _asserted(outcome, result) if is_over else {}
-    checked = _checked(outcome.project, result["unique_id"])
-    datasets: dict[str, Dataset] = {}
-    for node in parents:
-        told = asserted if node["unique_id"] == checked else {}
-        dataset = _dataset(node, namespace, inputFacets=told)
-        # several sources may be one table
-        _unite(datasets.setdefault(dataset["name"], dataset), dataset)
-    return [*datasets.values()]
-
-
-def outputs(
-    outcome: Outcome, result: NodeResult, namespace: str, *, is_over: bool
-) -> list[Dataset]:
-    """Return what a node is to write or, when it is over, has written.
-
-    Args:
-        outcome: What the node's step did.
-        result: What became of the node.
-        namespace: Where the warehouse's tables live.
-        is_over: Tell what its end tells, too.
-    """
-    has_written = not is_over or result["status"] in _WRITTEN
-    if result["resource_type"] == "test" or not has_written:
-        return []
-    facets = statistics_facet(outcome.rows_written(result)) if is_over else {}
-    return [_dataset(outcome.built(result), namespace, outputFacets=facets)]
-
-
-def _dataset(node: Node, namespace: str, **facets: Facets) -> Dataset:
-    told = node["identifier"] or (not node["schema"] and node["relation_name"])
-    place = (node["database"], node["schema"], told or node["name"])
-    return {
-        "namespace": namespace,
-        "name": ".".join(part for part in place if part),
-        "facets": dataset_facets(node, namespace),
-        **facets,
-    }
-
-
-def _asserted(outcome: Outcome, result: NodeResult) -> Facets:
-    is_tested = result["resource_type"] == "test" and result["status"] in _TESTED
-    return assertions_facet(outcome.project, result) if is_tested else {}
-
-
-def _checked(project: Manifest, unique_id: str) -> str | None:
-    """Return what a test is for: dbt names models and the like, but neither sources nor queries."""
-    attached = as_text(project.entry(unique_id).get("attached_node"))
-    dependencies = project.dependencies(unique_id)
-    return attached or (dependencies[0] if len(dependencies) == 1 else None)
-
-
-def _unite(dataset: Dataset, other: Dataset) -> None:
-    """Add what another node tells of the same table."""
-    for name in ("facets", "inputFacets"):
-        dataset[name] = {**other[name], **dataset[name]}
 
 
 Event = dict[str, Any]
@@ -128,7 +64,60 @@ _NODE_ENDS = {
 _MOST_NAMED = 20
 
 
-def events_of(
+@with_dbt_cloud_config
+def openlineage_events(
+    run: Run | int | str | None = None,
+    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    *,
+    namespace: str | None = None,
+    job_namespace: str | None = None,
+) -> list[Event]:
+    """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
+
+    `emit_openlineage` sends them. The same run gives the same ids each time, and once it is over
+    the same events, so that sending them twice does no harm. A retry has events of its own nodes
+    only: those of the runs that it retries are told by their own. What looks like a secret is cut
+    out of messages and queries. What cannot be read is left out, and said in one warning; the
+    requests are those of `materialized_assets`.
+
+    Spec: https://openlineage.io/docs/spec/object-model
+
+    Args:
+        run: The run, as a helper returns it, or its id; by default the one that is configured.
+        credentials: As for `run_dbt_cloud_job`.
+        namespace: Where the warehouse's tables live by OpenLineage's naming, for example
+            `snowflake://ORG-ACCOUNT`: no artifact tells that. Without it, it names the environment
+            in dbt Cloud, and only this package names the tables so.
+        job_namespace: Where the jobs live; by default the account in dbt Cloud.
+
+    Returns:
+        The events in the order in which to send them; just a START for a run in progress, and none
+        for a run that has not started, or never was because there was nothing to build.
+
+    Raises:
+        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        ValueError: `run` is a dict without an `id`, or tells no time at which it was created.
+        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
+            error.
+        DBTCloudTransportError: There was no answer.
+    """
+    run_id = requested_run_id(run, credentials)
+    if run_id is None:
+        return []
+    with connect(credentials) as client:
+        reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
+        events = run_events(
+            reader.run,
+            read_outcomes(reader),
+            namespace=namespace,
+            job_namespace=job_namespace,
+            hide=client.without_token,
+        )
+        reader.problems.warn()
+        return events
+
+
+def run_events(
     run: Run,
     outcomes: Sequence[Outcome],
     *,
@@ -290,3 +279,71 @@ def _instant(time: object) -> str | None:
     """Return a time of the API's or of an artifact's in UTC, as RFC 3339 writes it."""
     told = as_datetime(time)
     return told.isoformat() if told else None
+
+
+def inputs(outcome: Outcome, result: NodeResult, namespace: str, *, is_over: bool) -> list[Dataset]:
+    """Return what a node reads; what a test asserts is told of the one that it is for.
+
+    Args:
+        outcome: What the node's step did.
+        result: What became of the node.
+        namespace: Where the warehouse's tables live.
+        is_over: Tell what its end tells, too.
+    """
+    parents = [node for node in outcome.read(result) if node["identifier"] or node["schema"]]
+    asserted = _asserted(outcome, result) if is_over else {}
+    checked = _checked(outcome.project, result["unique_id"])
+    datasets: dict[str, Dataset] = {}
+    for node in parents:
+        told = asserted if node["unique_id"] == checked else {}
+        dataset = _dataset(node, namespace, inputFacets=told)
+        # several sources may be one table
+        _unite(datasets.setdefault(dataset["name"], dataset), dataset)
+    return [*datasets.values()]
+
+
+def outputs(
+    outcome: Outcome, result: NodeResult, namespace: str, *, is_over: bool
+) -> list[Dataset]:
+    """Return what a node is to write or, when it is over, has written.
+
+    Args:
+        outcome: What the node's step did.
+        result: What became of the node.
+        namespace: Where the warehouse's tables live.
+        is_over: Tell what its end tells, too.
+    """
+    has_written = not is_over or result["status"] in _WRITTEN
+    if result["resource_type"] == "test" or not has_written:
+        return []
+    facets = statistics_facet(outcome.rows_written(result)) if is_over else {}
+    return [_dataset(outcome.built(result), namespace, outputFacets=facets)]
+
+
+def _dataset(node: Node, namespace: str, **facets: Facets) -> Dataset:
+    told = node["identifier"] or (not node["schema"] and node["relation_name"])
+    place = (node["database"], node["schema"], told or node["name"])
+    return {
+        "namespace": namespace,
+        "name": ".".join(part for part in place if part),
+        "facets": dataset_facets(node, namespace),
+        **facets,
+    }
+
+
+def _asserted(outcome: Outcome, result: NodeResult) -> Facets:
+    is_tested = result["resource_type"] == "test" and result["status"] in _TESTED
+    return assertions_facet(outcome.project, result) if is_tested else {}
+
+
+def _checked(project: Manifest, unique_id: str) -> str | None:
+    """Return what a test is for: dbt names models and the like, but neither sources nor queries."""
+    attached = as_text(project.entry(unique_id).get("attached_node"))
+    dependencies = project.dependencies(unique_id)
+    return attached or (dependencies[0] if len(dependencies) == 1 else None)
+
+
+def _unite(dataset: Dataset, other: Dataset) -> None:
+    """Add what another node tells of the same table."""
+    for name in ("facets", "inputFacets"):
+        dataset[name] = {**other[name], **dataset[name]}

@@ -9,11 +9,16 @@ from typing import Any, cast
 
 from dlt.common.json import json
 
+from dlt_dbtcloud.artifacts.reader import RunReader
+from dlt_dbtcloud.artifacts.results import step_results, told_results
+from dlt_dbtcloud.client.credentials import valid_id
+from dlt_dbtcloud.configuration import DBTCloudConfiguration, required
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
-from dlt_dbtcloud.typing import NodeResult
+from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.typing import NodeResult, RunStep
 from dlt_dbtcloud.values import as_mapping, as_text
 
-__all__ = ["BUILDING", "Outcome"]
+__all__ = ["BUILDING", "Outcome", "read_outcomes", "requested_run_id"]
 
 
 # what builds relations; `dbt retry` does again what failed of another
@@ -86,6 +91,46 @@ class Outcome:
         }
         other = cast(Mapping[str, Any], self.state.node(unique_id))
         yield {name: other[name] for name in _PLACE}
+
+
+def requested_run_id(run: object, credentials: DBTCloudConfiguration) -> str | None:
+    """Return the id of a run, or None of one that never was."""
+    if isinstance(run, Mapping) and "id" not in run:
+        raise ValueError("`run` has no `id`. Pass the run as a helper returns it, or its id.")
+    run_id = run["id"] if isinstance(run, Mapping) else run
+    if isinstance(run, Mapping) and run_id is None:
+        return None
+    required(credentials, "account_id")
+    return required(credentials, "run_id")[0] if run_id is None else valid_id("run_id", run_id)
+
+
+def read_outcomes(reader: RunReader) -> list[Outcome]:
+    """Return what each step of a run did; nothing while the run is not over.
+
+    Args:
+        reader: What reads the run's artifacts, with the code of its nodes.
+    """
+    steps = reader.results if is_over(reader.run) else []
+    executed = {each["unique_id"] for _, found in steps for each in told_results(found)}
+    return [_outcome(reader, step, found, executed) for step, found in steps]
+
+
+def _outcome(
+    reader: RunReader, step: RunStep, found: Mapping[str, Any], executed: set[str]
+) -> Outcome:
+    manifest = reader.manifest_of(step, found)
+    project = Manifest(manifest, reader.catalog)
+    results = [*step_results(reader.run["id"], step, found, manifest)]
+    read = {parent for result in results for parent in project.parents(result["unique_id"])}
+    others = [parent for parent in read - executed if not parent.startswith("source.")]
+    deferred = others if as_mapping(found.get("args")).get("defer") is True else []
+    state = Manifest(reader.state if deferred else None)
+    return Outcome(results, project, _compiled_code(found), {*deferred}, state)
+
+
+def _compiled_code(found: Mapping[str, Any]) -> dict[str, str]:
+    compiled = {each["unique_id"]: each.get("compiled_code") for each in told_results(found)}
+    return {unique_id: code for unique_id, code in compiled.items() if isinstance(code, str)}
 
 
 def _place(relation_name: str) -> dict[str, Any]:

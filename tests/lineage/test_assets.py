@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.lineage.assets import assets_of
-from tests.support.nodes import RUN, manifest, node, outcome, result
+from dlt_dbtcloud import (
+    DBTCloudAPIError,
+    DBTCloudNotFoundError,
+    InvalidCredentialsException,
+    get_dbt_cloud_run_status,
+    materialized_assets,
+    openlineage_events,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.lineage.assets import built_assets, read_assets
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock
+from tests.support.loaded_flights import LoadedFlights
+from tests.support.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
+from tests.support.openlineage_schema import validate
 from tests.support.orchard import Orchard
 
 
@@ -23,12 +39,12 @@ from tests.support.orchard import Orchard
     ],
 )
 def test_whatever_builds_makes_assets(command: str) -> None:
-    assert len(assets_of(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
+    assert len(built_assets(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
 
 
 @pytest.mark.parametrize("status", ["error", "skipped", "partial success", "no-op", "reused"])
 def test_what_was_not_built_whole_is_no_asset(status: str) -> None:
-    assert assets_of(RUN, [outcome({}, result("model.shop.a", status))]) == []
+    assert built_assets(RUN, [outcome({}, result("model.shop.a", status))]) == []
 
 
 @pytest.mark.parametrize(
@@ -39,12 +55,12 @@ def test_what_was_not_built_whole_is_no_asset(status: str) -> None:
     ],
 )
 def test_what_was_not_to_be_built_is_no_asset(command: str) -> None:
-    assert assets_of(RUN, [outcome({}, result("model.shop.a", command=command))]) == []
+    assert built_assets(RUN, [outcome({}, result("model.shop.a", command=command))]) == []
 
 
 @pytest.mark.parametrize("kind", ["test", "unit_test", "operation", "exposure", "saved_query"])
 def test_what_has_no_relation_is_no_asset(kind: str) -> None:
-    assert assets_of(RUN, [outcome({}, result(f"{kind}.shop.a"))]) == []
+    assert built_assets(RUN, [outcome({}, result(f"{kind}.shop.a"))]) == []
 
 
 def test_an_asset_built_twice_is_told_once_as_it_was_last() -> None:
@@ -53,7 +69,7 @@ def test_an_asset_built_twice_is_told_once_as_it_was_last() -> None:
         result("model.shop.a", step_index=5, rows_affected=2),
         result("model.shop.a", "error", step_index=6),
     ]
-    [asset] = assets_of(RUN, [outcome({}, *results)])
+    [asset] = built_assets(RUN, [outcome({}, *results)])
     assert asset["metadata"]["rows_affected"] == 2
 
 
@@ -61,18 +77,18 @@ def test_an_asset_stands_where_its_own_step_built_it() -> None:
     testing = manifest(node("model.shop.a", "model.shop.b", relation_name="db.marts.a"))
     there = result("model.shop.b", relation_name="db.other.b")
     outcomes = [outcome(testing, there), outcome(testing, result("model.shop.a"))]
-    places = [(a["relation_name"], a["schema"]) for a in assets_of(RUN, outcomes)]
+    places = [(a["relation_name"], a["schema"]) for a in built_assets(RUN, outcomes)]
     assert places == [("db.other.b", "other"), ("db.marts.a", "marts")]
 
 
 def test_a_number_that_does_not_mean_rows_is_not_told() -> None:
     view = manifest(node("model.shop.a", config={"materialized": "view"}))
-    [asset] = assets_of(RUN, [outcome(view, result("model.shop.a", rows_affected=1))])
+    [asset] = built_assets(RUN, [outcome(view, result("model.shop.a", rows_affected=1))])
     assert asset["metadata"]["rows_affected"] is None
 
 
 def test_without_a_manifest_the_result_tells_what_it_can() -> None:
-    [asset] = assets_of(
+    [asset] = built_assets(
         RUN, [outcome(None, result("seed.shop.days", relation_name='"db"."raw"."days"'))]
     )
     assert (asset["name"], asset["resource_type"]) == ("days", "seed")
@@ -84,7 +100,7 @@ def test_without_a_manifest_the_result_tells_what_it_can() -> None:
 
 
 def test_a_run_that_tells_nothing_is_taken() -> None:
-    [asset] = assets_of({}, [outcome({}, result("model.shop.a"))])
+    [asset] = built_assets({}, [outcome({}, result("model.shop.a"))])
     assert asset["metadata"]["run_id"] is None
 
 
@@ -100,7 +116,7 @@ def test_a_manifest_of_dbt_1_5_gives_the_same_fields() -> None:
     }
     old = manifest(node("model.shop.a", source["unique_id"], meta={"a": 1}), source)
     old["metadata"] = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v9.json"}
-    [asset] = assets_of(RUN, [outcome(old, result("model.shop.a"))])
+    [asset] = built_assets(RUN, [outcome(old, result("model.shop.a"))])
     assert (asset["database"], asset["schema"], asset["identifier"]) == ("db", "marts", "a")
     assert asset["upstream"] == [
         {
@@ -117,7 +133,7 @@ def test_a_manifest_of_dbt_1_5_gives_the_same_fields() -> None:
 
 @pytest.mark.dbt
 def test_a_real_run_gives_what_it_built(orchard: Orchard) -> None:
-    assets = assets_of(orchard.run, orchard.outcomes)
+    assets = built_assets(orchard.run, orchard.outcomes)
     upstream = {a["unique_id"]: [u["unique_id"] for u in a["upstream"]] for a in assets}
     assert upstream == {
         "seed.orchard.sorts": [],
@@ -131,7 +147,7 @@ def test_a_real_run_gives_what_it_built(orchard: Orchard) -> None:
 
 @pytest.mark.dbt
 def test_an_asset_of_a_real_run_tells_all_that_is_known(orchard: Orchard) -> None:
-    assets = assets_of(orchard.run, orchard.outcomes)
+    assets = built_assets(orchard.run, orchard.outcomes)
     juice: dict[str, Any] = {**next(asset for asset in assets if asset["name"] == "juice")}
     metadata = dict(juice.pop("metadata"))
     times = [metadata.pop(name) for name in ("started_at", "completed_at", "execution_time")]
@@ -179,9 +195,227 @@ def test_an_asset_of_a_real_run_tells_all_that_is_known(orchard: Orchard) -> Non
 
 @pytest.mark.dbt
 def test_versions_and_seeds_of_a_real_run_are_told_apart(orchard: Orchard) -> None:
-    assets = assets_of(orchard.run, orchard.outcomes)
+    assets = built_assets(orchard.run, orchard.outcomes)
     found = {a["identifier"]: (a["name"], a["metadata"]["version"]) for a in assets}
     assert found["prices_v1"] == ("prices", 1)
     assert found["price_list"] == ("prices", 2)
     assert found["sorts"] == ("sorts", None)
     assert next(a for a in assets if a["name"] == "sorts")["metadata"]["rows_affected"] == 1
+
+
+TARGETS = {
+    "dbt_project.yml": """
+name: shop
+version: "1.0"
+profile: shop
+flags: {send_anonymous_usage_stats: false}
+""",
+    "profiles.yml": """
+shop:
+  target: dev
+  outputs:
+    dev: {type: duckdb, path: shop.duckdb, schema: main, threads: 1}
+    test: {type: duckdb, path: shop.duckdb, schema: testing, threads: 1}
+""",
+    "models/good.sql": "{{ config(materialized='table') }}select 1 as id",
+    "models/inc.sql": (
+        "{{ config(materialized='incremental') }}select id from {{ ref('good') }}"
+        "{% if is_incremental() %} where id > (select max(id) from {{ this }}){% endif %}"
+    ),
+}
+
+
+def test_assets_know_their_sources_and_the_types_of_their_columns(cloud: DBTCloudEmulator) -> None:
+    steps = ["dbt seed", "dbt run"]
+    job = cloud.create_job("x", artifacts=FILES, execute_steps=steps, generate_docs=True)
+    run = run_dbt_cloud_job(job_id=job)
+    before = len(cloud.requests)
+    (asset,) = materialized_assets(run)
+    assert asset["name"] == "orders"
+    assert [each["unique_id"] for each in asset["upstream"]] == ["source.shop.raw.orders"]
+    assert asset["metadata"]["columns"] == [{"name": "id", "type": "BIGINT", "description": None}]
+    # the run, two results, a manifest and a catalog
+    assert len(cloud.requests) - before == 5
+    assert materialized_assets(run["id"]) == materialized_assets(str(run["id"])) == [asset]
+
+
+def test_what_is_missing_is_left_out(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    only_results = {"run_results.json": FILES["run_results.json"]}
+    job = cloud.create_job("x", artifacts=only_results, generate_docs=True)
+    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    (asset,) = read_assets(client, str(run_id), clock=FakeClock())
+    assert (asset["name"], asset["upstream"]) == ("orders", [])
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert "`manifest.json` of step 4" in warning
+    assert "`catalog.json` of step 5" in warning
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_page_in_an_artifacts_place_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    run_id = str(run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))["id"])
+    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+        read_assets(client, run_id, clock=FakeClock())
+
+
+ODD: list[Any] = [
+    {"results": 7},
+    {"results": {"a": 1}},
+    {"results": [{**BUILT, "execution_time": "abc"}]},
+    {"results": [{**BUILT, "adapter_response": {"rows_affected": "12"}}]},
+    {"results": [{**BUILT, "message": {"a": 1}}, 5]},
+    {"results": [BUILT, {"unique_id": None, "status": None, "timing": [{"started_at": 5}, 7]}]},
+    {"results": [{**BUILT, "relation_name": 7}], "args": ["defer"]},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_artifact_is_told_as_far_as_it_can_be_and_said_once(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, odd: Any
+) -> None:
+    files = {"run_results.json": odd, "manifest.json": {"nodes": {BUILT["unique_id"]: [1]}}}
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    is_told = isinstance(odd["results"], list)
+    assert len(materialized_assets(run)) == int(is_told)
+    (warning,) = warnings_of(run, caplog)
+    assert "not what dbt writes" in warning
+    caplog.clear()
+    events = openlineage_events(run)
+    for event in events:
+        validate(event)
+    assert len(events) == 2 + 2 * is_told
+    assert warnings_of(run, caplog) == [warning]
+
+
+def test_what_is_no_run_is_refused(cloud: DBTCloudEmulator) -> None:
+    not_runs: list[Any] = [{}, {"run_id": 5}, {"data": {"id": 5}}]
+    a_word: Any = {"id": "abc"}
+    for tell in (materialized_assets, openlineage_events):
+        for run in not_runs:
+            with pytest.raises(ValueError, match="`run` has no `id`"):
+                tell(run)
+        with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
+            tell(None)
+        with pytest.raises(InvalidCredentialsException, match="is no id of dbt Cloud"):
+            tell(a_word)
+    assert cloud.requests == []
+
+
+def test_the_run_that_is_configured_is_told(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))
+    monkeypatch.setenv("DBT_CLOUD__RUN_ID", str(run["id"]))
+    assert materialized_assets() == materialized_assets(run)
+    assert openlineage_events() == openlineage_events(run)
+
+
+def test_a_retry_is_told_with_what_it_did_not_build_again(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    def ended(cause: str, **statuses: str) -> int:
+        results = [{"unique_id": f"model.shop.{n}", "status": s} for n, s in statuses.items()]
+        files = {"run_results.json": {"results": results}, "manifest.json": {"nodes": {}}}
+        run_id = client.trigger_job_run(cloud.create_job("x", artifacts=files), {"cause": cause})
+        get_dbt_cloud_run_status(run_id=run_id)
+        return run_id
+
+    first = ended("x", good="success", again="success", flaky="error", after="skipped")
+    retry = ended(f"x: retry of run {first} [dlt:3f9c2ab41d07]", flaky="error", after="skipped")
+    last = ended(
+        f"x: retry of run {retry} [dlt:3f9c2ab41d07]",
+        again="success",
+        flaky="success",
+        after="success",
+    )
+    built = [(asset["name"], asset["metadata"]["run_id"]) for asset in materialized_assets(last)]
+    assert built == [("good", first), ("again", last), ("flaky", last), ("after", last)]
+    told = {event["job"]["name"].rpartition(".")[2] for event in openlineage_events(last)[1:-1]}
+    assert told == {"again", "flaky", "after"}
+
+
+def test_a_run_that_never_was_has_no_assets(cloud: DBTCloudEmulator) -> None:
+    skipped: Run = {"id": None, "status_humanized": "Skipped"}  # type: ignore[typeddict-item]  # no run
+    assert materialized_assets(skipped) == []
+    assert cloud.requests == []
+
+
+def test_a_run_in_progress_has_no_assets_yet(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("x", artifacts=FILES, duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    before = len(cloud.requests)
+    assert materialized_assets(run) == []
+    assert len(cloud.requests) - before == 1
+    (warning,) = warnings_of(run, caplog)
+    assert "it is not over" in warning
+    assert {event["eventType"] for event in openlineage_events(run)} <= {"START"}
+
+
+def test_what_was_deferred_to_who_knows_is_left_out_and_said(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = {"depends_on": {"nodes": ["model.shop.up"]}}
+    files = {
+        "run_results.json": {
+            "args": {"defer": True},
+            "results": [{**BUILT, "compiled_code": "select * from db.prod.up"}],
+        },
+        "manifest.json": {
+            "nodes": {
+                "model.shop.orders": down,
+                "model.shop.up": {"relation_name": "db.ci.up", "schema": "ci", "alias": "up"},
+            }
+        },
+    }
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    (asset,) = materialized_assets(run)
+    (up,) = asset["upstream"]
+    assert (up["unique_id"], up["relation_name"], up["schema"]) == ("model.shop.up", None, None)
+    (warning,) = warnings_of(run, caplog)
+    assert "it is not told to which run" in warning
+    assert [event["inputs"] for event in openlineage_events(run)] == [[]] * 4
+
+
+def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        materialized_assets(1)
+
+
+@pytest.mark.dbt
+def test_a_real_runs_assets_go_back_to_the_tables_that_dlt_loaded(
+    loaded: LoadedFlights,
+) -> None:
+    assets = {asset["name"]: asset for asset in loaded.assets}
+    assert len(assets) == 18
+    (source,) = assets["stg_flights"]["upstream"]
+    assert (source["unique_id"], source["schema"]) == ("source.flights.raw.flights", "raw")
+    assert all(column["type"] for column in assets["fct_flights"]["metadata"]["columns"])
+
+
+@pytest.mark.dbt
+def test_real_steps_of_two_targets_are_told_where_each_built(
+    cloud: DBTCloudEmulator, tmp_path: Path
+) -> None:
+    for name, text in TARGETS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    steps = ["dbt --target test build", "dbt build --select good", "dbt compile"]
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", execute_steps=steps, project_dir=tmp_path))
+    places = {a["name"]: (a["relation_name"], a["schema"]) for a in materialized_assets(run)}
+    assert places == {
+        "good": ('"shop"."main"."good"', "main"),
+        "inc": ('"shop"."testing"."inc"', "testing"),
+    }
+    ends = [event for event in openlineage_events(run) if event["outputs"]][1::2]
+    told = [(e["outputs"][0]["name"], e["job"]["facets"]["sql"]["query"]) for e in ends]
+    assert told == [
+        ("shop.testing.good", "select 1 as id"),
+        ("shop.testing.inc", 'select id from "shop"."testing"."good"'),
+        ("shop.main.good", "select 1 as id"),
+    ]

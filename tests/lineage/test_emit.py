@@ -22,7 +22,7 @@ from openlineage.client.transport.transform import TransformConfig, TransformTra
 from pytest_httpserver import HTTPServer
 
 from dlt_dbtcloud.lineage.emit import emit_openlineage
-from dlt_dbtcloud.lineage.openlineage import events_of
+from dlt_dbtcloud.lineage.openlineage import run_events
 from tests.support.nodes import RUN, manifest, node, outcome, result
 
 SHOP = manifest(
@@ -63,7 +63,7 @@ def test_events_arrive_as_they_are(
         result("model.shop.a", "error", step_index=5, message="No."),
         result("test.shop.not_null_a_id.0f", "warn", failures=1),
     ]
-    events = events_of(RUN, [outcome(SHOP, *results)])
+    events = run_events(RUN, [outcome(SHOP, *results)])
     before = json.dumps(events)
     emit_openlineage(events)
     assert received(httpserver) == events
@@ -92,7 +92,7 @@ class Kept(Transport):
 
 def shop_events() -> list[Event]:
     results = [result("model.shop.a"), result("test.shop.not_null_a_id.0f", "pass")]
-    return events_of(RUN, [outcome(SHOP, *results)])
+    return run_events(RUN, [outcome(SHOP, *results)])
 
 
 def test_a_client_of_ones_own_is_used_and_stays_open(environ: None) -> None:
@@ -171,7 +171,7 @@ def test_a_backend_that_refuses_is_an_error(environ: None, httpserver: HTTPServe
     config = HttpConfig.from_dict({"url": httpserver.url_for(""), "endpoint": "lineage"})
     client = OpenLineageClient(transport=HttpTransport(config))
     with pytest.raises(requests.HTTPError, match="400"):
-        emit_openlineage(events_of(RUN, []), client)
+        emit_openlineage(run_events(RUN, []), client)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ from uuid import UUID
 import pytest
 from jsonschema import ValidationError
 
-from dlt_dbtcloud.lineage.openlineage import events_of
+from dlt_dbtcloud import openlineage_events, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.lineage.openlineage import run_events
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.typing import Run
-from tests.support.nodes import RUN, manifest, node, outcome, result
+from tests.support.nodes import FILES, RUN, manifest, node, outcome, result
 from tests.support.openlineage_schema import validate
 from tests.support.orchard import Orchard
 
@@ -44,7 +46,7 @@ Event = dict[str, Any]
 
 @pytest.fixture
 def real(orchard: Orchard) -> list[Event]:
-    return events_of(orchard.run, orchard.outcomes)
+    return run_events(orchard.run, orchard.outcomes)
 
 
 def of_node(events: list[Event], unique_id: str) -> list[Event]:
@@ -52,14 +54,14 @@ def of_node(events: list[Event], unique_id: str) -> list[Event]:
 
 
 def ends(*results: Any, run: Run = RUN, **options: Any) -> list[Event]:
-    events = events_of(run, [outcome(SHOP, *results)], **options)
+    events = run_events(run, [outcome(SHOP, *results)], **options)
     for event in events:
         validate(event)
     return [event for event in events[1:] if event["eventType"] != "START"]
 
 
 def test_a_run_without_nodes_starts_and_ends() -> None:
-    start, end = events_of(RUN, [])
+    start, end = run_events(RUN, [])
     assert (start["eventType"], start["eventTime"]) == ("START", "2026-01-31T06:00:00+00:00")
     assert (end["eventType"], end["eventTime"]) == ("COMPLETE", "2026-01-31T06:05:00+00:00")
     assert start["job"] == end["job"]
@@ -118,29 +120,29 @@ def test_an_end_that_is_not_known_is_what_the_run_says_of_it(
 
 @pytest.mark.parametrize("status", [1, 2, 3])
 def test_a_run_that_has_not_started_has_no_events(status: int) -> None:
-    assert events_of({**RUN, "status": status, "started_at": None, "finished_at": None}, []) == []
+    assert run_events({**RUN, "status": status, "started_at": None, "finished_at": None}, []) == []
 
 
 def test_a_run_that_goes_on_has_no_end() -> None:
-    [start] = events_of({**RUN, "status": 3, "finished_at": None}, [])
+    [start] = run_events({**RUN, "status": 3, "finished_at": None}, [])
     assert (start["eventType"], start["eventTime"]) == ("START", "2026-01-31T06:00:00+00:00")
 
 
 def test_a_run_that_was_cancelled_before_it_started_is_told() -> None:
     run: Run = {**RUN, "status": 30, "started_at": None, "finished_at": None}
-    times = [(event["eventType"], event["eventTime"]) for event in events_of(run, [])]
+    times = [(event["eventType"], event["eventTime"]) for event in run_events(run, [])]
     created = "2026-01-31T05:59:00+00:00"
     assert times == [("START", created), ("ABORT", created)]
 
 
 def test_a_run_without_any_time_is_refused() -> None:
     with pytest.raises(ValueError, match="Run `7` has no `created_at`"):
-        events_of({"id": 7, "status": 10}, [])
+        run_events({"id": 7, "status": 10}, [])
 
 
 def test_a_model_is_told_with_what_it_read_and_wrote() -> None:
     built = result("model.shop.a", rows_affected=12)
-    start, model, _ = events_of(
+    start, model, _ = run_events(
         RUN, [outcome(SHOP, built, compiled_code={"model.shop.a": "select 1"})]
     )[1:]
     assert [d["name"] for d in (*start["inputs"], *start["outputs"])] == [
@@ -170,7 +172,7 @@ def test_each_step_has_the_query_and_the_place_of_its_own() -> None:
         return outcome(SHOP, told, compiled_code=code)
 
     compiled = outcome(SHOP, result("model.shop.a", command="dbt compile"), compiled_code={})
-    events = events_of(RUN, [step(4, "prod"), step(5, "test"), compiled])
+    events = run_events(RUN, [step(4, "prod"), step(5, "test"), compiled])
     told = [
         (event["outputs"][0]["name"], event["job"]["facets"]["sql"]["query"])
         for event in events[1:-1]
@@ -183,7 +185,7 @@ def test_secrets_are_not_told() -> None:
     code = {"model.shop.a": f"select '{secret}'"}
     failed = result("model.shop.a", "error", message=f"No: {secret}")
     run: Run = {**RUN, "status": 20, "status_message": secret}
-    events = events_of(
+    events = run_events(
         run,
         [outcome(SHOP, failed, compiled_code=code)],
         hide=lambda text: text.replace("TOKEN", "***"),
@@ -195,7 +197,7 @@ def test_secrets_are_not_told() -> None:
 def test_two_sources_of_one_table_are_one_input() -> None:
     again = {**SOURCE, "unique_id": "source.shop.again.orders", "description": "Again."}
     both = manifest(node("model.shop.a", SOURCE["unique_id"], again["unique_id"]), SOURCE, again)
-    [start, end] = events_of(RUN, [outcome(both, result("model.shop.a"))])[1:3]
+    [start, end] = run_events(RUN, [outcome(both, result("model.shop.a"))])[1:3]
     for event in (start, end):
         validate(event)
         [dataset] = event["inputs"]
@@ -203,7 +205,7 @@ def test_two_sources_of_one_table_are_one_input() -> None:
 
 
 def test_no_event_changes_with_another() -> None:
-    events = events_of(RUN, [outcome(SHOP, result("model.shop.a"))])
+    events = run_events(RUN, [outcome(SHOP, result("model.shop.a"))])
     others = json.dumps(events[:2])
     for dataset in (*events[2]["inputs"], *events[2]["outputs"]):
         dataset["facets"]["dataSource"]["name"] = "mine"
@@ -222,7 +224,7 @@ def test_a_number_of_rows_that_is_none_is_not_told(rows: int | None, told: bool)
 def test_code_in_python_is_not_told_as_sql() -> None:
     code = {"model.shop.python": "def model(): ...", "model.shop.a": " \n"}
     results = [result(unique_id) for unique_id in code]
-    for event in events_of(RUN, [outcome(SHOP, *results, compiled_code=code)]):
+    for event in run_events(RUN, [outcome(SHOP, *results, compiled_code=code)]):
         assert "sql" not in event["job"]["facets"]
 
 
@@ -304,7 +306,7 @@ def test_a_test_of_an_ephemeral_model_asserts_nothing_of_the_tables_below(
         node("test.shop.unique_hidden_total.0f", "model.shop.hidden", **attached),
         SOURCE,
     )
-    events = events_of(RUN, [outcome(told, result("test.shop.unique_hidden_total.0f", "fail"))])
+    events = run_events(RUN, [outcome(told, result("test.shop.unique_hidden_total.0f", "fail"))])
     assert [dataset["inputFacets"] for dataset in events[2]["inputs"]] == [{}]
 
 
@@ -314,7 +316,7 @@ def test_a_tests_column_and_description_are_told_wherever_they_stand() -> None:
         "description": "One row each.",
     }
     told = manifest(node("test.shop.t", "model.shop.a", **more), node("model.shop.a"))
-    test = events_of(RUN, [outcome(told, result("test.shop.t", "pass"))])[2]
+    test = run_events(RUN, [outcome(told, result("test.shop.t", "pass"))])[2]
     [assertion] = test["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert (assertion["column"], assertion["description"]) == ("id", "One row each.")
 
@@ -328,20 +330,20 @@ def test_an_odd_test_is_told_as_far_as_it_can_be() -> None:
         "description": {"a": 1},
     }
     told = manifest(node("test.shop.odd", "model.shop.a", **odd), node("model.shop.a"))
-    for event in events_of(RUN, [outcome(told, result("test.shop.odd", "fail"))]):
+    for event in run_events(RUN, [outcome(told, result("test.shop.odd", "fail"))]):
         validate(event)
 
 
 def test_times_that_are_missing_or_too_fine_are_mended() -> None:
     times: Any = {"started_at": None, "completed_at": "2026-01-31T08:01:01.123456789+02:00"}
     start, end = of_node(
-        events_of(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
+        run_events(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
     )
     assert start["eventTime"] == "2026-01-31T06:00:00+00:00"
     assert end["eventTime"] == "2026-01-31T06:01:01.123456+00:00"
     times = {"started_at": "now", "completed_at": None}
     start, end = of_node(
-        events_of(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
+        run_events(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
     )
     assert start["eventTime"] == end["eventTime"] == "2026-01-31T06:00:00+00:00"
 
@@ -352,14 +354,14 @@ def test_the_same_run_gives_the_same_events_and_another_gives_others() -> None:
         result("model.shop.a", step_index=5),
         result("seed.shop.days"),
     ]
-    events = events_of(RUN, [outcome(SHOP, *results)])
-    assert events == events_of(RUN, [outcome(SHOP, *results)])
+    events = run_events(RUN, [outcome(SHOP, *results)])
+    assert events == run_events(RUN, [outcome(SHOP, *results)])
     ids = {event["run"]["runId"] for event in events}
     assert len(ids) == 4
     assert all(str(UUID(run_id)) == run_id for run_id in ids)
     runs: list[Run] = [{**RUN, "id": 8}, {**RUN, "account_id": 2}]
     for run in runs:
-        others = events_of(run, [outcome(SHOP, *results)])
+        others = run_events(run, [outcome(SHOP, *results)])
         assert not ids & {event["run"]["runId"] for event in others}
 
 
@@ -375,7 +377,7 @@ def test_namespaces_are_the_environments_and_the_accounts_unless_given() -> None
 
 
 def test_bigquery_needs_no_connection_for_its_namespace() -> None:
-    events = events_of(
+    events = run_events(
         RUN, [outcome({"metadata": {"adapter_type": "bigquery"}}, result("seed.a.b"))]
     )
     for event in events:
@@ -388,14 +390,14 @@ def test_events_without_a_manifest_are_still_events() -> None:
     foreign: list[Any] = [None, [], {"nodes": 1, "sources": {"a": 1}, "metadata": []}]
     for nonsense in foreign:
         results = [result("model.shop.a"), result("test.shop.t.0f", "fail")]
-        events = events_of(RUN, [outcome(nonsense, *results, catalog=nonsense)])
+        events = run_events(RUN, [outcome(nonsense, *results, catalog=nonsense)])
         assert len(events) == 6
         for event in events:
             validate(event)
 
 
 def test_the_schema_finds_what_is_wrong() -> None:
-    [start, _] = events_of(RUN, [])
+    [start, _] = run_events(RUN, [])
     wrong: list[Event] = [
         {**start, "run": {"runId": "7", "facets": {}}},
         {**start, "eventType": "BEGIN"},
@@ -459,3 +461,27 @@ def test_real_tests_assert_something_of_columns(real: list[Event]) -> None:
         ("orchard.marts.juice", "sort", "not_null"): True,
         ("orchard.marts.sorts", "colour", "accepted_values"): False,
     }
+
+
+def test_a_run_is_told_as_openlineage_tells_it(cloud: DBTCloudEmulator) -> None:
+    results: Any = FILES["run_results.json"]
+    code = {**results["results"][0], "compiled_code": "select 1"}
+    files = {**FILES, "run_results.json": {"results": [code]}}
+    job = cloud.create_job("x", artifacts=files, execute_steps=["dbt run"], generate_docs=True)
+    run = run_dbt_cloud_job(job_id=job)
+    events = openlineage_events(run, namespace="duckdb://shop")
+    assert [event["eventType"] for event in events] == ["START", "START", "COMPLETE", "COMPLETE"]
+    built = events[2]
+    schema = built["outputs"][0]["facets"]["schema"]
+    assert schema["fields"] == [{"name": "id", "type": "BIGINT"}]
+    named = openlineage_events(run, job_namespace="nightly")
+    assert {event["job"]["namespace"] for event in named} == {"nightly"}
+    assert built["outputs"][0]["namespace"] == "duckdb://shop"
+    assert built["job"]["facets"]["sql"]["query"] == "select 1"
+    assert openlineage_events(str(run["id"]), namespace="duckdb://shop") == events
+
+
+def test_a_run_that_never_was_has_no_events(cloud: DBTCloudEmulator) -> None:
+    skipped: Run = {"id": None, "status_humanized": "Skipped"}  # type: ignore[typeddict-item]  # no run
+    assert openlineage_events(skipped) == []
+    assert cloud.requests == []

@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
+from dlt_dbtcloud import DBTCloudAPIError, run_dbt_cloud_job
+from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import Pace
 from dlt_dbtcloud.dbt.manifest import Manifest
-from tests.support.nodes import manifest, node, outcome, result
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.lineage.outcomes import read_outcomes
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock
+from tests.support.nodes import FILES, manifest, node, outcome, result, warnings_of
 
 OWN = '"db"."ci_1"."up"'
 PROD = '"db"."prod"."up"'
@@ -103,3 +111,88 @@ def test_rows_are_told_where_the_number_means_them(
     one = result("model.shop.a", rows_affected=1, message=message)
     assert step.rows_written(one) == expected
     assert step.rows_written(result("model.shop.a", rows_affected=-1)) is None
+
+
+def run_in(cloud: DBTCloudEmulator, place: str, *, defer: bool) -> Run:
+    names = {name: f"db.{place}.{name}" for name in ("up", "down")}
+    nodes = {f"model.shop.{n}": {"relation_name": name} for n, name in names.items()}
+    nodes["model.shop.down"]["depends_on"] = {"nodes": ["model.shop.up"]}  # type: ignore[assignment]  # JSON
+    built = {"unique_id": "model.shop.down", "status": "success"}
+    code = {"compiled_code": "select * from db.prod.up", "relation_name": names["down"]}
+    results = {"results": [{**built, **code}], "args": {"defer": defer}}
+    files = {"run_results.json": results, "manifest.json": {"nodes": nodes}}
+    return run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+
+
+def test_what_was_deferred_is_read_from_the_run_that_it_was_deferred_to(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    prod = run_in(cloud, "prod", defer=False)
+    for defer, expected, requests in ((True, "prod", 3), (False, "ci", 2)):
+        ci = client.get_run_status(run_in(cloud, "ci", defer=defer)["id"], RELATED)
+        ci["deferring_run_id"] = prod["id"]
+        before = len(cloud.requests)
+        [outcome] = read_outcomes(RunReader(client, ci, keeps_code=True))
+        [up] = outcome.read(outcome.results[0])
+        assert up["relation_name"] == f"db.{expected}.up"
+        assert len(cloud.requests) - before == requests
+
+
+@pytest.mark.parametrize(
+    ("status", "cool_down", "waited"), [(503, 0, 7), (429, 30, 37), (401, 0, 0)]
+)
+def test_what_was_deferred_to_cannot_be_read_for_now(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int, cool_down: float, waited: float
+) -> None:
+    prod = run_in(cloud, "prod", defer=False)
+    ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
+    ci["deferring_run_id"] = prod["id"]
+    kind: Any = "rate_limit" if status == 429 else "status"
+    fault: dict[str, Any] = {"calls": None, "when": "before", "run_id": prod["id"]}
+    cloud.fail("get_artifact", kind, status=status, retry_after=5, **fault)
+    clock = FakeClock()
+    reader = RunReader(
+        client, ci, keeps_code=True, clock=clock, outage=7, cool_down=cool_down, pace=Pace(1e9)
+    )
+    with pytest.raises(DBTCloudAPIError, match=f"{prod['id']}/artifacts/manifest.json"):
+        read_outcomes(reader)
+    # what asks for more time than is left is waited for no more
+    assert waited - 5 < clock.now <= waited
+    cloud.heal()
+    assert reader.state["nodes"]["model.shop.up"] == {"relation_name": "db.prod.up"}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(403, "what it defers to cannot be read"), (404, "has no `manifest.json`")],
+)
+def test_what_was_deferred_to_and_cannot_be_read_at_all_is_said(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    words: str,
+) -> None:
+    ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
+    ci["deferring_run_id"] = 7
+    cloud.fail("get_artifact", "status", status=status, calls=None, when="before", run_id=7)
+    reader = RunReader(client, ci, keeps_code=True, clock=FakeClock())
+    [outcome] = read_outcomes(reader)
+    assert [up["relation_name"] for up in outcome.read(outcome.results[0])] == [None]
+    reader.problems.warn()
+    (warning,) = warnings_of(ci, caplog)
+    assert words in warning
+
+
+def test_a_foreign_file_in_the_place_of_what_was_deferred_to_is_said(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {**FILES, "manifest.json": {"hello": 1}}
+    prod = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
+    ci["deferring_run_id"] = prod["id"]
+    reader = RunReader(client, ci, keeps_code=True, clock=FakeClock())
+    assert len(read_outcomes(reader)) == 1
+    reader.problems.warn()
+    (warning,) = warnings_of(ci, caplog)
+    assert f"the manifest of run {prod['id']} contains no nodes" in warning

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
+
 from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
@@ -66,3 +68,20 @@ def result(unique_id: str, status: str = "success", **more: Any) -> NodeResult:
 
 def outcome(told: Any, *results: NodeResult, catalog: Any = None, **more: Any) -> Outcome:
     return Outcome(results, Manifest(told, catalog), **more)
+
+
+BUILT = {"unique_id": "model.shop.orders", "status": "success"}
+
+
+NODE = {"name": "orders", "depends_on": {"nodes": ["source.shop.raw.orders"]}}
+
+
+FILES = {
+    "run_results.json": {"results": [BUILT]},
+    "manifest.json": {"nodes": {"model.shop.orders": NODE}},
+    "catalog.json": {"nodes": {"model.shop.orders": {"columns": {"id": {"type": "BIGINT"}}}}},
+}
+
+
+def warnings_of(run: Run, caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.message for each in caplog.records if str(run["id"]) in each.message]

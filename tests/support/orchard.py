@@ -10,8 +10,7 @@ import duckdb
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.lineage.functions import read_outcomes
-from dlt_dbtcloud.lineage.outcomes import Outcome
+from dlt_dbtcloud.lineage.outcomes import Outcome, read_outcomes
 from dlt_dbtcloud.typing import Run
 from tests.support.emulator_api import Api
 
