@@ -221,7 +221,7 @@ def test_the_token_is_in_no_representation() -> None:
 def test_the_helper_keeps_its_name_its_text_and_its_signature() -> None:
     assert configured.__name__ == "configured"
     assert configured.__doc__ is not None
-    with pytest.raises(TypeError, match="unexpected keyword argument 'job'"):
+    with pytest.raises(TypeError, match="'job'"):
         loosely(job=5)
 
 

@@ -45,7 +45,7 @@ def test_an_answer_is_replaced(
 def test_half_an_answer_is_no_json(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
     cloud.fail("trigger_job", "half")
     answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
-    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+    with pytest.raises(json.JSONDecodeError):
         json.loads(answer.text)
 
 

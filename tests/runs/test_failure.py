@@ -161,8 +161,10 @@ def test_the_account_of_a_test_that_fails(cloud: DBTCloudEmulator, flights: Flig
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_job(job_id=flights.job(), raise_on_failure=True)
     account = str(caught.value)
+    (test,) = caught.value.failures
     assert "1 failed test" in account
-    assert "Got 1 result, configured to fail if != 0" in account
+    assert (test["message"] or "").strip()
+    assert str(test["message"]).splitlines()[0] in account
     assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in account
     assert "A retry is unlikely to help while the data are the same" in account
 
@@ -176,7 +178,7 @@ def test_the_account_of_a_project_that_does_not_compile(
         run_dbt_cloud_job(job_id=flights.job("dbt seed", "dbt run"), raise_on_failure=True)
     account = str(caught.value)
     assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in account
-    assert "depends on a node named 'no_such_model' which was not found" in account
+    assert "no_such_model" in account
     assert "A retry is unlikely to help before the project is mended" in account
     assert caught.value.failures == []
 

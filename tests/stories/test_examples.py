@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -108,7 +109,7 @@ def test_a_malformed_file_is_named(demo: Demo, isolated: Path) -> None:
         ({"API_TOKEN": "wrong-token"}, ["Invalid token", "another host"]),
         ({"JOB_ID": "1"}, ["jobs/1/", "proper permissions"]),
         ({"JOB_ID": ""}, ["`job_id` is missing", "DBT_CLOUD__JOB_ID"]),
-        ({"BASE_API_URL": "127.0.0.1:1"}, ["Connection refused"]),
+        ({"BASE_API_URL": "127.0.0.1:1"}, [os.strerror(errno.ECONNREFUSED)]),
         ({"BASE_API_URL": "PAGE"}, ["Sign in", "`base_api_url`"]),
     ],
 )
