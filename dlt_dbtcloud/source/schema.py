@@ -1,4 +1,4 @@
-"""The columns of the tables that tell what dbt did: their types, keys and meanings."""
+"""Tables of dbt Cloud run results: columns, types, keys and descriptions."""
 
 from __future__ import annotations
 
@@ -14,175 +14,147 @@ Row = dict[str, Any]
 _Columns = dict[str, TColumnSchema]
 
 
-def _columns(data_type: TDataType, is_nullable: bool = True, **meanings: str) -> _Columns:
-    return {
-        name: TColumnSchema(
-            name=name, data_type=data_type, nullable=is_nullable, description=meaning
-        )
-        for name, meaning in meanings.items()
-    }
+def _column(name: str, data_type: TDataType, description: str) -> TColumnSchema:
+    return TColumnSchema(name=name, data_type=data_type, nullable=True, description=description)
 
 
-_RUN = _columns("bigint", False, run_id="The run.")
-_STEP = _columns("bigint", False, step_index="Which step of the run, counted from 1.")
-_NODE = _columns("text", False, unique_id="The node, as dbt knows it: `model.shop.orders`.")
-_ENVIRONMENT = _columns("bigint", False, environment_id="The environment in dbt Cloud.")
-_SPAN = {
-    **_columns("bigint", False, first_run_id="The first run that had it, of those loaded."),
-    **_columns(
-        "bigint",
-        False,
-        last_run_id="The last run that had it, of those loaded; where that is not the newest in "
-        "the environment, it is not there any more.",
-    ),
-}
-_STATUS = {
-    **_columns("bigint", False, status="10 is success, 20 error, 30 cancelled, less in progress."),
-    **_columns("text", status_humanized="The status in a word."),
-}
+def _required(name: str, data_type: TDataType, description: str) -> TColumnSchema:
+    return TColumnSchema(name=name, data_type=data_type, nullable=False, description=description)
 
-_RUNS: _Columns = {
-    **_RUN,
-    **_columns("bigint", account_id="The account.", project_id="The project."),
-    **_columns("bigint", environment_id="The environment."),
-    **_columns("bigint", job_definition_id="The job.", retried_run_id="The run that it retries."),
-    **_columns("bigint", deferring_run_id="The run whose state it defers to."),
-    **_columns("text", job_name="The job's name."),
-    **_STATUS,
-    **_columns("text", status_message="What the service says about its end."),
-    **_columns("bool", False, in_progress="Whether it was going on when it was loaded."),
-    **_columns("bool", is_success="Whether it succeeded.", is_error="Whether it failed."),
-    **_columns("bool", is_cancelled="Whether it was cancelled."),
-    **_columns(
-        "text",
-        cause="Why it ran, in the words of the trigger.",
-        cause_category="What triggered it: `api`, `scheduled`, `ui` ...",
-        triggered_by="Who triggered it.",
-        triggered_by_type="Whether that is a user, a service token ...",
-        git_branch="The branch of the project.",
-        git_sha="The commit of the project.",
-        dbt_version="The version of dbt, or its release track.",
-        schema_override="The schema that it built into, if not the environment's.",
-        target_name_override="The target, if not the job's.",
+
+def _table(*columns: TColumnSchema) -> _Columns:
+    return {str(column["name"]): column for column in columns}
+
+
+_RUNS = _table(
+    _required("run_id", "bigint", "The run's id."),
+    _column("account_id", "bigint", "The account's id."),
+    _column("project_id", "bigint", "The project's id."),
+    _column("environment_id", "bigint", "The environment's id."),
+    _column("job_definition_id", "bigint", "The job's id."),
+    _column("retried_run_id", "bigint", "The run that this run retries."),
+    _column("deferring_run_id", "bigint", "The run whose state this run defers to."),
+    _column("job_name", "text", "The job's name."),
+    _required("status", "bigint", "10: success, 20: error, 30: cancelled, lower: in progress."),
+    _column("status_humanized", "text", "The status as a word."),
+    _column("status_message", "text", "dbt Cloud's message about the end of the run."),
+    _required("in_progress", "bool", "Whether the run was unfinished when it was loaded."),
+    _column("is_success", "bool", "Whether the run succeeded."),
+    _column("is_error", "bool", "Whether the run failed."),
+    _column("is_cancelled", "bool", "Whether the run was cancelled."),
+    _column("cause", "text", "The reason that the trigger gave."),
+    _column("cause_category", "text", "The kind of trigger: `api`, `scheduled`, `ui` ..."),
+    _column("triggered_by", "text", "The user or token that triggered the run."),
+    _column("triggered_by_type", "text", "The kind of `triggered_by`: user, service token ..."),
+    _column("git_branch", "text", "The project's git branch."),
+    _column("git_sha", "text", "The project's git commit."),
+    _column("dbt_version", "text", "The dbt version or release track."),
+    _column("schema_override", "text", "The schema, if not the environment's."),
+    _column("target_name_override", "text", "The target, if not the job's."),
+    _column("steps_override", "json", "The commands, as a list, if not the job's."),
+    _column("created_at", "timestamp", "When the run was triggered."),
+    _column("dequeued_at", "timestamp", "When the run left the queue."),
+    _column("started_at", "timestamp", "When the run started."),
+    _column("finished_at", "timestamp", "When the run finished."),
+    _column("duration_seconds", "double", "Seconds from the trigger to the end."),
+    _column("queued_seconds", "double", "Seconds in the queue."),
+    _column("run_seconds", "double", "Seconds from the start to the end."),
+    _column("artifacts_saved", "bool", "Whether the run's artifacts were saved."),
+    _column("has_docs_generated", "bool", "Whether the run generated docs."),
+    _column("has_sources_generated", "bool", "Whether the run checked source freshness."),
+    _column("href", "text", "The URL of the run's page."),
+)
+_RUN_STEPS = _table(
+    _required("run_id", "bigint", "The run's id."),
+    _required("step_index", "bigint", "The step's position in the run, from 1."),
+    _column("step_id", "bigint", "The step's id."),
+    _column("name", "text", "The step's name."),
+    _column("command", "text", "The dbt command, if the step runs one."),
+    _required("status", "bigint", "10: success, 20: error, 30: cancelled, lower: in progress."),
+    _column("status_humanized", "text", "The status as a word."),
+    _column("started_at", "timestamp", "When the step started."),
+    _column("finished_at", "timestamp", "When the step finished."),
+    _column("duration_seconds", "double", "The step's duration in seconds."),
+    _column("log_tail", "text", "The end of the log, if the step failed."),
+)
+_NODE_RESULTS = _table(
+    _required("run_id", "bigint", "The run's id."),
+    _required("step_index", "bigint", "The step's position in the run, from 1."),
+    _required("unique_id", "text", "dbt's id of the node: `model.shop.orders`."),
+    _column("command", "text", "The step's dbt command."),
+    _column("name", "text", "The node's name."),
+    _column("resource_type", "text", "`model`, `test`, `seed`, `snapshot`, `operation` ..."),
+    _required("status", "text", "`success`, `error`, `pass`, `fail`, `warn`, `skipped` ..."),
+    _column("message", "text", "The message of dbt or the database."),
+    _column("failures", "bigint", "The number of rows that failed a test."),
+    _column("execution_time", "double", "The node's execution time in seconds."),
+    _column("thread_id", "text", "The dbt thread that executed the node."),
+    _column("started_at", "timestamp", "When the node started."),
+    _column("completed_at", "timestamp", "When the node finished."),
+    _column("rows_affected", "bigint", "Rows affected, if the adapter reports them."),
+    _column("bytes_processed", "bigint", "Bytes processed, if the adapter reports them."),
+    _column("bytes_billed", "bigint", "Bytes billed, if the adapter reports them."),
+    _column("relation_name", "text", "The node's relation, quoted."),
+    _column("path", "text", "The path of the node's file."),
+    _column("adapter_response", "json", "The adapter's whole response."),
+)
+_NODES = _table(
+    _required("environment_id", "bigint", "The environment's id."),
+    _required("unique_id", "text", "dbt's id of the node: `model.shop.orders`."),
+    _required("content_hash", "text", "A hash that identifies this version of the node."),
+    _required("first_run_id", "bigint", "The first loaded run with this version."),
+    _required(
+        "last_run_id", "bigint", "The last such run. The version is gone if a newer run was loaded."
     ),
-    **_columns("json", steps_override="The commands that it executed in place of the job's."),
-    **_columns(
-        "timestamp",
-        created_at="When it was triggered.",
-        dequeued_at="When it left the queue.",
-        started_at="When it began.",
-        finished_at="When it ended.",
+    _required("name", "text", "The node's name."),
+    _required("resource_type", "text", "`model`, `source`, `test`, `metric`, `exposure` ..."),
+    _column("package_name", "text", "The node's package."),
+    _column("relation_name", "text", "The relation, quoted; null if the run overrides the schema."),
+    _column("database", "text", "The relation's database."),
+    _column("schema", "text", "The relation's schema; null if the run overrides it."),
+    _column("identifier", "text", "The relation's name in its schema."),
+    _column("materialized", "text", "`table`, `view`, `incremental`, `ephemeral` ..."),
+    _column("version", "text", "The version of a versioned model."),
+    _column("description", "text", "The description in the project."),
+    _column("group_name", "text", "The node's group."),
+    _column("path", "text", "The path of the node's file."),
+    _column("catalog_run_id", "bigint", "The run whose catalog has the column types."),
+    _column("owners", "json", "The owners in the node's meta, else in its group, as a list."),
+    _column("tags", "json", "The node's tags, as a list."),
+    _column("meta", "json", "The node's meta, as an object."),
+    _column("columns", "json", "The node's columns, a list of `name`, `type` and `description`."),
+)
+_NODE_PARENTS = _table(
+    _required("environment_id", "bigint", "The environment's id."),
+    _required("unique_id", "text", "dbt's id of the node: `model.shop.orders`."),
+    _required("parent_unique_id", "text", "A node or source that the node depends on."),
+    _required("first_run_id", "bigint", "The first loaded run with this edge."),
+    _required(
+        "last_run_id", "bigint", "The last such run. The edge is gone if a newer run was loaded."
     ),
-    **_columns(
-        "double",
-        duration_seconds="Seconds from the trigger to the end.",
-        queued_seconds="Seconds in the queue.",
-        run_seconds="Seconds from the beginning to the end.",
-    ),
-    **_columns(
-        "bool",
-        artifacts_saved="Whether its artifacts are there.",
-        has_docs_generated="Whether it generated docs.",
-        has_sources_generated="Whether it checked the freshness of sources.",
-    ),
-    **_columns("text", href="Its page."),
-}
-_RUN_STEPS: _Columns = {
-    **_RUN,
-    **_STEP,
-    **_columns("bigint", step_id="The id of the step."),
-    **_columns("text", name="Its name.", command="The dbt command, where it executes one."),
-    **_STATUS,
-    **_columns("timestamp", started_at="When it began.", finished_at="When it ended."),
-    **_columns("double", duration_seconds="How many seconds it took."),
-    **_columns("text", log_tail="The end of its log, where it failed."),
-}
-_NODE_RESULTS: _Columns = {
-    **_RUN,
-    **_STEP,
-    **_NODE,
-    **_columns("text", command="The dbt command of the step.", name="The node's name."),
-    **_columns("text", resource_type="`model`, `test`, `seed`, `snapshot`, `operation` ..."),
-    **_columns("text", False, status="`success`, `error`, `pass`, `fail`, `warn`, `skipped` ..."),
-    **_columns("text", message="What dbt or the database said."),
-    **_columns("bigint", failures="How many rows failed a test."),
-    **_columns("double", execution_time="How many seconds it took."),
-    **_columns("text", thread_id="The thread of dbt that executed it."),
-    **_columns("timestamp", started_at="When it began.", completed_at="When it ended."),
-    **_columns(
-        "bigint",
-        rows_affected="Rows, where the adapter tells them.",
-        bytes_processed="Bytes read, where the adapter tells them.",
-        bytes_billed="Bytes billed, where the adapter tells them.",
-    ),
-    **_columns("text", relation_name="The relation, quoted.", path="The node's file."),
-    **_columns("json", adapter_response="All that the adapter says."),
-}
-_NODES: _Columns = {
-    **_ENVIRONMENT,
-    **_NODE,
-    **_columns("text", False, content_hash="The hash of this content of the node."),
-    **_SPAN,
-    **_columns(
-        "text",
-        False,
-        name="Its name.",
-        resource_type="`model`, `source`, `test`, `semantic_model`, `metric`, `exposure` ...",
-    ),
-    **_columns(
-        "text",
-        package_name="The package that it belongs to.",
-        relation_name="The relation, quoted; null for runs that override the schema.",
-        database="The relation's database.",
-        schema="The relation's schema; null for runs that override it.",
-        identifier="The relation's name in its schema.",
-        materialized="`table`, `view`, `incremental`, `ephemeral` ...",
-        version="The version of a model that has versions.",
-        description="What the project says about it.",
-        group_name="The group that it belongs to.",
-        path="Its file.",
-    ),
-    **_columns("bigint", catalog_run_id="The run whose catalog has the types of the columns."),
-    **_columns(
-        "json",
-        owners="The owners in its meta, else those of its group, as a list.",
-        tags="Its tags, as a list.",
-        meta="Its meta, as an object.",
-        columns="Its columns, a list of `name`, `type` and `description`.",
-    ),
-}
-_NODE_PARENTS: _Columns = {
-    **_ENVIRONMENT,
-    **_NODE,
-    **_columns("text", False, parent_unique_id="What the node reads, a source included."),
-    **_SPAN,
-    **_columns(
-        "text", resource_type="What the node is.", parent_resource_type="What the parent is."
-    ),
-}
-_SOURCE_FRESHNESS: _Columns = {
-    **_RUN,
-    **_STEP,
-    **_columns("text", False, unique_id="The source: `source.shop.raw.orders`."),
-    **_columns("text", False, status="`pass`, `warn`, `error` or `runtime error`."),
-    **_columns("text", message="Why its freshness is unknown."),
-    **_columns("timestamp", max_loaded_at="When its newest row was loaded."),
-    **_columns("timestamp", snapshotted_at="When that was checked."),
-    **_columns("double", age_seconds="Seconds between the two."),
-    **_columns("json", criteria="After how long it warns, and after how long it fails."),
-    **_columns("double", execution_time="How many seconds the check took."),
-}
-_RUN_LOADS: _Columns = {
-    **_RUN,
-    **_columns("text", False, pipeline_name="The dlt pipeline that triggered the run."),
-    **_columns("text", False, load_id="Its load, as in `_dlt_loads`."),
-    **_columns(
-        "text",
-        key="The key in the run's cause; null where another run was reused, or retried as it was.",
-    ),
-    **_columns("text", dataset_name="The dataset of the load, where known."),
-    **_columns("json", tables="The new rows of each table of the load, where known."),
-}
+    _column("resource_type", "text", "The node's type."),
+    _column("parent_resource_type", "text", "The parent's type."),
+)
+_SOURCE_FRESHNESS = _table(
+    _required("run_id", "bigint", "The run's id."),
+    _required("step_index", "bigint", "The step's position in the run, from 1."),
+    _required("unique_id", "text", "dbt's id of the source: `source.shop.raw.orders`."),
+    _required("status", "text", "`pass`, `warn`, `error` or `runtime error`."),
+    _column("message", "text", "Why the freshness is unknown."),
+    _column("max_loaded_at", "timestamp", "When the newest row was loaded."),
+    _column("snapshotted_at", "timestamp", "When the freshness was checked."),
+    _column("age_seconds", "double", "Seconds from the newest row to the check."),
+    _column("criteria", "json", "The ages that count as a warning and as an error."),
+    _column("execution_time", "double", "The duration of the check in seconds."),
+)
+_RUN_LOADS = _table(
+    _required("run_id", "bigint", "The run's id."),
+    _required("pipeline_name", "text", "The dlt pipeline that triggered the run."),
+    _required("load_id", "text", "The pipeline's load, as in `_dlt_loads`."),
+    _column("key", "text", "The key in the run's cause; null for a reused run or API retry."),
+    _column("dataset_name", "text", "The dataset of the load, if known."),
+    _column("tables", "json", "The new rows of each loaded table, if known."),
+)
 
 TABLES: dict[str, _Columns] = {
     "dbt_runs": _RUNS,
