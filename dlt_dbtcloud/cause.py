@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dlt.common.json import json
 
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.values import as_integer, as_mapping, as_text
 
@@ -93,7 +94,7 @@ def retry_cause(run: Run) -> str:
     """
     cause = _cause(run)
     match = _MARK.search(cause)
-    key = match[2] if match else hashlib.sha256(b"%d" % run["id"]).hexdigest()[:_DIGITS]
+    key = match[2] if match else hashlib.sha256(b"%d" % id_of(run)).hexdigest()[:_DIGITS]
     words = cause[: match.start()] if match else cause
     origin = _ORIGIN.search(words) if match else None
     start = origin.start() if origin else len(words)
@@ -115,10 +116,10 @@ def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
         runs: The runs.
         candidates: Other runs of the job, among which their retries are looked for.
     """
-    found = {run["id"]: run for run in runs}
-    for run in sorted(candidates, key=lambda run: run["id"]):
+    found = {id_of(run): run for run in runs}
+    for run in sorted(candidates, key=id_of):
         if retried_run(run) in found:
-            found[run["id"]] = run
+            found[id_of(run)] = run
     return [found[run_id] for run_id in sorted(found)]
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "command_of",
     "ended_early",
     "failed_step",
+    "id_of",
     "is_over",
     "log_of",
     "log_tail",
@@ -26,6 +27,14 @@ __all__ = [
     "steps_of",
     "unfinished",
 ]
+
+
+def id_of(run: Run) -> int:
+    """Return the id of a run that exists; only a skipped run has none."""
+    run_id = run["id"]
+    if run_id is None:
+        raise ValueError("A skipped run has no `id`.")
+    return run_id
 
 
 def run_name(run: Run, word: str = "Run") -> str:

@@ -138,7 +138,7 @@ class Run(TypedDict, total=False):
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
     """
 
-    id: int
+    id: int | None
     account_id: int
     project_id: int
     environment_id: int

@@ -19,7 +19,7 @@ from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.dbt.commands import CommandError, DbtCommand
 from dlt_dbtcloud.dbt.manifest import find_node
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
-from dlt_dbtcloud.payloads import command_of, ended_early, is_over
+from dlt_dbtcloud.payloads import command_of, ended_early, id_of, is_over
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
@@ -44,7 +44,7 @@ _LONGEST_CHAIN = 20
 
 
 def node_results(
-    client: DBTCloudClientV2, run_id: int | str, *, clock: Clock = time
+    client: DBTCloudClientV2, run_id: int | str | None, *, clock: Clock = time
 ) -> list[NodeResult]:
     """Return what each node did in a run, step by step.
 
@@ -116,7 +116,7 @@ def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def retry_chain(
-    client: DBTCloudClientV2, run_id: int | str, related: Iterable[str] = _RELATED
+    client: DBTCloudClientV2, run_id: int | str | None, related: Iterable[str] = _RELATED
 ) -> Iterator[Run]:
     """Yield a run, the run that it retries, and so on.
 
@@ -158,7 +158,7 @@ def _results_of(client: DBTCloudClientV2, run: Run, clock: Clock) -> list[NodeRe
     return [
         result
         for step, run_results in found
-        for result in step_results(run["id"], step, run_results, manifest)
+        for result in step_results(id_of(run), step, run_results, manifest)
     ]
 
 

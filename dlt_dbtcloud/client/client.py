@@ -20,6 +20,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, valid_token
 from dlt_dbtcloud.client.http import Transport, not_this_api
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import Job, Run
 
 __all__ = ["DBTCloudClientV2"]
@@ -96,11 +97,13 @@ class DBTCloudClientV2:
         """Return a text from which the client's token is cut out."""
         return self._transport.without_token(text)
 
-    def trigger_job_run(self, job_id: int | str, data: Mapping[str, Any] | None = None) -> int:
+    def trigger_job_run(
+        self, job_id: int | str | None, data: Mapping[str, Any] | None = None
+    ) -> int:
         """Trigger a run of a job and return the run's id; `start_job_run` tells more."""
-        return int(self.start_job_run(job_id, data)["id"])
+        return id_of(self.start_job_run(job_id, data))
 
-    def start_job_run(self, job_id: int | str, data: Mapping[str, Any] | None = None) -> Run:
+    def start_job_run(self, job_id: int | str | None, data: Mapping[str, Any] | None = None) -> Run:
         """Trigger a run of a job and return it as it stands then, queued.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
@@ -113,7 +116,7 @@ class DBTCloudClientV2:
         body = {"cause": "Triggered via API", **(data or {})}
         return cast(Run, self._transport.post(self._job(job_id, "run/"), body))
 
-    def get_run_status(self, run_id: int | str, include_related: Iterable[str] = ()) -> Run:
+    def get_run_status(self, run_id: int | str | None, include_related: Iterable[str] = ()) -> Run:
         """Return a run.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
@@ -140,7 +143,7 @@ class DBTCloudClientV2:
         """
         return self._transport.pages(self._path("runs/"), filters)
 
-    def get_job(self, job_id: int | str, include_related: Iterable[str] = ()) -> Job:
+    def get_job(self, job_id: int | str | None, include_related: Iterable[str] = ()) -> Job:
         """Return a job.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job
@@ -164,28 +167,28 @@ class DBTCloudClientV2:
         """
         return self._transport.pages(self._path("jobs/"), filters)
 
-    def cancel_run(self, run_id: int | str) -> Run:
+    def cancel_run(self, run_id: int | str | None) -> Run:
         """Ask for a run to be cancelled, which takes effect later, and return it as it stands.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
         """
         return cast(Run, self._transport.post(self._run(run_id, "cancel/")))
 
-    def retry_run(self, run_id: int | str) -> Run:
+    def retry_run(self, run_id: int | str | None) -> Run:
         """Retry a failed run from its point of failure, and return the new run that does it.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
         """
         return cast(Run, self._transport.post(self._run(run_id, "retry/")))
 
-    def list_run_artifacts(self, run_id: int | str) -> list[str]:
+    def list_run_artifacts(self, run_id: int | str | None) -> list[str]:
         """Return the paths of a run's artifacts; none where there are none yet.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Run%20Artifacts
         """
         return self._transport.get_list(self._run(run_id, "artifacts/"))
 
-    def get_run_artifact(self, run_id: int | str, path: str, step: int | None = None) -> Any:
+    def get_run_artifact(self, run_id: int | str | None, path: str, step: int | None = None) -> Any:
         """Return an artifact of a run: JSON where its path ends in `.json`, else its bytes.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
@@ -198,7 +201,7 @@ class DBTCloudClientV2:
         """
         return self._artifact(self._run(run_id, _artifact(path)), step)
 
-    def get_job_artifact(self, job_id: int | str, path: str) -> Any:
+    def get_job_artifact(self, job_id: int | str | None, path: str) -> Any:
         """Return the latest artifact of a job: JSON where its path ends in `.json`, else its bytes.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job%20Artifact
@@ -206,7 +209,11 @@ class DBTCloudClientV2:
         return self._artifact(self._job(job_id, _artifact(path)))
 
     def download_run_artifact(
-        self, run_id: int | str, path: str, to: str | os.PathLike[str], step: int | None = None
+        self,
+        run_id: int | str | None,
+        path: str,
+        to: str | os.PathLike[str],
+        step: int | None = None,
     ) -> Path:
         """Stream an artifact of a run to a file; the file appears when it is whole.
 

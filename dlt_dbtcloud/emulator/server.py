@@ -215,7 +215,7 @@ class Contents:
 
     def finish_run(
         self,
-        run_id: int,
+        run_id: int | None,
         outcome: Outcome | None = None,
         *,
         at_command: int = 1,
@@ -405,7 +405,7 @@ class DBTCloudEmulator(Contents):
         """Let no fault happen any more, and let go of what hangs."""
         self._app.faults.clear()
 
-    def wait_for_run(self, run_id: int, timeout: float = 60.0) -> Run:
+    def wait_for_run(self, run_id: int | None, timeout: float = 60.0) -> Run:
         """Wait for the end of a run.
 
         Args:

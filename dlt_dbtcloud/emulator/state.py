@@ -119,9 +119,9 @@ class State:
             raise not_found()
         return run
 
-    def any_run(self, run_id: int) -> Run | None:
+    def any_run(self, run_id: int | None) -> Run | None:
         """Find a run of whatever account."""
-        return self._runs.get(run_id)
+        return None if run_id is None else self._runs.get(run_id)
 
     def runs(self, account_id: int | None = None) -> list[Run]:
         """List the runs, of one account or of all, oldest first."""

@@ -14,7 +14,7 @@ from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, required
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import id_of, is_over
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from dlt_dbtcloud.values import as_mapping, as_text
 
@@ -120,7 +120,7 @@ def _outcome(
 ) -> Outcome:
     manifest = reader.manifest_of(step, found)
     project = Manifest(manifest, reader.catalog)
-    results = [*step_results(reader.run["id"], step, found, manifest)]
+    results = [*step_results(id_of(reader.run), step, found, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
     deferred = others if as_mapping(found.get("args")).get("defer") is True else []

@@ -18,7 +18,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTransportError,
     DBTCloudTriggerUnknownError,
 )
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import id_of, is_over
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
@@ -166,11 +166,11 @@ class Once:
 
         One that cannot be cancelled is said to go on; it does not make the one that is kept fail.
         """
-        by_id = {run["id"]: run for run in runs}
+        by_id = {id_of(run): run for run in runs}
         kept = kept or by_id[min(by_id)]
         for run_id, run in by_id.items():
             if run_id != kept["id"] and not is_over(run):
-                self._cancel(run_id, kept["id"])
+                self._cancel(run_id, id_of(kept))
         return kept
 
     def _cancel(self, run_id: int, kept_id: int) -> None:

@@ -24,7 +24,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads.packages import LastLoad
 from dlt_dbtcloud.loads.tables import loaded_relations
-from dlt_dbtcloud.payloads import failed_step, log_of, log_tail, run_name
+from dlt_dbtcloud.payloads import failed_step, id_of, log_of, log_tail, run_name
 from dlt_dbtcloud.redaction import head, without_secrets
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
@@ -233,7 +233,7 @@ class Postmortem:
     def __init__(self, client: DBTCloudClientV2, run: Run, *, clock: Clock = time) -> None:
         self._client = client.without_retries()
         self._clock = clock
-        self.run = self._read(run["id"])
+        self.run = self._read(id_of(run))
         self._artifacts = RunArtifacts(client, self.run, clock)
 
     @property
@@ -248,7 +248,7 @@ class Postmortem:
         if step is None or not leaves_results(step):
             return []
         written = read_results(self._artifacts, step)
-        return [*step_results(self.run["id"], step, written, self.manifest)] if written else []
+        return [*step_results(id_of(self.run), step, written, self.manifest)] if written else []
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
@@ -285,7 +285,7 @@ class Postmortem:
         """Read the run again while the log of its last step is still being uploaded."""
         pauses = self._artifacts.pauses()
         while self._lacks_log and next(pauses, False) is None:
-            self.run = self._read(self.run["id"])
+            self.run = self._read(id_of(self.run))
 
     @property
     def _lacks_log(self) -> bool:

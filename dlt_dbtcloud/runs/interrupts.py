@@ -13,7 +13,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
-from dlt_dbtcloud.payloads import run_link
+from dlt_dbtcloud.payloads import id_of, run_link
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 
@@ -52,7 +52,7 @@ def abandoning(
         if runs:
             with connect() as client:
                 leave(client, runs, cancel=cancel, clock=clock)
-        left.update(run["id"] for run in runs)
+        left.update(id_of(run) for run in runs)
 
     with _before_sigterm(abandon):
         try:
@@ -76,12 +76,12 @@ def leave(
         return {}
     watch = cancel_and_confirm(client, runs, timeout=_CANCEL_WITHIN, clock=clock)
     for run in runs:
-        error = watch.errors.get(run["id"])
+        error = watch.errors.get(id_of(run))
         if error:
             said = f"could not be cancelled, and may go on. {_hint(run)} {error}"
             logger.error(f"{_place(run)} {said}")
         else:
-            status = watch.runs[run["id"]].get("status_humanized")
+            status = watch.runs[id_of(run)].get("status_humanized")
             logger.warning(f"{_place(run)} is not waited for any longer: {status}.")
     return {run_id: run for run_id, run in watch.runs.items() if run_id not in watch.errors}
 

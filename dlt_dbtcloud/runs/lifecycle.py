@@ -21,7 +21,7 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.loads.packages import LastLoad
-from dlt_dbtcloud.payloads import is_over, run_name
+from dlt_dbtcloud.payloads import id_of, is_over, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
 from dlt_dbtcloud.runs.retry import retry
@@ -198,7 +198,7 @@ class Running:
         """
         part = Part(run=self._look(run_id))
         if part.pending:
-            request_cancel(self._client, part.pending["id"], clock=self._clock)
+            request_cancel(self._client, id_of(part.pending), clock=self._clock)
             part.run = self._look(run_id)
             self._parts = [part]
             if self._config.wait_for_outcome:
@@ -248,9 +248,9 @@ class Running:
         try:
             watch.until(self._seconds_left, self._config.wait_seconds)
         except DBTCloudException as error:
-            watch.errors |= {run["id"]: error for run in watch.pending}
+            watch.errors |= {id_of(run): error for run in watch.pending}
         for part, run in zip(watched, runs, strict=True):
-            part.run, part.error = watch.runs[run["id"]], watch.errors.get(run["id"])
+            part.run, part.error = watch.runs[id_of(run)], watch.errors.get(id_of(run))
         self._watch = None
         self._leave_late([part for part in watched if isinstance(part.error, DBTCloudRunTimeout)])
 
@@ -262,7 +262,7 @@ class Running:
         for part, run in zip(parts, runs, strict=True):
             trouble = part.error.__cause__ if part.error else None
             part.error = DBTCloudRunTimeout(
-                run, self._config.timeout, trouble=trouble, ended=ended.get(run["id"])
+                run, self._config.timeout, trouble=trouble, ended=ended.get(id_of(run))
             )
             part.error.__cause__ = trouble
 

@@ -27,7 +27,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRateLimitError,
     run_error,
 )
-from dlt_dbtcloud.payloads import planned_commands, unfinished
+from dlt_dbtcloud.payloads import id_of, planned_commands, unfinished
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.failure import RELATED, Postmortem
 from dlt_dbtcloud.runs.trigger import Trigger, start
@@ -72,7 +72,7 @@ def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
         include_related=["trigger"],
         order_by="-id",
     )
-    return list(takewhile(lambda other: other["id"] > run["id"], newest))
+    return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
 
 
 def retry(
@@ -169,7 +169,7 @@ def _planned(client: DBTCloudClientV2, run: Run, clock: Clock) -> tuple[str, ...
     """Return the commands that a run was to execute: of the API's retry, what was left then."""
     before = run.get("retrying_run_id")
     # a retry is always the newer one
-    if not before or before >= run["id"]:
+    if not before or before >= id_of(run):
         return planned_commands(run)
     once = client.without_retries()
     parent = through_outages(lambda: once.get_run_status(before, RELATED), clock=clock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from dlt.common import logger
 
@@ -27,7 +27,7 @@ from dlt_dbtcloud.dbt.selection import covers
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.loads.packages import LastLoad, adopted_run, remember_adopted
 from dlt_dbtcloud.loads.tables import loaded_relations
-from dlt_dbtcloud.payloads import is_over, moment, run_link
+from dlt_dbtcloud.payloads import id_of, is_over, moment, run_link
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.runs.watch import request_cancel
@@ -108,12 +108,12 @@ class Trigger:
             return None
         self._known = self._through_outages(self._recent)
         # what failed is not taken for a run of this call
-        self._stale = {run["id"] for run in self._known if self._is_ours(run)}
+        self._stale = {id_of(run) for run in self._known if self._is_ours(run)}
         serving = with_retries([run for run in self._known if self._serves_load(run)], self._known)
         serving += [run for run in self._known if run["id"] == self._remembered]
         standing = [run for run in serving if run_error(run) is None]
         done = [run for run in standing if is_over(run)]
-        return min(done or standing, key=lambda run: run["id"], default=None)
+        return min(done or standing, key=id_of, default=None)
 
     def unbuilt_since(self) -> float | None:
         """Return when what the job has not built yet began to be loaded, where its runs tell.
@@ -139,9 +139,7 @@ class Trigger:
             DBTCloudAPIError: The API answered with an error.
             DBTCloudTransportError: There was no answer.
         """
-        queued = min(
-            filter(self._is_reusable, self._known), key=lambda run: run["id"], default=None
-        )
+        queued = min(filter(self._is_reusable, self._known), key=id_of, default=None)
         if queued is None:
             return None
         # it may have started since it was listed, though hardly before the load was committed
@@ -195,7 +193,7 @@ class Trigger:
         if not self._is_shared:
             return None, run
         recent = self._through_outages(self._recent)
-        older = [each for each in reversed(recent) if each["id"] < run["id"]]
+        older = [each for each in reversed(recent) if id_of(each) < id_of(run)]
         same = [each for each in older if self._serves_load(each) and run_error(each) is None]
         queued = [each for each in older if self._is_reusable(each)]
         elder = next(iter(same or queued), None)
@@ -233,7 +231,7 @@ class Trigger:
     def _adopt(self, run: Run) -> None:
         self.adopted = run["id"]
         if self.load:
-            remember_adopted(self.load, self._keys[0], run["id"])
+            remember_adopted(self.load, self._keys[0], id_of(run))
 
     def _search(self) -> list[Run]:
         """Return the runs that this trigger makes, one or by mischance several, through outages."""
@@ -295,9 +293,16 @@ class Trigger:
 def skipped_run(reason: str) -> Run:
     """Return what stands for the run where there is nothing to build, and say so."""
     logger.warning(f"No dbt Cloud job was run: {reason}")
-    flags = {"is_success": True, "is_error": False, "is_cancelled": False, "in_progress": False}
-    skipped = {"id": None, "status_humanized": "Skipped", "status_message": reason}
-    return cast(Run, {**skipped, "is_complete": True, **flags})
+    return Run(
+        id=None,
+        status_humanized="Skipped",
+        status_message=reason,
+        is_complete=True,
+        is_success=True,
+        is_error=False,
+        is_cancelled=False,
+        in_progress=False,
+    )
 
 
 def start(trigger: Trigger) -> Run:
@@ -359,7 +364,7 @@ def _eldest(trigger: Trigger, run: Run) -> Run:
         if elder is None:
             return seen
         logger.info(f"Run {elder['id']} came before: run {run['id']} is cancelled.")
-        request_cancel(trigger.client, run["id"], clock=trigger.clock)
+        request_cancel(trigger.client, id_of(run), clock=trigger.clock)
         trigger.sent = None
     except DBTCloudException as error:
         logger.warning(f"Whether run {run['id']} is the only one is not known. {error}")

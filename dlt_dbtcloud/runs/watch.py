@@ -16,7 +16,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
     DBTCloudServerError,
 )
-from dlt_dbtcloud.payloads import is_over, moment
+from dlt_dbtcloud.payloads import id_of, is_over, moment
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["Watch", "cancel_and_confirm", "request_cancel", "watch_runs"]
@@ -59,7 +59,7 @@ def watch_runs(
     watch.until(timeout, wait_seconds)
     for error in watch.errors.values():
         raise error
-    return [watch.runs[run["id"]] for run in runs]
+    return [watch.runs[id_of(run)] for run in runs]
 
 
 class Watch:
@@ -84,7 +84,7 @@ class Watch:
         are_new: bool = False,
         clock: Clock = time,
     ) -> None:
-        self.runs = {run["id"]: run for run in runs}
+        self.runs = {id_of(run): run for run in runs}
         self.errors: dict[int, DBTCloudException] = {}
         self._client = client.without_retries()
         self._are_new = are_new
@@ -99,7 +99,7 @@ class Watch:
     def pending(self) -> list[Run]:
         """Return the runs that are still waited for."""
         others = self.errors
-        return [run for run in self.runs.values() if not is_over(run) and run["id"] not in others]
+        return [run for run in self.runs.values() if not is_over(run) and id_of(run) not in others]
 
     def until(self, timeout: float, wait_seconds: float) -> None:
         """Watch until all runs are over, or the time is.
@@ -116,7 +116,7 @@ class Watch:
         while pending := self.pending:
             left = timeout - self._waited
             if left <= 0:
-                self.errors |= {run["id"]: self._timeout(run, timeout) for run in pending}
+                self.errors |= {id_of(run): self._timeout(run, timeout) for run in pending}
                 return
             self._clock.sleep(min(pause, left))
             pause = self._check() or self._regular_pause(wait_seconds)
@@ -128,9 +128,9 @@ class Watch:
     def _check(self) -> float | None:
         """Look at the runs that are not over; return the pause that an outage asks for."""
         try:
-            for run in self._fetch([run["id"] for run in self.pending]):
-                _note_change(self.runs[run["id"]], run)
-                self.runs[run["id"]] = run
+            for run in self._fetch([id_of(run) for run in self.pending]):
+                _note_change(self.runs[id_of(run)], run)
+                self.runs[id_of(run)] = run
         except DBTCloudException as error:
             return self._wait_out(error)
         self._failures, self._trouble = 0, None
@@ -229,11 +229,11 @@ def cancel_and_confirm(
     watch = Watch(client, runs, clock=clock)
     for run in runs:
         try:
-            request_cancel(client, run["id"], timeout=left(), clock=clock)
+            request_cancel(client, id_of(run), timeout=left(), clock=clock)
         except DBTCloudException as error:
-            watch.errors[run["id"]] = error
+            watch.errors[id_of(run)] = error
     try:
         watch.until(left(), wait_seconds=1.0)
     except DBTCloudException as error:
-        watch.errors |= {run["id"]: error for run in watch.pending}
+        watch.errors |= {id_of(run): error for run in watch.pending}
     return watch

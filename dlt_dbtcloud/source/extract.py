@@ -13,7 +13,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, Pace
 from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import id_of, is_over
 from dlt_dbtcloud.source.destination import Versions, from_json, stored
 from dlt_dbtcloud.source.incremental import LISTED, Bookmarks, NewRun
 from dlt_dbtcloud.source.rows import (
@@ -231,7 +231,7 @@ class Extraction:
                         rows[table] = reader.problems.try_to_read(table, read)
         except DBTCloudException as error:
             self._unread.met(new, rows, error)
-            is_given_up = not self._bookmarks or self._bookmarks.is_given_up(new.run["id"])
+            is_given_up = not self._bookmarks or self._bookmarks.is_given_up(id_of(new.run))
             reader.problems.note_outage(error, is_given_up=is_given_up)
             reader.problems.warn()
         else:
@@ -257,12 +257,12 @@ class Extraction:
     def _collect_nodes(self, reader: RunReader) -> list[Row]:
         project = Manifest(reader.manifest, reader.catalog)
         rows = node_rows(reader.run, project)
-        self._nodes.add(reader.run["id"], rows)
+        self._nodes.add(id_of(reader.run), rows)
         return []
 
     def _collect_parents(self, reader: RunReader) -> list[Row]:
         rows = parent_rows(reader.run, Manifest(reader.manifest))
-        self._parents.add(reader.run["id"], rows)
+        self._parents.add(id_of(reader.run), rows)
         return []
 
     def _result_rows(self, reader: RunReader) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.dbt.manifest import Manifest
-from dlt_dbtcloud.payloads import command_of, is_over, log_tail
+from dlt_dbtcloud.payloads import command_of, id_of, is_over, log_tail
 from dlt_dbtcloud.redaction import redacted
 from dlt_dbtcloud.source.destination import from_json, stored
 from dlt_dbtcloud.source.schema import TABLES, Row
@@ -140,16 +140,16 @@ def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
         runs: The runs, read with their triggers.
         known: What is known of a load that may be among them.
     """
-    rows = {run["id"]: [*_own_rows(run, known)] for run in runs}
-    unknown = (run for run in runs if not any(row["tables"] for row in rows[run["id"]]))
-    retries = {run["id"]: before for run in unknown if (before := retried_run(run))}
+    rows = {id_of(run): [*_own_rows(run, known)] for run in runs}
+    unknown = (run for run in runs if not any(row["tables"] for row in rows[id_of(run)]))
+    retries = {id_of(run): before for run in unknown if (before := retried_run(run))}
     rows |= _stored_rows({*retries.values()} - rows.keys())
     # a retry may be retried in its turn, and has the higher id
     for run_id, before in sorted(retries.items()):
         key = next((row["key"] for row in rows[run_id]), None)
         told = [{**row, "run_id": run_id, "key": key} for row in rows[before]]
         rows[run_id] = told or rows[run_id]
-    return [row for run in runs for row in rows[run["id"]]]
+    return [row for run in runs for row in rows[id_of(run)]]
 
 
 def _own_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
@@ -223,7 +223,9 @@ def result_rows(
         hide: Cuts the API's token out of a text.
     """
     told = told_results(run_results)
-    for raw, result in zip(told, step_results(run["id"], step, run_results, manifest), strict=True):
+    for raw, result in zip(
+        told, step_results(id_of(run), step, run_results, manifest), strict=True
+    ):
         response = as_mapping(raw.get("adapter_response"))
         yield {
             **result,

@@ -20,6 +20,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.artifacts.reader import odd_in_results
 from dlt_dbtcloud.artifacts.results import merge, node_results, step_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from tests.support.clock import FakeClock
 from tests.support.flights import Flights, executed, statuses
@@ -200,7 +201,7 @@ def test_what_a_retry_did_not_reach_stays_as_it_was() -> None:
 def scripted(cloud: DBTCloudEmulator, *steps: str, **options: Any) -> int:
     files = {"run_results.json": {"results": [RESULT]}, "manifest.json": MANIFEST}
     job = cloud.create_job("x", execute_steps=list(steps), artifacts=files, **options)
-    return int(run_dbt_cloud_job(job_id=job)["id"])
+    return id_of(run_dbt_cloud_job(job_id=job))
 
 
 def test_every_step_is_read_and_none_that_builds_nothing(cloud: DBTCloudEmulator) -> None:

@@ -339,7 +339,7 @@ def test_a_retry_is_told_with_what_it_did_not_build_again(
 
 
 def test_a_run_that_never_was_has_no_assets(cloud: DBTCloudEmulator) -> None:
-    skipped: Run = {"id": None, "status_humanized": "Skipped"}  # type: ignore[typeddict-item]  # no run
+    skipped: Run = {"id": None, "status_humanized": "Skipped"}
     assert materialized_assets(skipped) == []
     assert cloud.requests == []
 

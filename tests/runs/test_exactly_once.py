@@ -13,6 +13,7 @@ from dlt.common.configuration import resolve_configuration
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Running
 from dlt_dbtcloud.runs.retry import retry_once
 from dlt_dbtcloud.runs.trigger import Trigger
@@ -162,7 +163,7 @@ def test_a_cancel_is_confirmed(
     running = impatient.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
     watch = cancel_and_confirm(impatient, [running], timeout=600, clock=FastClock(100))
-    assert watch.runs[running["id"]]["is_cancelled"]
+    assert watch.runs[id_of(running)]["is_cancelled"]
     assert not watch.errors
     assert len(cloud.runs) == 1
     assert ("cancel_run", fault.kind) in cloud.struck

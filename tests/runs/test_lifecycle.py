@@ -24,6 +24,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.lifecycle import Part, Running, report
 from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
@@ -221,13 +222,13 @@ def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("long", duration=None))
-    gone = Run(id=run["id"] + 1_000_000, status=1)
+    gone = Run(id=id_of(run) + 1_000_000, status=1)
     clock = FakeClock()
     clock.at(20, lambda: cloud.finish_run(run["id"]))
     watch = Watch(client, [run, gone], clock=clock)
     watch.until(timeout=60, wait_seconds=10)
-    assert watch.runs[run["id"]]["is_success"]
-    assert isinstance(watch.errors[gone["id"]], DBTCloudNotFoundError)
+    assert watch.runs[id_of(run)]["is_success"]
+    assert isinstance(watch.errors[id_of(gone)], DBTCloudNotFoundError)
 
 
 def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(

@@ -23,7 +23,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.exceptions import run_error
-from dlt_dbtcloud.payloads import is_over, moment
+from dlt_dbtcloud.payloads import id_of, is_over, moment
 from dlt_dbtcloud.runs.watch import watch_runs
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock
@@ -224,7 +224,7 @@ def test_one_of_many_that_is_gone_ends_the_watch(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
-    gone = Run(id=run["id"] + 1_000_000, status=1)
+    gone = Run(id=id_of(run) + 1_000_000, status=1)
     with pytest.raises(DBTCloudNotFoundError):
         watch_runs(client, [run, gone], wait_seconds=10, timeout=60, clock=FakeClock())
 

@@ -11,6 +11,7 @@ import pytest
 
 from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined
 from dlt_dbtcloud.source.schema import Row
 from tests.support.flights import EXAMPLES
@@ -246,7 +247,7 @@ def test_files_get_no_row_twice(
     scripted = nightly(cloud, run_generate_sources=True)
     first, _ = ended_run(scripted), ended_run(scripted)
     going_on = cloud.create_job("Slow", duration=None, artifacts=FILES)
-    slow = int(run_dbt_cloud_job(job_id=going_on, wait_for_outcome=False)["id"])
+    slow = id_of(run_dbt_cloud_job(job_id=going_on, wait_for_outcome=False))
     for run_id in (first, slow, first, None):
         lake.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
     once = counts(lake)

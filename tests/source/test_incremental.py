@@ -13,6 +13,7 @@ from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.artifacts.reader import lean
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.incremental import Bookmarks, NewRun, finished_runs
 from dlt_dbtcloud.typing import Run
 from tests.support.results import counts, ended_run, nightly, rows
@@ -23,7 +24,7 @@ def test_fifty_runs_of_three_jobs_in_three_goes(
 ) -> None:
     jobs = [nightly(cloud) for _ in range(3)]
     slow = nightly(cloud, duration=None)
-    going_on = int(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False)["id"])
+    going_on = id_of(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False))
     expected: set[int] = set()
     for go, number in enumerate((20, 20, 9)):
         expected |= {ended_run(jobs[i % 3]) for i in range(number)}

@@ -19,6 +19,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.schema import KEYS, TABLES
 from tests.support.results import (
     FILES,
@@ -184,7 +185,7 @@ def test_a_run_in_progress_is_told_whole_when_it_is_over(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = nightly(cloud, duration=None)
-    run_id = int(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    run_id = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     pipeline.run(dbt_cloud_results(run_id=run_id))
     assert rows(pipeline, "SELECT in_progress, finished_at FROM dbt_runs") == [(True, None)]
     assert {table for table, count in counts(pipeline).items() if count} == {"dbt_runs"}
@@ -227,7 +228,7 @@ def test_a_cancelled_run_is_told_as_far_as_it_came(
     results: int,
 ) -> None:
     job = nightly(cloud, execute_steps=["dbt seed", "dbt build"], duration=None)
-    run_id = int(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    run_id = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     cloud.finish_run(run_id, "cancelled", at_command=at_command)
     # the step that was cancelled left nothing
     cloud.fail("get_artifact", "status", status=404, skip=at_command - 1, when="before")

@@ -104,12 +104,12 @@ class Flights:
         file.write_text(text)
 
 
-def own_results(run_id: int) -> list[NodeResult]:
+def own_results(run_id: int | None) -> list[NodeResult]:
     """Return what a run has done itself, not those that it retries."""
     return [each for each in get_dbt_cloud_run_results(run_id=run_id) if each["run_id"] == run_id]
 
 
-def executed(run_id: int) -> set[str]:
+def executed(run_id: int | None) -> set[str]:
     """Return the names of the nodes that a run has executed."""
     return {each["name"] for each in own_results(run_id)}
 

@@ -9,7 +9,7 @@ from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import id_of, is_over
 from dlt_dbtcloud.source.schema import TABLES
 from dlt_dbtcloud.source.source import results_source
 from tests.support.clock import FastClock
@@ -94,7 +94,7 @@ def ended_run(job: int, **trigger: Any) -> int:
         run = client.start_job_run(job, trigger)
         while not is_over(run):
             run = client.get_run_status(run["id"])
-    return run["id"]
+    return id_of(run)
 
 
 def load_quickly(pipeline: dlt.Pipeline, run_id: int | None = None) -> None:
