@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 try:
+    import jsonschema  # noqa: F401
     import werkzeug  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "The embedded dbt Cloud needs werkzeug: install the `emulator` extra of dlt-dbtcloud, "
-        "`pip install '.[emulator]'` in a checkout.",
-        name="werkzeug",
+        f"The embedded dbt Cloud needs {error.name}: install the `emulator` extra of "
+        "dlt-dbtcloud, `pip install '.[emulator]'` in a checkout.",
+        name=error.name,
     ) from error
 
 from dlt_dbtcloud.emulator.http import RecordedRequest

@@ -1,209 +1,149 @@
-"""The bodies that clients send: what is required, and what has the wrong type."""
+"""Request bodies: the fields that clients may send, and their types."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any, cast
 
+from dlt_dbtcloud.emulator.api.schemas import (
+    BOOLEAN,
+    INTEGER,
+    NON_EMPTY,
+    NON_NEGATIVE,
+    OBJECT,
+    POSITIVE,
+    STRING,
+    STRINGS,
+    Schema,
+    validate,
+)
 from dlt_dbtcloud.emulator.errors import bad_request
 from dlt_dbtcloud.emulator.models import JSON
 from dlt_dbtcloud.typing import TriggerData
 
-MAX_CAUSE = 255
-REQUIRED = "required key not provided"
+Fields = Mapping[str, Schema]
 
-Check = Callable[[Any], Any]
+# `int` refuses more digits
+DIGITS = re.compile(r"\s*\d{1,4300}\s*")
 
-
-def text(value: Any) -> str:
-    """Accept a text that is not empty."""
-    if isinstance(value, str) and value:
-        return value
-    raise ValueError(f"{value!r} is not a non-empty string")
-
-
-def any_text(value: Any) -> str:
-    """Accept a text."""
-    if isinstance(value, str):
-        return value
-    raise ValueError(f"{value!r} is not of type 'string'")
-
-
-def integer(value: Any) -> int:
-    """Accept an integer; some clients send it as a string."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError(f"{value!r} is not of type 'integer'")
-
-
-def positive(value: Any) -> int:
-    """Accept an integer from 1."""
-    number = integer(value)
-    if number < 1:
-        raise ValueError(f"{number} is less than the minimum of 1")
-    return number
-
-
-def natural(value: Any) -> int:
-    """Accept an integer from 0."""
-    number = integer(value)
-    if number < 0:
-        raise ValueError(f"{number} is less than the minimum of 0")
-    return number
-
-
-def flag(value: Any) -> bool:
-    """Accept a boolean."""
-    if isinstance(value, bool):
-        return value
-    raise ValueError(f"{value!r} is not of type 'boolean'")
-
-
-def texts(value: Any) -> list[str]:
-    """Accept a list of texts."""
-    if isinstance(value, list):
-        return [text(item) for item in value]
-    raise ValueError(f"{value!r} is not of type 'array'")
-
-
-def mapping(value: Any) -> JSON:
-    """Accept an object."""
-    if isinstance(value, dict):
-        return value
-    raise ValueError(f"{value!r} is not of type 'object'")
-
-
-def cause(value: Any) -> str:
-    """Accept a cause; that a longer one is refused, not cut, is the emulator's choice."""
-    found = text(value)
-    if len(found) > MAX_CAUSE:
-        raise ValueError(f"Ensure this field has no more than {MAX_CAUSE} characters.")
-    return found
-
-
-def settings(value: Any) -> JSON:
-    """Accept a job's threads and target."""
-    return checked(mapping(value), {"threads": positive, "target_name": text})
-
-
-def execution(value: Any) -> JSON:
-    """Accept a job's timeout."""
-    return checked(mapping(value), {"timeout_seconds": natural})
-
-
-TRIGGER: Mapping[str, Check] = {
-    "cause": cause,
-    "git_sha": text,
-    "git_branch": text,
-    "azure_pull_request_id": integer,
-    "github_pull_request_id": integer,
-    "gitlab_merge_request_id": integer,
-    "non_native_pull_request_id": integer,
-    "schema_override": text,
-    "dbt_version_override": text,
-    "threads_override": positive,
-    "target_name_override": text,
-    "generate_docs_override": flag,
-    "timeout_seconds_override": natural,
-    "steps_override": texts,
+TRIGGER: Fields = {
+    # inferred: the service refuses a longer cause or truncates it
+    "cause": {**NON_EMPTY, "maxLength": 255},
+    "git_sha": NON_EMPTY,
+    "git_branch": NON_EMPTY,
+    "azure_pull_request_id": INTEGER,
+    "github_pull_request_id": INTEGER,
+    "gitlab_merge_request_id": INTEGER,
+    "non_native_pull_request_id": INTEGER,
+    "schema_override": NON_EMPTY,
+    "dbt_version_override": NON_EMPTY,
+    "threads_override": POSITIVE,
+    "target_name_override": NON_EMPTY,
+    "generate_docs_override": BOOLEAN,
+    "timeout_seconds_override": NON_NEGATIVE,
+    "steps_override": STRINGS,
 }
-JOB: Mapping[str, Check] = {
-    "name": text,
-    "project_id": integer,
-    "environment_id": integer,
-    "description": any_text,
-    "dbt_version": text,
-    "deferring_environment_id": integer,
-    "deferring_job_definition_id": integer,
-    "execute_steps": texts,
-    "execution": execution,
-    "generate_docs": flag,
-    "run_generate_sources": flag,
-    "generate_sources": flag,
-    "job_type": text,
-    "lifecycle_webhooks": flag,
-    "run_compare_changes": flag,
-    "compare_changes_flags": text,
-    "run_lint": flag,
-    "errors_on_lint_failure": flag,
-    "cost_optimization_features": texts,
-    "settings": settings,
-    "state": integer,
-    "deactivated": flag,
-    "triggers_on_draft_pr": flag,
-    "triggers": mapping,
-    "schedule": mapping,
-    "job_completion_trigger_condition": mapping,
+JOB: Fields = {
+    "name": NON_EMPTY,
+    "project_id": INTEGER,
+    "environment_id": INTEGER,
+    "description": STRING,
+    "dbt_version": NON_EMPTY,
+    "deferring_environment_id": INTEGER,
+    "deferring_job_definition_id": INTEGER,
+    "execute_steps": STRINGS,
+    "execution": {**OBJECT, "properties": {"timeout_seconds": NON_NEGATIVE}},
+    "generate_docs": BOOLEAN,
+    "run_generate_sources": BOOLEAN,
+    "generate_sources": BOOLEAN,
+    "job_type": NON_EMPTY,
+    "lifecycle_webhooks": BOOLEAN,
+    "run_compare_changes": BOOLEAN,
+    "compare_changes_flags": NON_EMPTY,
+    "run_lint": BOOLEAN,
+    "errors_on_lint_failure": BOOLEAN,
+    "cost_optimization_features": STRINGS,
+    "settings": {**OBJECT, "properties": {"threads": POSITIVE, "target_name": NON_EMPTY}},
+    "state": INTEGER,
+    "deactivated": BOOLEAN,
+    "triggers_on_draft_pr": BOOLEAN,
+    "triggers": OBJECT,
+    "schedule": OBJECT,
+    "job_completion_trigger_condition": OBJECT,
 }
-PROJECT: Mapping[str, Check] = {
-    "name": text,
-    "description": any_text,
-    "connection_id": integer,
-    "repository_id": integer,
-    "semantic_layer_config_id": integer,
-    "state": integer,
-    "dbt_project_subdirectory": any_text,
-    "docs_job_id": integer,
-    "freshness_job_id": integer,
-    "type": integer,
+PROJECT: Fields = {
+    "name": NON_EMPTY,
+    "description": STRING,
+    "connection_id": INTEGER,
+    "repository_id": INTEGER,
+    "semantic_layer_config_id": INTEGER,
+    "state": INTEGER,
+    "dbt_project_subdirectory": STRING,
+    "docs_job_id": INTEGER,
+    "freshness_job_id": INTEGER,
+    "type": INTEGER,
 }
-ENVIRONMENT: Mapping[str, Check] = {
-    "name": text,
-    "project_id": integer,
-    "connection_id": integer,
-    "credentials_id": integer,
-    "repository_id": integer,
-    "extended_attributes_id": integer,
-    "custom_branch": any_text,
-    "use_custom_branch": flag,
-    "dbt_project_subdirectory": any_text,
-    "dbt_version": text,
-    "supports_docs": flag,
-    "deployment_type": text,
-    "type": text,
-    "created_by_id": integer,
-    "state": integer,
+ENVIRONMENT: Fields = {
+    "name": NON_EMPTY,
+    "project_id": INTEGER,
+    "connection_id": INTEGER,
+    "credentials_id": INTEGER,
+    "repository_id": INTEGER,
+    "extended_attributes_id": INTEGER,
+    "custom_branch": STRING,
+    "use_custom_branch": BOOLEAN,
+    "dbt_project_subdirectory": STRING,
+    "dbt_version": NON_EMPTY,
+    "supports_docs": BOOLEAN,
+    "deployment_type": NON_EMPTY,
+    "type": NON_EMPTY,
+    "created_by_id": INTEGER,
+    "state": INTEGER,
 }
 
 
-def trigger_data(body: JSON) -> TriggerData:
-    """Check the body of a trigger; nulls and foreign keys are passed over.
+def parse_trigger(body: JSON) -> TriggerData:
+    """Parse the body of a trigger, ignoring nulls and unknown fields.
 
     Raises:
         ApiError: 400, with the reason for each field.
     """
     require(body, "cause")
-    return cast("TriggerData", checked(body, TRIGGER))
+    return cast("TriggerData", parse(body, TRIGGER))
 
 
-def require(body: JSON, *fields: str) -> None:
-    """Refuse a body that lacks a field.
+def require(body: JSON, *names: str) -> None:
+    """Raise unless the body has all the named fields.
 
     Raises:
-        ApiError: 400, naming each field that is missing.
+        ApiError: 400, naming each missing field.
     """
-    missing = {field: REQUIRED for field in fields if body.get(field) is None}
+    missing = {name: "required key not provided" for name in names if body.get(name) is None}
     if missing:
         raise bad_request(missing)
 
 
-def checked(body: JSON, checks: Mapping[str, Check]) -> JSON:
-    """Take the known fields of a body that are not null.
+def parse(body: JSON, fields: Fields) -> JSON:
+    """Parse the fields of a body that are known and not null.
 
     Raises:
-        ApiError: 400, with the reason for each field of the wrong type.
+        ApiError: 400, with the reason for each field of a wrong type.
     """
-    fields: JSON = {}
-    wrong: dict[str, str] = {}
-    for name, check in checks.items():
-        if body.get(name) is None:
-            continue
-        try:
-            fields[name] = check(body[name])
-        except ValueError as error:
-            wrong[name] = str(error)
-    if wrong:
-        raise bad_request(wrong)
-    return fields
+    schema = {**OBJECT, "properties": fields}
+    parsed: JSON = _lenient(body, schema)
+    validate(parsed, schema)
+    return parsed
+
+
+def _lenient(value: Any, schema: Schema) -> Any:
+    """Drop nulls and unknown fields, and convert the digits that some clients send as text."""
+    if isinstance(value, dict) and "properties" in schema:
+        return {
+            name: _lenient(value[name], field)
+            for name, field in schema["properties"].items()
+            if value.get(name) is not None
+        }
+    if schema["type"] == "integer" and isinstance(value, str) and DIGITS.fullmatch(value):
+        return int(value)
+    return value

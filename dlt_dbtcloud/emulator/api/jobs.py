@@ -32,7 +32,7 @@ class Jobs:
         self._state.account(call.account_id)
         selection = queries.parse(call.query, queries.JOBS)
         jobs = [job for job in self._state.jobs.values() if job.account_id == call.account_id]
-        page = queries.apply(selection, [(_row(job), job) for job in jobs])
+        page = queries.select(selection, [(_row(job), job) for job in jobs])
         described = [self._describe(job, selection.include) for job in page.items]
         shown = queries.Page(described, page.total_count)
         return answers.listing(shown, selection, account_id=call.account_id)
@@ -45,13 +45,13 @@ class Jobs:
         """Create a job: it runs dbt if its project has a folder, otherwise it just succeeds."""
         self._state.account(call.account_id)
         bodies.require(call.body, "name", "project_id", "environment_id")
-        fields = bodies.checked(call.body, bodies.JOB)
+        fields = bodies.parse(call.body, bodies.JOB)
         return self._show(self.add(call.account_id, fields), call)
 
     def update_job(self, call: Call) -> Response:
         """Change a job."""
         job = alive(self._find(call))
-        fields = bodies.checked(call.body, bodies.JOB)
+        fields = bodies.parse(call.body, bodies.JOB)
         plan_commands("execute_steps", fields.get("execute_steps", []))
         self._check_places(call.account_id, {**job.fields, **fields})
         update(job, call.body, bodies.JOB, JOB)
@@ -66,7 +66,7 @@ class Jobs:
     def trigger_job(self, call: Call) -> Response:
         """Start a run with the overrides of the body."""
         job = self._triggerable(call)
-        data = bodies.trigger_data(call.body)
+        data = bodies.parse_trigger(call.body)
         run = self._scheduler.enqueue(job, plan_run(job, data), data)
         return self._runs.started(run)
 

@@ -26,7 +26,7 @@ class Resources:
         selection = queries.parse(call.query, queries.ACCOUNTS)
         accounts = [self._state.account(key) for key in sorted(self._state.visible)]
         rows = [(row_of(item), definitions.account_payload(item)) for item in accounts]
-        return answers.listing(queries.apply(selection, rows), selection)
+        return answers.listing(queries.select(selection, rows), selection)
 
     def get_account(self, call: Call) -> Response:
         """Show an account."""
@@ -38,7 +38,7 @@ class Resources:
         selection = queries.parse(call.query, queries.PROJECTS)
         found = self._of_account(call, self._state.projects)
         rows = [(row_of(item), definitions.project_payload(item)) for item in found]
-        page = queries.apply(selection, rows)
+        page = queries.select(selection, rows)
         return answers.listing(page, selection, account_id=call.account_id)
 
     def get_project(self, call: Call) -> Response:
@@ -50,7 +50,7 @@ class Resources:
         """Create a project."""
         self._state.account(call.account_id)
         bodies.require(call.body, "name")
-        fields = bodies.checked(call.body, bodies.PROJECT)
+        fields = bodies.parse(call.body, bodies.PROJECT)
         project = self._state.add_project(call.account_id, fields, None)
         return answers.success(definitions.project_payload(project))
 
@@ -80,7 +80,7 @@ class Resources:
             for item in self._of_account(call, self._state.environments)
             if project_id in (None, item.fields["project_id"])
         ]
-        page = queries.apply(selection, rows)
+        page = queries.select(selection, rows)
         return answers.listing(page, selection, account_id=call.account_id)
 
     def get_environment(self, call: Call) -> Response:
@@ -92,7 +92,7 @@ class Resources:
         """Create an environment."""
         body = {**call.body, "project_id": call.path.get("project_id", call.body.get("project_id"))}
         bodies.require(body, "name", "project_id")
-        fields = bodies.checked(body, bodies.ENVIRONMENT)
+        fields = bodies.parse(body, bodies.ENVIRONMENT)
         self._state.find(self._state.projects, call.account_id, fields["project_id"])
         environment = self._state.add_environment(call.account_id, fields)
         return answers.success(definitions.environment_payload(environment))
@@ -130,13 +130,10 @@ def alive(item: Definition) -> Definition:
     return item
 
 
-def update(
-    item: Definition, body: JSON, checks: Mapping[str, bodies.Check], defaults: JSON
-) -> None:
-    """Change what the body names."""
-    fields = bodies.checked(body, checks)
-    nulls = [key for key in checks if key in body and body[key] is None]
-    item.fields = apply_changes(defaults, item.fields, fields, nulls)
+def update(item: Definition, body: JSON, fields: bodies.Fields, defaults: JSON) -> None:
+    """Change the fields that the body names."""
+    nulls = [name for name in fields if name in body and body[name] is None]
+    item.fields = apply_changes(defaults, item.fields, bodies.parse(body, fields), nulls)
     item.updated_at = now()
 
 

@@ -37,7 +37,7 @@ class Runs:
         self._state.account(call.account_id)
         selection = queries.parse(call.query, queries.RUNS)
         rows = [(_row(run), run) for run in self._state.runs(call.account_id)]
-        page = queries.apply(selection, rows)
+        page = queries.select(selection, rows)
         described = [self.describe(run, selection.include) for run in page.items]
         shown = queries.Page(described, page.total_count)
         return answers.listing(shown, selection, account_id=call.account_id)

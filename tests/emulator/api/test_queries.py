@@ -13,9 +13,9 @@ from dlt_dbtcloud.emulator.api.queries import (
     RUNS,
     Listing,
     Query,
-    apply,
     included,
     parse,
+    select,
 )
 from dlt_dbtcloud.emulator.errors import ApiError
 
@@ -51,7 +51,7 @@ RUNS_OF_A_DAY = [
 def _select(query: str, rows: Any = None, listing: Listing = RUNS) -> list[int]:
     pairs = (pair.partition("=") for pair in query.split("&") if pair)
     parameters = Query((key, value) for key, _, value in pairs)
-    return apply(parse(parameters, listing), rows or RUNS_OF_A_DAY).items
+    return select(parse(parameters, listing), rows or RUNS_OF_A_DAY).items
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_order_and_pages(query: str, found: list[int]) -> None:
 
 
 def test_a_page_knows_how_many_there_are() -> None:
-    page = apply(parse(Query({"limit": "2", "status__in": "[1,10]"}), RUNS), RUNS_OF_A_DAY)
+    page = select(parse(Query({"limit": "2", "status__in": "[1,10]"}), RUNS), RUNS_OF_A_DAY)
     assert (page.items, page.total_count) == ([2, 3], 3)
 
 
