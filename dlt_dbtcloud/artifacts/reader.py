@@ -15,7 +15,7 @@ from dlt_dbtcloud.artifacts.results import leaves_results, told_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, Pace, through_outages
 from dlt_dbtcloud.dbt.commands import subcommand
-from dlt_dbtcloud.dbt.manifest import find_node
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import command_of, ended_early, is_over, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
@@ -257,8 +257,8 @@ class RunReader:
         self._run: Run | None = None
         self._artifacts: RunArtifacts | None = None
         self._results: list[_Found] | None = None
-        self._manifest: dict[str, Any] | None = None
-        self._state: dict[str, Any] | None = None
+        self._manifest: Manifest | None = None
+        self._state: Manifest | None = None
 
     # functools.cached_property would let one thread read at a time before Python 3.12
 
@@ -277,20 +277,20 @@ class RunReader:
         return self._results
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return the last `manifest.json` of the steps that left results, or else of any step."""
         if self._manifest is None:
             self._manifest = self._read_last_manifest()
         return self._manifest
 
     @property
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Manifest:
         """Return the `manifest.json` of the run that this one defers to, or nothing."""
         if self._state is None:
             self._state = self._read_state()
         return self._state
 
-    def manifest_of(self, step: RunStep, run_results: Mapping[str, Any]) -> dict[str, Any]:
+    def manifest_of(self, step: RunStep, run_results: Mapping[str, Any]) -> Manifest:
         """Return the manifest of a step: its own where it built elsewhere than the last one tells.
 
         Args:
@@ -304,7 +304,7 @@ class RunReader:
         }
         is_last = step is self.results[-1][0] or not self.manifest
         if is_last or all(
-            find_node(self.manifest, unique_id).get("relation_name") == name
+            self.manifest.entry(unique_id).get("relation_name") == name
             for unique_id, name in told.items()
         ):
             return self.manifest
@@ -381,17 +381,17 @@ class RunReader:
                 read.append((step, found))
         return read
 
-    def _read_last_manifest(self) -> dict[str, Any]:
+    def _read_last_manifest(self) -> Manifest:
         with_results = [step for step, _ in self.results]
         others = self._executing or [step for step in self._steps if _does(step, *_PARSING)]
         steps = with_results or [step for step in others if not ended_early(step)]
-        return next(filter(None, map(self._read_manifest, reversed(steps))), {})
+        return next(filter(None, map(self._read_manifest, reversed(steps))), Manifest(None))
 
-    def _read_state(self) -> dict[str, Any]:
+    def _read_state(self) -> Manifest:
         run_id = self.run.get("deferring_run_id")
         if not run_id:
             self.problems.note("a step defers, and it is not told to which run")
-            return {}
+            return Manifest(None)
         self._pace.keep()
         found = self.problems.read(
             "what it defers to",
@@ -400,7 +400,7 @@ class RunReader:
         )
         if found is not None:
             self.problems.check_manifest(found, f"the manifest of run {run_id}")
-        return found or {}
+        return Manifest(found)
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         where = f"`{path}` of step {step.get('index')}"
@@ -413,13 +413,12 @@ class RunReader:
         self.has_asked = True
         return found
 
-    def _read_manifest(self, step: RunStep) -> dict[str, Any]:
-        manifest = self._read("manifest.json", step, is_expected=True)
-        if manifest is None:
-            return {}
-        self.problems.check_manifest(manifest)
-        self._drop_code([*as_mapping(manifest.get("nodes")).values()])
-        return manifest
+    def _read_manifest(self, step: RunStep) -> Manifest:
+        found = self._read("manifest.json", step, is_expected=True)
+        if found is not None:
+            self.problems.check_manifest(found)
+            self._drop_code([*as_mapping(found.get("nodes")).values()])
+        return Manifest(found)
 
     def _drop_code(self, entries: object) -> None:
         """Drop the code of nodes, which is most of an artifact, before another one is read."""

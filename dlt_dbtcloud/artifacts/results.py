@@ -17,7 +17,7 @@ from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.dbt.commands import CommandError, DbtCommand
-from dlt_dbtcloud.dbt.manifest import find_node
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import command_of, ended_early, id_of, is_over
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
@@ -73,7 +73,7 @@ def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[Node
 
 
 def step_results(
-    run_id: int, step: RunStep, run_results: Mapping[str, Any], manifest: Mapping[str, Any] | None
+    run_id: int, step: RunStep, run_results: Mapping[str, Any], manifest: Manifest
 ) -> Iterator[NodeResult]:
     """Yield what each node did in one step; what is of another type than dbt's counts as not told.
 
@@ -81,19 +81,19 @@ def step_results(
         run_id: The run.
         step: The step.
         run_results: Its `run_results.json`.
-        manifest: Its `manifest.json`, which tells names and files; without it, ids tell names.
+        manifest: Its manifest, for names and files; ids give the names that it lacks.
     """
     for result in told_results(run_results):
         unique_id = result["unique_id"]
-        node = find_node(manifest or {}, unique_id)
+        node = manifest.entry(unique_id)
         timing = as_dicts(result.get("timing"))
         yield NodeResult(
             run_id=run_id,
             step_index=step.get("index") or 0,
             command=command_of(step) or "",
             unique_id=unique_id,
-            name=as_text(node.get("name")) or _name(unique_id),
-            resource_type=as_text(node.get("resource_type")) or unique_id.partition(".")[0],
+            name=manifest.name(unique_id),
+            resource_type=manifest.resource_type(unique_id),
             status=as_text(result.get("status")) or "",
             message=as_text(result.get("message")),
             failures=as_integer(result.get("failures")),
@@ -154,7 +154,8 @@ def _results_of(client: DBTCloudClientV2, run: Run, clock: Clock) -> list[NodeRe
         for step in run.get("run_steps") or []
         if leaves_results(step) and (run_results := read_results(artifacts, step))
     ]
-    manifest = artifacts.read("manifest.json", found[-1][0].get("index")) if found else None
+    written = artifacts.read("manifest.json", found[-1][0].get("index")) if found else None
+    manifest = Manifest(written)
     return [
         result
         for step, run_results in found
@@ -186,12 +187,6 @@ def leaves_results(step: RunStep) -> bool:
         return DbtCommand.parse(command).leaves_results
     except CommandError:
         return True
-
-
-def _name(unique_id: str) -> str:
-    """Return a node's name from its id, `type.package.name`, which a test's hash may follow."""
-    parts = unique_id.split(".", 2)
-    return parts[-1].rpartition(".")[0] if parts[0] == "test" and "." in parts[-1] else parts[-1]
 
 
 def _moments(timing: Iterable[Mapping[str, Any]], which: str) -> list[str]:

@@ -25,6 +25,7 @@ __all__ = [
     "fits",
     "node_selector",
     "parts",
+    "pattern",
     "subcommand",
 ]
 
@@ -329,20 +330,24 @@ def node_selector(node: Mapping[str, Any]) -> str:
     file = PurePosixPath(node["original_file_path"].replace("\\", "/"))
     criterion = (
         f"package:{node['package_name']},resource_type:{node['resource_type']},"
-        f"file:{_pattern(file.name)}"
+        f"file:{pattern(file.name)}"
     )
     is_alone = file.suffix in (".sql", ".py", ".csv") and node["resource_type"] != "snapshot"
     if is_alone:
         # a package has one node of a type and name, and the file gives the name
         return criterion
     # a wildcard makes dbt compare the whole; without, a folder of that name would match too
-    fqn = _pattern(".".join(node["fqn"]))
+    fqn = pattern(".".join(node["fqn"]))
     return f"{criterion},fqn:[{fqn[0]}]{fqn[1:]}"
 
 
-def _pattern(name: str) -> str:
-    """Return a pattern that matches a name and could not be split or mean anything else."""
-    return re.sub(r"[^\w.-]", "?", name)
+def pattern(name: str) -> str:
+    """Return a pattern that matches a name and that dbt and a command line keep whole.
+
+    Characters that would split it match any character.
+    """
+    exact = re.sub(r"([*?[])", r"[\1]", name)
+    return re.sub(r"[^\w.\-*?\[\]]", "?", exact)
 
 
 def _criteria(values: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a manifest and a catalog tell about dbt's nodes, whatever version of dbt wrote them.
+"""Nodes and lineage of a dbt project, from the artifacts of any version of dbt.
 
 Artifacts: https://docs.getdbt.com/reference/artifacts/manifest-json
 """
@@ -7,73 +7,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypedDict
 
+from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.values import as_mapping, as_text, as_texts
 
-__all__ = ["Column", "Manifest", "ManifestJSON", "Node", "ancestors", "descendants", "find_node"]
+__all__ = ["Column", "Manifest", "Node", "resource_type_in"]
 
 
-ManifestJSON = Mapping[str, Any]
-
-
-def find_node(manifest: ManifestJSON, unique_id: str) -> Mapping[str, Any]:
-    """Return what a manifest says of a node, or nothing where it does not know it."""
-    for section in _sections(manifest):
-        node = section.get(unique_id)
-        if isinstance(node, Mapping):
-            return node
-    return {}
-
-
-def ancestors(manifest: ManifestJSON, unique_id: str) -> set[str]:
-    """Return the unique ids of all that a node is made of, down to the sources."""
-    return _reached(manifest.get("parent_map") or _parents(manifest), [unique_id])
-
-
-def descendants(manifest: ManifestJSON, unique_ids: Iterable[str]) -> set[str]:
-    """Return the unique ids of all that is made of some nodes."""
-    return _reached(manifest.get("child_map") or _children(manifest), unique_ids)
-
-
-def _reached(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
-    """Return all that can be reached from some nodes, without them."""
-    reached: set[str] = set()
-    waiting = list(starts)
-    while waiting:
-        new = set(edges.get(waiting.pop()) or ()) - reached
-        reached |= new
-        waiting.extend(new)
-    return reached
-
-
-def _parents(manifest: ManifestJSON) -> dict[str, list[str]]:
-    """Return what each node depends on, from the nodes themselves."""
-    return {
-        unique_id: list((node.get("depends_on") or {}).get("nodes") or ())
-        for section in _sections(manifest)
-        for unique_id, node in section.items()
-        if isinstance(node, Mapping)
-    }
-
-
-def _children(manifest: ManifestJSON) -> dict[str, list[str]]:
-    children: dict[str, list[str]] = defaultdict(list)
-    for unique_id, parents in _parents(manifest).items():
-        for parent in parents:
-            children[parent].append(unique_id)
-    return children
-
-
-def _sections(manifest: ManifestJSON) -> Iterator[Mapping[str, Any]]:
-    """Yield the parts of a manifest that hold nodes by their unique ids."""
-    others = ("metadata", "parent_map", "child_map", "group_map", "disabled", "docs", "macros")
-    for name, section in manifest.items():
-        if name not in others and isinstance(section, Mapping):
-            yield section
-
-
-# what has a relation to read from; ephemeral models are looked through
+# these have a relation to read from; ephemeral models are replaced by what they read
 _READABLE = ("model", "seed", "snapshot", "source")
 _SECTIONS = (
     *("exposures", "saved_queries", "metrics", "semantic_models"),
@@ -82,7 +25,7 @@ _SECTIONS = (
 
 
 class Column(TypedDict):
-    """A column: with a catalog as it was built, else as it is documented."""
+    """A column: as built if there is a catalog, else as documented."""
 
     name: str
     type: str | None
@@ -90,7 +33,7 @@ class Column(TypedDict):
 
 
 class Node(TypedDict):
-    """A node, source, metric or the like; what the manifest does not tell is None or empty."""
+    """A node, source, metric or the like; fields that the manifest lacks are None or empty."""
 
     unique_id: str
     name: str
@@ -114,7 +57,9 @@ class Node(TypedDict):
 class Manifest:
     """The nodes of a manifest, with their columns from a catalog.
 
-    Whatever is missing, or is of another shape than dbt's, counts as not told.
+    Descriptive fields that are missing or of another type than dbt's are read as None or empty.
+    The graph is not repaired: if it is malformed, walking it is an error. A manifest without any
+    content is false.
 
     Args:
         manifest: A parsed `manifest.json`.
@@ -122,54 +67,97 @@ class Manifest:
     """
 
     def __init__(self, manifest: object, catalog: object = None) -> None:
-        told, built = as_mapping(manifest), as_mapping(catalog)
+        self._content, built = as_mapping(manifest), as_mapping(catalog)
         self._entries: dict[str, Any] = {}
         for section in _SECTIONS:
-            self._entries |= as_mapping(told.get(section))
+            self._entries |= as_mapping(self._content.get(section))
         self._built = {**as_mapping(built.get("sources")), **as_mapping(built.get("nodes"))}
-        self._groups = [as_mapping(group) for group in as_mapping(told.get("groups")).values()]
-        self._metadata = as_mapping(told.get("metadata"))
-        self._known: dict[str, Node] = {}
+        groups = as_mapping(self._content.get("groups"))
+        self._groups = [as_mapping(group) for group in groups.values()]
+        self._metadata = as_mapping(self._content.get("metadata"))
+        self._read: dict[str, Node] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._content)
+
+    def with_catalog(self, catalog: object) -> Manifest:
+        """Return the same manifest with the columns of a catalog."""
+        return Manifest(self._content, catalog)
 
     @property
     def adapter_type(self) -> str | None:
-        """Return which adapter of dbt wrote it, such as `duckdb`."""
+        """Return the adapter of dbt that wrote it, such as `duckdb`."""
         return _text(self._metadata.get("adapter_type"))
 
     @property
     def dbt_version(self) -> str | None:
-        """Return the version of dbt that wrote it, a number also where the job says `latest`."""
+        """Return the version of dbt that wrote it; a number even if the job uses `latest`."""
         return _text(self._metadata.get("dbt_version"))
 
     @property
     def unique_ids(self) -> list[str]:
-        """Return the ids of all that it tells: nodes, sources, metrics, exposures ..."""
+        """Return the ids of all nodes, sources, metrics, exposures and the like."""
         return list(self._entries)
 
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """Return the entries of the section `nodes`, by unique id.
+
+        Raises:
+            DBTCloudException: It is not a manifest.
+        """
+        return self._section("nodes")
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Return the entries of the section `sources`, by unique id.
+
+        Raises:
+            DBTCloudException: It is not a manifest.
+        """
+        return self._section("sources")
+
+    @property
+    def selectors(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the definitions of `selectors.yml`, by name."""
+        return self._content.get("selectors") or {}
+
     def is_catalogued(self, unique_id: str) -> bool:
-        """Tell whether the catalog has a node, so that its columns are as they were built."""
+        """Return whether the catalog has a node, so that its columns are as built."""
         return unique_id in self._built
 
+    def is_ephemeral(self, unique_id: str) -> bool:
+        """Return whether a node is a model that dbt does not build."""
+        return self._config(unique_id).get("materialized") == "ephemeral"
+
     def entry(self, unique_id: str) -> dict[str, Any]:
-        """Return a node as it stands in the manifest, or nothing."""
+        """Return a node as the manifest has it, or an empty dict."""
         return as_mapping(self._entries.get(unique_id))
 
+    def name(self, unique_id: str) -> str:
+        """Return the name of a node, from its id if the manifest lacks it."""
+        return _text(self.entry(unique_id).get("name")) or _name_in(unique_id)
+
+    def resource_type(self, unique_id: str) -> str:
+        """Return the type of a node, from its id if the manifest lacks it."""
+        return _text(self.entry(unique_id).get("resource_type")) or resource_type_in(unique_id)
+
     def node(self, unique_id: str) -> Node:
-        """Return a node, of which at least the id tells something; it is not to be changed."""
-        if unique_id not in self._known:
-            self._known[unique_id] = self._read(unique_id)
-        return self._known[unique_id]
+        """Return a node, not to be changed; if it is unknown, its id gives name and type."""
+        if unique_id not in self._read:
+            self._read[unique_id] = self._node(unique_id)
+        return self._read[unique_id]
 
     def documented_columns(self, unique_id: str) -> list[Column]:
-        """Return the columns of a node as they are documented, whatever a catalog tells."""
+        """Return the columns of a node as documented, without the catalog."""
         return _columns(self.entry(unique_id), {})
 
     def dependencies(self, unique_id: str) -> list[str]:
-        """Return what a node depends on, ephemeral models included."""
+        """Return the ids that a node depends on, ephemeral models included."""
         return as_texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
 
     def parents(self, unique_id: str) -> list[str]:
-        """Return what a node reads, with ephemeral models replaced by what they read."""
+        """Return the ids that a node reads, ephemeral models replaced by what they read."""
         found: dict[str, None] = {}
         seen = {unique_id}
         waiting = self.dependencies(unique_id)
@@ -178,18 +166,66 @@ class Manifest:
             if parent in seen:
                 continue
             seen.add(parent)
-            if self._config(parent).get("materialized") == "ephemeral":
+            if self.is_ephemeral(parent):
                 waiting = self.dependencies(parent) + waiting
-            elif _kind_in(parent) in _READABLE:
+            elif resource_type_in(parent) in _READABLE:
                 found[parent] = None
         return list(found)
 
-    def _read(self, unique_id: str) -> Node:
+    def ancestors(self, unique_id: str) -> set[str]:
+        """Return the ids of all that a node is made of, down to the sources.
+
+        Raises:
+            DBTCloudException: It is not a manifest.
+        """
+        self._section("nodes")
+        return _reachable(self._parent_map, [unique_id])
+
+    def descendants(self, unique_ids: Iterable[str]) -> set[str]:
+        """Return the ids of all that is made of some nodes.
+
+        Raises:
+            DBTCloudException: It is not a manifest.
+        """
+        self._section("nodes")
+        return _reachable(self._child_map, unique_ids)
+
+    @cached_property
+    def _parent_map(self) -> Mapping[str, Iterable[str]]:
+        return self._content.get("parent_map") or dict(self._edges())
+
+    @cached_property
+    def _child_map(self) -> Mapping[str, Iterable[str]]:
+        return self._content.get("child_map") or self._children()
+
+    def _children(self) -> dict[str, list[str]]:
+        children = defaultdict(list)
+        for unique_id, parents in self._edges():
+            for parent in parents:
+                children[parent].append(unique_id)
+        return children
+
+    def _edges(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each node with the ids that it depends on."""
+        for unique_id, node in self._entries.items():
+            if isinstance(node, dict):
+                yield unique_id, (node.get("depends_on") or {}).get("nodes") or []
+
+    def _section(self, name: str) -> dict[str, Any]:
+        section = self._content.get(name)
+        if not isinstance(section, dict):
+            raise DBTCloudException(
+                f"This is not a dbt manifest: it has no `{name}`. "
+                "Pass the parsed `manifest.json` of a run."
+            )
+        return section
+
+    def _node(self, unique_id: str) -> Node:
         entry, config = self.entry(unique_id), self._config(unique_id)
         return Node(
             unique_id=unique_id,
-            name=_text(entry.get("name")) or _name_in(unique_id),
-            resource_type=_text(entry.get("resource_type")) or _kind_in(unique_id),
+            name=self.name(unique_id),
+            resource_type=self.resource_type(unique_id),
             relation_name=_text(entry.get("relation_name")),
             database=_text(entry.get("database")),
             schema=_text(entry.get("schema")),
@@ -218,35 +254,40 @@ class Manifest:
         return _text(group)
 
     def _owners(self, unique_id: str) -> list[str]:
-        """Return whom the node's meta names, else its own owner, else who owns its group."""
-        told = as_mapping(self.entry(unique_id).get("owner"))
-        named = as_texts(self._meta(unique_id).get("owner")) or _owner(told)
-        if named:
-            return named
-        name, package = self._group(unique_id), self.entry(unique_id).get("package_name")
-        groups = [group for group in self._groups if name and group.get("name") == name]
+        """Return the owners in a node's meta, else its own, else those of its group."""
+        entry = self.entry(unique_id)
+        owners = as_texts(self._meta(unique_id).get("owner")) or _owner(entry.get("owner"))
+        name = self._group(unique_id)
+        if owners or not name:
+            return owners
+        groups = [group for group in self._groups if group.get("name") == name]
         # two packages may have a group of the same name
-        groups.sort(key=lambda group: group.get("package_name") != package)
-        return _owner(as_mapping(groups[0].get("owner"))) if groups else []
+        groups.sort(key=lambda group: group.get("package_name") != entry.get("package_name"))
+        return _owner(groups[0].get("owner")) if groups else []
 
 
-def _owner(owner: dict[str, Any]) -> list[str]:
+def _owner(owner: object) -> list[str]:
+    owner = as_mapping(owner)
     return as_texts(owner.get("email") or owner.get("name"))
 
 
 def _columns(entry: dict[str, Any], built: dict[str, Any]) -> list[Column]:
-    """Return the columns of the catalog in their order, or else those of the manifest."""
-    documented = {str(name).lower(): column for name, column in _named(entry.get("columns"))}
+    """Return the columns of the catalog in its order, else those of the manifest."""
+    documented = _named(entry.get("columns"))
     catalogued = sorted(_named(built.get("columns")), key=lambda pair: _position(pair[1]))
+    descriptions = {name.lower(): column for name, column in documented}
     return [
-        Column(
-            name=name,
-            type=_text(column.get("type")) or _text(documents.get("data_type")),
-            description=_text(documents.get("description")) or _text(column.get("comment")),
-        )
-        for name, column in catalogued or _named(entry.get("columns"))
-        for documents in [documented.get(name.lower(), {})]
+        _column(name, column, descriptions.get(name.lower(), {}))
+        for name, column in catalogued or documented
     ]
+
+
+def _column(name: str, built: dict[str, Any], documented: dict[str, Any]) -> Column:
+    return Column(
+        name=name,
+        type=_text(built.get("type")) or _text(documented.get("data_type")),
+        description=_text(documented.get("description")) or _text(built.get("comment")),
+    )
 
 
 def _named(columns: object) -> list[tuple[str, dict[str, Any]]]:
@@ -259,14 +300,29 @@ def _position(column: dict[str, Any]) -> float:
     return index if isinstance(index, (int, float)) else 0
 
 
-def _kind_in(unique_id: str) -> str:
-    return unique_id.split(".")[0]
+def _reachable(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set[str]:
+    """Return all that can be reached from some nodes, without these unless in a cycle."""
+    reached: set[str] = set()
+    waiting = list(starts)
+    while waiting:
+        new = set(edges.get(waiting.pop()) or ()) - reached
+        reached |= new
+        waiting.extend(new)
+    return reached
+
+
+def resource_type_in(unique_id: str) -> str:
+    """Return the resource type in an id: `model` in `model.flights.dim_planes.v2`."""
+    return unique_id.partition(".")[0]
 
 
 def _name_in(unique_id: str) -> str:
-    """Return the name in `model.flights.dim_planes.v2`, or the table's in a source's id."""
-    parts = unique_id.split(".")
-    return parts[-1] if parts[0] == "source" or len(parts) < 3 else parts[2]
+    """Return the name in an id: `dim_planes` in `model.flights.dim_planes.v2`."""
+    kind, *names = unique_id.split(".")
+    if kind == "source" or len(names) < 2:
+        return unique_id.rpartition(".")[2]
+    # behind it stands a model's version or a test's hash
+    return names[1] if kind in ("model", "test") else ".".join(names[1:])
 
 
 def _version(value: object) -> str | float | None:

@@ -119,12 +119,12 @@ def _outcome(
     reader: RunReader, step: RunStep, found: Mapping[str, Any], executed: set[str]
 ) -> Outcome:
     manifest = reader.manifest_of(step, found)
-    project = Manifest(manifest, reader.catalog)
+    project = manifest.with_catalog(reader.catalog)
     results = [*step_results(id_of(reader.run), step, found, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
     deferred = others if as_mapping(found.get("args")).get("defer") is True else []
-    state = Manifest(reader.state if deferred else None)
+    state = reader.state if deferred else Manifest(None)
     return Outcome(results, project, _compiled_code(found), {*deferred}, state)
 
 

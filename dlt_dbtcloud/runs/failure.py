@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from textwrap import indent
-from typing import Any, cast
+from typing import cast
 
 from dlt_dbtcloud.artifacts.download import RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, read_results, step_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
-from dlt_dbtcloud.dbt.manifest import descendants, find_node
-from dlt_dbtcloud.dbt.selection import fed_by, fed_sources
+from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt.selection import match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudRunCancelled,
@@ -48,14 +48,14 @@ _DOES_NOT_COMPILE = re.compile(r"\b(Compilation|Parsing) Error\b")
 
 def node_failures(
     results: Sequence[NodeResult],
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     loads: Mapping[str, str] | None = None,
 ) -> list[NodeFailure]:
     """Return the nodes that failed, in the order in which dbt reports them.
 
     Args:
         results: What each node did in the step that failed.
-        manifest: The step's `manifest.json`; without its graph nothing is said of what feeds whom.
+        manifest: The step's manifest; without it, lineage stays empty.
         loads: The id of the load that filled a source last, by the source's unique id.
     """
     skipped = {each["unique_id"] for each in results if each["status"] == "skipped"}
@@ -68,12 +68,13 @@ def node_failures(
 
 def _failure(
     result: NodeResult,
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     skipped: set[str],
     loads: Mapping[str, str],
 ) -> NodeFailure:
     unique_id = result["unique_id"]
-    sources = fed_by(manifest, unique_id) if manifest else []
+    sources = sources_of(manifest, unique_id) if manifest else []
+    below = manifest.descendants([unique_id]) if manifest else set()
     return NodeFailure(
         unique_id=unique_id,
         name=result["name"],
@@ -84,7 +85,7 @@ def _failure(
         relation_name=result["relation_name"],
         step_index=result["step_index"],
         command=without_secrets(result["command"]),
-        skipped=len(skipped & descendants(manifest, [unique_id])),
+        skipped=len(skipped & below),
         tables=sorted(_table(manifest, source) for source in sources),
         load_id=max((loads[source] for source in sources if source in loads), default=None),
     )
@@ -94,8 +95,8 @@ def _quoted(message: str | None) -> str | None:
     return without_secrets(head(str(message), _KEPT_LINES)) if message else None
 
 
-def _table(manifest: Mapping[str, Any], source: str) -> str:
-    node = find_node(manifest, source)
+def _table(manifest: Manifest, source: str) -> str:
+    node = manifest.entry(source)
     name = node.get("identifier") or node.get("name") or source
     return f"{node['schema']}.{name}" if node.get("schema") else str(name)
 
@@ -251,10 +252,10 @@ class Postmortem:
         return [*step_results(id_of(self.run), step, written, self.manifest)] if written else []
 
     @cached_property
-    def manifest(self) -> Mapping[str, Any]:
-        """The `manifest.json` of that step; nothing where there is none."""
+    def manifest(self) -> Manifest:
+        """The manifest of that step, empty if there is none."""
         step = self.step
-        return (self._artifacts.read("manifest.json", step.get("index")) if step else None) or {}
+        return Manifest(self._artifacts.read("manifest.json", step.get("index")) if step else None)
 
     def error(self, load: LastLoad | None = None) -> DBTCloudRunError:
         """Return the error that tells of the run's end.
@@ -302,10 +303,10 @@ def _hidden(failure: NodeFailure, hide: Callable[[str], str]) -> NodeFailure:
     return cast(NodeFailure, hidden)
 
 
-def _filled(load: LastLoad | None, manifest: Mapping[str, Any]) -> dict[str, str]:
+def _filled(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
     """Return the id of the load that a run is bound to, for each source that it has filled."""
     if load is None or load.pipeline is None or not manifest:
         return {}
     return dict.fromkeys(
-        fed_sources(loaded_relations(load.pipeline), manifest).sources, load.load_id
+        match_sources(loaded_relations(load.pipeline), manifest).sources, load.load_id
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
-from dlt_dbtcloud.dbt.manifest import ManifestJSON
-from dlt_dbtcloud.dbt.selection import Fed, fed_sources, steps_for
+from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt.selection import Match, match_sources, steps_for
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.typing import Job, TriggerData
 from dlt_dbtcloud.values import Relation
@@ -74,19 +74,19 @@ def narrowed_trigger(
     commands = body.get("steps_override") or job.get("execute_steps") or []
     try:
         manifest = reader.manifest(job)
-        fed, steps = _narrowed(commands, manifest, relations)
+        match, steps = _narrowed(commands, manifest, relations)
     except _NoManifestError as error:
         return _whole(body, job_id, str(error))
-    if fed.undeclared and _OTHER_PROJECT & body.keys():
-        names = ", ".join(fed.undeclared)
+    if match.undeclared and _OTHER_PROJECT & body.keys():
+        names = ", ".join(match.undeclared)
         return _whole(
             body,
             job_id,
             f"no source of its newest manifest declares {names}, but this "
             "run's git reference, target or schema may have one.",
         )
-    if fed.undeclared:
-        logger.info(f"No dbt source declares {', '.join(fed.undeclared)}, which were loaded.")
+    if match.undeclared:
+        logger.info(f"No dbt source declares {', '.join(match.undeclared)}, which were loaded.")
     if not steps:
         return None
     return body if steps == commands else {**body, "steps_override": steps}
@@ -111,7 +111,7 @@ class _Reader:
         related = ("most_recent_completed_run",)
         return self._through_outages(lambda: self._client.get_job(self._job_id, related))
 
-    def manifest(self, job: Job) -> ManifestJSON:
+    def manifest(self, job: Job) -> Manifest:
         """Return the newest manifest, which the last step of the last run may not have left.
 
         Raises:
@@ -126,8 +126,8 @@ class _Reader:
                 return self._read(lambda: self._client.get_run_artifact(run["id"], _MANIFEST, step))
         raise _NoManifestError("it has left no manifest yet.")
 
-    def _read(self, ask: Callable[[], Any]) -> ManifestJSON:
-        return cast(ManifestJSON, self._through_outages(lambda: self._look(ask)))
+    def _read(self, ask: Callable[[], Any]) -> Manifest:
+        return Manifest(self._through_outages(lambda: self._look(ask)))
 
     def _look(self, ask: Callable[[], Any]) -> Any:
         """Ask for a manifest once, and give up where it alone is refused again and again."""
@@ -155,16 +155,16 @@ class _Reader:
 
 
 def _narrowed(
-    commands: Sequence[str], manifest: ManifestJSON, relations: Sequence[Relation]
-) -> tuple[Fed, list[str]]:
+    commands: Sequence[str], manifest: Manifest, relations: Sequence[Relation]
+) -> tuple[Match, list[str]]:
     """Return what some tables are to a project, and the commands on what they feed.
 
     Raises:
         _NoManifestError: The manifest is none, or is of another shape than dbt's.
     """
     try:
-        fed = fed_sources(relations, manifest)
-        return fed, steps_for(commands, manifest, fed.sources)
+        match = match_sources(relations, manifest)
+        return match, steps_for(commands, manifest, match.sources)
     except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
         raise _NoManifestError(f"its manifest cannot be understood: {error!r}") from error
 

@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, cast
+from typing import cast
 
 from dlt.common import logger
 
@@ -20,7 +20,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt.commands import CommandError, DbtCommand, fits, node_selector
-from dlt_dbtcloud.dbt.manifest import find_node
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudAuthError,
@@ -121,18 +121,16 @@ def retry(
     return start(trigger)
 
 
-def undone_only(
-    line: str, results: Sequence[NodeResult], manifest: Mapping[str, Any]
-) -> str | None:
+def undone_only(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:
     """Return a command that failed for just the nodes that it left undone, or None: whole it is.
 
     Args:
         line: The command.
         results: What each node did in it.
-        manifest: Its `manifest.json`.
+        manifest: Its manifest.
     """
     undone = [result["unique_id"] for result in results if result["status"] in UNSUCCESSFUL]
-    nodes = [find_node(manifest, unique_id) for unique_id in undone]
+    nodes = [manifest.entry(unique_id) for unique_id in undone]
     try:
         command = DbtCommand.parse(line)
         if not nodes or not all(nodes) or not command.selects_nodes:

@@ -11,7 +11,6 @@ from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, Pace
-from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import id_of, is_over
 from dlt_dbtcloud.source.destination import Versions, from_json, stored
@@ -255,13 +254,12 @@ class Extraction:
         }
 
     def _collect_nodes(self, reader: RunReader) -> list[Row]:
-        project = Manifest(reader.manifest, reader.catalog)
-        rows = node_rows(reader.run, project)
+        rows = node_rows(reader.run, reader.manifest.with_catalog(reader.catalog))
         self._nodes.add(id_of(reader.run), rows)
         return []
 
     def _collect_parents(self, reader: RunReader) -> list[Row]:
-        rows = parent_rows(reader.run, Manifest(reader.manifest))
+        rows = parent_rows(reader.run, reader.manifest)
         self._parents.add(id_of(reader.run), rows)
         return []
 

@@ -210,7 +210,7 @@ def result_rows(
     run: Run,
     step: RunStep,
     run_results: Mapping[str, Any],
-    manifest: Mapping[str, Any] | None,
+    manifest: Manifest,
     hide: Callable[[str], str],
 ) -> Iterator[Row]:
     """Yield a row for each node that a step executed.
@@ -219,7 +219,7 @@ def result_rows(
         run: The run.
         step: The step.
         run_results: Its `run_results.json`.
-        manifest: A `manifest.json` that tells the nodes' names and files.
+        manifest: A manifest with the nodes' names and files.
         hide: Cuts the API's token out of a text.
     """
     told = told_results(run_results)

@@ -19,6 +19,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.artifacts.reader import odd_in_results
 from dlt_dbtcloud.artifacts.results import merge, node_results, step_results
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
@@ -56,7 +57,7 @@ MANIFEST = {
 
 
 def results_of(run_results: Any, manifest: Any = None) -> list[NodeResult]:
-    return list(step_results(9001, STEP, run_results, manifest))
+    return list(step_results(9001, STEP, run_results, Manifest(manifest)))
 
 
 def test_a_result_has_all_that_dbt_and_the_step_tell() -> None:
@@ -86,7 +87,7 @@ def test_a_result_has_all_that_dbt_and_the_step_tell() -> None:
     ("unique_id", "resource_type", "name"),
     [
         ("model.shop.orders", "model", "orders"),
-        ("model.shop.orders.v2", "model", "orders.v2"),
+        ("model.shop.orders.v2", "model", "orders"),
         ("test.shop.not_null_orders_id.cf6c17daed", "test", "not_null_orders_id"),
         ("test.shop.assert_total", "test", "assert_total"),
         ("unit_test.shop.orders.adds_up", "unit_test", "orders.adds_up"),

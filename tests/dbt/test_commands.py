@@ -295,7 +295,7 @@ def test_a_line_that_is_too_long_to_execute_is_told() -> None:
         ("test", "tests/b.sql", ["shop", "b"], "file:b.sql"),
         ("test", "models/b.yml", ["shop", "b", "unique+"], "file:b.yml,fqn:[s]hop.b.unique?"),
         ("snapshot", "snapshots/b.sql", ["shop", "b", "then"], "file:b.sql,fqn:[s]hop.b.then"),
-        ("unit_test", "models/b.yml", ["shop", "b", "[x]"], "file:b.yml,fqn:[s]hop.b.?x?"),
+        ("unit_test", "models/b.yml", ["shop", "b", "[x]"], "file:b.yml,fqn:[s]hop.b.[[]x]"),
     ],
 )
 def test_a_node_is_selected_by_its_file_or_its_whole_name(

@@ -14,13 +14,14 @@ import pytest
 
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.dbt.commands import MAX_LENGTH
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.dbt.selection import (
-    Fed,
+    Match,
     covers,
-    fed_by,
-    fed_sources,
-    feeds_anything,
+    fed_nodes,
+    match_sources,
     selectors,
+    sources_of,
     steps_for,
 )
 from dlt_dbtcloud.values import Relation
@@ -70,7 +71,7 @@ MANIFEST = {
     ],
 )
 def test_commands_build_what_the_sources_feed(commands: list[str], steps: list[str]) -> None:
-    assert steps_for(commands, MANIFEST, [FLIGHTS]) == steps
+    assert steps_for(commands, Manifest(MANIFEST), [FLIGHTS]) == steps
 
 
 @pytest.mark.parametrize(
@@ -79,19 +80,19 @@ def test_commands_build_what_the_sources_feed(commands: list[str], steps: list[s
 def test_what_cannot_be_narrowed_stays_whole_with_a_warning(
     line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    steps = steps_for([line, "dbt run"], MANIFEST, [FLIGHTS])
+    steps = steps_for([line, "dbt run"], Manifest(MANIFEST), [FLIGHTS])
     assert steps == [line, "dbt run --select source:raw.flights+"]
-    assert "A step is executed whole" in caplog.text
+    assert "Running a whole step" in caplog.text
 
 
 def test_a_default_selector_keeps_a_step_whole() -> None:
     manifest = {**MANIFEST, "selectors": {"usual": {"name": "usual", "default": True}}}
-    assert steps_for(["dbt build"], manifest, [FLIGHTS]) == ["dbt build"]
+    assert steps_for(["dbt build"], Manifest(manifest), [FLIGHTS]) == ["dbt build"]
 
 
 def test_nothing_fed_is_nothing_to_do() -> None:
-    assert steps_for(["dbt build"], MANIFEST, [WEATHER]) == []
-    assert steps_for(["dbt build"], MANIFEST, []) == []
+    assert steps_for(["dbt build"], Manifest(MANIFEST), [WEATHER]) == []
+    assert steps_for(["dbt build"], Manifest(MANIFEST), []) == []
 
 
 def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
@@ -102,9 +103,9 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
         "sources": {uid: source(name) for uid, name in zip(ids, names, strict=True)},
         "child_map": {uid: ["model.shop.stg"] for uid in ids},
     }
-    assert steps_for(["dbt build"], manifest, ids) == ["dbt build --select source:raw+"]
+    assert steps_for(["dbt build"], Manifest(manifest), ids) == ["dbt build --select source:raw+"]
     own = " ".join(f"tag:{i:04}" for i in range(8_000))
-    (crossed,) = steps_for([f"dbt build --select {own}"], manifest, ids)
+    (crossed,) = steps_for([f"dbt build --select {own}"], Manifest(manifest), ids)
     # what does not fit in any way is left whole
     assert crossed == f"dbt build --select {own}"
     assert len(crossed) < MAX_LENGTH
@@ -196,9 +197,8 @@ def run_python(folder: Path, code: str, *args: str) -> str:
     return done.stdout
 
 
-def manifest_in(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / "target" / "manifest.json").read_text())
-    return manifest
+def manifest_in(folder: Path) -> Manifest:
+    return Manifest(json.loads((folder / "target" / "manifest.json").read_text()))
 
 
 def listed(folder: Path, selections: list[list[str]]) -> list[set[str]]:
@@ -254,9 +254,10 @@ def source_entry(name: str = "orders", **changes: Any) -> dict[str, Any]:
     return {**entry, **changes}
 
 
-def manifest_of(*sources: dict[str, Any], **sections: Any) -> dict[str, Any]:
+def manifest_of(*sources: dict[str, Any], **sections: Any) -> Manifest:
     ids = [f"source.{one['package_name']}.{one['source_name']}.{one['name']}" for one in sources]
-    return {"nodes": {}, "sources": dict(zip(ids, sources, strict=True)), **sections}
+    declared = dict(zip(ids, sources, strict=True))
+    return Manifest({"nodes": {}, "sources": declared, **sections})
 
 
 ORDERS = "source.shop.raw.orders"
@@ -270,18 +271,18 @@ def test_each_set_of_tables_selects_what_dbt_lists_for_it(flights: Path) -> None
     expected = listed(flights, selections)
     assert len(set(map(frozenset, expected))) == len(sets) == 31
     manifest = manifest_in(flights)
-    fed = [fed_sources([Relation(t, "raw", "flights") for t in one], manifest) for one in sets]
+    fed = [match_sources([Relation(t, "raw", "flights") for t in one], manifest) for one in sets]
     assert [selectors(manifest, one.sources) for one in fed] == selections
-    assert [feeds_anything(manifest, one.sources) for one in fed] == expected
+    assert [fed_nodes(manifest, one.sources) for one in fed] == expected
 
 
 @pytest.mark.dbt
 def test_every_kind_of_name_and_node_selects_what_it_feeds(shop: Path) -> None:
     manifest = manifest_in(shop)
-    ids = sorted(manifest["sources"])
+    ids = sorted(manifest.sources)
     selections = [selectors(manifest, [one]) for one in ids]
     chosen = [one - {"model.shop.passed_on"} for one in listed(shop, selections)]
-    fed = [feeds_anything(manifest, [one]) for one in ids]
+    fed = [fed_nodes(manifest, [one]) for one in ids]
     # these two differ in a character that no selector can hold
     alike = [ids.index(f"source.shop.odd.{name}") for name in ("or.ders", "or ders")]
     for number in alike:
@@ -294,11 +295,11 @@ def test_every_kind_of_name_and_node_selects_what_it_feeds(shop: Path) -> None:
 @pytest.mark.dbt
 def test_broader_selectors_select_no_less(shop: Path) -> None:
     manifest = manifest_in(shop)
-    ids = sorted(manifest["sources"])
+    ids = sorted(manifest.sources)
     by_source, by_all = selectors(manifest, ids, 60), selectors(manifest, ids, 20)
     assert by_source == ["source:billing.landing.*+", "source:shop.landing.*+", "source:odd+"]
     assert by_all == ["source:*+"]
-    fed = feeds_anything(manifest, ids)
+    fed = fed_nodes(manifest, ids)
     for selected in listed(shop, [selectors(manifest, ids), by_source, by_all]):
         assert selected - {"model.shop.passed_on"} == fed
 
@@ -307,8 +308,8 @@ def test_broader_selectors_select_no_less(shop: Path) -> None:
 def test_what_is_executed_counts_as_fed(shop: Path) -> None:
     manifest = manifest_in(shop)
     kinds = {
-        unique_id: {one.partition(".")[0] for one in feeds_anything(manifest, [unique_id])}
-        for unique_id in manifest["sources"]
+        unique_id: {one.partition(".")[0] for one in fed_nodes(manifest, [unique_id])}
+        for unique_id in manifest.sources
     }
     assert kinds["source.shop.landing.sales"] == {"model", "test", "unit_test"}
     assert kinds["source.shop.landing.refunds"] == {"snapshot"}
@@ -317,21 +318,22 @@ def test_what_is_executed_counts_as_fed(shop: Path) -> None:
 
 @pytest.mark.dbt
 def test_the_nodes_tell_the_same_as_the_maps(shop: Path) -> None:
-    manifest = manifest_in(shop)
-    bare = {key: value for key, value in manifest.items() if not key.endswith("_map")}
-    for unique_id in manifest["sources"]:
-        fed = feeds_anything(manifest, [unique_id])
-        assert feeds_anything(bare, [unique_id]) == fed
+    content = json.loads((shop / "target" / "manifest.json").read_text())
+    manifest = Manifest(content)
+    bare = Manifest({key: value for key, value in content.items() if not key.endswith("_map")})
+    for unique_id in manifest.sources:
+        fed = fed_nodes(manifest, [unique_id])
+        assert fed_nodes(bare, [unique_id]) == fed
         for node in fed:
-            assert unique_id in fed_by(manifest, node)
-            assert fed_by(bare, node) == fed_by(manifest, node)
+            assert unique_id in sources_of(manifest, node)
+            assert sources_of(bare, node) == sources_of(manifest, node)
 
 
 def test_the_names_that_dbt_gives_do_not_count() -> None:
     sales = source_entry("sales", identifier="orders", source_name="landing")
-    fed = fed_sources([Relation("orders", "raw")], manifest_of(sales))
-    assert fed == Fed(("source.shop.landing.sales",), ())
-    assert fed_sources([Relation("sales", "raw")], manifest_of(sales)) == Fed((), ("sales",))
+    fed = match_sources([Relation("orders", "raw")], manifest_of(sales))
+    assert fed == Match(("source.shop.landing.sales",), ())
+    assert match_sources([Relation("sales", "raw")], manifest_of(sales)) == Match((), ("sales",))
 
 
 def test_all_sources_that_declare_a_table_are_fed() -> None:
@@ -340,13 +342,15 @@ def test_all_sources_that_declare_a_table_are_fed() -> None:
         source_entry(source_name="other"),
         source_entry(package_name="billing"),
     )
-    fed = fed_sources([Relation("orders", "raw")], manifest)
-    assert fed.sources == tuple(sorted(manifest["sources"]))
+    fed = match_sources([Relation("orders", "raw")], manifest)
+    assert fed.sources == tuple(sorted(manifest.sources))
 
 
 def test_tables_that_no_source_declares_are_named() -> None:
     relations = [Relation("users", "raw"), Relation("orders", "raw"), Relation("carts", "raw")]
-    assert fed_sources(relations, manifest_of(source_entry())) == Fed((ORDERS,), ("carts", "users"))
+    assert match_sources(relations, manifest_of(source_entry())) == Match(
+        (ORDERS,), ("carts", "users")
+    )
 
 
 @pytest.mark.parametrize(
@@ -365,18 +369,18 @@ def test_tables_that_no_source_declares_are_named() -> None:
     ],
 )
 def test_a_table_is_known_by_its_place(relation: Relation, is_declared: bool) -> None:
-    assert bool(fed_sources([relation], manifest_of(source_entry())).sources) is is_declared
+    assert bool(match_sources([relation], manifest_of(source_entry())).sources) is is_declared
 
 
 @pytest.mark.parametrize("database", [None, ""])
 def test_a_database_that_dbt_does_not_know_is_not_compared(database: str | None) -> None:
     manifest = manifest_of(source_entry(database=database))
-    assert fed_sources([Relation("orders", "raw", "warehouse")], manifest).sources == (ORDERS,)
+    assert match_sources([Relation("orders", "raw", "warehouse")], manifest).sources == (ORDERS,)
 
 
 def test_a_disabled_source_is_none() -> None:
     manifest = manifest_of(source_entry(config={"enabled": False}))
-    assert fed_sources([Relation("orders", "raw")], manifest) == Fed((), ("orders",))
+    assert match_sources([Relation("orders", "raw")], manifest) == Match((), ("orders",))
 
 
 def test_a_source_of_one_name_in_two_packages_is_told_apart() -> None:
@@ -393,26 +397,26 @@ def test_a_selection_is_as_narrow_as_the_limit_allows() -> None:
     manifest = manifest_of(source_entry(), source_entry("users"))
     both = ["source:raw.orders+", "source:raw.users+"]
     length = len(" ".join(both))
-    assert selectors(manifest, manifest["sources"], length) == both
-    assert selectors(manifest, manifest["sources"], length - 1) == ["source:raw+"]
-    assert selectors(manifest, manifest["sources"], 5) == ["source:*+"]
+    assert selectors(manifest, manifest.sources, length) == both
+    assert selectors(manifest, manifest.sources, length - 1) == ["source:raw+"]
+    assert selectors(manifest, manifest.sources, 5) == ["source:*+"]
     assert selectors(manifest, []) == []
 
 
 @pytest.mark.parametrize("text", ["", [], {"nodes": {}}, {"sources": [], "nodes": {}}, None])
 def test_what_is_no_manifest_is_an_error(text: Any) -> None:
-    with pytest.raises(DBTCloudException, match="no manifest of dbt: it has no `sources`"):
-        fed_sources([], text)
-    with pytest.raises(DBTCloudException, match="no manifest"):
-        selectors(text, [])
+    with pytest.raises(DBTCloudException, match="not a dbt manifest: it has no `sources`"):
+        match_sources([], Manifest(text))
+    with pytest.raises(DBTCloudException, match="not a dbt manifest"):
+        selectors(Manifest(text), [])
 
 
 @pytest.mark.parametrize("text", [[], {"sources": {}}])
 def test_lineage_needs_nodes(text: Any) -> None:
     with pytest.raises(DBTCloudException, match="it has no `nodes`"):
-        feeds_anything(text, [])
+        fed_nodes(Manifest(text), [])
     with pytest.raises(DBTCloudException, match="it has no `nodes`"):
-        fed_by(text, "model.shop.totals")
+        sources_of(Manifest(text), "model.shop.totals")
 
 
 def test_a_node_is_fed_through_others() -> None:
@@ -422,7 +426,7 @@ def test_a_node_is_fed_through_others() -> None:
         "seed.shop.rates": {"depends_on": {"macros": []}},
     }
     manifest = manifest_of(source_entry(), nodes=nodes)
-    assert fed_by(manifest, "model.shop.total") == [ORDERS]
-    assert fed_by(manifest, "seed.shop.rates") == []
-    assert fed_by(manifest, "model.shop.unknown") == []
-    assert feeds_anything(manifest, [ORDERS]) == {"model.shop.staged", "model.shop.total"}
+    assert sources_of(manifest, "model.shop.total") == [ORDERS]
+    assert sources_of(manifest, "seed.shop.rates") == []
+    assert sources_of(manifest, "model.shop.unknown") == []
+    assert fed_nodes(manifest, [ORDERS]) == {"model.shop.staged", "model.shop.total"}

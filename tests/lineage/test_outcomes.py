@@ -159,7 +159,7 @@ def test_what_was_deferred_to_cannot_be_read_for_now(
     # what asks for more time than is left is waited for no more
     assert waited - 5 < clock.now <= waited
     cloud.heal()
-    assert reader.state["nodes"]["model.shop.up"] == {"relation_name": "db.prod.up"}
+    assert reader.state.entry("model.shop.up") == {"relation_name": "db.prod.up"}
 
 
 @pytest.mark.parametrize(

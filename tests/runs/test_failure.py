@@ -16,6 +16,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import step_results
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.failure import advice, describe_nodes, describe_step, explain, node_failures
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
@@ -216,7 +217,7 @@ def results(*statuses: tuple[str, str, str | None], **fields: Any) -> list[NodeR
         {"unique_id": unique_id, "status": status, "message": message, **fields}
         for unique_id, status, message in statuses
     ]
-    return list(step_results(9001, STEP, {"results": written}, MANIFEST))
+    return list(step_results(9001, STEP, {"results": written}, Manifest(MANIFEST)))
 
 
 FAILED = results(
@@ -230,7 +231,7 @@ FAILED = results(
 
 def test_the_account_of_an_error() -> None:
     loads = {"source.shop.raw.payments": "1732150000.123"}
-    failures = node_failures(FAILED, MANIFEST, loads)
+    failures = node_failures(FAILED, Manifest(MANIFEST), loads)
     assert describe_nodes(RUN, FAILED, failures) == (
         '1 of 5 nodes failed in run 9001 of job "Nightly": 1 error, 2 skipped.\n'
         "  1. model.shop.orders (models/orders.sql): error\n"
@@ -264,7 +265,7 @@ def test_tests_that_failed_are_told_apart_from_errors() -> None:
         ("test.shop.positive.0", "fail", "Got 3 results, configured to fail if != 0"),
         relation_name='"db"."audit"."positive"',
     )
-    failures = node_failures(both, MANIFEST)
+    failures = node_failures(both, Manifest(MANIFEST))
     account = describe_nodes(RUN, both, failures)
     assert account.startswith(
         '2 of 2 nodes failed in run 9001 of job "Nightly": 1 error, 1 failed test.\n'
@@ -276,20 +277,20 @@ def test_tests_that_failed_are_told_apart_from_errors() -> None:
 
 def test_many_failures_are_told_within_bounds() -> None:
     many = results(*((f"model.shop.m{i}", "error", "x" * 10_000) for i in range(500)))
-    account = describe_nodes(RUN, many, node_failures(many, {}))
+    account = describe_nodes(RUN, many, node_failures(many, Manifest({})))
     assert account.startswith("500 of 500 nodes failed")
     assert "... and 490 more" in account
     assert len(account) < 8_000
 
 
 def test_without_a_graph_nothing_is_said_of_it() -> None:
-    (failure,) = node_failures(FAILED, {})
+    (failure,) = node_failures(FAILED, Manifest({}))
     assert (failure["tables"], failure["skipped"], failure["load_id"]) == ([], 0, None)
 
 
 def test_secrets_in_messages_are_cut_out() -> None:
     leaking = results(("model.shop.orders", "error", "cannot connect: password=hunter2hunter2"))
-    (failure,) = node_failures(leaking, MANIFEST)
+    (failure,) = node_failures(leaking, Manifest(MANIFEST))
     assert failure["message"] == "cannot connect: password=***"
 
 
@@ -318,7 +319,7 @@ def test_the_advice_says_where_a_retry_is_unlikely_to_help() -> None:
     retry = "`retry_dbt_cloud_run(run_id=9001)`"
     broken = RunStep(**{**STEP, "logs": "Encountered an error:\nCompilation Error\n  in model x"})
     assert "unlikely to help before the project is mended" in advice(RUN, [], broken)
-    failures = node_failures(FAILED, MANIFEST)
+    failures = node_failures(FAILED, Manifest(MANIFEST))
     assert advice(RUN, failures, STEP) == (
         f"{retry} runs just what failed and what was skipped or never began."
     )

@@ -19,6 +19,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import step_results
+from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.retry import retry, undone_only
 from dlt_dbtcloud.typing import Run, RunStep
@@ -58,8 +59,8 @@ UNDONE = (
 
 def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | None:
     step = RunStep(index=4, name=f"Invoke dbt with `{line}`")
-    results = list(step_results(1, step, run_results or RESULTS, manifest or MANIFEST))
-    return undone_only(line, results, manifest or MANIFEST)
+    project = Manifest(manifest or MANIFEST)
+    return undone_only(line, list(step_results(1, step, run_results or RESULTS, project)), project)
 
 
 @pytest.mark.parametrize(

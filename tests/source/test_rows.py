@@ -153,7 +153,7 @@ STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
 @pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7", None])
 def test_a_number_that_no_column_holds_is_left_out(number: Any) -> None:
     result = {**RUN_RESULTS["results"][0], "adapter_response": {"rows_affected": number}}
-    (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, None, str)
+    (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, Manifest(None), str)
     assert row["rows_affected"] is None
     assert row["adapter_response"] == {"rows_affected": number}
 
