@@ -1,4 +1,4 @@
-"""The assets that a run materialized: its relations, what they are built from and known for."""
+"""Assets: the models, seeds and snapshots that a run built."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ASSETS = ("model", "seed", "snapshot")
 
 
 class UpstreamAsset(TypedDict):
-    """What an asset reads; the tables that dlt loads are among those of type `source`."""
+    """A relation that an asset reads; tables loaded by dlt have the resource type `source`."""
 
     unique_id: str
     resource_type: str
@@ -44,11 +44,14 @@ class UpstreamAsset(TypedDict):
 
 
 class AssetMetadata(TypedDict):
-    """What is known of an asset, and of how the run built it.
+    """The documentation of an asset and the result of its build.
 
-    `owners` are whom its meta names, else who owns its group; `columns` have types where the run
-    generated docs; `execution_time` is in seconds; `rows_affected` is None where the adapter does
-    not tell how many rows were written.
+    Attributes:
+        owners: The owners in the node's meta, else the owners of its group.
+        columns: Columns, with types if the run generated docs.
+        execution_time: Seconds.
+        rows_affected: The number of rows written; None if the adapter does not report it.
+        run_id: The run that built the asset: with a retry, possibly the run that it retries.
     """
 
     description: str | None
@@ -83,38 +86,27 @@ class Asset(UpstreamAsset):
 def materialized_assets(
     run: Run | int | str | None = None, credentials: DBTCloudConfiguration = dlt.secrets.value
 ) -> list[Asset]:
-    """Return the models, seeds and snapshots that a run built successfully, as plain JSON values.
+    """Return the models, seeds and snapshots that a run built successfully.
 
-    Each has its relation, what it reads, and what is known of it: columns, owners, tags, when it
-    was built and how long that took. Columns have types where the run generated docs. What a retry
-    did not build again, as the runs that it retries had built it, is told with it; `run_id` in the
-    metadata is the run that built an asset. What cannot be read is left out, and said in one
-    warning per run.
-
-    A run takes one request for itself, one for the results of each step, one for its manifest and
-    one for its catalog, if any. Where a step built elsewhere than the last one, with another target
-    for example, its own manifest is one more; and so is the manifest of the run that a step defers
-    to where the step reads what this run did not build. A table that is deferred to is told where
-    the code of its reader names it; its relation is None where dbt Cloud does not say which run was
-    deferred to, as dbt's artifacts do not. Artifacts that are still being uploaded are waited for,
-    for a minute after the run's end, and so is the end of an outage; one that lasts is an error.
+    The assets of a retry include those built by the runs that it retries. An artifact that cannot
+    be read is left out, with one warning per run. A run takes a request for itself, one for the
+    results of each step, and one each for its manifest and catalog. Artifacts may be uploaded up to
+    a minute after the end of the run; until then the call waits for them.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
     Args:
-        run: The run, as a helper returns it, or its id; by default the one that is configured.
-        credentials: As for `run_dbt_cloud_job`.
+        run: A run as returned by a helper, or its id; by default the configured `run_id`.
+        credentials: See `run_dbt_cloud_job`.
 
     Returns:
-        One `Asset` for each of them, in the order in which dbt reports them; none for a run that
-        is not over, and for one that never was because there was nothing to build.
+        The assets as plain JSON values, in dbt's order; none for an unfinished or skipped run.
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ValueError: `run` is a dict without an `id`, so no run.
-        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
-            error.
-        DBTCloudTransportError: There was no answer.
+        ValueError: `run` is a dict without an `id`.
+        DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
+        DBTCloudTransportError: The API did not respond.
     """
     run_id = requested_run_id(run, credentials)
     if run_id is None:
@@ -127,36 +119,34 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
     """Return the assets that a run, and the runs that it retries, built.
 
     Args:
-        client: What reads the runs and their artifacts.
+        client: The client that reads the runs and their artifacts.
         run_id: The run.
-        clock: What the time is told by.
+        clock: A clock, injectable for tests.
 
     Raises:
-        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
-            error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
+        DBTCloudTransportError: The API did not respond.
     """
     built: dict[str, Asset] = {}
     for run in retry_chain(client, run_id, RELATED):
         reader = RunReader(client, run, keeps_code=True, clock=clock)
         older = {asset["unique_id"]: asset for asset in built_assets(run, read_outcomes(reader))}
         reader.problems.warn()
-        # what was built again is told as it was built last
-        built = {**older, **built}
+        built = {**older, **built}  # a rebuilt asset keeps its newest build
         if not is_over(run):
             break
     return [*built.values()]
 
 
 def built_assets(run: Run, outcomes: Iterable[Outcome]) -> list[Asset]:
-    """Return the models, seeds and snapshots that a run built successfully, in their order.
+    """Return the models, seeds and snapshots that a run built successfully, in dbt's order.
 
-    One that several steps built is told once, as it was built last. A microbatch model of which
-    some batches failed does not count: it is not whole.
+    An asset built by several steps is returned once, as the last step built it. A microbatch model
+    with failed batches is incomplete and left out.
 
     Args:
         run: The run.
-        outcomes: What its steps did.
+        outcomes: The outcomes of its steps.
     """
     built = {
         result["unique_id"]: (outcome, result)
@@ -176,12 +166,12 @@ def _is_built(result: NodeResult) -> bool:
 
 
 def _asset(run: Run, outcome: Outcome, result: NodeResult) -> Asset:
-    node = outcome.built(result)
+    node = outcome.built_node(result)
     return {
         **_upstream(node),
         "name": node["name"],
         "materialized": node["materialized"],
-        "upstream": [_upstream(parent) for parent in outcome.read(result)],
+        "upstream": [_upstream(parent) for parent in outcome.read_nodes(result)],
         "metadata": _metadata(run, outcome, node, result),
     }
 
@@ -215,6 +205,6 @@ def _metadata(run: Run, outcome: Outcome, node: Node, result: NodeResult) -> Ass
         run_id=run.get("id"),
         job_definition_id=run.get("job_definition_id"),
         run_url=run.get("href"),
-        # the run's own may be the name of a release track
+        # the run may name a release track instead
         dbt_version=outcome.project.dbt_version or run.get("dbt_version"),
     )

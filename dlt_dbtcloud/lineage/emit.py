@@ -1,4 +1,4 @@
-"""How OpenLineage events are sent to a backend."""
+"""Sending OpenLineage events to a backend."""
 
 from __future__ import annotations
 
@@ -20,61 +20,64 @@ if TYPE_CHECKING:
 def emit_openlineage(
     events: Iterable[Mapping[str, Any]], client: OpenLineageClient | None = None
 ) -> None:
-    """Send OpenLineage events to a backend, with all their facets.
+    """Send OpenLineage events to a backend.
 
     Args:
-        events: As `openlineage_events` makes them.
-        client: A client of `openlineage-python`, which stays open. Without it, one is made that is
-            configured by that package's own means: `OPENLINEAGE_URL`, `openlineage.yml` …
+        events: The events that `openlineage_events` returns.
+        client: An `OpenLineageClient`, which stays open. Without it, a client is configured by
+            `OPENLINEAGE_URL`, `openlineage.yml` and the other means of `openlineage-python`.
 
     Raises:
-        TypeError: `events` are not what `openlineage_events` makes; nothing was sent.
-        ConfigurationValueError: No backend is configured; nothing was sent.
+        TypeError: `events` are not run events; none was sent.
+        ConfigurationValueError: No backend is configured; no event was sent.
         MissingDependencyException: `openlineage-python` is not installed.
-        requests.RequestException: A backend cannot be reached by HTTP, or refuses; other
-            transports raise errors of their own. What was sent before stays sent.
+        requests.RequestException: An HTTP backend cannot be reached or refused an event; earlier
+            events were sent. Other transports raise their own errors.
     """
     try:
         from openlineage.client import OpenLineageClient
     except ImportError as error:
         raise MissingDependencyException(
-            "emit_openlineage", ["dlt-dbtcloud[openlineage]"]
+            "emit_openlineage",
+            ["openlineage-python"],
+            "Or install the `openlineage` extra of dlt-dbtcloud.",
         ) from error
-    told = _run_events(events)
+    run_events = _run_events(events)
     sender = client or OpenLineageClient()
     try:
         if client is None:
-            _refuse_silence(sender)
-        for event in told:
+            _refuse_default_transport(sender)
+        for event in run_events:
             sender.emit(event)
     finally:
         if client is None:
             sender.close()
 
 
-def _refuse_silence(sender: OpenLineageClient) -> None:
-    """Refuse what the client falls back to: a log that nobody has asked to see."""
-    configured = (sender.config.transport or {}).get("type")
-    if sender.transport.kind == "console" and not configured:
+def _refuse_default_transport(client: OpenLineageClient) -> None:
+    """Refuse the console transport, to which an unconfigured client falls back."""
+    configured = (client.config.transport or {}).get("type")
+    if client.transport.kind == "console" and not configured:
         raise ConfigurationValueError(
-            "No OpenLineage backend is configured, so nothing was sent. Set `OPENLINEAGE_URL`, "
+            "No OpenLineage backend is configured, so no event was sent. Set `OPENLINEAGE_URL`, "
             "write an `openlineage.yml`, or pass a `client`."
         )
 
 
 def _run_events(events: Iterable[Mapping[str, Any]]) -> list[RunEvent]:
     if isinstance(events, Mapping):
-        raise TypeError("`events` is a single event. Pass a list of them.")
+        raise TypeError("`events` is a single event. Pass a list of events.")
     try:
         return [_run_event(event) for event in events]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TypeError(
-            f"`events` are not what `openlineage_events` makes ({error!r}). Pass its list."
+            f"`events` are not OpenLineage run events ({error!r}). "
+            "Pass the list that `openlineage_events` returns."
         ) from error
 
 
 def _run_event(event: Mapping[str, Any]) -> RunEvent:
-    """Return an event as the client takes it, with a copy of what the client adds to."""
+    """Return an event as the client's own class, with copies of the parts that the client edits."""
     from openlineage.client import event_v2
 
     run, job = event["run"], event["job"]
@@ -92,7 +95,7 @@ def _run_event(event: Mapping[str, Any]) -> RunEvent:
 
 
 def _parent(facets: Mapping[str, Any]) -> dict[str, RunFacet]:
-    """Return the parent as an object, which transports and transformers look into."""
+    """Return the parent facet as an object, for transports and transformers that read it."""
     from openlineage.client.facet_v2 import parent_run
 
     if "parent" not in facets:
@@ -112,16 +115,16 @@ def _parent(facets: Mapping[str, Any]) -> dict[str, RunFacet]:
 
 
 def _job_type(facets: Mapping[str, Any]) -> dict[str, JobFacet]:
-    """Return the kind of a job as an object, by which transports choose how to send."""
+    """Return the job type facet as an object, for transports that read it."""
     from openlineage.client.facet_v2 import job_type_job
 
-    told = {name: value for name, value in facets["jobType"].items() if not name.startswith("_")}
-    producer = facets["jobType"]["_producer"]
-    return {"jobType": job_type_job.JobTypeJobFacet(**told, producer=producer)}
+    facet = facets["jobType"]
+    fields = {name: value for name, value in facet.items() if not name.startswith("_")}
+    return {"jobType": job_type_job.JobTypeJobFacet(**fields, producer=facet["_producer"])}
 
 
-def _object(known: Any, told: Mapping[str, Any]) -> Any:
-    """Return an object of the client's that says no more than is told."""
+def _object(facet_class: Any, fields: Mapping[str, Any]) -> Any:
+    """Return an object of a client's class, with None for fields that are not given."""
     import attr
 
-    return known(**{**dict.fromkeys(attr.fields_dict(known)), **told})
+    return facet_class(**{**dict.fromkeys(attr.fields_dict(facet_class)), **fields})

@@ -1,4 +1,4 @@
-"""The facets of OpenLineage that tell what dbt knows of a run, a job and a dataset.
+"""OpenLineage facets of dbt runs, jobs and datasets.
 
 Facets: https://openlineage.io/docs/spec/facets/
 """
@@ -46,7 +46,7 @@ PRODUCER = f"pkg:pypi/dlt-dbtcloud@{_VERSION}"
 
 
 def dataset_facets(node: Node, namespace: str) -> Facets:
-    """Return what is known of a node's relation: columns, documentation, owners and source."""
+    """Return the facets of a node's relation: columns, documentation, owners and data source."""
     uri = quote(namespace, safe=":/@") if ":" in namespace else f"{namespace}:"
     fields = [_without_nones(dict(column)) for column in node["columns"]]
     owners = [{"name": owner} for owner in node["owners"]]
@@ -54,15 +54,16 @@ def dataset_facets(node: Node, namespace: str) -> Facets:
     if fields:
         facets["schema"] = _facet("1-2-0", "SchemaDatasetFacet", fields=fields)
     if node["description"]:
-        described = _facet("1-1-0", "DocumentationDatasetFacet", description=node["description"])
-        facets["documentation"] = described
+        facets["documentation"] = _facet(
+            "1-1-0", "DocumentationDatasetFacet", description=node["description"]
+        )
     if owners:
         facets["ownership"] = _facet("1-0-1", "OwnershipDatasetFacet", owners=owners)
     return facets
 
 
 def statistics_facet(rows: int | None) -> Facets:
-    """Return how many rows were written, where that is known."""
+    """Return the number of rows written, if known."""
     if rows is None:
         return {}
     facet = _facet("1-0-2", "OutputStatisticsOutputDatasetFacet", rowCount=rows)
@@ -70,10 +71,7 @@ def statistics_facet(rows: int | None) -> Facets:
 
 
 def assertions_facet(project: Manifest, result: NodeResult) -> Facets:
-    """Return what a test asserts of a dataset, and whether it holds.
-
-    A test that warns found something: its severity says that this stops nothing.
-    """
+    """Return the assertion of a test and its success; a warning is a failure of severity `warn`."""
     entry = project.entry(result["unique_id"])
     generic = as_mapping(entry.get("test_metadata"))
     severity = as_text(as_mapping(entry.get("config")).get("severity"))
@@ -87,13 +85,14 @@ def assertions_facet(project: Manifest, result: NodeResult) -> Facets:
         "description": as_text(entry.get("description")) or None,
         "actual": None if result["failures"] is None else str(result["failures"]),
     }
-    assertions = [_without_nones(assertion)]
-    facet = _facet("1-1-0", "DataQualityAssertionsDatasetFacet", assertions=assertions)
+    facet = _facet(
+        "1-1-0", "DataQualityAssertionsDatasetFacet", assertions=[_without_nones(assertion)]
+    )
     return {"dataQualityAssertions": facet}
 
 
 def engine_facet(dbt_version: str | None) -> Facets:
-    """Return which dbt it was."""
+    """Return the dbt version, if known."""
     if not dbt_version:
         return {}
     engine = {"name": "dbt", "version": dbt_version, "openlineageAdapterVersion": _VERSION}
@@ -101,26 +100,25 @@ def engine_facet(dbt_version: str | None) -> Facets:
 
 
 def error_facet(message: str) -> Facets:
-    """Return why a run failed, without what looks like a secret."""
-    told = without_secrets(message)
-    facet = _facet("1-0-1", "ErrorMessageRunFacet", message=told, programmingLanguage="SQL")
-    return {"errorMessage": facet}
+    """Return the redacted error message of a run."""
+    fields = {"message": without_secrets(message), "programmingLanguage": "SQL"}
+    return {"errorMessage": _facet("1-0-1", "ErrorMessageRunFacet", **fields)}
 
 
 def parent_facet(run: Mapping[str, Any], job: Mapping[str, Any]) -> Facets:
-    """Return by which run of which job a run was started, and that nothing stands above those."""
+    """Return the parent run and its job, which are the root as well."""
     parent = {"run": {"runId": run["runId"]}, "job": {k: job[k] for k in ("namespace", "name")}}
     return {"parent": _facet("1-2-0", "ParentRunFacet", **parent, root=parent)}
 
 
-def job_type_facet(kind: str) -> Facets:
-    """Return what kind of dbt's jobs it is: `MODEL`, `SEED`, `SNAPSHOT`, `TEST`, or `JOB`."""
-    kinds = {"processingType": "BATCH", "integration": "DBT", "jobType": kind}
-    return {"jobType": _facet("2-0-4", "JobTypeJobFacet", **kinds)}
+def job_type_facet(job_type: str) -> Facets:
+    """Return the type of a dbt job: `MODEL`, `SEED`, `SNAPSHOT`, `TEST` or `JOB`."""
+    fields = {"processingType": "BATCH", "integration": "DBT", "jobType": job_type}
+    return {"jobType": _facet("2-0-4", "JobTypeJobFacet", **fields)}
 
 
 def sql_facet(project: Manifest, unique_id: str, code: str) -> Facets:
-    """Return the query of a node, where its code is SQL, without what looks like a secret."""
+    """Return the redacted query of a node, if its code is SQL."""
     query = without_secrets(code)
     if not query.strip() or project.entry(unique_id).get("language") == "python":
         return {}
@@ -128,8 +126,8 @@ def sql_facet(project: Manifest, unique_id: str, code: str) -> Facets:
     return {"sql": _facet("1-1-0", "SQLJobFacet", query=query, **dialect)}
 
 
-def _facet(revision: str, kind: str, **fields: Any) -> Facets:
-    url = f"{_SPEC}/{revision}/{kind}.json#/$defs/{kind}"
+def _facet(revision: str, schema: str, **fields: Any) -> Facets:
+    url = f"{_SPEC}/{revision}/{schema}.json#/$defs/{schema}"
     return {"_producer": PRODUCER, "_schemaURL": url, **fields}
 
 

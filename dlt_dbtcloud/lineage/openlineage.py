@@ -1,4 +1,4 @@
-"""The OpenLineage events of a run and of its nodes.
+"""OpenLineage run events of a dbt Cloud run and its nodes.
 
 Spec: https://openlineage.io/docs/spec/object-model
 """
@@ -38,21 +38,14 @@ from dlt_dbtcloud.values import as_datetime, as_text
 __all__ = ["Event", "openlineage_events", "run_events"]
 
 
-Dataset = dict[str, Any]
-
-# statuses with which a node has written to its relation
-_WRITTEN = ("success", "partial success")
-# statuses of a test that could be executed
-_TESTED = ("pass", "warn", "fail")
-
-
 Event = dict[str, Any]
+_Object = dict[str, Any]
 
 _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _EXECUTING = BUILDING | {"test"}
-_KINDS = {"model": "MODEL", "seed": "SEED", "snapshot": "SNAPSHOT", "test": "TEST"}
-# a node of any other status was not executed
-_NODE_ENDS = {
+_JOB_TYPES = {"model": "MODEL", "seed": "SEED", "snapshot": "SNAPSHOT", "test": "TEST"}
+# a node with any other status was not executed
+_EVENT_TYPES = {
     "success": "COMPLETE",
     "pass": "COMPLETE",
     "warn": "COMPLETE",
@@ -61,7 +54,10 @@ _NODE_ENDS = {
     "runtime error": "FAIL",
     "partial success": "FAIL",
 }
-_MOST_NAMED = 20
+# statuses of nodes that wrote to their relation, and of tests that have a result
+_WRITTEN = ("success", "partial success")
+_TESTED = ("pass", "warn", "fail")
+_MAX_NAMED_FAILURES = 20
 
 
 @with_dbt_cloud_config
@@ -72,34 +68,32 @@ def openlineage_events(
     namespace: str | None = None,
     job_namespace: str | None = None,
 ) -> list[Event]:
-    """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
+    """Return the OpenLineage run events of a run and its nodes, for `emit_openlineage`.
 
-    `emit_openlineage` sends them. The same run gives the same ids each time, and once it is over
-    the same events, so that sending them twice does no harm. A retry has events of its own nodes
-    only: those of the runs that it retries are told by their own. What looks like a secret is cut
-    out of messages and queries. What cannot be read is left out, and said in one warning; the
-    requests are those of `materialized_assets`.
+    The ids depend on the run alone, so sending the events of a run twice is safe. The events of a
+    retry cover its own nodes; the runs that it retries have their own events. Text that looks like
+    a secret is redacted in messages and queries. Requests, waiting and missing artifacts are as for
+    `materialized_assets`.
 
     Spec: https://openlineage.io/docs/spec/object-model
 
     Args:
-        run: The run, as a helper returns it, or its id; by default the one that is configured.
-        credentials: As for `run_dbt_cloud_job`.
-        namespace: Where the warehouse's tables live by OpenLineage's naming, for example
-            `snowflake://ORG-ACCOUNT`: no artifact tells that. Without it, it names the environment
-            in dbt Cloud, and only this package names the tables so.
-        job_namespace: Where the jobs live; by default the account in dbt Cloud.
+        run: A run as returned by a helper, or its id; by default the configured `run_id`.
+        credentials: See `run_dbt_cloud_job`.
+        namespace: The warehouse's namespace by OpenLineage's naming, such as
+            `snowflake://ORG-ACCOUNT`, which no artifact contains. The default names the dbt Cloud
+            environment, so other producers use another namespace for the same tables.
+        job_namespace: The namespace of the jobs; by default the dbt Cloud account.
 
     Returns:
-        The events in the order in which to send them; just a START for a run in progress, and none
-        for a run that has not started, or never was because there was nothing to build.
+        The events as plain JSON values, in the order in which to send them: only a START for an
+        unfinished run, none for a queued or skipped run.
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ValueError: `run` is a dict without an `id`, or tells no time at which it was created.
-        DBTCloudAPIError: The run, or for now an artifact, cannot be read: the API answered with an
-            error.
-        DBTCloudTransportError: There was no answer.
+        ValueError: `run` is a dict without an `id`, or the run has no `created_at`.
+        DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
+        DBTCloudTransportError: The API did not respond.
     """
     run_id = requested_run_id(run, credentials)
     if run_id is None:
@@ -125,25 +119,24 @@ def run_events(
     job_namespace: str | None = None,
     hide: Callable[[str], str] = str,
 ) -> list[Event]:
-    """Return a run and what became of its nodes as OpenLineage's run events, plain JSON values.
+    """Return the OpenLineage run events of a run and its nodes.
 
-    The run has a START event once it has started and, once it is over, a COMPLETE, FAIL or ABORT
-    event. Between them each model, seed, snapshot and test that was executed has a START and a
-    COMPLETE or FAIL event, with the run as parent.
+    A started run has a START event, and a finished run a COMPLETE, FAIL or ABORT event. Between
+    them, each executed model, seed, snapshot and test has a START event, and a COMPLETE or FAIL
+    event. The run is their parent.
 
     Args:
         run: The run.
-        outcomes: What its steps did.
-        namespace: Where the warehouse's tables live: no artifact tells that. Without it, it names
-            the environment in dbt Cloud, and only this package names the tables so.
-        job_namespace: Where the jobs live; by default the account in dbt Cloud.
-        hide: Cuts the API's token out of a text.
+        outcomes: The outcomes of its steps.
+        namespace: The warehouse's namespace; by default it names the dbt Cloud environment.
+        job_namespace: The namespace of the jobs; by default the dbt Cloud account.
+        hide: Removes the API token from a text.
 
     Raises:
-        ValueError: The run tells no time at which it was created.
+        ValueError: The run has no `created_at`.
     """
     project = outcomes[-1].project if outcomes else Manifest(None)
-    lineage = _Lineage(
+    events = _RunEvents(
         run,
         outcomes,
         project.dbt_version or as_text(run.get("dbt_version")),
@@ -151,19 +144,19 @@ def run_events(
         job_namespace or f"dbt-cloud-{run.get('account_id')}",
         hide,
     )
-    return [*lineage.events()]
+    return [*events.all()]
 
 
 def _default_namespace(run: Run, project: Manifest) -> str:
-    # BigQuery's tables have no other place than their names
+    # by OpenLineage's naming, all BigQuery tables have the same namespace
     if project.adapter_type == "bigquery":
         return "bigquery"
     return f"{project.adapter_type or 'dbt'}://dbt-cloud-environment-{run.get('environment_id')}"
 
 
 @dataclass(frozen=True)
-class _Lineage:
-    """A run with its outcomes, and the namespaces in which its datasets and jobs are known."""
+class _RunEvents:
+    """Builds the events of a run."""
 
     run: Run
     outcomes: Sequence[Outcome]
@@ -172,178 +165,163 @@ class _Lineage:
     job_namespace: str
     hide: Callable[[str], str]
 
-    def events(self) -> Iterator[Event]:
-        """Yield the events of the run, with those of its nodes between them."""
+    def all(self) -> Iterator[Event]:
+        """Yield the events of the run, with the events of its nodes in between."""
         if is_over(self.run) or as_datetime(self.run.get("started_at")):
-            yield _event("START", self._time("started_at"), self._own_run(), self._own_job())
+            yield _event("START", self._time("started_at"), self._run(), self._job())
         for outcome in self.outcomes:
-            for result in filter(_is_told, outcome.results):
-                yield from self._node(outcome, result)
+            for result in filter(_is_executed, outcome.results):
+                yield from self._node_events(outcome, result)
         if is_over(self.run):
-            yield self._end()
+            yield self._end_event()
 
-    def _end(self) -> Event:
+    def _end_event(self) -> Event:
         error, time = run_error(self.run), self._time("finished_at", "started_at")
         if error is None:
-            return _event("COMPLETE", time, self._own_run(), self._own_job())
-        kind = "ABORT" if isinstance(error, DBTCloudRunCancelled) else "FAIL"
-        return _event(kind, time, self._own_run(self._error(self._reason())), self._own_job())
+            return _event("COMPLETE", time, self._run(), self._job())
+        event_type = "ABORT" if isinstance(error, DBTCloudRunCancelled) else "FAIL"
+        facets = self._error_facet(self._failure_message())
+        return _event(event_type, time, self._run(facets), self._job())
 
-    def _reason(self) -> str | None:
-        """Return what dbt Cloud says of the run's end, with the nodes that failed."""
+    def _failure_message(self) -> str | None:
+        """Return the run's status message and its failed nodes, else the link to its page."""
         results = (result for outcome in self.outcomes for result in outcome.results)
-        ended = [r["unique_id"] for r in results if _NODE_ENDS.get(r["status"]) == "FAIL"]
-        failed = [*dict.fromkeys(ended)]
-        more = len(failed) - _MOST_NAMED
-        named = ", ".join(failed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-        told = [as_text(self.run.get("status_message")), f"Failed: {named}." if named else None]
-        link = as_text(self.run.get("href"))
-        return " ".join(filter(None, told)) or (f"Its steps tell: {link}" if link else None)
+        failed = [r["unique_id"] for r in results if _EVENT_TYPES.get(r["status"]) == "FAIL"]
+        unique_ids = [*dict.fromkeys(failed)]
+        named, more = unique_ids[:_MAX_NAMED_FAILURES], len(unique_ids) - _MAX_NAMED_FAILURES
+        listed = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        parts = [as_text(self.run.get("status_message")), f"Failed: {listed}." if listed else None]
+        page = as_text(self.run.get("href"))
+        return " ".join(filter(None, parts)) or (f"See the run's steps: {page}" if page else None)
 
-    def _node(self, outcome: Outcome, result: NodeResult) -> Iterator[Event]:
-        """Yield the two events of a node that was executed."""
-        job, kind = self._node_job(outcome, result), _NODE_ENDS[result["status"]]
-        began = _instant(result["started_at"]) or self._time("started_at")
-        ended = _instant(result["completed_at"]) or began
-        why = self._error(result["message"]) if kind == "FAIL" else {}
-        for event, time, facets in (("START", began, {}), (kind, ended, why)):
-            run, is_end = self._node_run(result, facets), event == kind
-            read = inputs(outcome, result, self.namespace, is_over=is_end)
-            written = outputs(outcome, result, self.namespace, is_over=is_end)
-            yield _event(event, time, run, deepcopy(job), read, written)
+    def _node_events(self, outcome: Outcome, result: NodeResult) -> Iterator[Event]:
+        """Yield the START event and the end event of an executed node."""
+        job, event_type = self._node_job(outcome, result), _EVENT_TYPES[result["status"]]
+        started = _iso_time(result["started_at"]) or self._time("started_at")
+        ended = _iso_time(result["completed_at"]) or started
+        error = self._error_facet(result["message"]) if event_type == "FAIL" else {}
+        read, written = self._inputs(outcome, result), self._outputs(outcome, result)
+        yield _event("START", started, self._node_run(result), deepcopy(job), read, written)
+        read = self._inputs(outcome, result, _assertions(outcome, result))
+        written = self._written_outputs(outcome, result)
+        yield _event(event_type, ended, self._node_run(result, error), job, read, written)
+
+    def _inputs(
+        self, outcome: Outcome, result: NodeResult, assertions: Facets | None = None
+    ) -> list[_Object]:
+        """Return the datasets that a node reads; the dataset of the tested node has assertions."""
+        tested = _tested_id(outcome.project, result["unique_id"])
+        datasets: dict[str, _Object] = {}
+        for node in outcome.read_nodes(result):
+            if not (node["identifier"] or node["schema"]):
+                continue
+            facets = assertions if assertions and node["unique_id"] == tested else {}
+            dataset = _dataset(node, self.namespace, inputFacets=facets)
+            # several sources may be the same table
+            known = datasets.setdefault(dataset["name"], dataset)
+            for name in ("facets", "inputFacets"):
+                known[name] = {**dataset[name], **known[name]}
+        return [*datasets.values()]
+
+    def _outputs(
+        self, outcome: Outcome, result: NodeResult, statistics: Facets | None = None
+    ) -> list[_Object]:
+        """Return the dataset that a node writes; none for a test."""
+        if result["resource_type"] == "test":
+            return []
+        node = outcome.built_node(result)
+        return [_dataset(node, self.namespace, outputFacets=statistics or {})]
+
+    def _written_outputs(self, outcome: Outcome, result: NodeResult) -> list[_Object]:
+        if result["status"] not in _WRITTEN:
+            return []
+        return self._outputs(outcome, result, statistics_facet(outcome.rows_written(result)))
 
     def _time(self, *names: str) -> str:
-        """Return the first of these times that the run tells, or when it was created."""
-        times = (_instant(self.run.get(name)) for name in (*names, "created_at"))
-        told = next((time for time in times if time), None)
-        if told is None:
-            raise ValueError(f"Run `{self.run.get('id')}` has no `created_at`. Fetch it anew.")
-        return told
+        """Return the first known of some times of the run, else when it was created."""
+        times = (_iso_time(self.run.get(name)) for name in (*names, "created_at"))
+        time = next(filter(None, times), None)
+        if time is None:
+            raise ValueError(f"Run `{self.run.get('id')}` has no `created_at`. Fetch it again.")
+        return time
 
     def _run_id(self, *parts: object) -> str:
-        """Return the id of the run, or of a part of it: the same whenever it is asked for."""
+        """Return the UUID of the run or of a part of it, which depends on their ids alone."""
         names = ["dbt-cloud", self.run.get("account_id"), self.run.get("id"), *parts]
         return str(uuid5(NAMESPACE_URL, "/".join(str(name) for name in names)))
 
-    def _error(self, message: str | None) -> Facets:
+    def _error_facet(self, message: str | None) -> Facets:
         return error_facet(self.hide(message or "No reason was given."))
 
-    def _own_run(self, facets: Facets | None = None) -> Event:
+    def _run(self, facets: Facets | None = None) -> _Object:
         facets = {**engine_facet(self.dbt_version), **(facets or {})}
         return {"runId": self._run_id(), "facets": facets}
 
-    def _own_job(self) -> Event:
+    def _job(self) -> _Object:
         name = f"job-{self.run.get('job_definition_id')}"
         return {"namespace": self.job_namespace, "name": name, "facets": job_type_facet("JOB")}
 
-    def _node_run(self, result: NodeResult, facets: Facets | None = None) -> Event:
-        own = self._own_run()
-        parent = parent_facet(own, self._own_job())
+    def _node_run(self, result: NodeResult, facets: Facets | None = None) -> _Object:
+        run = self._run(facets)
         run_id = self._run_id(result["step_index"], result["unique_id"])
-        return {"runId": run_id, "facets": {**parent, **own["facets"], **(facets or {})}}
+        return {"runId": run_id, "facets": {**parent_facet(run, self._job()), **run["facets"]}}
 
-    def _node_job(self, outcome: Outcome, result: NodeResult) -> Event:
-        own, unique_id = self._own_job(), result["unique_id"]
+    def _node_job(self, outcome: Outcome, result: NodeResult) -> _Object:
+        job, unique_id = self._job(), result["unique_id"]
         code = self.hide(outcome.compiled_code.get(unique_id) or "")
-        kind = job_type_facet(_KINDS[result["resource_type"]])
-        facets = {**kind, **sql_facet(outcome.project, unique_id, code)}
-        return {**own, "name": f"{own['name']}.{unique_id}", "facets": facets}
+        job_type = job_type_facet(_JOB_TYPES[result["resource_type"]])
+        facets = {**job_type, **sql_facet(outcome.project, unique_id, code)}
+        return {**job, "name": f"{job['name']}.{unique_id}", "facets": facets}
 
 
-def _is_told(result: NodeResult) -> bool:
-    is_executed = subcommand(result["command"]) in _EXECUTING
-    return is_executed and result["resource_type"] in _KINDS and result["status"] in _NODE_ENDS
+def _is_executed(result: NodeResult) -> bool:
+    executes = subcommand(result["command"]) in _EXECUTING
+    return executes and result["resource_type"] in _JOB_TYPES and result["status"] in _EVENT_TYPES
 
 
-def _event(
-    kind: str,
-    time: str,
-    run: Event,
-    job: Event,
-    read: Sequence[Dataset] = (),
-    written: Sequence[Dataset] = (),
-) -> Event:
-    return {
-        "eventType": kind,
-        "eventTime": time,
-        "run": run,
-        "job": job,
-        "inputs": list(read),
-        "outputs": list(written),
-        "producer": PRODUCER,
-        "schemaURL": _SCHEMA,
-    }
-
-
-def _instant(time: object) -> str | None:
-    """Return a time of the API's or of an artifact's in UTC, as RFC 3339 writes it."""
-    told = as_datetime(time)
-    return told.isoformat() if told else None
-
-
-def inputs(outcome: Outcome, result: NodeResult, namespace: str, *, is_over: bool) -> list[Dataset]:
-    """Return what a node reads; what a test asserts is told of the one that it is for.
-
-    Args:
-        outcome: What the node's step did.
-        result: What became of the node.
-        namespace: Where the warehouse's tables live.
-        is_over: Tell what its end tells, too.
-    """
-    parents = [node for node in outcome.read(result) if node["identifier"] or node["schema"]]
-    asserted = _asserted(outcome, result) if is_over else {}
-    checked = _checked(outcome.project, result["unique_id"])
-    datasets: dict[str, Dataset] = {}
-    for node in parents:
-        told = asserted if node["unique_id"] == checked else {}
-        dataset = _dataset(node, namespace, inputFacets=told)
-        # several sources may be one table
-        _unite(datasets.setdefault(dataset["name"], dataset), dataset)
-    return [*datasets.values()]
-
-
-def outputs(
-    outcome: Outcome, result: NodeResult, namespace: str, *, is_over: bool
-) -> list[Dataset]:
-    """Return what a node is to write or, when it is over, has written.
-
-    Args:
-        outcome: What the node's step did.
-        result: What became of the node.
-        namespace: Where the warehouse's tables live.
-        is_over: Tell what its end tells, too.
-    """
-    has_written = not is_over or result["status"] in _WRITTEN
-    if result["resource_type"] == "test" or not has_written:
-        return []
-    facets = statistics_facet(outcome.rows_written(result)) if is_over else {}
-    return [_dataset(outcome.built(result), namespace, outputFacets=facets)]
-
-
-def _dataset(node: Node, namespace: str, **facets: Facets) -> Dataset:
-    told = node["identifier"] or (not node["schema"] and node["relation_name"])
-    place = (node["database"], node["schema"], told or node["name"])
-    return {
-        "namespace": namespace,
-        "name": ".".join(part for part in place if part),
-        "facets": dataset_facets(node, namespace),
-        **facets,
-    }
-
-
-def _asserted(outcome: Outcome, result: NodeResult) -> Facets:
+def _assertions(outcome: Outcome, result: NodeResult) -> Facets:
     is_tested = result["resource_type"] == "test" and result["status"] in _TESTED
     return assertions_facet(outcome.project, result) if is_tested else {}
 
 
-def _checked(project: Manifest, unique_id: str) -> str | None:
-    """Return what a test is for: dbt names models and the like, but neither sources nor queries."""
+def _tested_id(project: Manifest, unique_id: str) -> str | None:
+    """Return the id of the node that a test tests, which dbt records for models and the like."""
     attached = as_text(project.entry(unique_id).get("attached_node"))
     dependencies = project.dependencies(unique_id)
     return attached or (dependencies[0] if len(dependencies) == 1 else None)
 
 
-def _unite(dataset: Dataset, other: Dataset) -> None:
-    """Add what another node tells of the same table."""
-    for name in ("facets", "inputFacets"):
-        dataset[name] = {**other[name], **dataset[name]}
+def _dataset(node: Node, namespace: str, **facets: Facets) -> _Object:
+    table = node["identifier"] or (not node["schema"] and node["relation_name"]) or node["name"]
+    return {
+        "namespace": namespace,
+        "name": ".".join(filter(None, (node["database"], node["schema"], table))),
+        "facets": dataset_facets(node, namespace),
+        **facets,
+    }
+
+
+def _event(
+    event_type: str,
+    time: str,
+    run: _Object,
+    job: _Object,
+    inputs: Sequence[_Object] = (),
+    outputs: Sequence[_Object] = (),
+) -> Event:
+    return {
+        "eventType": event_type,
+        "eventTime": time,
+        "run": run,
+        "job": job,
+        "inputs": list(inputs),
+        "outputs": list(outputs),
+        "producer": PRODUCER,
+        "schemaURL": _SCHEMA,
+    }
+
+
+def _iso_time(value: object) -> str | None:
+    """Return a time in UTC in ISO 8601, or None if it is not a time."""
+    time = as_datetime(value)
+    return time.isoformat() if time else None

@@ -1,4 +1,4 @@
-"""What a step of a run did with dbt's nodes, and the project as that step saw it."""
+"""Outcomes of a run's steps: node results, and the project as each step saw it."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from dlt_dbtcloud.values import as_mapping, as_text
 __all__ = ["BUILDING", "Outcome", "read_outcomes", "requested_run_id"]
 
 
-# what builds relations; `dbt retry` does again what failed of another
+# the commands that build relations; `dbt retry` repeats the failed part of another
 BUILDING = frozenset({"build", "retry", "run", "seed", "snapshot"})
 
 _PART = r'"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$-]+'
 _RELATION = re.compile(rf"(?:({_PART})\.)?(?:({_PART})\.)?({_PART})")
-_PLACE = ("relation_name", "database", "schema", "identifier")
+_LOCATION = ("relation_name", "database", "schema", "identifier")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step did.
+    """The outcome of one step of a run.
 
     Args:
-        results: What became of each node.
-        project: The project as the step saw it: targets and variables differ between steps.
-        compiled_code: What it compiled for each node.
-        deferred: What it may have read elsewhere, as it was not built here.
-        state: The project that it deferred to, where that is known.
+        results: The results of the step's nodes.
+        project: The step's manifest; targets and variables differ between steps.
+        compiled_code: The compiled code of each node, by its id.
+        deferred: The ids of nodes that were not built in this run and may have been deferred.
+        state: The manifest that the step deferred to, if known.
     """
 
     results: Sequence[NodeResult]
@@ -47,54 +47,53 @@ class Outcome:
     deferred: Collection[str] = ()
     state: Manifest = field(default_factory=lambda: Manifest(None))
 
-    def built(self, result: NodeResult) -> Node:
-        """Return a node as it was built: where, its result knows better than any manifest."""
+    def built_node(self, result: NodeResult) -> Node:
+        """Return the node of a result, with the location that the result reports."""
         node = self.project.node(result["unique_id"])
-        told = result["relation_name"]
-        if not told or told == node["relation_name"]:
+        relation_name = result["relation_name"]
+        if not relation_name or relation_name == node["relation_name"]:
             return node
-        return cast(Node, {**node, **_place(told)})
+        return cast(Node, {**node, **_location(relation_name)})
 
-    def read(self, result: NodeResult) -> list[Node]:
-        """Return what a node read; where that stands is None where it was deferred to who knows."""
+    def read_nodes(self, result: NodeResult) -> list[Node]:
+        """Return the nodes that a node read; a deferred node may have no known location."""
         code = self.compiled_code.get(result["unique_id"]) or ""
         return [
-            self._read_elsewhere(code, parent)
+            self._deferred_node(code, parent)
             if parent in self.deferred
             else self.project.node(parent)
             for parent in self.project.parents(result["unique_id"])
         ]
 
     def rows_written(self, result: NodeResult) -> int | None:
-        """Return how many rows a node wrote, where its adapter tells a number that means that."""
+        """Return the number of rows that a node wrote, if its adapter reports it."""
         rows = result["rows_affected"]
         is_view = self.project.node(result["unique_id"])["materialized"] == "view"
-        # what Snowflake answers to each statement that creates something
+        # Snowflake's response to every statement that creates something
         is_created = self.project.adapter_type == "snowflake" and result["message"] == "SUCCESS 1"
         return None if rows is None or rows < 0 or is_view or is_created else rows
 
-    def _read_elsewhere(self, code: str, parent: str) -> Node:
-        """Return a node where the code of its reader names it."""
-        node = self.project.node(parent)
-        own: Mapping[str, Any] = node
-        known = [{name: own[name] for name in _PLACE}, *self._deferred(parent)]
-        named = (place for place in known if _names(code, place["relation_name"]))
-        return cast(Node, {**node, **next(named, dict.fromkeys(_PLACE))})
+    def _deferred_node(self, code: str, unique_id: str) -> Node:
+        """Return a node with the location at which the code of its reader names it."""
+        node = self.project.node(unique_id)
+        named = (
+            location
+            for location in self._possible_locations(node)
+            if _names(code, location["relation_name"])
+        )
+        return cast(Node, {**node, **next(named, dict.fromkeys(_LOCATION))})
 
-    def _deferred(self, unique_id: str) -> Iterator[dict[str, Any]]:
-        """Yield where a node stands that was deferred."""
-        # only some versions of dbt write this
-        told = as_mapping(self.project.entry(unique_id).get("defer_relation"))
-        yield {
-            **{name: as_text(told.get(name)) for name in _PLACE},
-            "identifier": told.get("alias"),
-        }
-        other = cast(Mapping[str, Any], self.state.node(unique_id))
-        yield {name: other[name] for name in _PLACE}
+    def _possible_locations(self, node: Node) -> Iterator[dict[str, Any]]:
+        yield _location_of(node)
+        # written by some versions of dbt only
+        defer_relation = as_mapping(self.project.entry(node["unique_id"]).get("defer_relation"))
+        location = {name: as_text(defer_relation.get(name)) for name in _LOCATION}
+        yield {**location, "identifier": defer_relation.get("alias")}
+        yield _location_of(self.state.node(node["unique_id"]))
 
 
 def requested_run_id(run: object, credentials: DBTCloudConfiguration) -> str | None:
-    """Return the id of a run, or None of one that never was."""
+    """Return the id of a run, or of the configured run; None for a skipped run."""
     if isinstance(run, Mapping) and "id" not in run:
         raise ValueError("`run` has no `id`. Pass the run as a helper returns it, or its id.")
     run_id = run["id"] if isinstance(run, Mapping) else run
@@ -105,46 +104,52 @@ def requested_run_id(run: object, credentials: DBTCloudConfiguration) -> str | N
 
 
 def read_outcomes(reader: RunReader) -> list[Outcome]:
-    """Return what each step of a run did; nothing while the run is not over.
+    """Return the outcome of each step of a finished run; none for an unfinished run.
 
     Args:
-        reader: What reads the run's artifacts, with the code of its nodes.
+        reader: The reader of the run's artifacts, which keeps the code of nodes.
     """
     steps = reader.results if is_over(reader.run) else []
-    executed = {each["unique_id"] for _, found in steps for each in told_results(found)}
+    executed = {result["unique_id"] for _, found in steps for result in told_results(found)}
     return [_outcome(reader, step, found, executed) for step, found in steps]
 
 
 def _outcome(
-    reader: RunReader, step: RunStep, found: Mapping[str, Any], executed: set[str]
+    reader: RunReader, step: RunStep, run_results: Mapping[str, Any], executed: set[str]
 ) -> Outcome:
-    manifest = reader.manifest_of(step, found)
+    manifest = reader.manifest_of(step, run_results)
     project = manifest.with_catalog(reader.catalog)
-    results = [*step_results(id_of(reader.run), step, found, manifest)]
+    results = [*step_results(id_of(reader.run), step, run_results, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
-    deferred = others if as_mapping(found.get("args")).get("defer") is True else []
+    deferred = others if as_mapping(run_results.get("args")).get("defer") is True else []
     state = reader.state if deferred else Manifest(None)
-    return Outcome(results, project, _compiled_code(found), {*deferred}, state)
+    return Outcome(results, project, _compiled_code(run_results), {*deferred}, state)
 
 
-def _compiled_code(found: Mapping[str, Any]) -> dict[str, str]:
-    compiled = {each["unique_id"]: each.get("compiled_code") for each in told_results(found)}
-    return {unique_id: code for unique_id, code in compiled.items() if isinstance(code, str)}
+def _compiled_code(run_results: Mapping[str, Any]) -> dict[str, str]:
+    results = told_results(run_results)
+    codes = {result["unique_id"]: result.get("compiled_code") for result in results}
+    return {unique_id: code for unique_id, code in codes.items() if isinstance(code, str)}
 
 
-def _place(relation_name: str) -> dict[str, Any]:
-    """Return the parts of a relation's name, or none of them where it cannot be taken apart."""
+def _location_of(node: Node) -> dict[str, Any]:
+    fields = cast(Mapping[str, Any], node)
+    return {name: fields[name] for name in _LOCATION}
+
+
+def _location(relation_name: str) -> dict[str, Any]:
+    """Return the parts of a relation's name; each is None if it cannot be parsed."""
     match = _RELATION.fullmatch(relation_name)
     parts = match.groups() if match else (None, None, None)
     bare = [part[1:-1] if part and part[0] in '"`[' else part for part in parts]
-    # `a.b` is a schema's table
+    # `a.b` is a table `b` in schema `a`
     database, schema, identifier = bare if bare[1] else (None, bare[0], bare[2])
-    return dict(zip(_PLACE, (relation_name, database, schema, identifier), strict=True))
+    return dict(zip(_LOCATION, (relation_name, database, schema, identifier), strict=True))
 
 
 def _names(code: str, relation_name: str | None) -> bool:
-    """Tell whether code names a relation, as SQL does or as a text in Python's."""
+    """Return whether SQL code, or a string in Python code, names a relation."""
     if not relation_name:
         return False
     forms = {relation_name, json.dumps(relation_name)[1:-1]}

@@ -1,4 +1,4 @@
-"""OpenLineage events arrive as they are, whatever sends them, and are never lost in silence."""
+"""Sent events equal the built events, and none is dropped silently."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Event = dict[str, Any]
 
 @pytest.fixture
 def environ(isolated: object) -> Iterator[None]:
-    """Undo what the client does to the environment."""
+    """Restore the environment, which the client changes."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("OPENLINEAGE")]:
         del os.environ[name]
@@ -45,7 +45,7 @@ def environ(isolated: object) -> Iterator[None]:
 
 
 def received(server: HTTPServer) -> list[Event]:
-    """Return what arrived, without the one tag that the client signs each run with."""
+    """Return the received events without the version tag that the client adds to each run."""
     events = [request.get_json() for request, _ in server.log]
     for event in events:
         tags = event["run"]["facets"].pop("tags")["tags"]
@@ -53,7 +53,7 @@ def received(server: HTTPServer) -> list[Event]:
     return events
 
 
-def test_events_arrive_as_they_are(
+def test_received_events_equal_sent_events(
     environ: None, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     httpserver.expect_request("/api/v1/lineage", method="POST").respond_with_json({})
@@ -70,22 +70,22 @@ def test_events_arrive_as_they_are(
     assert json.dumps(events) == before
 
 
-class Kept(Transport):
-    """Keeps what it is to send."""
+class MemoryTransport(Transport):
+    """A transport that stores events in memory."""
 
-    kind = "kept"
+    kind = "memory"
     config_class = Config
-    last: ClassVar[Kept]
+    last: ClassVar[MemoryTransport]
 
-    def __init__(self, config: Config | None = None) -> None:  # noqa: ARG002, as the client calls it
-        Kept.last = self
+    def __init__(self, config: Config | None = None) -> None:  # noqa: ARG002, as in the base class
+        MemoryTransport.last = self
         self.events: list[RunEvent] = []
         self.closed = 0
 
     def emit(self, event: Any) -> None:
         self.events.append(event)
 
-    def close(self, timeout: float = -1) -> bool:  # noqa: ARG002, as the client calls it
+    def close(self, timeout: float = -1) -> bool:  # noqa: ARG002, as in the base class
         self.closed += 1
         return True
 
@@ -95,35 +95,35 @@ def shop_events() -> list[Event]:
     return run_events(RUN, [outcome(SHOP, *results)])
 
 
-def test_a_client_of_ones_own_is_used_and_stays_open(environ: None) -> None:
-    kept = Kept()
-    client = OpenLineageClient(transport=kept)
+def test_a_given_client_is_used_and_stays_open(environ: None) -> None:
+    transport = MemoryTransport()
+    client = OpenLineageClient(transport=transport)
     emit_openlineage(shop_events()[:1], client)
     emit_openlineage(shop_events()[1:], client)
-    assert len(kept.events) == 6
-    assert kept.closed == 0
+    assert len(transport.events) == 6
+    assert transport.closed == 0
 
 
-def test_a_client_that_is_made_here_is_closed(environ: None, isolated: Path) -> None:
-    config = "transport: {type: tests.lineage.test_emit.Kept}"
+def test_an_own_client_is_closed(environ: None, isolated: Path) -> None:
+    config = "transport: {type: tests.lineage.test_emit.MemoryTransport}"
     (isolated / "openlineage.yml").write_text(config)
     emit_openlineage(shop_events())
-    assert (len(Kept.last.events), Kept.last.closed) == (6, 1)
+    assert (len(MemoryTransport.last.events), MemoryTransport.last.closed) == (6, 1)
 
 
-def test_transports_find_the_parent_and_the_kind_of_a_job(environ: None) -> None:
-    kept = Kept()
-    emit_openlineage(shop_events(), OpenLineageClient(transport=kept))
+def test_transports_can_read_the_parent_and_the_job_type(environ: None) -> None:
+    transport = MemoryTransport()
+    emit_openlineage(shop_events(), OpenLineageClient(transport=transport))
     kafka = object.__new__(KafkaTransport)
-    assert {kafka._get_message_key(event) for event in kept.events} == {"run:dbt-cloud-1/job-5"}
-    kinds = [(event.job.facets or {})["jobType"] for event in kept.events]
-    told = [(getattr(kind, "integration", ""), getattr(kind, "jobType", "")) for kind in kinds]
-    assert told[:2] == [("DBT", "JOB"), ("DBT", "MODEL")]
+    assert {kafka._get_message_key(event) for event in transport.events} == {
+        "run:dbt-cloud-1/job-5"
+    }
+    facets = [(event.job.facets or {})["jobType"] for event in transport.events]
+    types = [(getattr(facet, "integration", ""), getattr(facet, "jobType", "")) for facet in facets]
+    assert types[:2] == [("DBT", "JOB"), ("DBT", "MODEL")]
 
 
-def test_a_transformer_of_the_client_changes_the_parent_too(
-    environ: None, httpserver: HTTPServer
-) -> None:
+def test_a_transformer_changes_the_parent_too(environ: None, httpserver: HTTPServer) -> None:
     httpserver.expect_request("/lineage", method="POST").respond_with_json({})
     name = "openlineage.client.transport.transform.JobNamespaceReplaceTransformer"
     to = {"type": "http", "url": httpserver.url_for(""), "endpoint": "lineage"}
@@ -141,7 +141,7 @@ def test_a_transformer_of_the_client_changes_the_parent_too(
         assert {job["namespace"] for job in jobs} == {"mine"}
 
 
-def test_without_a_backend_nothing_is_lost_in_silence(environ: None) -> None:
+def test_without_a_backend_emitting_raises(environ: None) -> None:
     with pytest.raises(ConfigurationValueError, match="Set `OPENLINEAGE_URL`"):
         emit_openlineage(shop_events())
 
@@ -149,7 +149,7 @@ def test_without_a_backend_nothing_is_lost_in_silence(environ: None) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("_DISABLED", "true"), ("__TRANSPORT__TYPE", "console")]
 )
-def test_what_is_to_be_silent_is(
+def test_a_backend_can_be_disabled_or_be_the_console(
     environ: None, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"OPENLINEAGE{name}", value)
@@ -159,14 +159,14 @@ def test_what_is_to_be_silent_is(
 @pytest.mark.parametrize(
     "events", [shop_events()[0], [shop_events()[0], {}], json.dumps(shop_events()), [None]]
 )
-def test_what_are_no_events_is_refused_before_any_is_sent(environ: None, events: Any) -> None:
-    kept = Kept()
+def test_invalid_events_are_refused_before_any_is_sent(environ: None, events: Any) -> None:
+    transport = MemoryTransport()
     with pytest.raises(TypeError, match="`events`"):
-        emit_openlineage(events, OpenLineageClient(transport=kept))
-    assert kept.events == []
+        emit_openlineage(events, OpenLineageClient(transport=transport))
+    assert transport.events == []
 
 
-def test_a_backend_that_refuses_is_an_error(environ: None, httpserver: HTTPServer) -> None:
+def test_a_refusing_backend_raises(environ: None, httpserver: HTTPServer) -> None:
     httpserver.expect_request("/lineage", method="POST").respond_with_data("no", status=400)
     config = HttpConfig.from_dict({"url": httpserver.url_for(""), "endpoint": "lineage"})
     client = OpenLineageClient(transport=HttpTransport(config))
@@ -174,7 +174,7 @@ def test_a_backend_that_refuses_is_an_error(environ: None, httpserver: HTTPServe
         emit_openlineage(run_events(RUN, []), client)
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openlineage.client", None)
-    with pytest.raises(MissingDependencyException, match=r"dlt-dbtcloud\[openlineage\]"):
+    with pytest.raises(MissingDependencyException, match="`openlineage` extra of dlt-dbtcloud"):
         emit_openlineage([])

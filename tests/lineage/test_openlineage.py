@@ -80,7 +80,7 @@ def test_a_run_ends_as_it_ended(status: int, kind: str) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({}, f"Its steps tell: {RUN['href']}"),
+        ({}, f"See the run's steps: {RUN['href']}"),
         ({"href": None}, "No reason was given."),
         ({"href": 5}, "No reason was given."),
     ],

@@ -39,7 +39,7 @@ DOWN = node("model.shop.down", "model.shop.up")
 )
 def test_a_result_knows_better_where_a_node_was_built(told: str, place: Any) -> None:
     last = manifest(node("model.shop.a", relation_name='"other"."other"."a"'))
-    built = outcome(last).built(result("model.shop.a", relation_name=told))
+    built = outcome(last).built_node(result("model.shop.a", relation_name=told))
     assert built["relation_name"] == told
     assert (built["database"], built["schema"], built["identifier"]) == place
 
@@ -47,7 +47,7 @@ def test_a_result_knows_better_where_a_node_was_built(told: str, place: Any) -> 
 @pytest.mark.parametrize("told", [None, "x.y.z"])
 def test_a_result_that_agrees_leaves_the_place_to_the_manifest(told: str | None) -> None:
     last = manifest(node("model.shop.a", relation_name="x.y.z"))
-    built = outcome(last).built(result("model.shop.a", relation_name=told))
+    built = outcome(last).built_node(result("model.shop.a", relation_name=told))
     assert (built["database"], built["schema"], built["identifier"]) == ("db", "marts", "a")
 
 
@@ -56,10 +56,10 @@ def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
     own = manifest(DOWN, node("model.shop.up", relation_name=OWN, schema="ci_1", **up))
     deferred = ["model.shop.up"]
     step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
-    [parent] = step.read(result("model.shop.down"))
+    [parent] = step.read_nodes(result("model.shop.down"))
     place = (parent["relation_name"] or "..").split(".")[1].strip('"')
     assert (parent["schema"] or "") == place
-    assert outcome(own).read(result("model.shop.down"))[0]["relation_name"] == OWN
+    assert outcome(own).read_nodes(result("model.shop.down"))[0]["relation_name"] == OWN
     return parent["relation_name"]
 
 
@@ -89,7 +89,7 @@ def test_a_longer_name_is_another() -> None:
     codes = {"model.shop.down": "select * from ci.upper join prod.up"}
     deferred = ["model.shop.up"]
     step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
-    [parent] = step.read(result("model.shop.down"))
+    [parent] = step.read_nodes(result("model.shop.down"))
     assert parent["relation_name"] == "prod.up"
 
 
@@ -133,7 +133,7 @@ def test_what_was_deferred_is_read_from_the_run_that_it_was_deferred_to(
         ci["deferring_run_id"] = prod["id"]
         before = len(cloud.requests)
         [outcome] = read_outcomes(RunReader(client, ci, keeps_code=True))
-        [up] = outcome.read(outcome.results[0])
+        [up] = outcome.read_nodes(outcome.results[0])
         assert up["relation_name"] == f"db.{expected}.up"
         assert len(cloud.requests) - before == requests
 
@@ -178,7 +178,7 @@ def test_what_was_deferred_to_and_cannot_be_read_at_all_is_said(
     cloud.fail("get_artifact", "status", status=status, calls=None, when="before", run_id=7)
     reader = RunReader(client, ci, keeps_code=True, clock=FakeClock())
     [outcome] = read_outcomes(reader)
-    assert [up["relation_name"] for up in outcome.read(outcome.results[0])] == [None]
+    assert [up["relation_name"] for up in outcome.read_nodes(outcome.results[0])] == [None]
     reader.problems.warn()
     (warning,) = warnings_of(ci, caplog)
     assert words in warning
