@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -22,7 +22,7 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
 from dlt_dbtcloud.emulator.api import answers
-from dlt_dbtcloud.emulator.api.routes import PAGE, Call, Handler, url_map
+from dlt_dbtcloud.emulator.api.routes import Call, endpoints, url_map
 from dlt_dbtcloud.emulator.errors import ApiError, bad_request, not_found
 from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.models import JSON
@@ -194,15 +194,20 @@ class App:
 
     Args:
         state: What the emulator holds.
-        handlers: The groups of handlers, found by the names in `routes`.
+        groups: Objects whose methods handle the routes.
         token: The one token that is let in.
     """
 
-    def __init__(self, state: State, handlers: Sequence[object], token: str) -> None:
+    def __init__(self, state: State, groups: Sequence[object], token: str) -> None:
         self.requests: list[RecordedRequest] = []
         self.faults = Faults()
         self._state = state
-        self._handlers = handlers
+        self._handlers: dict[str, Callable[[Call], Response]] = {
+            name: getattr(group, name)
+            for name in endpoints()
+            for group in groups
+            if hasattr(group, name)
+        }
         self._token = token
         self._urls = url_map()
 
@@ -249,8 +254,6 @@ class App:
             # a base URL with a slash too many; werkzeug would fold it
             raise not_found()
         endpoint, path = self._urls.bind_to_environ(request.environ).match()
-        if endpoint != PAGE and not authorized:
-            raise ApiError(401, "Invalid token.")
         return self._dispatch(str(endpoint), Call(path, request.args, _decode(body)))
 
     def _dispatch(self, endpoint: str, call: Call) -> Response:
@@ -258,16 +261,9 @@ class App:
 
         def effect() -> Response:
             with self._state.changed:
-                return self._handler(endpoint)(call)
+                return self._handlers[endpoint](call)
 
         return self.faults.strike(endpoint, call.path.get("id"), effect)
-
-    def _handler(self, endpoint: str) -> Handler:
-        for group in self._handlers:
-            handler: Handler | None = getattr(group, endpoint, None)
-            if handler is not None:
-                return handler
-        raise not_found()
 
     def _is_authorized(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
