@@ -1,4 +1,4 @@
-"""Assets are what a run built successfully, each with what it was built from, as plain data."""
+"""Assets are the nodes that a run built successfully, with their upstream and metadata."""
 
 from __future__ import annotations
 
@@ -27,6 +27,36 @@ from tests.support.nodes import BUILT, FILES, RUN, manifest, node, outcome, resu
 from tests.support.openlineage_schema import validate
 from tests.support.orchard import Orchard
 
+TARGETS = {
+    "dbt_project.yml": """
+name: shop
+version: "1.0"
+profile: shop
+flags: {send_anonymous_usage_stats: false}
+""",
+    "profiles.yml": """
+shop:
+  target: dev
+  outputs:
+    dev: {type: duckdb, path: shop.duckdb, schema: main, threads: 1}
+    test: {type: duckdb, path: shop.duckdb, schema: testing, threads: 1}
+""",
+    "models/good.sql": "{{ config(materialized='table') }}select 1 as id",
+    "models/inc.sql": (
+        "{{ config(materialized='incremental') }}select id from {{ ref('good') }}"
+        "{% if is_incremental() %} where id > (select max(id) from {{ this }}){% endif %}"
+    ),
+}
+ODD: list[Any] = [
+    {"results": 7},
+    {"results": {"a": 1}},
+    {"results": [{**BUILT, "execution_time": "abc"}]},
+    {"results": [{**BUILT, "adapter_response": {"rows_affected": "12"}}]},
+    {"results": [{**BUILT, "message": {"a": 1}}, 5]},
+    {"results": [BUILT, {"unique_id": None, "status": None, "timing": [{"started_at": 5}, 7]}]},
+    {"results": [{**BUILT, "relation_name": 7}], "args": ["defer"]},
+]
+
 
 @pytest.mark.parametrize(
     "command",
@@ -38,12 +68,12 @@ from tests.support.orchard import Orchard
         "dbt retry",
     ],
 )
-def test_whatever_builds_makes_assets(command: str) -> None:
+def test_commands_that_build_make_assets(command: str) -> None:
     assert len(built_assets(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
 
 
 @pytest.mark.parametrize("status", ["error", "skipped", "partial success", "no-op", "reused"])
-def test_what_was_not_built_whole_is_no_asset(status: str) -> None:
+def test_an_incomplete_build_is_not_an_asset(status: str) -> None:
     assert built_assets(RUN, [outcome({}, result("model.shop.a", status))]) == []
 
 
@@ -54,16 +84,16 @@ def test_what_was_not_built_whole_is_no_asset(status: str) -> None:
         *("dbt --vars '{mode: run }' compile", "dbt --target run test", "dbt run 'a"),
     ],
 )
-def test_what_was_not_to_be_built_is_no_asset(command: str) -> None:
+def test_commands_that_do_not_build_make_no_assets(command: str) -> None:
     assert built_assets(RUN, [outcome({}, result("model.shop.a", command=command))]) == []
 
 
 @pytest.mark.parametrize("kind", ["test", "unit_test", "operation", "exposure", "saved_query"])
-def test_what_has_no_relation_is_no_asset(kind: str) -> None:
+def test_a_node_without_a_relation_is_not_an_asset(kind: str) -> None:
     assert built_assets(RUN, [outcome({}, result(f"{kind}.shop.a"))]) == []
 
 
-def test_an_asset_built_twice_is_told_once_as_it_was_last() -> None:
+def test_an_asset_built_twice_is_returned_once_as_last_built() -> None:
     results = [
         result("model.shop.a", step_index=4, rows_affected=1),
         result("model.shop.a", step_index=5, rows_affected=2),
@@ -73,7 +103,7 @@ def test_an_asset_built_twice_is_told_once_as_it_was_last() -> None:
     assert asset["metadata"]["rows_affected"] == 2
 
 
-def test_an_asset_stands_where_its_own_step_built_it() -> None:
+def test_an_asset_has_the_location_that_its_step_built() -> None:
     testing = manifest(node("model.shop.a", "model.shop.b", relation_name="db.marts.a"))
     there = result("model.shop.b", relation_name="db.other.b")
     outcomes = [outcome(testing, there), outcome(testing, result("model.shop.a"))]
@@ -81,13 +111,13 @@ def test_an_asset_stands_where_its_own_step_built_it() -> None:
     assert places == [("db.other.b", "other"), ("db.marts.a", "marts")]
 
 
-def test_a_number_that_does_not_mean_rows_is_not_told() -> None:
+def test_the_rows_affected_of_a_view_are_dropped() -> None:
     view = manifest(node("model.shop.a", config={"materialized": "view"}))
     [asset] = built_assets(RUN, [outcome(view, result("model.shop.a", rows_affected=1))])
     assert asset["metadata"]["rows_affected"] is None
 
 
-def test_without_a_manifest_the_result_tells_what_it_can() -> None:
+def test_without_a_manifest_the_result_names_and_locates_the_asset() -> None:
     [asset] = built_assets(
         RUN, [outcome(None, result("seed.shop.days", relation_name='"db"."raw"."days"'))]
     )
@@ -99,7 +129,7 @@ def test_without_a_manifest_the_result_tells_what_it_can() -> None:
     assert asset["metadata"]["run_url"] == RUN["href"]
 
 
-def test_a_run_that_tells_nothing_is_taken() -> None:
+def test_a_run_without_fields_is_accepted() -> None:
     [asset] = built_assets({}, [outcome({}, result("model.shop.a"))])
     assert asset["metadata"]["run_id"] is None
 
@@ -131,8 +161,159 @@ def test_a_manifest_of_dbt_1_5_gives_the_same_fields() -> None:
     assert asset["metadata"]["meta"] == {"a": 1}
 
 
+def test_assets_have_sources_and_column_types(cloud: DBTCloudEmulator) -> None:
+    steps = ["dbt seed", "dbt run"]
+    job = cloud.create_job("x", artifacts=FILES, execute_steps=steps, generate_docs=True)
+    run = run_dbt_cloud_job(job_id=job)
+    before = len(cloud.requests)
+    (asset,) = materialized_assets(run)
+    assert asset["name"] == "orders"
+    assert [each["unique_id"] for each in asset["upstream"]] == ["source.shop.raw.orders"]
+    assert asset["metadata"]["columns"] == [{"name": "id", "type": "BIGINT", "description": None}]
+    # the run, two results, a manifest and a catalog
+    assert len(cloud.requests) - before == 5
+    assert materialized_assets(run["id"]) == materialized_assets(str(run["id"])) == [asset]
+
+
+def test_missing_artifacts_are_left_out_with_a_warning(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    only_results = {"run_results.json": FILES["run_results.json"]}
+    job = cloud.create_job("x", artifacts=only_results, generate_docs=True)
+    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    (asset,) = read_assets(client, str(run_id), clock=FakeClock())
+    assert (asset["name"], asset["upstream"]) == ("orders", [])
+    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
+    assert "`manifest.json` of step 4" in warning
+    assert "`catalog.json` of step 5" in warning
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_web_page_in_place_of_an_artifact_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+) -> None:
+    run_id = str(run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))["id"])
+    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+        read_assets(client, run_id, clock=FakeClock())
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_artifact_is_read_as_far_as_possible_with_one_warning(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, odd: Any
+) -> None:
+    files = {"run_results.json": odd, "manifest.json": {"nodes": {BUILT["unique_id"]: [1]}}}
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    is_readable = isinstance(odd["results"], list)
+    assert len(materialized_assets(run)) == int(is_readable)
+    (warning,) = warnings_of(run, caplog)
+    assert "not what dbt writes" in warning
+    caplog.clear()
+    events = openlineage_events(run)
+    for event in events:
+        validate(event)
+    assert len(events) == 2 + 2 * is_readable
+    assert warnings_of(run, caplog) == [warning]
+
+
+def test_an_invalid_run_is_refused(cloud: DBTCloudEmulator) -> None:
+    not_runs: list[Any] = [{}, {"run_id": 5}, {"data": {"id": 5}}]
+    a_word: Any = {"id": "abc"}
+    for function in (materialized_assets, openlineage_events):
+        for run in not_runs:
+            with pytest.raises(ValueError, match="`run` has no `id`"):
+                function(run)
+        with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
+            function(None)
+        with pytest.raises(InvalidCredentialsException, match="is no id of dbt Cloud"):
+            function(a_word)
+    assert cloud.requests == []
+
+
+def test_the_configured_run_is_the_default(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))
+    monkeypatch.setenv("DBT_CLOUD__RUN_ID", str(run["id"]))
+    assert materialized_assets() == materialized_assets(run)
+    assert openlineage_events() == openlineage_events(run)
+
+
+def test_the_assets_of_a_retry_include_those_of_the_runs_before(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    def ended(cause: str, **statuses: str) -> int:
+        results = [{"unique_id": f"model.shop.{n}", "status": s} for n, s in statuses.items()]
+        files = {"run_results.json": {"results": results}, "manifest.json": {"nodes": {}}}
+        run_id = client.trigger_job_run(cloud.create_job("x", artifacts=files), {"cause": cause})
+        get_dbt_cloud_run_status(run_id=run_id)
+        return run_id
+
+    first = ended("x", good="success", again="success", flaky="error", after="skipped")
+    retry = ended(f"x: retry of run {first} [dlt:3f9c2ab41d07]", flaky="error", after="skipped")
+    last = ended(
+        f"x: retry of run {retry} [dlt:3f9c2ab41d07]",
+        again="success",
+        flaky="success",
+        after="success",
+    )
+    built = [(asset["name"], asset["metadata"]["run_id"]) for asset in materialized_assets(last)]
+    assert built == [("good", first), ("again", last), ("flaky", last), ("after", last)]
+    names = {event["job"]["name"].rpartition(".")[2] for event in openlineage_events(last)[1:-1]}
+    assert names == {"again", "flaky", "after"}
+
+
+def test_a_skipped_run_has_no_assets(cloud: DBTCloudEmulator) -> None:
+    skipped: Run = {"id": None, "status_humanized": "Skipped"}
+    assert materialized_assets(skipped) == []
+    assert cloud.requests == []
+
+
+def test_an_unfinished_run_has_no_assets(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("x", artifacts=FILES, duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    before = len(cloud.requests)
+    assert materialized_assets(run) == []
+    assert len(cloud.requests) - before == 1
+    (warning,) = warnings_of(run, caplog)
+    assert "it is not over" in warning
+    assert {event["eventType"] for event in openlineage_events(run)} <= {"START"}
+
+
+def test_an_unknown_deferred_location_is_left_out_with_a_warning(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    down = {"depends_on": {"nodes": ["model.shop.up"]}}
+    files = {
+        "run_results.json": {
+            "args": {"defer": True},
+            "results": [{**BUILT, "compiled_code": "select * from db.prod.up"}],
+        },
+        "manifest.json": {
+            "nodes": {
+                "model.shop.orders": down,
+                "model.shop.up": {"relation_name": "db.ci.up", "schema": "ci", "alias": "up"},
+            }
+        },
+    }
+    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    (asset,) = materialized_assets(run)
+    (up,) = asset["upstream"]
+    assert (up["unique_id"], up["relation_name"], up["schema"]) == ("model.shop.up", None, None)
+    (warning,) = warnings_of(run, caplog)
+    assert "it is not told to which run" in warning
+    assert [event["inputs"] for event in openlineage_events(run)] == [[]] * 4
+
+
+def test_a_missing_run_is_an_error(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        materialized_assets(1)
+
+
 @pytest.mark.dbt
-def test_a_real_run_gives_what_it_built(orchard: Orchard) -> None:
+def test_a_real_run_returns_the_assets_that_it_built(orchard: Orchard) -> None:
     assets = built_assets(orchard.run, orchard.outcomes)
     upstream = {a["unique_id"]: [u["unique_id"] for u in a["upstream"]] for a in assets}
     assert upstream == {
@@ -146,7 +327,7 @@ def test_a_real_run_gives_what_it_built(orchard: Orchard) -> None:
 
 
 @pytest.mark.dbt
-def test_an_asset_of_a_real_run_tells_all_that_is_known(orchard: Orchard) -> None:
+def test_an_asset_of_a_real_run_has_all_metadata(orchard: Orchard) -> None:
     assets = built_assets(orchard.run, orchard.outcomes)
     juice: dict[str, Any] = {**next(asset for asset in assets if asset["name"] == "juice")}
     metadata = dict(juice.pop("metadata"))
@@ -194,7 +375,7 @@ def test_an_asset_of_a_real_run_tells_all_that_is_known(orchard: Orchard) -> Non
 
 
 @pytest.mark.dbt
-def test_versions_and_seeds_of_a_real_run_are_told_apart(orchard: Orchard) -> None:
+def test_versions_and_seeds_of_a_real_run_are_distinguished(orchard: Orchard) -> None:
     assets = built_assets(orchard.run, orchard.outcomes)
     found = {a["identifier"]: (a["name"], a["metadata"]["version"]) for a in assets}
     assert found["prices_v1"] == ("prices", 1)
@@ -203,192 +384,8 @@ def test_versions_and_seeds_of_a_real_run_are_told_apart(orchard: Orchard) -> No
     assert next(a for a in assets if a["name"] == "sorts")["metadata"]["rows_affected"] == 1
 
 
-TARGETS = {
-    "dbt_project.yml": """
-name: shop
-version: "1.0"
-profile: shop
-flags: {send_anonymous_usage_stats: false}
-""",
-    "profiles.yml": """
-shop:
-  target: dev
-  outputs:
-    dev: {type: duckdb, path: shop.duckdb, schema: main, threads: 1}
-    test: {type: duckdb, path: shop.duckdb, schema: testing, threads: 1}
-""",
-    "models/good.sql": "{{ config(materialized='table') }}select 1 as id",
-    "models/inc.sql": (
-        "{{ config(materialized='incremental') }}select id from {{ ref('good') }}"
-        "{% if is_incremental() %} where id > (select max(id) from {{ this }}){% endif %}"
-    ),
-}
-
-
-def test_assets_know_their_sources_and_the_types_of_their_columns(cloud: DBTCloudEmulator) -> None:
-    steps = ["dbt seed", "dbt run"]
-    job = cloud.create_job("x", artifacts=FILES, execute_steps=steps, generate_docs=True)
-    run = run_dbt_cloud_job(job_id=job)
-    before = len(cloud.requests)
-    (asset,) = materialized_assets(run)
-    assert asset["name"] == "orders"
-    assert [each["unique_id"] for each in asset["upstream"]] == ["source.shop.raw.orders"]
-    assert asset["metadata"]["columns"] == [{"name": "id", "type": "BIGINT", "description": None}]
-    # the run, two results, a manifest and a catalog
-    assert len(cloud.requests) - before == 5
-    assert materialized_assets(run["id"]) == materialized_assets(str(run["id"])) == [asset]
-
-
-def test_what_is_missing_is_left_out(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
-) -> None:
-    only_results = {"run_results.json": FILES["run_results.json"]}
-    job = cloud.create_job("x", artifacts=only_results, generate_docs=True)
-    run_id = run_dbt_cloud_job(job_id=job)["id"]
-    (asset,) = read_assets(client, str(run_id), clock=FakeClock())
-    assert (asset["name"], asset["upstream"]) == ("orders", [])
-    (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
-    assert "`manifest.json` of step 4" in warning
-    assert "`catalog.json` of step 5" in warning
-
-
-@pytest.mark.parametrize("status", [200, 404])
-def test_a_page_in_an_artifacts_place_is_an_error(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
-) -> None:
-    run_id = str(run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))["id"])
-    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
-    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
-        read_assets(client, run_id, clock=FakeClock())
-
-
-ODD: list[Any] = [
-    {"results": 7},
-    {"results": {"a": 1}},
-    {"results": [{**BUILT, "execution_time": "abc"}]},
-    {"results": [{**BUILT, "adapter_response": {"rows_affected": "12"}}]},
-    {"results": [{**BUILT, "message": {"a": 1}}, 5]},
-    {"results": [BUILT, {"unique_id": None, "status": None, "timing": [{"started_at": 5}, 7]}]},
-    {"results": [{**BUILT, "relation_name": 7}], "args": ["defer"]},
-]
-
-
-@pytest.mark.parametrize("odd", ODD)
-def test_an_odd_artifact_is_told_as_far_as_it_can_be_and_said_once(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, odd: Any
-) -> None:
-    files = {"run_results.json": odd, "manifest.json": {"nodes": {BUILT["unique_id"]: [1]}}}
-    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
-    is_told = isinstance(odd["results"], list)
-    assert len(materialized_assets(run)) == int(is_told)
-    (warning,) = warnings_of(run, caplog)
-    assert "not what dbt writes" in warning
-    caplog.clear()
-    events = openlineage_events(run)
-    for event in events:
-        validate(event)
-    assert len(events) == 2 + 2 * is_told
-    assert warnings_of(run, caplog) == [warning]
-
-
-def test_what_is_no_run_is_refused(cloud: DBTCloudEmulator) -> None:
-    not_runs: list[Any] = [{}, {"run_id": 5}, {"data": {"id": 5}}]
-    a_word: Any = {"id": "abc"}
-    for tell in (materialized_assets, openlineage_events):
-        for run in not_runs:
-            with pytest.raises(ValueError, match="`run` has no `id`"):
-                tell(run)
-        with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
-            tell(None)
-        with pytest.raises(InvalidCredentialsException, match="is no id of dbt Cloud"):
-            tell(a_word)
-    assert cloud.requests == []
-
-
-def test_the_run_that_is_configured_is_told(
-    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))
-    monkeypatch.setenv("DBT_CLOUD__RUN_ID", str(run["id"]))
-    assert materialized_assets() == materialized_assets(run)
-    assert openlineage_events() == openlineage_events(run)
-
-
-def test_a_retry_is_told_with_what_it_did_not_build_again(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2
-) -> None:
-    def ended(cause: str, **statuses: str) -> int:
-        results = [{"unique_id": f"model.shop.{n}", "status": s} for n, s in statuses.items()]
-        files = {"run_results.json": {"results": results}, "manifest.json": {"nodes": {}}}
-        run_id = client.trigger_job_run(cloud.create_job("x", artifacts=files), {"cause": cause})
-        get_dbt_cloud_run_status(run_id=run_id)
-        return run_id
-
-    first = ended("x", good="success", again="success", flaky="error", after="skipped")
-    retry = ended(f"x: retry of run {first} [dlt:3f9c2ab41d07]", flaky="error", after="skipped")
-    last = ended(
-        f"x: retry of run {retry} [dlt:3f9c2ab41d07]",
-        again="success",
-        flaky="success",
-        after="success",
-    )
-    built = [(asset["name"], asset["metadata"]["run_id"]) for asset in materialized_assets(last)]
-    assert built == [("good", first), ("again", last), ("flaky", last), ("after", last)]
-    told = {event["job"]["name"].rpartition(".")[2] for event in openlineage_events(last)[1:-1]}
-    assert told == {"again", "flaky", "after"}
-
-
-def test_a_run_that_never_was_has_no_assets(cloud: DBTCloudEmulator) -> None:
-    skipped: Run = {"id": None, "status_humanized": "Skipped"}
-    assert materialized_assets(skipped) == []
-    assert cloud.requests == []
-
-
-def test_a_run_in_progress_has_no_assets_yet(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = cloud.create_job("x", artifacts=FILES, duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    before = len(cloud.requests)
-    assert materialized_assets(run) == []
-    assert len(cloud.requests) - before == 1
-    (warning,) = warnings_of(run, caplog)
-    assert "it is not over" in warning
-    assert {event["eventType"] for event in openlineage_events(run)} <= {"START"}
-
-
-def test_what_was_deferred_to_who_knows_is_left_out_and_said(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    down = {"depends_on": {"nodes": ["model.shop.up"]}}
-    files = {
-        "run_results.json": {
-            "args": {"defer": True},
-            "results": [{**BUILT, "compiled_code": "select * from db.prod.up"}],
-        },
-        "manifest.json": {
-            "nodes": {
-                "model.shop.orders": down,
-                "model.shop.up": {"relation_name": "db.ci.up", "schema": "ci", "alias": "up"},
-            }
-        },
-    }
-    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
-    (asset,) = materialized_assets(run)
-    (up,) = asset["upstream"]
-    assert (up["unique_id"], up["relation_name"], up["schema"]) == ("model.shop.up", None, None)
-    (warning,) = warnings_of(run, caplog)
-    assert "it is not told to which run" in warning
-    assert [event["inputs"] for event in openlineage_events(run)] == [[]] * 4
-
-
-def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:
-    with pytest.raises(DBTCloudNotFoundError):
-        materialized_assets(1)
-
-
 @pytest.mark.dbt
-def test_a_real_runs_assets_go_back_to_the_tables_that_dlt_loaded(
+def test_a_real_runs_assets_lead_to_the_tables_loaded_by_dlt(
     loaded: LoadedFlights,
 ) -> None:
     assets = {asset["name"]: asset for asset in loaded.assets}
@@ -399,7 +396,7 @@ def test_a_real_runs_assets_go_back_to_the_tables_that_dlt_loaded(
 
 
 @pytest.mark.dbt
-def test_real_steps_of_two_targets_are_told_where_each_built(
+def test_real_steps_with_two_targets_have_their_own_locations(
     cloud: DBTCloudEmulator, tmp_path: Path
 ) -> None:
     for name, text in TARGETS.items():
@@ -413,8 +410,8 @@ def test_real_steps_of_two_targets_are_told_where_each_built(
         "inc": ('"shop"."testing"."inc"', "testing"),
     }
     ends = [event for event in openlineage_events(run) if event["outputs"]][1::2]
-    told = [(e["outputs"][0]["name"], e["job"]["facets"]["sql"]["query"]) for e in ends]
-    assert told == [
+    found = [(e["outputs"][0]["name"], e["job"]["facets"]["sql"]["query"]) for e in ends]
+    assert found == [
         ("shop.testing.good", "select 1 as id"),
         ("shop.testing.inc", 'select id from "shop"."testing"."good"'),
         ("shop.main.good", "select 1 as id"),

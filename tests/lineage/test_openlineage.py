@@ -1,4 +1,4 @@
-"""OpenLineage events are as the spec wants them, and the same each time."""
+"""OpenLineage events are valid by the spec, and the same for each call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOURCE = {
     "database": "db",
     "schema": "raw",
 }
-CHECK = {
+NOT_NULL = {
     "test_metadata": {"name": "not_null", "kwargs": {"column_name": "id"}},
     "column_name": "id",
     "attached_node": "model.shop.a",
@@ -35,12 +35,11 @@ SHOP = manifest(
     node("model.shop.a", "source.shop.raw.orders", description="Orders.", meta={"owner": "ann"}),
     node("model.shop.python", "model.shop.a", language="python"),
     node("seed.shop.days"),
-    node("test.shop.not_null_a_id.0f", "seed.shop.days", "model.shop.a", **CHECK),
+    node("test.shop.not_null_a_id.0f", "seed.shop.days", "model.shop.a", **NOT_NULL),
     node("test.shop.sums_agree", "seed.shop.days", "model.shop.a"),
     node("test.shop.sums_up", "model.shop.a"),
     SOURCE,
 )
-
 Event = dict[str, Any]
 
 
@@ -70,7 +69,7 @@ def test_a_run_without_nodes_starts_and_ends() -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), [(10, "COMPLETE"), (20, "FAIL"), (30, "ABORT")])
-def test_a_run_ends_as_it_ended(status: int, kind: str) -> None:
+def test_the_end_event_matches_the_status(status: int, kind: str) -> None:
     [end] = ends(run={**RUN, "status": status, "status_message": "The reason."})
     assert end["eventType"] == kind
     messages = [facet["message"] for name, facet in end["run"]["facets"].items() if "error" in name]
@@ -85,12 +84,12 @@ def test_a_run_ends_as_it_ended(status: int, kind: str) -> None:
         ({"href": 5}, "No reason was given."),
     ],
 )
-def test_a_run_that_failed_without_a_word_says_where_to_look(more: Any, message: str) -> None:
+def test_a_failed_run_without_a_message_links_to_its_page(more: Any, message: str) -> None:
     [end] = ends(run={**RUN, "status": 20, "status_message": None, **more})
     assert end["run"]["facets"]["errorMessage"]["message"] == message
 
 
-def test_a_run_that_failed_names_the_nodes_that_did() -> None:
+def test_a_failed_run_names_the_failed_nodes() -> None:
     failed = [result("unit_test.shop.a.adds", "fail"), result("operation.shop.hook", "error")]
     run: Run = {**RUN, "status": 20, "status_message": "It failed."}
     *_, end = ends(result("seed.shop.days"), *failed, *failed, run=run)
@@ -102,7 +101,7 @@ def test_a_run_that_failed_names_the_nodes_that_did() -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "kind"),
+    ("flags", "kind"),
     [
         ({"is_error": True}, "FAIL"),
         ({"is_cancelled": True}, "ABORT"),
@@ -110,37 +109,35 @@ def test_a_run_that_failed_names_the_nodes_that_did() -> None:
         ({}, "FAIL"),
     ],
 )
-def test_an_end_that_is_not_known_is_what_the_run_says_of_it(
-    says: dict[str, Any], kind: str
-) -> None:
-    run: Any = {**RUN, "status": 40, "is_complete": True, **says}
+def test_an_unknown_status_ends_by_the_flags_of_the_run(flags: dict[str, Any], kind: str) -> None:
+    run: Any = {**RUN, "status": 40, "is_complete": True, **flags}
     [end] = ends(run=run)
     assert end["eventType"] == kind
 
 
 @pytest.mark.parametrize("status", [1, 2, 3])
-def test_a_run_that_has_not_started_has_no_events(status: int) -> None:
+def test_a_queued_run_has_no_events(status: int) -> None:
     assert run_events({**RUN, "status": status, "started_at": None, "finished_at": None}, []) == []
 
 
-def test_a_run_that_goes_on_has_no_end() -> None:
+def test_an_unfinished_run_has_no_end_event() -> None:
     [start] = run_events({**RUN, "status": 3, "finished_at": None}, [])
     assert (start["eventType"], start["eventTime"]) == ("START", "2026-01-31T06:00:00+00:00")
 
 
-def test_a_run_that_was_cancelled_before_it_started_is_told() -> None:
+def test_a_run_cancelled_in_the_queue_has_both_events() -> None:
     run: Run = {**RUN, "status": 30, "started_at": None, "finished_at": None}
     times = [(event["eventType"], event["eventTime"]) for event in run_events(run, [])]
     created = "2026-01-31T05:59:00+00:00"
     assert times == [("START", created), ("ABORT", created)]
 
 
-def test_a_run_without_any_time_is_refused() -> None:
+def test_a_run_without_times_is_refused() -> None:
     with pytest.raises(ValueError, match="Run `7` has no `created_at`"):
         run_events({"id": 7, "status": 10}, [])
 
 
-def test_a_model_is_told_with_what_it_read_and_wrote() -> None:
+def test_a_model_has_inputs_and_outputs() -> None:
     built = result("model.shop.a", rows_affected=12)
     start, model, _ = run_events(
         RUN, [outcome(SHOP, built, compiled_code={"model.shop.a": "select 1"})]
@@ -165,22 +162,22 @@ def test_a_model_is_told_with_what_it_read_and_wrote() -> None:
     assert parent["root"] == {"run": parent["run"], "job": parent["job"]}
 
 
-def test_each_step_has_the_query_and_the_place_of_its_own() -> None:
-    def step(index: int, place: str) -> Outcome:
+def test_each_step_has_its_own_query_and_location() -> None:
+    def step(index: int, schema: str) -> Outcome:
         code = {"model.shop.a": f"select {index}"}
-        told = result("model.shop.a", step_index=index, relation_name=f'"db"."{place}"."a"')
-        return outcome(SHOP, told, compiled_code=code)
+        built = result("model.shop.a", step_index=index, relation_name=f'"db"."{schema}"."a"')
+        return outcome(SHOP, built, compiled_code=code)
 
     compiled = outcome(SHOP, result("model.shop.a", command="dbt compile"), compiled_code={})
     events = run_events(RUN, [step(4, "prod"), step(5, "test"), compiled])
-    told = [
+    found = [
         (event["outputs"][0]["name"], event["job"]["facets"]["sql"]["query"])
         for event in events[1:-1]
     ]
-    assert told == [("db.prod.a", "select 4")] * 2 + [("db.test.a", "select 5")] * 2
+    assert found == [("db.prod.a", "select 4")] * 2 + [("db.test.a", "select 5")] * 2
 
 
-def test_secrets_are_not_told() -> None:
+def test_secrets_are_redacted() -> None:
     secret = "postgres://me:hunter2@db and TOKEN"
     code = {"model.shop.a": f"select '{secret}'"}
     failed = result("model.shop.a", "error", message=f"No: {secret}")
@@ -194,7 +191,7 @@ def test_secrets_are_not_told() -> None:
     assert not [word for word in ("hunter2", "TOKEN") if word in json.dumps(events)]
 
 
-def test_two_sources_of_one_table_are_one_input() -> None:
+def test_two_sources_of_the_same_table_are_one_input() -> None:
     again = {**SOURCE, "unique_id": "source.shop.again.orders", "description": "Again."}
     both = manifest(node("model.shop.a", SOURCE["unique_id"], again["unique_id"]), SOURCE, again)
     [start, end] = run_events(RUN, [outcome(both, result("model.shop.a"))])[1:3]
@@ -204,7 +201,7 @@ def test_two_sources_of_one_table_are_one_input() -> None:
         assert dataset["facets"]["documentation"]["description"] == "Again."
 
 
-def test_no_event_changes_with_another() -> None:
+def test_events_share_no_objects() -> None:
     events = run_events(RUN, [outcome(SHOP, result("model.shop.a"))])
     others = json.dumps(events[:2])
     for dataset in (*events[2]["inputs"], *events[2]["outputs"]):
@@ -215,13 +212,13 @@ def test_no_event_changes_with_another() -> None:
     assert json.dumps(events[:2]) == others
 
 
-@pytest.mark.parametrize(("rows", "told"), [(None, False), (-1, False), (0, True)])
-def test_a_number_of_rows_that_is_none_is_not_told(rows: int | None, told: bool) -> None:
+@pytest.mark.parametrize(("rows", "is_known"), [(None, False), (-1, False), (0, True)])
+def test_an_unknown_number_of_rows_has_no_facet(rows: int | None, is_known: bool) -> None:
     model, _ = ends(result("model.shop.a", rows_affected=rows))
-    assert bool(model["outputs"][0]["outputFacets"]) == told
+    assert bool(model["outputs"][0]["outputFacets"]) == is_known
 
 
-def test_code_in_python_is_not_told_as_sql() -> None:
+def test_python_code_is_not_sql() -> None:
     code = {"model.shop.python": "def model(): ...", "model.shop.a": " \n"}
     results = [result(unique_id) for unique_id in code]
     for event in run_events(RUN, [outcome(SHOP, *results, compiled_code=code)]):
@@ -232,7 +229,7 @@ def test_code_in_python_is_not_told_as_sql() -> None:
     ("status", "kind", "outputs"),
     [("error", "FAIL", 0), ("runtime error", "FAIL", 0), ("partial success", "FAIL", 1)],
 )
-def test_a_model_that_failed_says_why(status: str, kind: str, outputs: int) -> None:
+def test_a_failed_model_has_its_message(status: str, kind: str, outputs: int) -> None:
     model, _ = ends(result("model.shop.a", status, message="No such column."))
     assert (model["eventType"], len(model["outputs"])) == (kind, outputs)
     assert model["run"]["facets"]["errorMessage"]["message"] == "No such column."
@@ -241,22 +238,22 @@ def test_a_model_that_failed_says_why(status: str, kind: str, outputs: int) -> N
 
 
 @pytest.mark.parametrize("status", ["skipped", "no-op", "reused"])
-def test_what_was_not_executed_is_not_told(status: str) -> None:
+def test_a_node_that_was_not_executed_has_no_events(status: str) -> None:
     assert len(ends(result("model.shop.a", status))) == 1
 
 
 @pytest.mark.parametrize("command", ["build", "retry", "run", "seed", "snapshot", "-t docs test"])
-def test_whatever_executes_is_told(command: str) -> None:
+def test_commands_that_execute_nodes_have_events(command: str) -> None:
     assert len(ends(result("model.shop.a", command=f"dbt {command}"))) == 2
 
 
 @pytest.mark.parametrize("command", ["dbt compile", "dbt docs generate", "dbt source freshness"])
-def test_what_was_only_compiled_is_not_told(command: str) -> None:
+def test_commands_that_do_not_execute_nodes_have_no_events(command: str) -> None:
     assert len(ends(result("model.shop.a", command=command))) == 1
 
 
 @pytest.mark.parametrize("unique_id", ["exposure.shop.a", "unit_test.shop.a.b", "operation.shop.a"])
-def test_what_reads_and_writes_nothing_is_not_told(unique_id: str) -> None:
+def test_nodes_without_inputs_and_outputs_have_no_events(unique_id: str) -> None:
     assert len(ends(result(unique_id))) == 1
 
 
@@ -264,9 +261,7 @@ def test_what_reads_and_writes_nothing_is_not_told(unique_id: str) -> None:
     ("status", "kind", "success"),
     [("pass", "COMPLETE", True), ("warn", "COMPLETE", False), ("fail", "FAIL", False)],
 )
-def test_a_test_asserts_something_of_the_model_it_is_for(
-    status: str, kind: str, success: bool
-) -> None:
+def test_a_test_has_an_assertion_on_the_tested_model(status: str, kind: str, success: bool) -> None:
     test, _ = ends(result("test.shop.not_null_a_id.0f", status, failures=3))
     assert (test["eventType"], test["outputs"]) == (kind, [])
     days, model = test["inputs"]
@@ -283,45 +278,47 @@ def test_a_test_asserts_something_of_the_model_it_is_for(
     ]
 
 
-def test_a_test_that_could_not_run_has_found_nothing() -> None:
+def test_a_test_with_an_error_has_no_assertion() -> None:
     test, _ = ends(result("test.shop.not_null_a_id.0f", "error", message="No such column."))
     assert test["eventType"] == "FAIL"
     assert [dataset["inputFacets"] for dataset in test["inputs"]] == [{}, {}]
 
 
-def test_a_singular_test_asserts_something_of_the_one_table_that_it_reads() -> None:
-    both, one, _ = ends(result("test.shop.sums_agree", "pass"), result("test.shop.sums_up", "pass"))
-    assert [dataset["inputFacets"] for dataset in both["inputs"]] == [{}, {}]
-    [dataset] = one["inputs"]
+def test_a_singular_test_has_an_assertion_if_it_reads_one_table() -> None:
+    ambiguous, single, _ = ends(
+        result("test.shop.sums_agree", "pass"), result("test.shop.sums_up", "pass")
+    )
+    assert [dataset["inputFacets"] for dataset in ambiguous["inputs"]] == [{}, {}]
+    [dataset] = single["inputs"]
     [assertion] = dataset["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert assertion == {"assertion": "sums_up", "success": True, "name": "sums_up"}
 
 
 @pytest.mark.parametrize("attached", [{"attached_node": "model.shop.hidden"}, {}])
-def test_a_test_of_an_ephemeral_model_asserts_nothing_of_the_tables_below(
+def test_a_test_of_an_ephemeral_model_has_no_assertion_on_its_sources(
     attached: dict[str, str],
 ) -> None:
-    told = manifest(
+    tests = manifest(
         node("model.shop.hidden", SOURCE["unique_id"], config={"materialized": "ephemeral"}),
         node("test.shop.unique_hidden_total.0f", "model.shop.hidden", **attached),
         SOURCE,
     )
-    events = run_events(RUN, [outcome(told, result("test.shop.unique_hidden_total.0f", "fail"))])
+    events = run_events(RUN, [outcome(tests, result("test.shop.unique_hidden_total.0f", "fail"))])
     assert [dataset["inputFacets"] for dataset in events[2]["inputs"]] == [{}]
 
 
-def test_a_tests_column_and_description_are_told_wherever_they_stand() -> None:
+def test_a_tests_column_may_be_an_argument() -> None:
     more = {
         "test_metadata": {"name": "unique", "kwargs": {"column_name": "id"}},
         "description": "One row each.",
     }
-    told = manifest(node("test.shop.t", "model.shop.a", **more), node("model.shop.a"))
-    test = run_events(RUN, [outcome(told, result("test.shop.t", "pass"))])[2]
+    tests = manifest(node("test.shop.t", "model.shop.a", **more), node("model.shop.a"))
+    test = run_events(RUN, [outcome(tests, result("test.shop.t", "pass"))])[2]
     [assertion] = test["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert (assertion["column"], assertion["description"]) == ("id", "One row each.")
 
 
-def test_an_odd_test_is_told_as_far_as_it_can_be() -> None:
+def test_an_odd_test_still_has_valid_events() -> None:
     odd = {
         "attached_node": ["a"],
         "column_name": 5,
@@ -329,12 +326,12 @@ def test_an_odd_test_is_told_as_far_as_it_can_be() -> None:
         "config": {"severity": 5},
         "description": {"a": 1},
     }
-    told = manifest(node("test.shop.odd", "model.shop.a", **odd), node("model.shop.a"))
-    for event in run_events(RUN, [outcome(told, result("test.shop.odd", "fail"))]):
+    tests = manifest(node("test.shop.odd", "model.shop.a", **odd), node("model.shop.a"))
+    for event in run_events(RUN, [outcome(tests, result("test.shop.odd", "fail"))]):
         validate(event)
 
 
-def test_times_that_are_missing_or_too_fine_are_mended() -> None:
+def test_missing_and_too_precise_times_are_corrected() -> None:
     times: Any = {"started_at": None, "completed_at": "2026-01-31T08:01:01.123456789+02:00"}
     start, end = of_node(
         run_events(RUN, [outcome(SHOP, result("model.shop.a", **times))]), "model.shop.a"
@@ -348,7 +345,7 @@ def test_times_that_are_missing_or_too_fine_are_mended() -> None:
     assert start["eventTime"] == end["eventTime"] == "2026-01-31T06:00:00+00:00"
 
 
-def test_the_same_run_gives_the_same_events_and_another_gives_others() -> None:
+def test_the_ids_depend_on_the_run_alone() -> None:
     results = [
         result("model.shop.a"),
         result("model.shop.a", step_index=5),
@@ -365,7 +362,7 @@ def test_the_same_run_gives_the_same_events_and_another_gives_others() -> None:
         assert not ids & {event["run"]["runId"] for event in others}
 
 
-def test_namespaces_are_the_environments_and_the_accounts_unless_given() -> None:
+def test_namespaces_default_to_the_environment_and_the_account() -> None:
     model, _ = ends(result("model.shop.a"))
     assert model["outputs"][0]["namespace"] == "postgres://dbt-cloud-environment-4"
     given: Any = {"namespace": "postgres://db:5432", "job_namespace": "nightly"}
@@ -376,7 +373,7 @@ def test_namespaces_are_the_environments_and_the_accounts_unless_given() -> None
     assert (source["name"], source["uri"]) == ("postgres://db:5432", "postgres://db:5432")
 
 
-def test_bigquery_needs_no_connection_for_its_namespace() -> None:
+def test_the_namespace_of_bigquery_is_fixed() -> None:
     events = run_events(
         RUN, [outcome({"metadata": {"adapter_type": "bigquery"}}, result("seed.a.b"))]
     )
@@ -386,7 +383,7 @@ def test_bigquery_needs_no_connection_for_its_namespace() -> None:
     assert (output["namespace"], output["facets"]["dataSource"]["uri"]) == ("bigquery", "bigquery:")
 
 
-def test_events_without_a_manifest_are_still_events() -> None:
+def test_events_without_a_manifest_are_valid() -> None:
     foreign: list[Any] = [None, [], {"nodes": 1, "sources": {"a": 1}, "metadata": []}]
     for nonsense in foreign:
         results = [result("model.shop.a"), result("test.shop.t.0f", "fail")]
@@ -396,7 +393,7 @@ def test_events_without_a_manifest_are_still_events() -> None:
             validate(event)
 
 
-def test_the_schema_finds_what_is_wrong() -> None:
+def test_the_schema_refuses_invalid_events() -> None:
     [start, _] = run_events(RUN, [])
     wrong: list[Event] = [
         {**start, "run": {"runId": "7", "facets": {}}},
@@ -411,59 +408,7 @@ def test_the_schema_finds_what_is_wrong() -> None:
             validate(event)
 
 
-@pytest.mark.dbt
-def test_all_events_of_a_real_run_are_as_the_spec_wants_them(real: list[Event]) -> None:
-    for event in real:
-        validate(event)
-    assert json.loads(json.dumps(real)) == real
-
-
-@pytest.mark.dbt
-def test_each_run_starts_and_ends_once_and_in_order(real: list[Event]) -> None:
-    kinds: dict[str, list[str]] = {}
-    for event in real:
-        kinds.setdefault(event["run"]["runId"], []).append(event["eventType"])
-    assert {tuple(kind) for kind in kinds.values()} == {("START", "COMPLETE"), ("START", "FAIL")}
-    assert len(kinds) == 10
-    assert (real[0]["job"]["name"], real[-1]["eventType"]) == (real[-1]["job"]["name"], "FAIL")
-
-
-@pytest.mark.dbt
-def test_a_real_model_reads_what_dlt_loaded_and_has_typed_columns(real: list[Event]) -> None:
-    _, juice = of_node(real, "model.orchard.juice")
-    assert [dataset["name"] for dataset in juice["inputs"]] == ["orchard.raw.harvest_2025"]
-    assert "raw" in juice["job"]["facets"]["sql"]["query"]
-    facets = juice["outputs"][0]["facets"]
-    assert facets["schema"]["fields"] == [
-        {"name": "sort", "type": "VARCHAR", "description": "Of apples."},
-        {"name": "litres", "type": "DOUBLE"},
-    ]
-    assert facets["ownership"]["owners"] == [{"name": "press@example.com"}]
-
-
-@pytest.mark.dbt
-def test_real_failures_say_why_and_what_was_skipped_is_silent(real: list[Event]) -> None:
-    _, broken = of_node(real, "model.orchard.broken")
-    assert "no_such_column" in broken["run"]["facets"]["errorMessage"]["message"]
-    assert of_node(real, "model.orchard.after_broken") == []
-
-
-@pytest.mark.dbt
-def test_real_tests_assert_something_of_columns(real: list[Event]) -> None:
-    found = {}
-    for event in real:
-        for dataset in event["inputs"]:
-            for facet in dataset["inputFacets"].values():
-                [told] = facet["assertions"]
-                found[dataset["name"], told["column"], told["assertion"]] = told["success"]
-    assert found == {
-        ("orchard.marts.juice", "sort", "accepted_values"): False,
-        ("orchard.marts.juice", "sort", "not_null"): True,
-        ("orchard.marts.sorts", "colour", "accepted_values"): False,
-    }
-
-
-def test_a_run_is_told_as_openlineage_tells_it(cloud: DBTCloudEmulator) -> None:
+def test_events_are_read_from_the_artifacts_of_a_run(cloud: DBTCloudEmulator) -> None:
     results: Any = FILES["run_results.json"]
     code = {**results["results"][0], "compiled_code": "select 1"}
     files = {**FILES, "run_results.json": {"results": [code]}}
@@ -481,7 +426,60 @@ def test_a_run_is_told_as_openlineage_tells_it(cloud: DBTCloudEmulator) -> None:
     assert openlineage_events(str(run["id"]), namespace="duckdb://shop") == events
 
 
-def test_a_run_that_never_was_has_no_events(cloud: DBTCloudEmulator) -> None:
+def test_a_skipped_run_has_no_events(cloud: DBTCloudEmulator) -> None:
     skipped: Run = {"id": None, "status_humanized": "Skipped"}
     assert openlineage_events(skipped) == []
     assert cloud.requests == []
+
+
+@pytest.mark.dbt
+def test_all_events_of_a_real_run_are_valid(real: list[Event]) -> None:
+    for event in real:
+        validate(event)
+    assert json.loads(json.dumps(real)) == real
+
+
+@pytest.mark.dbt
+def test_each_run_starts_and_ends_once_and_in_order(real: list[Event]) -> None:
+    kinds: dict[str, list[str]] = {}
+    for event in real:
+        kinds.setdefault(event["run"]["runId"], []).append(event["eventType"])
+    assert {tuple(kind) for kind in kinds.values()} == {("START", "COMPLETE"), ("START", "FAIL")}
+    assert len(kinds) == 10
+    assert (real[0]["job"]["name"], real[-1]["eventType"]) == (real[-1]["job"]["name"], "FAIL")
+
+
+@pytest.mark.dbt
+def test_a_real_model_reads_a_loaded_table_and_has_typed_columns(real: list[Event]) -> None:
+    _, juice = of_node(real, "model.orchard.juice")
+    assert [dataset["name"] for dataset in juice["inputs"]] == ["orchard.raw.harvest_2025"]
+    assert "raw" in juice["job"]["facets"]["sql"]["query"]
+    facets = juice["outputs"][0]["facets"]
+    assert facets["schema"]["fields"] == [
+        {"name": "sort", "type": "VARCHAR", "description": "Of apples."},
+        {"name": "litres", "type": "DOUBLE"},
+    ]
+    assert facets["ownership"]["owners"] == [{"name": "press@example.com"}]
+
+
+@pytest.mark.dbt
+def test_real_failures_have_messages_and_skipped_nodes_no_events(real: list[Event]) -> None:
+    _, broken = of_node(real, "model.orchard.broken")
+    assert "no_such_column" in broken["run"]["facets"]["errorMessage"]["message"]
+    assert of_node(real, "model.orchard.after_broken") == []
+
+
+@pytest.mark.dbt
+def test_real_tests_have_assertions_on_columns(real: list[Event]) -> None:
+    found = {}
+    for event in real:
+        for dataset in event["inputs"]:
+            for facet in dataset["inputFacets"].values():
+                [assertion] = facet["assertions"]
+                key = (dataset["name"], assertion["column"], assertion["assertion"])
+                found[key] = assertion["success"]
+    assert found == {
+        ("orchard.marts.juice", "sort", "accepted_values"): False,
+        ("orchard.marts.juice", "sort", "not_null"): True,
+        ("orchard.marts.sorts", "colour", "accepted_values"): False,
+    }

@@ -1,4 +1,4 @@
-"""A node is told where its own step built it, and what it read where its code says."""
+"""Nodes have the locations at which a step built and read them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,31 @@ STATE = manifest(node("model.shop.up", schema="prod", relation_name=PROD))
 DOWN = node("model.shop.down", "model.shop.up")
 
 
+def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
+    codes = {} if code is None else {"model.shop.down": code}
+    own = manifest(DOWN, node("model.shop.up", relation_name=OWN, schema="ci_1", **up))
+    deferred = ["model.shop.up"]
+    step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
+    [parent] = step.read_nodes(result("model.shop.down"))
+    place = (parent["relation_name"] or "..").split(".")[1].strip('"')
+    assert (parent["schema"] or "") == place
+    assert outcome(own).read_nodes(result("model.shop.down"))[0]["relation_name"] == OWN
+    return parent["relation_name"]
+
+
+def run_in(cloud: DBTCloudEmulator, place: str, *, defer: bool) -> Run:
+    names = {name: f"db.{place}.{name}" for name in ("up", "down")}
+    nodes = {f"model.shop.{n}": {"relation_name": name} for n, name in names.items()}
+    nodes["model.shop.down"]["depends_on"] = {"nodes": ["model.shop.up"]}  # type: ignore[assignment]  # JSON
+    built = {"unique_id": "model.shop.down", "status": "success"}
+    code = {"compiled_code": "select * from db.prod.up", "relation_name": names["down"]}
+    results = {"results": [{**built, **code}], "args": {"defer": defer}}
+    files = {"run_results.json": results, "manifest.json": {"nodes": nodes}}
+    return run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+
+
 @pytest.mark.parametrize(
-    ("told", "place"),
+    ("relation_name", "place"),
     [
         ('"db"."marts"."a"', ("db", "marts", "a")),
         ("`db`.`marts`.`a`", ("db", "marts", "a")),
@@ -37,30 +60,18 @@ DOWN = node("model.shop.down", "model.shop.up")
         ("read_parquet('a.parquet')", (None, None, None)),
     ],
 )
-def test_a_result_knows_better_where_a_node_was_built(told: str, place: Any) -> None:
+def test_a_built_node_has_the_location_of_its_result(relation_name: str, place: Any) -> None:
     last = manifest(node("model.shop.a", relation_name='"other"."other"."a"'))
-    built = outcome(last).built_node(result("model.shop.a", relation_name=told))
-    assert built["relation_name"] == told
+    built = outcome(last).built_node(result("model.shop.a", relation_name=relation_name))
+    assert built["relation_name"] == relation_name
     assert (built["database"], built["schema"], built["identifier"]) == place
 
 
-@pytest.mark.parametrize("told", [None, "x.y.z"])
-def test_a_result_that_agrees_leaves_the_place_to_the_manifest(told: str | None) -> None:
+@pytest.mark.parametrize("relation_name", [None, "x.y.z"])
+def test_a_built_node_keeps_the_location_of_the_manifest(relation_name: str | None) -> None:
     last = manifest(node("model.shop.a", relation_name="x.y.z"))
-    built = outcome(last).built_node(result("model.shop.a", relation_name=told))
+    built = outcome(last).built_node(result("model.shop.a", relation_name=relation_name))
     assert (built["database"], built["schema"], built["identifier"]) == ("db", "marts", "a")
-
-
-def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
-    codes = {} if code is None else {"model.shop.down": code}
-    own = manifest(DOWN, node("model.shop.up", relation_name=OWN, schema="ci_1", **up))
-    deferred = ["model.shop.up"]
-    step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
-    [parent] = step.read_nodes(result("model.shop.down"))
-    place = (parent["relation_name"] or "..").split(".")[1].strip('"')
-    assert (parent["schema"] or "") == place
-    assert outcome(own).read_nodes(result("model.shop.down"))[0]["relation_name"] == OWN
-    return parent["relation_name"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +85,7 @@ def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
         (None, None),
     ],
 )
-def test_what_was_deferred_is_read_where_the_code_names_it(
+def test_a_deferred_node_has_the_location_that_the_code_names(
     code: str | None, expected: str | None
 ) -> None:
     assert read({}, code, STATE) == expected
@@ -83,7 +94,7 @@ def test_what_was_deferred_is_read_where_the_code_names_it(
     assert read({"defer_relation": "odd"}, code) == (OWN if expected == OWN else None)
 
 
-def test_a_longer_name_is_another() -> None:
+def test_a_relation_is_matched_by_its_whole_name() -> None:
     state = manifest(node("model.shop.up", schema="prod", relation_name="prod.up"))
     own = manifest(DOWN, node("model.shop.up", relation_name="ci.up", schema="ci"))
     codes = {"model.shop.down": "select * from ci.upper join prod.up"}
@@ -102,29 +113,18 @@ def test_a_longer_name_is_another() -> None:
         ("snowflake", "incremental", "SUCCESS 2", 1),
     ],
 )
-def test_rows_are_told_where_the_number_means_them(
+def test_rows_are_reported_if_the_number_counts_rows(
     adapter: str, materialized: str, message: str, expected: int | None
 ) -> None:
-    told = {**manifest(node("model.shop.a", config={"materialized": materialized}))}
-    told["metadata"] = {"adapter_type": adapter}
-    step = outcome(told)
-    one = result("model.shop.a", rows_affected=1, message=message)
-    assert step.rows_written(one) == expected
+    artifact = {**manifest(node("model.shop.a", config={"materialized": materialized}))}
+    artifact["metadata"] = {"adapter_type": adapter}
+    step = outcome(artifact)
+    built = result("model.shop.a", rows_affected=1, message=message)
+    assert step.rows_written(built) == expected
     assert step.rows_written(result("model.shop.a", rows_affected=-1)) is None
 
 
-def run_in(cloud: DBTCloudEmulator, place: str, *, defer: bool) -> Run:
-    names = {name: f"db.{place}.{name}" for name in ("up", "down")}
-    nodes = {f"model.shop.{n}": {"relation_name": name} for n, name in names.items()}
-    nodes["model.shop.down"]["depends_on"] = {"nodes": ["model.shop.up"]}  # type: ignore[assignment]  # JSON
-    built = {"unique_id": "model.shop.down", "status": "success"}
-    code = {"compiled_code": "select * from db.prod.up", "relation_name": names["down"]}
-    results = {"results": [{**built, **code}], "args": {"defer": defer}}
-    files = {"run_results.json": results, "manifest.json": {"nodes": nodes}}
-    return run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
-
-
-def test_what_was_deferred_is_read_from_the_run_that_it_was_deferred_to(
+def test_deferred_nodes_are_read_from_the_deferring_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     prod = run_in(cloud, "prod", defer=False)
@@ -141,7 +141,7 @@ def test_what_was_deferred_is_read_from_the_run_that_it_was_deferred_to(
 @pytest.mark.parametrize(
     ("status", "cool_down", "waited"), [(503, 0, 7), (429, 30, 37), (401, 0, 0)]
 )
-def test_what_was_deferred_to_cannot_be_read_for_now(
+def test_an_outage_while_reading_the_state_is_raised(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int, cool_down: float, waited: float
 ) -> None:
     prod = run_in(cloud, "prod", defer=False)
@@ -156,7 +156,7 @@ def test_what_was_deferred_to_cannot_be_read_for_now(
     )
     with pytest.raises(DBTCloudAPIError, match=f"{prod['id']}/artifacts/manifest.json"):
         read_outcomes(reader)
-    # what asks for more time than is left is waited for no more
+    # a `Retry-After` that exceeds the time left ends the wait
     assert waited - 5 < clock.now <= waited
     cloud.heal()
     assert reader.state.entry("model.shop.up") == {"relation_name": "db.prod.up"}
@@ -166,7 +166,7 @@ def test_what_was_deferred_to_cannot_be_read_for_now(
     ("status", "words"),
     [(403, "what it defers to cannot be read"), (404, "has no `manifest.json`")],
 )
-def test_what_was_deferred_to_and_cannot_be_read_at_all_is_said(
+def test_an_unreadable_state_is_a_warning(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
@@ -184,7 +184,7 @@ def test_what_was_deferred_to_and_cannot_be_read_at_all_is_said(
     assert words in warning
 
 
-def test_a_foreign_file_in_the_place_of_what_was_deferred_to_is_said(
+def test_a_foreign_file_in_place_of_the_state_is_a_warning(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = {**FILES, "manifest.json": {"hello": 1}}

@@ -1,7 +1,7 @@
-"""OpenLineage's schema, as its official client carries it: classes generated from the spec's JSON.
+"""JSON Schema of OpenLineage events, from the classes of the official client.
 
-They are turned back into JSON Schema, with one difference: a field that the spec does not name is
-refused, so that a misspelt one is found.
+The classes are generated from the spec. Unlike the spec, the schema refuses unknown fields, to find
+misspelt ones.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PLAIN: dict[Any, dict[str, Any]] = {
     Any: {},
 }
 CHECKER = FormatChecker()
-HOLDERS = {
+BASES = {
     "run": base.RunFacet,
     "job": base.JobFacet,
     "facets": base.DatasetFacet,
@@ -47,22 +47,22 @@ HOLDERS = {
 
 
 def validate(event: dict[str, Any]) -> None:
-    """Raise `jsonschema.ValidationError`, or KeyError for a facet that the spec does not know."""
+    """Raise `jsonschema.ValidationError`, or `KeyError` for a facet that is not in the spec."""
     check(base.RunEvent, event)
     assert event["schemaURL"] == base.RunEvent._get_schema()
     facets = [("run", event["run"]["facets"]), ("job", event["job"]["facets"])]
     for dataset in (*event["inputs"], *event["outputs"]):
-        facets += [(name, dataset[name]) for name in HOLDERS if name in dataset]
-    for holder, found in facets:
+        facets += [(name, dataset[name]) for name in BASES if name in dataset]
+    for owner, found in facets:
         for facet in found.values():
-            check_facet(HOLDERS[holder], facet)
+            check_facet(BASES[owner], facet)
 
 
-def check_facet(holder: type, facet: dict[str, Any]) -> None:
+def check_facet(base_class: type, facet: dict[str, Any]) -> None:
     _, _, name = facet["_schemaURL"].rpartition("/")
     known = classes()[name]
-    assert issubclass(known, holder), f"{name} is no {holder.__name__}"
-    assert facet["_schemaURL"] == known._get_schema()  # type: ignore[attr-defined]  # all have it
+    assert issubclass(known, base_class), f"{name} is not a {base_class.__name__}"
+    assert facet["_schemaURL"] == known._get_schema()  # type: ignore[attr-defined]  # every facet class has it
     check(known, facet)
 
 
@@ -83,7 +83,7 @@ def is_uri(value: object) -> bool:
 
 @cache
 def classes() -> dict[str, type]:
-    """Return the spec's facets by name."""
+    """Return the classes of the spec's facets by name."""
     return {known.__name__: known for known in _generated() if issubclass(known, base.BaseFacet)}
 
 
@@ -94,10 +94,9 @@ def definitions() -> dict[str, Any]:
 
 def _generated() -> list[type]:
     modules = pkgutil.iter_modules(generated.__path__, f"{generated.__name__}.")
-    contents = [vars(importlib.import_module(module.name)) for module in modules]
-    return [
-        c for content in contents for c in content.values() if isinstance(c, type) and attr.has(c)
-    ]
+    namespaces = [vars(importlib.import_module(module.name)) for module in modules]
+    values = [value for namespace in namespaces for value in namespace.values()]
+    return [value for value in values if isinstance(value, type) and attr.has(value)]
 
 
 def _key(known: type) -> str:
@@ -127,7 +126,7 @@ def _field(name: str, hint: Any) -> dict[str, Any]:
 def _type(hint: Any) -> dict[str, Any]:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        # what is None is not sent
+        # None is not sent
         return {"anyOf": [_type(arg) for arg in args if arg is not type(None)]}
     if origin is list:
         return {"type": "array", "items": _type(args[0])}
@@ -141,6 +140,6 @@ def _type(hint: Any) -> dict[str, Any]:
 
 
 def _value(hint: Any) -> dict[str, Any]:
-    """Return the schema of a mapping's values; what a facet holds is checked by its own class."""
+    """Return the schema of a mapping's values; a facet is checked against its own class."""
     is_facet = isinstance(hint, type) and issubclass(hint, base.BaseFacet)
     return {"type": "object", "required": ["_producer", "_schemaURL"]} if is_facet else _type(hint)
