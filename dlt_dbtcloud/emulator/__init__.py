@@ -1,4 +1,4 @@
-"""The embedded dbt Cloud: a server on loopback that speaks the Administrative API v2."""
+"""Embedded dbt Cloud: a server of the Administrative API v2 on loopback."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Faults: what a network or the service does to a request, before or after it took effect."""
+"""Injected network and service faults."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from werkzeug.wrappers import Response
 
@@ -17,31 +17,19 @@ if TYPE_CHECKING:
 
 Kind = Literal["status", "html", "half", "cut", "hang", "slow", "late", "rate_limit"]
 When = Literal["before", "after"]
-Effect = Callable[[], Response]
+Handle = Callable[[], Response]
 
-WHENS = ("before", "after")
-KINDS = ("status", "html", "half", "cut", "hang", "slow", "late", "rate_limit")
+KINDS: tuple[str, ...] = get_args(Kind)
+WHENS: tuple[str, ...] = get_args(When)
 PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 SLOW_PIECES = 20
-# the status that is noted of a request that got no answer
-NO_ANSWER = 0
+# the recorded status of a request without a response
+NO_RESPONSE = 0
 
 
 @dataclass
 class Fault:
-    """What happens to some requests of a route.
-
-    Args:
-        kind: What happens.
-        when: Whether the request has taken effect then; `slow` comes after, `late` and
-            `rate_limit` come before.
-        calls: To how many requests it happens; None: to all.
-        skip: How many requests are spared before.
-        status: The status of `status` and `html`.
-        retry_after: The header of `rate_limit`, in seconds; None: there is none.
-        seconds: How long `hang` and `slow` take, or how late `late` is.
-        run_id: The run to whose requests it happens; None: to those of all.
-    """
+    """A fault in some requests of a route; `DBTCloudEmulator.fail` describes the fields."""
 
     kind: Kind
     when: When = "after"
@@ -53,7 +41,7 @@ class Fault:
     run_id: int | None = None
 
     def is_due(self, object_id: int | None) -> bool:
-        """Count a request for an object, and say whether the fault happens to it."""
+        """Count a request for an object and return whether the fault happens to it."""
         if self.run_id not in (None, object_id):
             return False
         if self.skip:
@@ -64,23 +52,16 @@ class Fault:
         return True
 
     @property
-    def is_over(self) -> bool:
-        """Say whether it has happened as often as it should."""
+    def is_used_up(self) -> bool:
+        """Whether it has happened to all of its requests."""
         return self.calls is not None and self.calls <= 0
 
 
-class _Cut(Response):
-    """No answer: the connection is cut where there should be one."""
-
-    def __call__(self, _: WSGIEnvironment, __: StartResponse) -> NoReturn:
-        raise ConnectionAbortedError("The connection is cut, as a fault has it.")
-
-
 class Faults:
-    """The faults of a server, by route; the first that is due happens."""
+    """The faults of a server by route; of several that are due, the first happens."""
 
     def __init__(self) -> None:
-        # what has happened, as route and kind, in this order
+        # the faults that have happened, oldest first, as route and kind
         self.struck: list[tuple[str, Kind]] = []
         self._lock = threading.Lock()
         self._faults: dict[str, list[Fault]] = {}
@@ -88,12 +69,12 @@ class Faults:
         self._stopped = threading.Event()
 
     def add(self, route: str, fault: Fault) -> None:
-        """Let a fault happen to a route."""
+        """Add a fault to a route."""
         with self._lock:
             self._faults.setdefault(route, []).append(fault)
 
     def clear(self) -> None:
-        """Let no fault happen any more, and let go of what hangs."""
+        """Remove all faults and release hanging requests."""
         with self._lock:
             self._faults.clear()
             self.struck.clear()
@@ -103,60 +84,60 @@ class Faults:
             self._stopped.set()
             self._stopped = threading.Event()
 
-    def strike(self, route: str, object_id: int | None, effect: Effect) -> Response:
-        """Answer a request as its fault has it, or as usual.
+    def strike(self, route: str, object_id: int | None, handle: Handle) -> Response:
+        """Respond to a request as its fault demands, or normally.
 
         Args:
             route: The name of its handler.
-            object_id: What it asks for, where it asks for one object.
-            effect: Takes the request's effect and gives its answer.
+            object_id: The id in its path, if there is one.
+            handle: Makes the request take effect and returns its response.
         """
         fault = self._due(route, object_id)
         if fault is None:
-            return effect()
+            return handle()
         if fault.kind == "late":
-            self._later(fault.seconds, effect)
+            self._handle_later(fault.seconds, handle)
             return answers.detail(504, "Gateway timeout.")
         if fault.kind == "rate_limit":
             return _rate_limited(fault)
         takes_effect = fault.when == "after" or fault.kind == "slow"
-        answer = _quietly(effect) if takes_effect else answers.success(None)
-        return self._answer(fault, answer)
+        response = _respond(handle) if takes_effect else answers.success(None)
+        return self._distort(fault, response)
 
     def _due(self, route: str, object_id: int | None) -> Fault | None:
         with self._lock:
             faults = self._faults.get(route, [])
-            # all of them count the request, one of them happens to it
+            # every fault counts the request, but only one happens to it
             due = [each for each in faults if each.is_due(object_id)]
             fault = due[0] if due else None
-            self._faults[route] = [each for each in faults if not each.is_over]
+            self._faults[route] = [each for each in faults if not each.is_used_up]
             if fault is not None:
                 self.struck.append((route, fault.kind))
             return fault
 
-    def _later(self, seconds: float, effect: Effect) -> None:
-        timer = threading.Timer(seconds, _quietly, (effect,))
+    def _handle_later(self, seconds: float, handle: Handle) -> None:
+        timer = threading.Timer(seconds, _respond, (handle,))
         timer.daemon = True
         with self._lock:
             self._timers.append(timer)
         timer.start()
 
-    def _answer(self, fault: Fault, answer: Response) -> Response:
+    def _distort(self, fault: Fault, response: Response) -> Response:
         if fault.kind == "html":
             page = PAGE.format(f"{fault.status} Something is in the way")
             return Response(page, fault.status, content_type="text/html")
         if fault.kind == "half":
-            body = answer.get_data()
+            body = response.get_data()
             return Response(body[: len(body) // 2], 200, content_type="application/json")
         if fault.kind == "slow":
-            return self._slow(answer, fault.seconds)
+            return self._slow(response, fault.seconds)
         if fault.kind in ("cut", "hang"):
             self._stopped.wait(fault.seconds if fault.kind == "hang" else 0)
-            return _Cut(status=NO_ANSWER)
-        return answers.detail(fault.status, "The service is not well.")
+            return _NoResponse(status=NO_RESPONSE)
+        return answers.detail(fault.status, "The service is unavailable.")
 
-    def _slow(self, answer: Response, seconds: float) -> Response:
-        body = answer.get_data()
+    def _slow(self, response: Response, seconds: float) -> Response:
+        body = response.get_data()
         size = len(body) // SLOW_PIECES + 1
 
         def pieces() -> Iterator[bytes]:
@@ -164,20 +145,27 @@ class Faults:
                 self._stopped.wait(seconds / SLOW_PIECES)
                 yield body[start : start + size]
 
-        answer.response = pieces()
-        answer.content_length = len(body)
-        return answer
+        response.response = pieces()
+        response.content_length = len(body)
+        return response
 
 
-def _quietly(effect: Effect) -> Response:
+class _NoResponse(Response):
+    """A closed connection in place of a response."""
+
+    def __call__(self, _: WSGIEnvironment, __: StartResponse) -> NoReturn:
+        raise ConnectionAbortedError("Closed by an injected fault.")
+
+
+def _respond(handle: Handle) -> Response:
     try:
-        return effect()
+        return handle()
     except ApiError as error:
         return answers.failure(error)
 
 
 def _rate_limited(fault: Fault) -> Response:
-    answer = answers.failure(ApiError(429, "Too many requests."))
+    response = answers.failure(ApiError(429, "Too many requests."))
     if fault.retry_after is not None:
-        answer.headers["Retry-After"] = f"{fault.retry_after:g}"
-    return answer
+        response.headers["Retry-After"] = f"{fault.retry_after:g}"
+    return response

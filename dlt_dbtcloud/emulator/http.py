@@ -1,4 +1,4 @@
-"""The web application: who may ask, which handler answers, and what a failure looks like."""
+"""HTTP server and WSGI application of the emulator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -29,19 +29,28 @@ from dlt_dbtcloud.emulator.models import JSON
 from dlt_dbtcloud.emulator.state import State
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+HOST = "127.0.0.1"
+# bytes
+MAX_BODY = 10_000_000
+SCHEMES = ("token", "bearer")
+# seconds between the server's checks whether to stop
+POLL = 0.005
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request and the status it was answered with.
+    """A request and the status of its response, with the API token masked as `***`.
 
     Args:
         method: The HTTP method.
-        path: The path, without the query.
-        query: The query's parameters, with all values of each.
-        json: The body, where it was JSON.
-        status: The HTTP status of the answer.
+        path: The path without the query.
+        query: All values of each query parameter.
+        json: The decoded body, or None if it is not JSON.
+        status: The HTTP status of the response; 0 if a fault closed the connection.
     """
 
     method: str
@@ -51,37 +60,89 @@ class RecordedRequest:
     status: int
 
 
-def record(request: Request, body: bytes, status: int, token: str) -> RecordedRequest:
-    """Note a request; what looks like the token is blotted out, headers are left out."""
-    query = {key: request.args.getlist(key) for key in request.args}
-    blotted: dict[str, list[str]] = json.loads(_blot(json.dumps(query), token))
-    return RecordedRequest(
-        method=request.method,
-        path=_blot(request.path, token),
-        query=blotted,
-        json=_decode_or_none(_blot(body.decode("utf-8", "replace"), token)),
-        status=status,
-    )
+class App:
+    """The WSGI application of the API.
 
+    Args:
+        state: The emulator's state.
+        groups: Objects whose methods handle the routes.
+        token: The only accepted API token.
+    """
 
-def _blot(text: str, token: str) -> str:
-    return text.replace(token, "***")
+    def __init__(self, state: State, groups: Sequence[object], token: str) -> None:
+        self.requests: list[RecordedRequest] = []
+        self.faults = Faults()
+        self._state = state
+        self._handlers: dict[str, Callable[[Call], Response]] = {
+            name: getattr(group, name)
+            for name in endpoints()
+            for group in groups
+            if hasattr(group, name)
+        }
+        self._token = token
+        self._urls = url_map()
 
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Respond to a request, recording it before the response is sent."""
+        request = Request(environ)
+        request.max_content_length = MAX_BODY
+        body, response = self._receive(request)
+        recorded = _record(request, body, response.status_code, self._token)
+        with self._state.changed:
+            self.requests.append(recorded)
+        return response(environ, start_response)
 
-def _decode_or_none(text: str) -> Any:
-    try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        return None
+    def _receive(self, request: Request) -> tuple[bytes, Response]:
+        try:
+            # an unread body would make the connection unusable for the next request
+            body = request.get_data()
+        except RequestEntityTooLarge:
+            response = answers.detail(413, "Request body is too large.")
+            response.headers["Connection"] = "close"
+            return b"", response
+        return body, self._respond(request, body)
 
+    def _respond(self, request: Request, body: bytes) -> Response:
+        try:
+            return self._route(request, body)
+        except ApiError as error:
+            return answers.failure(error)
+        except RequestRedirect as redirect:
+            return Response.force_type(redirect.get_response(request.environ), request.environ)
+        except NotFound:
+            return answers.failure(not_found())
+        except MethodNotAllowed:
+            return answers.detail(405, f'Method "{request.method}" not allowed.')
+        except Exception:
+            _logger.exception("The embedded dbt Cloud failed on %s", request.method)
+            return answers.detail(500, "Internal server error.")
 
-HOST = "127.0.0.1"
-# how soon the server notices that it shall stop, in seconds
-POLL = 0.005
+    def _route(self, request: Request, body: bytes) -> Response:
+        if not request.path.startswith("/deploy/") and not self._is_authorized(request):
+            raise ApiError(401, "Invalid token.")
+        if request.environ["PATH_INFO"].startswith("//"):
+            # werkzeug would fold the extra slash of a wrong base URL
+            raise not_found()
+        endpoint, path = self._urls.bind_to_environ(request.environ).match()
+        return self._dispatch(str(endpoint), Call(path, request.args, _decode_object(body)))
+
+    def _dispatch(self, endpoint: str, call: Call) -> Response:
+        """Call a handler, or a fault in its place."""
+
+        def handle() -> Response:
+            with self._state.changed:
+                return self._handlers[endpoint](call)
+
+        return self.faults.strike(endpoint, call.path.get("id"), handle)
+
+    def _is_authorized(self, request: Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        matches = hmac.compare_digest(token.strip().encode(), self._token.encode())
+        return scheme.lower() in SCHEMES and matches
 
 
 class Server(ThreadedWSGIServer):
-    """A server whose open connections end with it."""
+    """An HTTP server that closes open connections when it stops."""
 
     daemon_threads = True
 
@@ -94,50 +155,67 @@ class Server(ThreadedWSGIServer):
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Serve in a thread of its own."""
+        """Accept requests in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, and close the connections that clients keep alive."""
+        """Stop listening and close the connections that clients keep alive."""
         self.shutdown()
-        # the thread closes the port, too; until both have, nobody else can have it
+        # `serve_forever` closes the socket as well; the port is free after both calls
         self._thread.join()
         self.server_close()
         with self._lock:
             for connection in self._open:
-                # the client may have closed it in the meantime
+                # the client may have closed it already
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Note a connection while it is open."""
+        """Track an open connection."""
         with self._lock:
             self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget a connection that ends."""
+        """Stop tracking a closed connection."""
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up, or do not get on with TLS."""
+        """Ignore clients that disconnect or fail the TLS handshake."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
+def listen(port: int) -> socket.socket:
+    """Open a listening socket on loopback.
+
+    Raises:
+        OSError: The port is in use or not permitted.
+    """
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        reason = "in use" if error.errno == errno.EADDRINUSE else f"not available ({error})"
+        raise OSError(
+            error.errno,
+            f"The embedded dbt Cloud cannot listen on {HOST}:{port}: the port is {reason}. Stop "
+            "the program that uses it, or choose another port; 0 takes a free one",
+        ) from error
+
+
 class _RequestHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
-    # headers and body leave together, and at once
+    # send headers and body together and without delay
     wbufsize = -1
     disable_nagle_algorithm = True
 
     def run_wsgi(self) -> None:
-        # werkzeug's own closes each connection; the application has read the whole body here
+        # werkzeug's own closes each connection, since an app might not read the whole body
         environ = self.make_environ()
         if self.requestline.split()[1].startswith("//"):
-            # http.server has folded the slashes, for the service they make another path
+            # http.server has folded the slashes, but to the service it is another path
             environ["PATH_INFO"] = "/" + environ["PATH_INFO"]
         chunks, status, headers = run_wsgi_app(self.server.app, environ)
         try:
@@ -160,124 +238,39 @@ class _RequestHandler(WSGIRequestHandler):
             self.wfile.write(chunk)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        """Log nothing: the request's path and headers are nobody's business."""
+        """Log nothing, because paths and headers can contain the token."""
 
 
-def listen(port: int) -> socket.socket:
-    """Open a listening socket on loopback.
+def _record(request: Request, body: bytes, status: int, token: str) -> RecordedRequest:
+    query = {key: request.args.getlist(key) for key in request.args}
+    masked: dict[str, list[str]] = json.loads(_mask(json.dumps(query), token))
+    return RecordedRequest(
+        method=request.method,
+        path=_mask(request.path, token),
+        query=masked,
+        json=_decode_or_none(_mask(body.decode("utf-8", "replace"), token)),
+        status=status,
+    )
 
-    Raises:
-        OSError: The port cannot be had; the message names it and the way out.
-    """
+
+def _mask(text: str, token: str) -> str:
+    return text.replace(token, "***")
+
+
+def _decode_or_none(text: str) -> Any:
     try:
-        return socket.create_server((HOST, port))
-    except OSError as error:
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be had ({error})"
-        raise OSError(
-            error.errno,
-            f"The embedded dbt Cloud cannot listen on {HOST}:{port}: the port {why}. Stop what "
-            "listens there, or choose another port; 0 takes a free one",
-        ) from error
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
 
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-MAX_BODY = 10_000_000
-SCHEMES = ("token", "bearer")
-
-_logger = logging.getLogger(__name__)
-
-
-class App:
-    """A WSGI application that speaks the API.
-
-    Args:
-        state: What the emulator holds.
-        groups: Objects whose methods handle the routes.
-        token: The one token that is let in.
-    """
-
-    def __init__(self, state: State, groups: Sequence[object], token: str) -> None:
-        self.requests: list[RecordedRequest] = []
-        self.faults = Faults()
-        self._state = state
-        self._handlers: dict[str, Callable[[Call], Response]] = {
-            name: getattr(group, name)
-            for name in endpoints()
-            for group in groups
-            if hasattr(group, name)
-        }
-        self._token = token
-        self._urls = url_map()
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, and note it before the answer is sent."""
-        request = Request(environ)
-        request.max_content_length = MAX_BODY
-        body, response = self._receive(request)
-        noted = record(request, body, response.status_code, self._token)
-        with self._state.changed:
-            self.requests.append(noted)
-        return response(environ, start_response)
-
-    def _receive(self, request: Request) -> tuple[bytes, Response]:
-        try:
-            # reading it all keeps the connection usable for the next request
-            body = request.get_data()
-        except RequestEntityTooLarge:
-            response = answers.detail(413, "Request body is too large.")
-            response.headers["Connection"] = "close"
-            return b"", response
-        return body, self._answer(request, body)
-
-    def _answer(self, request: Request, body: bytes) -> Response:
-        try:
-            return self._route(request, body)
-        except ApiError as error:
-            return answers.failure(error)
-        except RequestRedirect as redirect:
-            return Response.force_type(redirect.get_response(request.environ), request.environ)
-        except NotFound:
-            return answers.failure(not_found())
-        except MethodNotAllowed:
-            return answers.detail(405, f'Method "{request.method}" not allowed.')
-        except Exception:
-            _logger.exception("The embedded dbt Cloud failed on %s", request.method)
-            return answers.detail(500, "Internal server error.")
-
-    def _route(self, request: Request, body: bytes) -> Response:
-        authorized = self._is_authorized(request)
-        if not authorized and not request.path.startswith("/deploy/"):
-            raise ApiError(401, "Invalid token.")
-        if request.environ["PATH_INFO"].startswith("//"):
-            # a base URL with a slash too many; werkzeug would fold it
-            raise not_found()
-        endpoint, path = self._urls.bind_to_environ(request.environ).match()
-        return self._dispatch(str(endpoint), Call(path, request.args, _decode(body)))
-
-    def _dispatch(self, endpoint: str, call: Call) -> Response:
-        """Let a handler take effect, or a fault: the one place where a request does so."""
-
-        def effect() -> Response:
-            with self._state.changed:
-                return self._handlers[endpoint](call)
-
-        return self.faults.strike(endpoint, call.path.get("id"), effect)
-
-    def _is_authorized(self, request: Request) -> bool:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        matches = hmac.compare_digest(token.strip().encode(), self._token.encode())
-        return scheme.lower() in SCHEMES and matches
-
-
-def _decode(body: bytes) -> JSON:
+def _decode_object(body: bytes) -> JSON:
     if not body.strip():
         return {}
     try:
-        decoded: Mapping[str, Any] | Any = json.loads(body)
+        decoded: JSON | Any = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise bad_request(f"The body is no JSON: {error}") from error
+        raise bad_request(f"The body is not JSON: {error}") from error
     if not isinstance(decoded, dict):
-        raise bad_request("The body is no JSON object.")
+        raise bad_request("The body is not a JSON object.")
     return decoded

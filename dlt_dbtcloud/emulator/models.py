@@ -1,4 +1,4 @@
-"""The things a dbt Cloud account holds, and the configuration that a run starts with."""
+"""Accounts, jobs, runs and steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dlt_dbtcloud.typing import RunStatus
 
 JSON = dict[str, Any]
 Outcome = Literal["success", "error", "cancelled"]
-# files by their path below `target/`: in memory, or in a folder
+# files by path below `target/`, in memory or in a folder
 Artifacts = Mapping[str, bytes] | Path
 
 ACTIVE, DELETED = 1, 2
@@ -25,13 +25,13 @@ STATUS_OF: Mapping[str, RunStatus] = {
 
 
 def now() -> datetime:
-    """Tell the time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(timezone.utc)
 
 
 @dataclass
 class Definition:
-    """An account, a project or an environment: its id and what the API lets a client set."""
+    """An account, project, environment or job, with the fields that clients can set."""
 
     id: int
     account_id: int
@@ -41,29 +41,29 @@ class Definition:
 
     @property
     def is_deleted(self) -> bool:
-        """Say whether it was deleted; the API keeps what is deleted and marks it."""
+        """Whether it is deleted; the API marks deleted objects and keeps them."""
         return bool(self.fields["state"] == DELETED)
 
 
 @dataclass
 class Script:
-    """How the runs of a scripted job end: one outcome after the other, the last one again."""
+    """The outcomes of a scripted job, one per run; the last one repeats."""
 
     outcomes: tuple[Outcome, ...] = ("success",)
     duration: float | None = 0.0
     artifacts: Mapping[str, bytes] | None = None
-    played: int = 0
+    started: int = 0
 
     def next_outcome(self) -> Outcome:
-        """Take the outcome of the run that starts now."""
-        outcome = self.outcomes[min(self.played, len(self.outcomes) - 1)]
-        self.played += 1
+        """Return the outcome of the next run."""
+        outcome = self.outcomes[min(self.started, len(self.outcomes) - 1)]
+        self.started += 1
         return outcome
 
 
 @dataclass(frozen=True)
 class DbtProject:
-    """A dbt project on disk, and how dbt is started in it."""
+    """A dbt project on disk, with the options that dbt starts with."""
 
     folder: Path
     profiles_dir: Path
@@ -73,7 +73,7 @@ class DbtProject:
 
 @dataclass
 class Job(Definition):
-    """A job: with a dbt project its runs are real, otherwise they follow the script."""
+    """A job that runs real dbt if it has a project, and is scripted otherwise."""
 
     project: DbtProject | None = None
     script: Script = field(default_factory=Script)
@@ -81,7 +81,7 @@ class Job(Definition):
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step that a run will take; `state` is the folder whose results `dbt retry` reads."""
+    """A step before it starts; `state` is the folder of results for `dbt retry`."""
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run executes, once the trigger's overrides are applied to its job."""
+    """The steps and settings of a run: its job with the trigger's overrides."""
 
     steps: tuple[PlannedStep, ...]
     timeout_seconds: int = 0
@@ -100,10 +100,15 @@ class Plan:
     target_name: str | None = None
     schema: str | None = None
 
+    @property
+    def timeout_message(self) -> str:
+        """The `status_message` of a run that exceeds its timeout."""
+        return f"The run was cancelled: it exceeded its timeout of {self.timeout_seconds} seconds."
+
 
 @dataclass
 class Step:
-    """A step that a run has begun."""
+    """A step that has started."""
 
     id: int
     index: int
@@ -117,13 +122,13 @@ class Step:
 
     @property
     def logs(self) -> str:
-        """Join the lines of the log."""
+        """The log as text."""
         return "\n".join(self.log)
 
 
 @dataclass
 class Run:
-    """A run of a job, from its trigger to its end."""
+    """A run of a job."""
 
     id: int
     job: Job
@@ -143,17 +148,16 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Say whether the run has come to its end."""
+        """Whether the run is finished."""
         return self.status in FINISHED
 
     def failed_step(self) -> Step | None:
-        """Find the step that ended the run, if one did."""
-        return next((step for step in self.steps if _broke(step)), None)
+        """Return the step whose failure ended the run, or None."""
+        for step in self.steps:
+            if step.status == RunStatus.ERROR and not step.planned.may_fail:
+                return step
+        return None
 
     def skipped(self) -> tuple[PlannedStep, ...]:
-        """List the planned steps that the run did not come to."""
+        """Return the planned steps that have not started."""
         return self.plan.steps[len(self.steps) :]
-
-
-def _broke(step: Step) -> bool:
-    return step.status == RunStatus.ERROR and not step.planned.may_fail

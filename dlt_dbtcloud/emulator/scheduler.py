@@ -1,10 +1,10 @@
-"""The queue: the runs of a job go one after the other, from their trigger to their end."""
+"""Per-job queues of runs."""
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,6 @@ from dlt_dbtcloud.emulator.dbt.plan import SETUP_STEPS, subcommand
 from dlt_dbtcloud.emulator.dbt.process import installed_version
 from dlt_dbtcloud.emulator.dbt.runner import DbtRun
 from dlt_dbtcloud.emulator.models import (
-    FINISHED,
     STATUS_OF,
     DbtProject,
     Job,
@@ -29,74 +28,22 @@ from dlt_dbtcloud.emulator.models import (
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import RunStatus, TriggerData
 
-NewId = Callable[[], int]
-
-
-def begin(run: Run, new_id: NewId) -> None:
-    """Take the steps that prepare a run, and begin the first command."""
-    for planned in SETUP_STEPS:
-        _finish(run, _begin(run, planned, new_id), RunStatus.SUCCESS)
-    if run.skipped():
-        _begin(run, run.skipped()[0], new_id)
-
-
-def end(run: Run, outcome: Outcome, new_id: NewId, at_command: int = 1) -> None:
-    """Take the rest of the steps; an error or a cancellation stops at a command of the job."""
-    step = run.steps[-1]
-    if step.finished_at is None:
-        _finish(run, step, _status(run, outcome, at_command))
-    while run.steps[-1].status == RunStatus.SUCCESS and run.skipped():
-        step = _begin(run, run.skipped()[0], new_id)
-        _finish(run, step, _status(run, outcome, at_command))
-
-
-def _status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
-    """Tell how the step that is under way ends."""
-    own = [step for step in run.steps[len(SETUP_STEPS) :] if not step.planned.may_fail]
-    is_before = run.steps[-1].planned.may_fail or len(own) < at_command
-    return RunStatus.SUCCESS if is_before else STATUS_OF[outcome]
-
-
-def _begin(run: Run, planned: PlannedStep, new_id: NewId) -> Step:
-    step = Step(new_id(), len(run.steps) + 1, planned)
-    step.log.append(f"{step.created_at:%H:%M:%S}  {planned.name}")
-    run.steps.append(step)
-    return step
-
-
-def _finish(run: Run, step: Step, status: RunStatus) -> None:
-    step.status, step.finished_at = status, now()
-    step.log.append(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
-    step.debug_logs = step.logs
-    own = scripted_artifacts(step.planned, run.dbt_version)
-    # the script's files are those of the commands, not of what prepares them
-    script = run.job.script
-    step.artifacts = own if script.artifacts is None or not own else script.artifacts
-
-
-_VERDICTS = {
-    RunStatus.SUCCESS: "Completed successfully",
-    RunStatus.ERROR: "Encountered an error, as scripted",
-    RunStatus.CANCELLED: "Cancelled",
-}
-
-
 OVERRIDES = tuple(key for key in TriggerData.__annotations__ if key != "cause")
-# how long `stop` waits for dbt to be gone, in seconds; a killed process takes a moment
-STOP_WITHIN = 10.0
+# seconds that `stop` waits for dbt's threads; a killed process takes a moment
+STOP_TIMEOUT = 10.0
 
 
 class Scheduler:
-    """Starts runs, ends them, and keeps the runs of a job apart.
+    """Starts and finishes runs, one at a time per job.
 
     Args:
-        state: What the emulator holds.
-        secret: What the environment of dbt must not hold.
+        state: The emulator's state.
+        secret: The API token, kept out of dbt's environment.
     """
 
     def __init__(self, state: State, secret: str) -> None:
         self._state = state
-        # where real runs leave their files, from the first one on
+        # the folder of dbt's files, made for the first real run
         self._folder: TemporaryDirectory[str] | None = None
         self._secret = secret
         self._timers: dict[int, threading.Timer] = {}
@@ -132,7 +79,7 @@ class Scheduler:
         return run
 
     def advance(self, job: Job) -> None:
-        """Start the oldest queued run of a job, unless one is under way."""
+        """Start the oldest queued run of a job, unless another is running."""
         with self._state.changed:
             for run in self._state.history(job):
                 if run.status == RunStatus.QUEUED:
@@ -141,7 +88,7 @@ class Scheduler:
                     return
 
     def cancel(self, run: Run) -> None:
-        """Cancel a run; one that has ended stays as it is."""
+        """Cancel a run unless it is finished."""
         with self._state.changed:
             if run.is_finished:
                 return
@@ -149,43 +96,28 @@ class Scheduler:
             if run.id in self._dbt:
                 self._dbt[run.id][0].stop()
             else:
-                self.finish(run, RunStatus.CANCELLED)
+                self._finish(run, RunStatus.CANCELLED)
 
-    def end_scripted(
+    def finish_scripted(
         self, run: Run, outcome: Outcome, message: str | None = None, at_command: int = 1
     ) -> bool:
-        """End a scripted run, and say whether it was under way."""
+        """Finish a scripted run and return whether it was running."""
         with self._state.changed:
             if run.status != RunStatus.RUNNING:
                 return False
-            end(run, outcome, self._state.new_id, at_command)
-            self.finish(run, STATUS_OF[outcome], message)
+            self._finish_steps(run, outcome, at_command)
+            self._finish(run, STATUS_OF[outcome], message)
             return True
 
-    def finish(self, run: Run, status: RunStatus, message: str | None = None) -> None:
-        """Note the end of a run and start the next one."""
-        with self._state.changed:
-            if run.status in FINISHED:
-                return
-            self._stop_timer(run)
-            for step in run.steps:
-                if step.finished_at is None:
-                    step.status, step.finished_at = status, now()
-            run.status, run.status_message = status, message
-            run.finished_at = run.updated_at = now()
-            self._dbt.pop(run.id, None)
-            self._state.changed.notify_all()
-            self.advance(run.job)
-
     def stop(self) -> None:
-        """End everything that is under way, dbt's processes included, and remove what they left."""
+        """Cancel all unfinished runs, end dbt's processes and delete their files."""
         with self._state.changed:
             threads = [thread for _, thread in self._dbt.values()]
-            # the newest first: nothing must start because something else ended
+            # newest first, so that no queued run starts when an earlier one ends
             for run in reversed(self._state.runs()):
                 self.cancel(run)
         for thread in threads:
-            thread.join(STOP_WITHIN)
+            thread.join(STOP_TIMEOUT)
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -198,41 +130,73 @@ class Scheduler:
             self._start_script(run)
         self._state.changed.notify_all()
 
+    def _finish(self, run: Run, status: RunStatus, message: str | None = None) -> None:
+        with self._state.changed:
+            if run.is_finished:
+                return
+            self._stop_timer(run)
+            for step in run.steps:
+                if step.finished_at is None:
+                    step.status, step.finished_at = status, now()
+            run.status, run.status_message = status, message
+            run.finished_at = run.updated_at = now()
+            self._dbt.pop(run.id, None)
+            self._state.changed.notify_all()
+            self.advance(run.job)
+
     def _start_dbt(self, run: Run, project: DbtProject) -> None:
         run.status = RunStatus.STARTING
         if self._folder is None:
-            # what a killed process writes at last must not keep the emulator from its end
+            # the last writes of a killed process must not make the cleanup fail
             self._folder = TemporaryDirectory(prefix="dbt-cloud-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name) / str(run.id)
         dbt = DbtRun(run, project, self._state, folder, self._secret)
-        work = threading.Thread(target=self._run_dbt, args=(run, dbt), daemon=True)
-        self._dbt[run.id] = (dbt, work)
-        work.start()
+        thread = threading.Thread(target=self._run_dbt, args=(run, dbt), daemon=True)
+        self._dbt[run.id] = (dbt, thread)
+        thread.start()
 
     def _run_dbt(self, run: Run, dbt: DbtRun) -> None:
         status = RunStatus.ERROR
-        message: str | None = "The embedded dbt Cloud could not go on with this run."
+        message: str | None = "The embedded dbt Cloud failed during this run."
         try:
             status, message = dbt.execute()
         finally:
-            # whatever happened: a run must never hang
-            self.finish(run, status, message)
+            # after an unexpected error as well: a run must never hang
+            self._finish(run, status, message)
 
     def _start_script(self, run: Run) -> None:
         script = run.job.script
         run.status = RunStatus.RUNNING
-        begin(run, self._state.new_id)
+        for planned in SETUP_STEPS:
+            _finish_step(run, self._start_step(run, planned), RunStatus.SUCCESS)
+        if run.skipped():
+            self._start_step(run, run.skipped()[0])
         run.outcome = script.next_outcome()
         timeout = run.plan.timeout_seconds
         if timeout and (script.duration is None or script.duration > timeout):
-            message = f"The run was cancelled: it exceeded its timeout of {timeout} seconds."
-            self._later(run, timeout, partial(self.end_scripted, run, "cancelled", message))
+            finish = partial(self.finish_scripted, run, "cancelled", run.plan.timeout_message)
+            self._start_timer(run, timeout, finish)
         elif script.duration:
-            self._later(run, script.duration, partial(self.end_scripted, run, run.outcome))
+            self._start_timer(run, script.duration, partial(self.finish_scripted, run, run.outcome))
         elif script.duration is not None:
-            self.end_scripted(run, run.outcome)
+            self.finish_scripted(run, run.outcome)
 
-    def _later(self, run: Run, seconds: float, action: partial[bool]) -> None:
+    def _start_step(self, run: Run, planned: PlannedStep) -> Step:
+        step = Step(self._state.new_id(), len(run.steps) + 1, planned)
+        step.log.append(f"{step.created_at:%H:%M:%S}  {planned.name}")
+        run.steps.append(step)
+        return step
+
+    def _finish_steps(self, run: Run, outcome: Outcome, at_command: int) -> None:
+        """Run the remaining steps; an error or a cancellation stops at a command of the job."""
+        step = run.steps[-1]
+        if step.finished_at is None:
+            _finish_step(run, step, _scripted_status(run, outcome, at_command))
+        while run.steps[-1].status == RunStatus.SUCCESS and run.skipped():
+            step = self._start_step(run, run.skipped()[0])
+            _finish_step(run, step, _scripted_status(run, outcome, at_command))
+
+    def _start_timer(self, run: Run, seconds: float, action: partial[bool]) -> None:
         timer = threading.Timer(seconds, action)
         timer.daemon = True
         self._timers[run.id] = timer
@@ -251,12 +215,45 @@ class Scheduler:
         return version
 
 
-# what writes no run_results.json, besides the freshness of sources
-WITHOUT_RESULTS = frozenset({"deps", "debug", "list", "ls", "parse", "source"})
+_VERDICTS = {
+    RunStatus.SUCCESS: "Completed successfully",
+    RunStatus.ERROR: "Encountered an error, as scripted",
+    RunStatus.CANCELLED: "Cancelled",
+}
 
 
-def scripted_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[str, bytes]:
-    """Write what dbt would leave if the project had no nodes."""
+def _scripted_status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
+    """Return the final status of the last started step."""
+    commands = [step for step in run.steps[len(SETUP_STEPS) :] if not step.planned.may_fail]
+    is_before = run.steps[-1].planned.may_fail or len(commands) < at_command
+    return RunStatus.SUCCESS if is_before else STATUS_OF[outcome]
+
+
+def _finish_step(run: Run, step: Step, status: RunStatus) -> None:
+    step.status, step.finished_at = status, now()
+    step.log.append(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
+    step.debug_logs = step.logs
+    default = _empty_artifacts(step.planned, run.dbt_version)
+    # a script's artifacts replace those of commands; setup steps have none
+    script = run.job.script
+    step.artifacts = default if script.artifacts is None or not default else script.artifacts
+
+
+# subcommands that write no run_results.json
+_WITHOUT_RESULTS = frozenset({"deps", "debug", "list", "ls", "parse", "source"})
+_EMPTY: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
+    "manifest.json": (
+        "manifest",
+        12,
+        {"nodes": {}, "sources": {}, "macros": {}, "parent_map": {}, "child_map": {}},
+    ),
+    "run_results.json": ("run-results", 6, {"results": [], "elapsed_time": 0.0}),
+    "catalog.json": ("catalog", 1, {"nodes": {}, "sources": {}, "errors": None}),
+}
+
+
+def _empty_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[str, bytes]:
+    """Build the artifacts of a command in a dbt project without nodes."""
     which = subcommand(planned.arguments)
     if which is None or which in ("deps", "debug"):
         return {}
@@ -267,26 +264,15 @@ def scripted_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[st
         "env": {},
     }
     names = ["manifest.json"]
-    if which not in WITHOUT_RESULTS:
+    if which not in _WITHOUT_RESULTS:
         names.append("run_results.json")
     if which == "docs":
         names.append("catalog.json")
-    return encode({name: _empty(name, which, metadata) for name in names})
+    return encode({name: _empty_artifact(name, which, metadata) for name in names})
 
 
-def _empty(name: str, which: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _empty_artifact(name: str, which: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     kind, version, body = _EMPTY[name]
     schema = f"https://schemas.getdbt.com/dbt/{kind}/v{version}.json"
     args = {"args": {"which": which}} if kind == "run-results" else {}
     return {"metadata": {"dbt_schema_version": schema, **metadata}, **body, **args}
-
-
-_EMPTY: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
-    "manifest.json": (
-        "manifest",
-        12,
-        {"nodes": {}, "sources": {}, "macros": {}, "parent_map": {}, "child_map": {}},
-    ),
-    "run_results.json": ("run-results", 6, {"results": [], "elapsed_time": 0.0}),
-    "catalog.json": ("catalog", 1, {"nodes": {}, "sources": {}, "errors": None}),
-}

@@ -1,4 +1,4 @@
-"""What the emulator holds in memory, behind one lock."""
+"""In-memory state of the emulator."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dlt_dbtcloud.emulator.defaults import ACCOUNT, ENVIRONMENT, PROJECT, with_d
 from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
 
-# as with the service, ids do not fit into 32 bits
+# ids exceed 32 bits, as those of the service do
 FIRST_ID = 70_403_110_000_000
 
 D = TypeVar("D", bound=Definition)
 
 
 class State:
-    """Accounts and what belongs to them.
+    """Accounts with their projects, environments, jobs and runs.
 
-    `changed` is the one lock: whoever reads or writes holds it, and notifies after a change.
+    Hold the condition `changed` to read or write, and notify it after a change.
     """
 
     def __init__(self) -> None:
@@ -31,16 +31,17 @@ class State:
         self.projects: dict[int, Definition] = {}
         self.environments: dict[int, Definition] = {}
         self.jobs: dict[int, Job] = {}
-        self.folders: dict[int, DbtProject] = {}
-        # what dbt has open, and the last parse of each project folder
-        self.busy: set[Path] = set()
-        self.parsed: dict[Path, Path] = {}
+        self.dbt_projects: dict[int, DbtProject] = {}
+        # project folders and database files that a dbt process is using
+        self.in_use: set[Path] = set()
+        # dbt's latest partial parse by project folder
+        self.partial_parses: dict[Path, Path] = {}
         self._runs: dict[int, Run] = {}
         self._runs_of_job: dict[int, list[Run]] = {}
         self._ids = itertools.count(FIRST_ID)
 
     def new_id(self) -> int:
-        """Give out an id that nothing else has or had."""
+        """Return an unused id."""
         return next(self._ids)
 
     def add_account(self, account_id: int | None, name: str, *, visible: bool) -> int:
@@ -54,14 +55,16 @@ class State:
             self.add_project(new, {"name": "Embedded project"}, None)
         return new
 
-    def add_project(self, account_id: int, fields: JSON, folder: DbtProject | None) -> Definition:
-        """Add a project, and an environment for its jobs."""
+    def add_project(
+        self, account_id: int, fields: JSON, dbt_project: DbtProject | None
+    ) -> Definition:
+        """Add a project with an environment."""
         merged = with_defaults(PROJECT, fields)
         project = Definition(self.new_id(), account_id, merged)
         with self.changed:
             self.projects[project.id] = project
-            if folder is not None:
-                self.folders[project.id] = folder
+            if dbt_project is not None:
+                self.dbt_projects[project.id] = dbt_project
             self.add_environment(account_id, {"project_id": project.id})
         return project
 
@@ -81,38 +84,39 @@ class State:
             self.changed.notify_all()
 
     def account(self, account_id: int) -> Definition:
-        """Find an account that the token may see."""
+        """Return an account that the token may see, else raise a 404."""
         if account_id not in self.visible:
             raise not_found()
         return self.accounts[account_id]
 
     def find(self, table: Mapping[int, D], account_id: int, key: int) -> D:
-        """Find what belongs to an account that the token may see."""
+        """Return an object of an account that the token may see, else raise a 404."""
         self.account(account_id)
         return self.get(table, account_id, key)
 
     def get(self, table: Mapping[int, D], account_id: int, key: int) -> D:
-        """Find what belongs to an account, may the token see it or not."""
+        """Return an object of any account, else raise a 404."""
         found = table.get(key)
         if found is None or found.account_id != account_id:
             raise not_found()
         return found
 
-    def places(self, account_id: int, project_id: int | None, environment_id: int | None) -> JSON:
-        """Choose the project and environment of a job: the first ones that fit."""
+    def first_environment(
+        self, account_id: int, project_id: int | None, environment_id: int | None
+    ) -> Definition:
+        """Return the first environment that matches, else raise a 404; None matches any id."""
         for environment in self.environments.values():
-            project = environment.fields["project_id"]
             if (
                 environment.account_id == account_id
                 and environment_id in (None, environment.id)
-                and project_id in (None, project)
+                and project_id in (None, environment.fields["project_id"])
                 and not environment.is_deleted
             ):
-                return {"project_id": project, "environment_id": environment.id}
+                return environment
         raise not_found()
 
     def run(self, account_id: int, run_id: int) -> Run:
-        """Find a run of an account that the token may see."""
+        """Return a run of an account that the token may see, else raise a 404."""
         self.account(account_id)
         run = self._runs.get(run_id)
         if run is None or run.job.account_id != account_id:
@@ -120,25 +124,26 @@ class State:
         return run
 
     def any_run(self, run_id: int | None) -> Run | None:
-        """Find a run of whatever account."""
+        """Return a run of any account, or None."""
         return None if run_id is None else self._runs.get(run_id)
 
     def runs(self, account_id: int | None = None) -> list[Run]:
-        """List the runs, of one account or of all, oldest first."""
+        """Return the runs of one account or of all, oldest first."""
         runs = self._runs.values()
         return [run for run in runs if account_id in (None, run.job.account_id)]
 
     def history(self, job: Job) -> list[Run]:
-        """List the runs of a job, oldest first."""
+        """Return the runs of a job, oldest first."""
         return self._runs_of_job.get(job.id, [])
 
     def clear(self) -> None:
-        """Forget everything; the ids that were given out are not given out again."""
+        """Remove everything; ids are not reused."""
         with self.changed:
-            for table in (self.accounts, self.projects, self.environments, self.jobs, self.folders):
+            for table in (self.accounts, self.projects, self.environments, self.jobs):
                 table.clear()
+            self.dbt_projects.clear()
             self.visible.clear()
-            self.parsed.clear()
+            self.partial_parses.clear()
             self._runs.clear()
             self._runs_of_job.clear()
             self.changed.notify_all()

@@ -24,7 +24,7 @@ def cloud(_shared: DBTCloudEmulator) -> DBTCloudEmulator:
 
 @pytest.fixture
 def fresh() -> Iterator[DBTCloudEmulator]:
-    """An emulator of the test's own, for tests that stop it."""
+    """Return an emulator that the test may stop."""
     with DBTCloudEmulator() as emulator:
         yield emulator
 

@@ -1,4 +1,4 @@
-"""A fault happens to the requests it is meant for, before or after they took effect."""
+"""Injected faults, before or after a request takes effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def job(cloud: DBTCloudEmulator) -> int:
     ("kind", "status", "beginning"),
     [("status", 500, "{"), ("html", 502, "<html>"), ("html", 200, "<html>"), ("half", 200, "{")],
 )
-def test_an_answer_is_replaced(
+def test_a_response_is_replaced(
     cloud: DBTCloudEmulator,
     api: Api,
     job: int,
@@ -42,7 +42,7 @@ def test_an_answer_is_replaced(
     assert api.trigger(job)["status"] == 1
 
 
-def test_half_an_answer_is_no_json(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+def test_half_a_response_is_not_json(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
     cloud.fail("trigger_job", "half")
     answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
     with pytest.raises(json.JSONDecodeError):
@@ -61,7 +61,7 @@ def test_a_connection_is_cut(
     assert cloud.requests[-1].status == 0
 
 
-def test_what_hangs_is_let_go_when_the_server_stops() -> None:
+def test_hanging_requests_are_released_when_the_server_stops() -> None:
     with DBTCloudEmulator() as cloud:
         job = cloud.create_job("Nightly")
         cloud.fail("trigger_job", "hang", seconds=3600)
@@ -78,7 +78,7 @@ def test_what_hangs_is_let_go_when_the_server_stops() -> None:
     assert not asking.is_alive()
 
 
-def test_an_answer_comes_slowly_and_whole(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+def test_a_slow_response_is_complete(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
     cloud.fail("trigger_job", "slow", seconds=0.1)
     assert api.trigger(job)["job_id"] == job
     assert len(cloud.runs) == 1
@@ -92,7 +92,7 @@ def test_a_request_takes_effect_later(cloud: DBTCloudEmulator, api: Api, job: in
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(None, None), (7, "7")])
-def test_a_rate_is_limited(
+def test_a_rate_limit_has_an_optional_retry_after(
     cloud: DBTCloudEmulator, api: Api, job: int, seconds: float | None, header: str | None
 ) -> None:
     cloud.fail("trigger_job", "rate_limit", retry_after=seconds)
@@ -102,7 +102,7 @@ def test_a_rate_is_limited(
     assert cloud.runs == []
 
 
-def test_it_happens_as_often_as_told(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_skip_and_calls_select_the_requests_that_fail(cloud: DBTCloudEmulator, api: Api) -> None:
     cloud.fail("list_runs", "status", skip=1, calls=2)
     statuses = [api.get("/runs/").status_code for _ in range(4)]
     assert statuses == [200, 503, 503, 200]
@@ -111,7 +111,7 @@ def test_it_happens_as_often_as_told(cloud: DBTCloudEmulator, api: Api) -> None:
     assert api.get("/jobs/").status_code == 200
 
 
-def test_it_happens_to_one_run_alone(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+def test_a_fault_can_affect_a_single_run(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
     runs = [api.trigger(job)["id"] for _ in range(2)]
     cloud.fail("get_run", "status", calls=None, run_id=runs[0])
     assert [api.get(f"/runs/{run}/").status_code for run in runs] == [503, 200]
@@ -119,13 +119,15 @@ def test_it_happens_to_one_run_alone(cloud: DBTCloudEmulator, api: Api, job: int
     assert api.get(f"/runs/{runs[0]}/").status_code == 200
 
 
-def test_a_reset_mends_everything(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_reset_removes_all_faults(cloud: DBTCloudEmulator, api: Api) -> None:
     cloud.fail("list_runs", "status", calls=None)
     cloud.reset()
     assert api.get("/runs/").status_code == 200
 
 
 @pytest.mark.parametrize("wrong", [("no_route", "cut"), ("get_run", "no_kind")])
-def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, wrong: tuple[Any, Any]) -> None:
-    with pytest.raises(ValueError, match="is none of"):
+def test_unknown_routes_and_kinds_are_refused(
+    cloud: DBTCloudEmulator, wrong: tuple[Any, Any]
+) -> None:
+    with pytest.raises(ValueError, match="is not one of"):
         cloud.fail(*wrong)

@@ -1,4 +1,4 @@
-"""Whoever may not ask, or asks for the wrong thing, is answered as by the service."""
+"""Authentication, routing and malformed requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.emulator_api import Api
 
 
 @pytest.mark.parametrize("scheme", ["Token", "Bearer", "token", "BEARER"])
-def test_both_schemes_let_in(cloud: DBTCloudEmulator, scheme: str) -> None:
+def test_both_authorization_schemes_are_accepted(cloud: DBTCloudEmulator, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {cloud.api_token}"}
     answer = requests.get(f"{cloud.url}/api/v2/accounts/", headers=headers, timeout=5)
     assert answer.json()["status"] == {
@@ -50,7 +50,7 @@ def test_401_comes_before_anything_else(
 
 
 @pytest.mark.parametrize("path", ["/nothing/", "/jobs/abc/", "/runs/-1/", "/jobs/1/", "/runs/1/"])
-def test_what_is_not_there_answers_404(api: Api, path: str) -> None:
+def test_missing_objects_and_paths_answer_404(api: Api, path: str) -> None:
     answer = api.get(path)
     assert answer.status_code == 404
     body = answer.json()
@@ -59,8 +59,8 @@ def test_what_is_not_there_answers_404(api: Api, path: str) -> None:
     assert body["data"] is None
 
 
-def test_two_slashes_make_another_path(cloud: DBTCloudEmulator, api: Api) -> None:
-    # requests would fold the leading ones itself
+def test_double_slashes_answer_404(cloud: DBTCloudEmulator, api: Api) -> None:
+    # requests folds leading slashes
     connection = http.client.HTTPConnection(cloud.url.partition("//")[2], timeout=5)
     headers = {"Authorization": f"Token {cloud.api_token}"}
     connection.request("GET", "//api/v2/accounts/", headers=headers)
@@ -105,10 +105,10 @@ def test_a_path_without_its_slash_is_redirected(
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"\xff", b"null", b"[" * 99999])
-def test_a_body_that_is_no_object_answers_400(api: Api, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_answers_400(api: Api, body: bytes) -> None:
     answer = api.session.post(f"{api.account}/jobs/", data=body, timeout=5)
     assert answer.status_code == 400
-    assert answer.json()["data"].startswith("The body is no JSON")
+    assert answer.json()["data"].startswith(("The body is not JSON", "The body is not a JSON"))
 
 
 def test_a_huge_body_answers_413(api: Api) -> None:
@@ -120,7 +120,7 @@ def test_a_huge_body_answers_413(api: Api) -> None:
     assert (huge.status_code, huge.headers["Connection"]) == (413, "close")
 
 
-def test_head_tells_the_length_and_sends_nothing(api: Api) -> None:
+def test_head_returns_the_length_without_a_body(api: Api) -> None:
     got = api.session.head(f"{api.account}/projects/", timeout=5)
     assert (got.status_code, got.content) == (200, b"")
     assert int(got.headers["Content-Length"]) > 100
@@ -132,7 +132,7 @@ class _Broken:
         raise KeyError("something", call.account_id)
 
 
-def test_a_failure_of_its_own_answers_500_and_is_logged_without_the_token(
+def test_an_internal_error_answers_500_and_is_logged_without_the_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     client = Client(App(State(), (_Broken(),), "the-token"))
@@ -142,7 +142,7 @@ def test_a_failure_of_its_own_answers_500_and_is_logged_without_the_token(
     assert "the-token" not in caplog.text
 
 
-def test_a_runs_link_leads_to_a_page(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_the_link_of_a_run_leads_to_a_page(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Any"))
     page = requests.get(run["href"], timeout=5)
     assert page.status_code == 200

@@ -1,4 +1,4 @@
-"""The runs of a job go one after the other, end as told, and can be cancelled at any time."""
+"""Scripted runs, queues and cancellation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.emulator_api import Api
     ("outcome", "status", "humanized"),
     [("success", 10, "Success"), ("error", 20, "Error"), ("cancelled", 30, "Cancelled")],
 )
-def test_a_scripted_run_ends_as_told(
+def test_a_scripted_run_ends_with_its_outcome(
     cloud: DBTCloudEmulator, api: Api, outcome: str, status: int, humanized: str
 ) -> None:
     job = cloud.create_job("Any", outcome=outcome)  # type: ignore[arg-type]  # one of the outcomes
@@ -30,14 +30,16 @@ def test_a_scripted_run_ends_as_told(
     assert run["run_steps"][-1]["status"] == status
 
 
-def test_outcomes_can_follow_one_another(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_outcomes_are_used_one_per_run_and_the_last_repeats(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "cancelled", "success"])
     for _ in range(4):
         api.trigger(job)
     assert [run["status"] for run in cloud.runs] == [20, 30, 10, 10]
 
 
-def test_a_run_takes_the_time_it_was_told(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_scripted_run_takes_its_duration(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Slow", outcome="error", duration=0.05))
     assert api.run(run["id"])["in_progress"] is True
     ended = api.ended(run["id"])
@@ -45,10 +47,10 @@ def test_a_run_takes_the_time_it_was_told(cloud: DBTCloudEmulator, api: Api) -> 
     assert ended["started_at"] < ended["finished_at"]
 
 
-def test_a_run_can_end_when_the_test_says_so(cloud: DBTCloudEmulator, api: Api) -> None:
-    job = cloud.create_job("Told", duration=None, outcome="error")
+def test_finish_run_ends_only_running_scripted_runs(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("Manual", duration=None, outcome="error")
     first, second = api.trigger(job)["id"], api.trigger(job)["id"]
-    with pytest.raises(ValueError, match="waits for an earlier run"):
+    with pytest.raises(ValueError, match="is queued behind an earlier run"):
         cloud.finish_run(second)
     running = api.run(first, "run_steps")
     assert (running["status"], running["is_running"]) == (3, True)
@@ -57,13 +59,13 @@ def test_a_run_can_end_when_the_test_says_so(cloud: DBTCloudEmulator, api: Api) 
     assert api.run(first)["status"] == 20
     cloud.finish_run(second, "success")
     assert api.run(second)["status"] == 10
-    with pytest.raises(ValueError, match="has ended"):
+    with pytest.raises(ValueError, match="is already finished"):
         cloud.finish_run(second)
     with pytest.raises(ValueError, match="There is no scripted run 1"):
         cloud.finish_run(1)
 
 
-def test_runs_of_a_job_are_serial_and_say_what_blocks_them(
+def test_runs_of_a_job_are_serial_and_name_the_run_that_blocks_them(
     cloud: DBTCloudEmulator, api: Api
 ) -> None:
     job, other = (cloud.create_job(name, duration=None) for name in ("One", "Other"))
@@ -91,9 +93,7 @@ def test_a_queued_run_is_cancelled_at_once(cloud: DBTCloudEmulator, api: Api) ->
     assert api.run(third)["status"] == 3
 
 
-def test_a_running_run_is_cancelled_and_the_next_one_starts(
-    cloud: DBTCloudEmulator, api: Api
-) -> None:
+def test_cancelling_a_running_run_starts_the_next_one(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any", duration=None)
     first, second = (api.trigger(job)["id"] for _ in range(2))
     assert api.post(f"/runs/{first}/cancel").json()["data"]["status"] == 3
@@ -112,7 +112,7 @@ def test_cancelling_a_finished_run_changes_nothing(cloud: DBTCloudEmulator, api:
     assert api.run(run)["finished_at"] == before["finished_at"]
 
 
-def test_a_run_that_takes_too_long_is_cancelled_and_says_so(
+def test_a_run_that_exceeds_its_timeout_is_cancelled_with_a_message(
     cloud: DBTCloudEmulator, api: Api
 ) -> None:
     job = cloud.create_job("Slow", duration=60, timeout_seconds=3600)
@@ -121,7 +121,7 @@ def test_a_run_that_takes_too_long_is_cancelled_and_says_so(
     assert run["status_message"] == "The run was cancelled: it exceeded its timeout of 1 seconds."
 
 
-def test_triggers_from_many_threads_give_as_many_runs(cloud: DBTCloudEmulator) -> None:
+def test_concurrent_triggers_start_one_run_each(cloud: DBTCloudEmulator) -> None:
     jobs = [cloud.create_job(f"Job {number}", duration=0.001) for number in range(4)]
 
     def trigger(number: int) -> int:

@@ -1,4 +1,4 @@
-"""The emulator starts and stops cleanly, on loopback, and the token is nowhere to be seen."""
+"""Start and stop, contents and records of the emulator."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import until
 from tests.support.emulator_api import Api
-from tests.support.fake_dbt import DEAF, write_fake
+from tests.support.fake_dbt import STUBBORN, write_fake
 
 
-def test_it_tells_where_and_how_to_reach_it() -> None:
+def test_url_and_environment_point_at_the_emulator() -> None:
     with DBTCloudEmulator(api_token="a-token", account_id=7) as cloud:
         assert cloud.url.startswith("http://127.0.0.1:")
         assert cloud.environment() == {
@@ -29,40 +29,42 @@ def test_it_tells_where_and_how_to_reach_it() -> None:
         assert Api(cloud).data("/")["id"] == 7
 
 
-def test_each_one_has_a_token_and_an_account_of_its_own() -> None:
+def test_emulators_have_their_own_tokens_and_valid_ports_and_accounts() -> None:
     one, other = DBTCloudEmulator(), DBTCloudEmulator()
     assert one.api_token != other.api_token
     assert one.account_id > 0
-    with pytest.raises(ValueError, match="`port` is a number from 0 to 65535, not 70000"):
+    with pytest.raises(ValueError, match="`port` must be a number from 0 to 65535, not 70000"):
         DBTCloudEmulator(70000)
-    with pytest.raises(ValueError, match="`account_id` is a number from 1"):
+    with pytest.raises(ValueError, match="`account_id` must be a number from 1"):
         DBTCloudEmulator(account_id=0)
 
 
 def free_port() -> int:
-    """Return a port that no other test is given, as the system gives higher ones."""
+    """Return a free port below those that the system assigns, different in each process."""
     for port in range(20_000 + os.getpid() % 10_000, 30_000):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("There is no free port.")
 
 
-def test_the_port_can_be_chosen_and_had_again() -> None:
+def test_a_chosen_port_can_be_reused() -> None:
     port = free_port()
     for _ in range(2):
         with DBTCloudEmulator(port) as cloud:
             assert cloud.url.endswith(f":{port}")
 
 
-def test_a_port_in_use_is_named_with_the_way_out() -> None:
+def test_a_port_in_use_is_an_error_with_a_way_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port}: the port is in use\. Stop what"):
+        with pytest.raises(
+            OSError, match=rf"127\.0\.0\.1:{port}: the port is in use\. Stop the program"
+        ):
             DBTCloudEmulator(port).start()
 
 
-def test_it_starts_once_and_stops_as_often_as_you_like(fresh: DBTCloudEmulator) -> None:
-    with pytest.raises(RuntimeError, match="listens already"):
+def test_start_twice_is_an_error_but_stop_twice_is_not(fresh: DBTCloudEmulator) -> None:
+    with pytest.raises(RuntimeError, match="is already listening"):
         fresh.start()
     fresh.stop()
     fresh.stop()
@@ -78,7 +80,7 @@ def _starts(cloud: DBTCloudEmulator) -> bool:
     return True
 
 
-def test_it_can_start_again_where_it_was(fresh: DBTCloudEmulator) -> None:
+def test_it_restarts_on_the_same_port_with_its_jobs(fresh: DBTCloudEmulator) -> None:
     url, job = fresh.url, fresh.create_job("Kept")
     fresh.stop()
     # another program may take the port for a moment
@@ -87,7 +89,7 @@ def test_it_can_start_again_where_it_was(fresh: DBTCloudEmulator) -> None:
     assert Api(fresh).data(f"/jobs/{job}/")["name"] == "Kept"
 
 
-def test_stop_ends_connections_that_clients_keep_alive(fresh: DBTCloudEmulator) -> None:
+def test_stop_closes_connections_that_clients_keep_alive(fresh: DBTCloudEmulator) -> None:
     port = int(fresh.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -119,7 +121,7 @@ def test_many_requests_share_a_connection(cloud: DBTCloudEmulator) -> None:
     assert [request.status for request in cloud.requests] == [200, 400, 200]
 
 
-def test_a_client_that_hangs_up_is_nobodys_business(
+def test_disconnected_clients_are_ignored(
     cloud: DBTCloudEmulator, api: Api, capfd: pytest.CaptureFixture[str]
 ) -> None:
     big = {"big.bin": b"x" * 20_000_000}
@@ -134,7 +136,7 @@ def test_a_client_that_hangs_up_is_nobodys_business(
     assert capfd.readouterr() == ("", "")
 
 
-def test_it_remembers_what_was_asked(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_requests_are_recorded(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any")
     api.trigger(job, steps_override=None)
     api.get("/runs/", limit=5, include_related=["trigger", "job"])
@@ -146,7 +148,7 @@ def test_it_remembers_what_was_asked(cloud: DBTCloudEmulator, api: Api) -> None:
     assert listing.json is None
 
 
-def test_runs_are_listed_with_what_belongs_to_them(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_runs_contain_their_trigger_and_steps(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any")
     ids = [api.trigger(job)["id"] for _ in range(3)]
     assert [run["id"] for run in cloud.runs] == ids
@@ -155,7 +157,7 @@ def test_runs_are_listed_with_what_belongs_to_them(cloud: DBTCloudEmulator, api:
     assert len(cloud.runs[0]["run_steps"]) == 4
 
 
-def test_reset_forgets_everything_but_the_account(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_reset_keeps_only_the_account(cloud: DBTCloudEmulator, api: Api) -> None:
     project = cloud.create_project("Another")
     job = cloud.create_job("Any", duration=None, project_id=project)
     run = api.trigger(job)
@@ -169,15 +171,41 @@ def test_reset_forgets_everything_but_the_account(cloud: DBTCloudEmulator, api: 
     assert cloud.create_job("Next") > run["id"]
 
 
-def test_waiting_is_bounded_and_knows_its_runs(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_invalid_job_options_are_refused(
+    cloud: DBTCloudEmulator, tmp_path: Path, tiny: Path
+) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere` is not a folder\. Pass the folder of a dbt"
+    ):
+        cloud.create_job("Job", project_dir=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"does not contain dbt_project\.yml"):
+        cloud.create_project("Project", project_dir=tmp_path)
+    with pytest.raises(RuntimeError, match=r"`no-dbt`: .*Install the `local` extra"):
+        cloud.create_job("Job", project_dir=tiny, dbt_executable="no-dbt")
+    with pytest.raises(ValueError, match=r"runs dbt .* or is scripted"):
+        cloud.create_job("Job", project_dir=tiny, outcome="error")
+    with pytest.raises(
+        ValueError, match="`outcome` must be one of success, error, cancelled, not 'bad'"
+    ):
+        cloud.create_job("Job", outcome="bad")  # type: ignore[arg-type]  # a typo is what is tested
+    with pytest.raises(ValueError, match="`duration` must be at least 0 seconds, not -1"):
+        cloud.create_job("Job", duration=-1)
+    with pytest.raises(ValueError, match="Job `Job`: execute_steps: `ls` is not a dbt command"):
+        cloud.create_job("Job", execute_steps=["ls"])
+    with pytest.raises(ValueError, match="Job `Job`: The requested resource was not found"):
+        cloud.create_job("Job", project_id=1)
+    assert cloud.runs == []
+
+
+def test_waiting_for_a_run_is_bounded(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Slow", duration=None))
-    with pytest.raises(TimeoutError, match=r"has not ended within 0\.01 seconds"):
+    with pytest.raises(TimeoutError, match=r"is not finished after 0\.01 seconds"):
         cloud.wait_for_run(run["id"], 0.01)
     with pytest.raises(ValueError, match="There is no run 5"):
         cloud.wait_for_run(5)
 
 
-def test_the_token_is_nowhere(
+def test_the_token_is_neither_recorded_nor_logged(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -194,7 +222,7 @@ def test_the_token_is_nowhere(
     assert capfd.readouterr() == ("", "")
 
 
-def test_stop_ends_dbt_and_removes_what_it_left(
+def test_stop_ends_dbt_and_deletes_its_files(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", 0.2)
@@ -202,8 +230,8 @@ def test_stop_ends_dbt_and_removes_what_it_left(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     with DBTCloudEmulator() as cloud:
         api = Api(cloud)
-        dbt = write_fake(tmp_path, DEAF)
-        job = cloud.create_job("Deaf", project_dir=tiny, dbt_executable=dbt)
+        dbt = write_fake(tmp_path, STUBBORN)
+        job = cloud.create_job("Stubborn", project_dir=tiny, dbt_executable=dbt)
         api.trigger(job)
         until(lambda: "started" in _log(cloud))
         pids = [int(pid) for pid in _log(cloud).split()[-2:]]
@@ -221,5 +249,5 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # an orphan stays as a zombie until the container's first process takes note
+    # an orphan is a zombie until the init process reaps it
     return " Z " not in Path(f"/proc/{pid}/stat").read_text() if Path("/proc").is_dir() else True

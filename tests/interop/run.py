@@ -1,12 +1,12 @@
-"""Run other people's clients against the embedded dbt Cloud: `dbtc` and `dbt-cloud-cli`.
+"""Interoperability check: `dbtc` and `dbt-cloud-cli` against the embedded dbt Cloud.
 
-    make test                                  # once, for the environment
+    make test                                  # once, creates the environment
     .venv/bin/python tests/interop/run.py
 
-Each client gets an environment of its own in `.interop/`, set up the first time. They insist on
-https, so the embedded dbt Cloud serves it, with a certificate of a throw-away authority that only
-they are told to trust. Each triggers a job that runs real dbt on a small project, waits for its
-end, and fetches `run_results.json`; what they print is shown, and the script fails where one does.
+Each client is installed in an environment of its own in `.interop/`. The clients require https, so
+the emulator uses a certificate of a temporary authority that only they trust. Each client triggers
+a job that runs real dbt, waits until it is finished and fetches `run_results.json`. The script
+prints their output and fails if one of them does.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ import trustme
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from dlt_dbtcloud.emulator import DBTCloudEmulator  # noqa: E402, found by the line above
+from dlt_dbtcloud.emulator import DBTCloudEmulator  # noqa: E402, needs the path above
 from tests.support.tiny import write_tiny  # noqa: E402
 
 ENVIRONMENTS = ROOT / ".interop"
-# dbtc holds numpy below 2, and the newest pyarrow does not
+# dbtc needs numpy below 2, and the newest pyarrow does not support it
 CLIENTS = {
     "dbtc": ["dbtc==0.11.7", "pyarrow<19"],
     "dbt-cloud": ["dbt-cloud-cli==0.9.1"],
@@ -38,7 +38,7 @@ CLIENTS = {
 
 
 def main() -> None:
-    """Set up, run every client, and say how it went."""
+    """Install and run both clients."""
     programs = {name: install(name, packages) for name, packages in CLIENTS.items()}
     with tempfile.TemporaryDirectory() as folder:
         authority, server_side = certificates(Path(folder))
@@ -49,18 +49,18 @@ def main() -> None:
             with_dbtc(shell, cloud, job)
             with_dbt_cloud_cli(shell)
             assert [run["status_humanized"] for run in cloud.runs] == ["Success"] * 2
-    print("\nBoth clients triggered a job, waited for its end and read its results.")
+    print("\nBoth clients triggered a job, waited for its run and read its results.")
 
 
 class Shell:
-    """Runs the clients' programs and shows what they do."""
+    """Runs the clients' programs and prints their output."""
 
     def __init__(self, programs: dict[str, Path], environment: dict[str, str]) -> None:
         self._programs = programs
         self._environment = environment
 
     def run(self, program: str, *arguments: str) -> Any:
-        """Run one and return what it prints, which is JSON."""
+        """Run a program and return its output as JSON."""
         print(f"\n$ {program} {' '.join(arguments)}")
         done = subprocess.run(
             [self._programs[program], *arguments],
@@ -74,7 +74,7 @@ class Shell:
 
 
 def with_dbtc(shell: Shell, cloud: DBTCloudEmulator, job: int) -> None:
-    """Trigger, wait and fetch with dbtc."""
+    """Trigger a job, wait for its run and fetch the results with dbtc."""
     account = str(cloud.account_id)
     run = shell.run(
         "dbtc",
@@ -90,21 +90,21 @@ def with_dbtc(shell: Shell, cloud: DBTCloudEmulator, job: int) -> None:
 
 
 def with_dbt_cloud_cli(shell: Shell) -> None:
-    """Trigger, wait and fetch with dbt-cloud-cli."""
+    """Trigger a job, wait for its run and fetch the results with dbt-cloud-cli."""
     run = shell.run("dbt-cloud", "job", "run", "--wait", "--cause", "dbt-cloud-cli")["data"]
     fetch = ("run", "get-artifact", "--run-id", str(run["id"]), "--path", "run_results.json")
     check(shell.run("dbt-cloud", *fetch))
 
 
 def check(results: Any) -> None:
-    """Say which nodes were built."""
+    """Check and print the status of each node."""
     built = {result["unique_id"]: result["status"] for result in results["results"]}
     print("run_results.json:", built)
     assert built["model.tiny.numbers"] == "success"
 
 
 def install(name: str, packages: list[str]) -> Path:
-    """Return the program of a client, installed in an environment of its own."""
+    """Install a client in its own environment, unless it is there, and return its program."""
     folder = ENVIRONMENTS / name
     program = folder / "bin" / name
     if not program.exists():
@@ -116,7 +116,7 @@ def install(name: str, packages: list[str]) -> Path:
 
 
 def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make an authority and a certificate for 127.0.0.1."""
+    """Create an authority and a TLS context with its certificate for 127.0.0.1."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -125,7 +125,7 @@ def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 def client_environment(cloud: DBTCloudEmulator, job: int, authority: Path) -> dict[str, str]:
-    """Return the variables that the clients read."""
+    """Return the environment of the clients."""
     return {
         **os.environ,
         "REQUESTS_CA_BUNDLE": str(authority),

@@ -91,7 +91,7 @@ def test_a_project_that_does_not_compile_is_shown_with_dbts_own_words(
 
 def test_a_missing_project_is_named(demo: Demo, isolated: Path) -> None:
     shutil.rmtree(isolated / "examples/flights_dbt")
-    assert_is_one_clear_line(demo(), "flights_dbt` is no folder")
+    assert_is_one_clear_line(demo(), "flights_dbt` is not a folder")
 
 
 def test_a_malformed_file_is_named(demo: Demo, isolated: Path) -> None:

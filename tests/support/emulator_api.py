@@ -1,4 +1,4 @@
-"""A client of the emulator that knows nothing of ours."""
+"""A minimal API client, independent of the package's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 
 
 class Api:
-    """Speaks to the emulator as anybody's client would."""
+    """Sends plain HTTP requests to the emulator."""
 
     def __init__(self, cloud: DBTCloudEmulator) -> None:
         self.cloud = cloud

@@ -1,4 +1,4 @@
-"""A stand-in for dbt's program, for what has to be slow, deaf or telling; started like dbt."""
+"""Stand-ins for the dbt program that record their environment, fail or ignore signals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ HEADER = """#!{python}
 import json, os, pathlib, signal, subprocess, sys, time
 target = pathlib.Path(os.environ["DBT_TARGET_PATH"])
 """
-TELLING = """
+RECORDING = """
 print("Running with dbt=1.11.7")
 seen = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environ": dict(os.environ)}
 (target / "seen.json").write_text(json.dumps(seen))
 """
-# it and its child do not listen to SIGINT, and the child holds the output open
-DEAF = """
+# ignores SIGINT, with a child that keeps the output open
+STUBBORN = """
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("started", os.getpid(), child.pid, flush=True)
@@ -29,7 +29,7 @@ sys.exit(0 if "retry" in sys.argv or "docs" in sys.argv else 1)
 
 
 def write_fake(folder: Path, body: str) -> str:
-    """Write the program."""
+    """Write an executable with a body in Python and return its path."""
     program = folder / "fake-dbt"
     program.write_text(HEADER.format(python=sys.executable) + body)
     program.chmod(0o755)

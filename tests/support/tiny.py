@@ -1,4 +1,4 @@
-"""A dbt project of two models and a test, on a DuckDB file beside it."""
+"""A dbt project with two models and a test, on DuckDB."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ models:
 
 
 def write_tiny(folder: Path) -> Path:
-    """Write the project."""
+    """Write the project to a folder and return the folder."""
     (folder / "models").mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(DBT_PROJECT)
     (folder / "profiles.yml").write_text(PROFILES)

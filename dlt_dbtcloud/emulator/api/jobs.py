@@ -105,7 +105,7 @@ class Jobs:
         self._check_places(account_id, fields)
         plan_commands("execute_steps", fields.get("execute_steps", []))
         merged = with_defaults(JOB, fields)
-        folder = self._state.folders.get(merged["project_id"])
+        folder = self._state.dbt_projects.get(merged["project_id"])
         job = Job(self._state.new_id(), account_id, merged, project=folder)
         self._state.jobs[job.id] = job
         return job

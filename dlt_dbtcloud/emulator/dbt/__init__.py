@@ -1,1 +1,1 @@
-"""dbt runs of the embedded dbt Cloud."""
+"""Real dbt Core in the embedded dbt Cloud."""

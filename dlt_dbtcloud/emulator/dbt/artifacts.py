@@ -1,4 +1,4 @@
-"""The files that a step leaves: on disk for real dbt, in memory for a scripted run."""
+"""Files of a step: on disk for real dbt, in memory for a scripted run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlt_dbtcloud.emulator.models import Artifacts
 
 
 def list_files(artifacts: Artifacts) -> list[str]:
-    """List the files by their path below `target/`."""
+    """Return the sorted paths below `target/`."""
     if not isinstance(artifacts, Path):
         return sorted(artifacts)
     files = (path for path in artifacts.rglob("*") if path.is_file())
@@ -19,7 +19,7 @@ def list_files(artifacts: Artifacts) -> list[str]:
 
 
 def find_file(artifacts: Artifacts, name: str) -> bytes | Path | None:
-    """Find a file; a path that leads out of the step's folder finds nothing."""
+    """Return a file, or None if it does not exist or is outside of the step's folder."""
     if not isinstance(artifacts, Path):
         return artifacts.get(name)
     if "\0" in name or name.endswith("/"):
@@ -29,12 +29,12 @@ def find_file(artifacts: Artifacts, name: str) -> bytes | Path | None:
 
 
 def has_file(artifacts: Artifacts, name: str) -> bool:
-    """Say whether a file is there."""
+    """Return whether a file exists."""
     return find_file(artifacts, name) is not None
 
 
 def encode(artifacts: Mapping[str, Any]) -> dict[str, bytes]:
-    """Take bytes as they are, and everything else as JSON."""
+    """Encode all values but bytes as JSON."""
     return {
         path: content if isinstance(content, bytes) else json.dumps(content).encode()
         for path, content in artifacts.items()

@@ -1,4 +1,4 @@
-"""The profile that a run connects with: the project's own, or one with the trigger's overrides."""
+"""dbt profiles with a run's overrides."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ ENV_VAR = re.compile(
 
 
 class ProfileError(ValueError):
-    """The overrides cannot be applied to the project's profile."""
+    """A profile cannot be read, or the overrides do not apply to it."""
 
 
 def write_profile(source: Path, folder: Path, plan: Plan, environ: Mapping[str, str]) -> Path:
-    """Write a profile with a run's overrides, if it has any.
+    """Write a profile with a run's overrides, if there are any.
 
     Args:
         source: The folder of the project's `profiles.yml`.
-        folder: Where the run's own is written.
-        plan: What the run overrides.
-        environ: dbt's environment, for a target that is named by `env_var`.
+        folder: The folder of the new file.
+        plan: The plan with the overrides.
+        environ: dbt's environment, for a target that uses `env_var`.
 
     Returns:
-        The folder that dbt takes its profile from.
+        The folder of the profile to use.
 
     Raises:
-        ProfileError: `profiles.yml` is no profile, or its default target cannot be told.
+        ProfileError: `profiles.yml` is invalid, or its default target is unknown.
     """
     file = source / FILE
     overridden = plan.schema or plan.target_name or plan.threads
     if not overridden or not file.is_file():
-        # without overrides, and without a profile, dbt itself has the word
+        # without overrides, dbt reads the project's profile and reports its errors
         return source
     derived = derive(_load(file), plan, environ)
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write_profile(source: Path, folder: Path, plan: Plan, environ: Mapping[str, 
 
 
 def derive(profiles: JSON, plan: Plan, environ: Mapping[str, str]) -> JSON:
-    """Apply a run's overrides to every profile of a file, only one of which will be used."""
+    """Apply a run's overrides to all profiles of a file; dbt uses one of them."""
     derived = deepcopy(profiles)
     for profile in _profiles(derived):
         outputs: JSON = profile["outputs"]
@@ -67,7 +67,7 @@ def derive(profiles: JSON, plan: Plan, environ: Mapping[str, str]) -> JSON:
 
 
 def database_files(source: Path, project: Path, environ: Mapping[str, str]) -> set[Path]:
-    """List the DuckDB files that a profile names; only one process can have one open."""
+    """Return the DuckDB files of a profile, which only one process can open."""
     try:
         profiles = _load(source / FILE)
     except (OSError, ProfileError):
@@ -78,12 +78,12 @@ def database_files(source: Path, project: Path, environ: Mapping[str, str]) -> s
         for output in profile["outputs"].values()
         if isinstance(output.get("path"), str)
     )
-    # dbt takes a relative path from its working directory, the project's folder
-    return {(project / path).resolve() for path in paths if not _is_elsewhere(path)}
+    # relative paths start at dbt's working directory, the project's folder
+    return {(project / path).resolve() for path in paths if not _is_remote(path)}
 
 
 def render(text: str, environ: Mapping[str, str]) -> str:
-    """Replace `{{ env_var('NAME', 'default') }}` by its value, and nothing else."""
+    """Replace only `{{ env_var('NAME', 'default') }}` by its value."""
 
     def value(match: re.Match[str]) -> str:
         return environ.get(match["name"], match["default"] or "")
@@ -92,11 +92,11 @@ def render(text: str, environ: Mapping[str, str]) -> str:
 
 
 def _yaml() -> ModuleType:
-    # PyYAML comes with dlt, only real runs need it, and it has no types
+    # PyYAML is a dependency of dlt without types; only real runs need it
     return importlib.import_module("yaml")
 
 
-def _is_elsewhere(path: str) -> bool:
+def _is_remote(path: str) -> bool:
     return path.startswith((":memory:", "md:", "motherduck:", "ducklake:")) or "://" in path
 
 
@@ -107,7 +107,7 @@ def _load(file: Path) -> JSON:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ProfileError(f"`{file}` cannot be read: {error}") from error
     if not isinstance(loaded, dict):
-        raise ProfileError(f"`{file}` is no file of profiles.")
+        raise ProfileError(f"`{file}` does not contain profiles.")
     return loaded
 
 
@@ -126,4 +126,4 @@ def _default_output(profile: JSON, environ: Mapping[str, str]) -> JSON:
     if len(outputs) == 1:
         return next(iter(outputs.values()))
     known = ", ".join(f"`{name}`" for name in outputs)
-    raise ProfileError(f"The profile's target `{target}` is none of its outputs: {known}.")
+    raise ProfileError(f"The profile's target `{target}` is not one of its outputs: {known}.")

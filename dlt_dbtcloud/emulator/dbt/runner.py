@@ -1,4 +1,4 @@
-"""A run of real dbt Core: its steps, one subprocess each, in a folder of the run."""
+"""Runs of real dbt Core."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dlt_dbtcloud.typing import RunStatus
 VERSION = re.compile(r"Running with dbt=(\S+)")
 PACKAGES = ("packages.yml", "dependencies.yml")
 
-Ending = tuple[RunStatus, str | None]
+StatusAndMessage = tuple[RunStatus, str | None]
 
 
 class DbtRun:
-    """One real run, executed in a thread of its own.
+    """A run of real dbt Core, with one subprocess per step.
 
-    The first step that fails ends the run, unless it may fail; those after it are not listed.
+    The first step that fails ends the run, unless it may fail.
 
     Args:
         run: The run.
-        project: Its job's dbt project.
-        state: What the emulator holds; the run's progress is written there.
-        folder: Where the run leaves its files.
-        secret: What the environment of dbt must not hold.
+        project: The dbt project of its job.
+        state: The emulator's state.
+        folder: The folder of the run's files.
+        secret: The API token, kept out of dbt's environment.
     """
 
     def __init__(
@@ -44,42 +44,38 @@ class DbtRun:
         self._dbt = Invoker(project, state, secret)
         self._timed_out = False
 
-    def execute(self) -> Ending:
-        """Take the run's steps, and tell how it ended."""
+    def execute(self) -> StatusAndMessage:
+        """Execute the steps and return the run's status and status message."""
         timeout = self._run.plan.timeout_seconds
         timer = threading.Timer(timeout, self._time_out)
         timer.daemon = True
         if timeout:
             timer.start()
         try:
-            return self._take_steps()
+            return self._execute_steps()
         finally:
             timer.cancel()
 
     def stop(self) -> None:
-        """End the run, dbt and its children included; `execute` returns soon after."""
+        """End dbt and its child processes; `execute` returns soon after."""
         self._dbt.stop()
 
     def _time_out(self) -> None:
         self._timed_out = True
         self._dbt.stop()
 
-    def _take_steps(self) -> Ending:
+    def _execute_steps(self) -> StatusAndMessage:
         for planned in self._run.plan.steps:
             step = self._begin(planned)
-            succeeded = self._take(step)
+            succeeded = self._execute(step)
             if self._dbt.stopping:
                 self._finish(step, RunStatus.CANCELLED)
-                return RunStatus.CANCELLED, self._timeout_message()
+                message = self._run.plan.timeout_message if self._timed_out else None
+                return RunStatus.CANCELLED, message
             self._finish(step, RunStatus.SUCCESS if succeeded else RunStatus.ERROR)
             if not succeeded and not planned.may_fail:
                 return RunStatus.ERROR, None
         return RunStatus.SUCCESS, None
-
-    def _timeout_message(self) -> str | None:
-        seconds = self._run.plan.timeout_seconds
-        message = f"The run was cancelled: it exceeded its timeout of {seconds} seconds."
-        return message if self._timed_out else None
 
     def _begin(self, planned: PlannedStep) -> Step:
         with self._state.changed:
@@ -104,7 +100,7 @@ class DbtRun:
             if version:
                 self._run.dbt_version = version[1]
 
-    def _take(self, step: Step) -> bool:
+    def _execute(self, step: Step) -> bool:
         try:
             if step.planned is CLONE:
                 return self._clone(step)
@@ -119,18 +115,18 @@ class DbtRun:
             return False
 
     def _clone(self, step: Step) -> bool:
-        found = (self._project.folder / "dbt_project.yml").is_file()
-        where = f"`{self._project.folder}`"
-        gone = f"The dbt project is gone: {where} holds no dbt_project.yml."
-        self._log(step, f"Using the dbt project in {where}." if found else gone)
-        return found
+        folder = self._project.folder
+        exists = (folder / "dbt_project.yml").is_file()
+        missing = f"The dbt project is missing: `{folder}` does not contain dbt_project.yml."
+        self._log(step, f"Using the dbt project in `{folder}`." if exists else missing)
+        return exists
 
     def _connect(self, step: Step) -> bool:
         plan, environ = self._run.plan, self._dbt.environ
         folder = self._folder / "profiles"
         self._dbt.profiles = write_profile(self._project.profiles_dir, folder, plan, environ)
         if plan.target_name:
-            # or an inherited one would win over the profile's
+            # an inherited DBT_TARGET would override the profile's target
             environ["DBT_TARGET"] = plan.target_name
         self._log(step, f"Using profiles.yml in `{self._dbt.profiles}`.")
         with self._state.changed:
@@ -146,8 +142,8 @@ class DbtRun:
         target.mkdir(parents=True)
         started = time.monotonic()
         code = self._dbt.invoke(self._arguments(step), folder, lambda line: self._log(step, line))
-        taken = time.monotonic() - started
-        self._log(step, f"dbt ended with exit code {code} after {taken:.1f} seconds.")
+        seconds = time.monotonic() - started
+        self._log(step, f"dbt exited with code {code} after {seconds:.1f} seconds.")
         if list_files(target):
             step.artifacts = target
         return code == 0
@@ -156,11 +152,11 @@ class DbtRun:
         return self._folder / str(step.index)
 
     def _arguments(self, step: Step) -> tuple[str, ...]:
-        """Show `dbt retry` the results that it goes on from: those of the step before, or run."""
+        """Add the `--state` of `dbt retry`: the results of the failed run or of an earlier step."""
         arguments = step.planned.arguments
         if subcommand(arguments) != "retry" or "--state" in arguments:
             return arguments
-        folders = [other.artifacts for other in self._run.steps]
-        before = [folder for folder in folders if isinstance(folder, Path)]
-        state = step.planned.state or (before[-1] if before else None)
+        artifacts = [earlier.artifacts for earlier in self._run.steps]
+        folders = [folder for folder in artifacts if isinstance(folder, Path)]
+        state = step.planned.state or (folders[-1] if folders else None)
         return (*arguments, "--state", str(state)) if state else arguments

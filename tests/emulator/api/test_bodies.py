@@ -107,5 +107,5 @@ def test_a_step_that_is_no_dbt_command_answers_400(cloud: DBTCloudEmulator, api:
     job = cloud.create_job("Any")
     answer = api.post(f"/jobs/{job}/run/", {"cause": "x", "steps_override": ["rm -rf /"]})
     assert answer.status_code == 400
-    reason = "`rm -rf /` is no dbt command: a step starts with `dbt`."
+    reason = "`rm -rf /` is not a dbt command: a step starts with `dbt`."
     assert answer.json()["data"] == {"steps_override": reason}

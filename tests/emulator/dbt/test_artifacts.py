@@ -1,4 +1,4 @@
-"""Only what a step left below its target folder can be had."""
+"""Files of a step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def target(tmp_path: Path) -> Path:
     return folder
 
 
-def test_files_are_listed_by_their_path(target: Path) -> None:
+def test_files_are_listed_by_path(target: Path) -> None:
     assert list_files(target) == ["compiled/a.sql", "manifest.json"]
     assert list_files({"b": b"", "a": b""}) == ["a", "b"]
     assert list_files(target / "nothing") == []
@@ -29,17 +29,17 @@ def test_files_are_listed_by_their_path(target: Path) -> None:
     "name",
     ["../secret.txt", "compiled/../../secret.txt", "compiled", "", ".", "a\0b", "nothing.json"],
 )
-def test_nothing_else_is_found(target: Path, name: str) -> None:
+def test_only_files_below_the_folder_are_found(target: Path, name: str) -> None:
     assert find_file(target, name) is None
     assert find_file(target, str(target.parent / "secret.txt")) is None
 
 
-def test_a_link_that_leads_out_is_not_followed(target: Path) -> None:
+def test_a_link_out_of_the_folder_is_not_followed(target: Path) -> None:
     (target / "link").symlink_to(target.parent / "secret.txt")
     assert find_file(target, "link") is None
 
 
-def test_what_is_there_is_found(target: Path) -> None:
+def test_files_are_found_on_disk_and_in_memory(target: Path) -> None:
     assert find_file(target, "compiled/a.sql") == target / "compiled" / "a.sql"
     assert has_file(target, "manifest.json")
     assert find_file({"a": b"x"}, "a") == b"x"

@@ -1,4 +1,4 @@
-"""A job's steps are dbt commands that end, and nothing else ever becomes a process."""
+"""Commands of a job."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def test_words_are_split_without_a_shell(line: str, arguments: tuple[str, ...]) 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("", "is no dbt command"),
-        ("rm -rf /", "is no dbt command"),
-        ("/usr/bin/dbt build", "is no dbt command"),
+        ("", "is not a dbt command"),
+        ("rm -rf /", "is not a dbt command"),
+        ("/usr/bin/dbt build", "is not a dbt command"),
         ("dbt", "has no dbt subcommand"),
         ("dbt init", "has no dbt subcommand"),
         ("dbt clean", "has no dbt subcommand"),
         ("dbt --version", "has no dbt subcommand"),
-        ("dbt; ls", "is no dbt command"),
+        ("dbt; ls", "is not a dbt command"),
         ("dbt run;ls", "has no dbt subcommand"),
-        ("dbt docs serve", "would never end"),
-        ("dbt run --select 'a", "cannot be read"),
+        ("dbt docs serve", "would never finish"),
+        ("dbt run --select 'a", "cannot be parsed"),
         ("dbt run --project-dir /", "`--project-dir` is set by the service"),
         ("dbt run --profiles-dir=/", "`--profiles-dir=/` is set by the service"),
         ("dbt --target-path x run", "`--target-path` is set by the service"),
         ("dbt run --log-path x", "`--log-path` is set by the service"),
     ],
 )
-def test_what_is_no_command_of_a_job_is_refused(line: str, reason: str) -> None:
+def test_unsupported_commands_are_refused(line: str, reason: str) -> None:
     with pytest.raises(CommandError, match=reason):
         parse_command(line)
 
 
-def test_the_subcommand_is_found_behind_global_options() -> None:
+def test_the_subcommand_is_found_after_global_options() -> None:
     assert subcommand(("--log-level", "debug", "--no-partial-parse", "docs", "generate")) == "docs"
     assert subcommand(()) is None

@@ -1,4 +1,4 @@
-"""Overrides reach the profile that dbt connects with, and everything else in it stays."""
+"""dbt profiles with a run's overrides."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _plan(**overrides: Any) -> Plan:
     return Plan(steps=(), **overrides)
 
 
-def test_schema_and_threads_reach_every_output() -> None:
+def test_schema_and_threads_are_set_in_every_output() -> None:
     outputs = derive(_profiles(), _plan(schema="pr_7", threads=3), {})["shop"]["outputs"]
     assert [(out["schema"], out["threads"]) for out in outputs.values()] == [("pr_7", 3)] * 2
     assert outputs["dev"]["password"] == "{{ env_var('PW') }}"
 
 
-def test_a_known_target_is_chosen_an_unknown_one_is_the_default_by_another_name() -> None:
+def test_an_unknown_target_is_a_copy_of_the_default_one() -> None:
     assert derive(_profiles(), _plan(target_name="prod"), {})["shop"]["target"] == "prod"
     shop = derive(_profiles(), _plan(target_name="ci"), {})["shop"]
     assert shop["target"] == "ci"
@@ -47,7 +47,9 @@ def test_the_default_target_may_come_from_the_environment() -> None:
     assert derive(profiles, plan, {})["shop"]["outputs"]["ci"]["path"].startswith("{{")
     ci = derive(profiles, plan, {"WHERE": "prod"})["shop"]["outputs"]["ci"]
     assert ci["path"] == "prod.duckdb"
-    with pytest.raises(ProfileError, match=r"`\{\{ x \}\}` is none of its outputs: `dev`, `prod`"):
+    with pytest.raises(
+        ProfileError, match=r"`\{\{ x \}\}` is not one of its outputs: `dev`, `prod`"
+    ):
         derive(_profiles("{{ x }}"), plan, {})
 
 
@@ -58,13 +60,13 @@ def test_without_overrides_the_projects_own_profile_is_used(tmp_path: Path) -> N
         write_profile(tmp_path, tmp_path / "run", _plan(schema="x"), {})
 
 
-def test_what_is_no_mapping_is_no_profile(tmp_path: Path) -> None:
+def test_a_file_without_profiles_is_refused(tmp_path: Path) -> None:
     (tmp_path / "profiles.yml").write_text("[1, 2]")
-    with pytest.raises(ProfileError, match="is no file of profiles"):
+    with pytest.raises(ProfileError, match="does not contain profiles"):
         write_profile(tmp_path, tmp_path / "run", _plan(schema="x"), {})
 
 
-def test_the_database_files_of_a_profile_are_known(tiny: Path, tmp_path: Path) -> None:
+def test_database_files_are_those_of_all_outputs(tiny: Path, tmp_path: Path) -> None:
     assert database_files(tiny, tiny, {}) == {tiny / "tiny.duckdb", tiny / "prod.duckdb"}
     assert database_files(tmp_path / "none", tiny, {}) == set()
 

@@ -1,4 +1,4 @@
-"""With real dbt Core: builds, overrides, failures, retries and cancellation are what they claim."""
+"""Builds, overrides, failures, retries and cancellation with real dbt Core."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def test_a_job_builds_its_project(cloud: DBTCloudEmulator, api: Api, tiny: Path)
     assert _files(tiny) == sorted([*before, "tiny.duckdb"])
 
 
-def test_overrides_take_effect_on_what_is_built(
-    cloud: DBTCloudEmulator, api: Api, tiny: Path
-) -> None:
+def test_overrides_change_the_built_tables(cloud: DBTCloudEmulator, api: Api, tiny: Path) -> None:
     job = cloud.create_job("Build", project_dir=tiny, generate_docs=True)
     overrides: dict[str, Any] = {
         "schema_override": "pr_7",
@@ -99,14 +97,14 @@ def test_a_project_that_does_not_compile_ends_in_an_error(
     assert "no_such_model" in run["run_steps"][-1]["logs"]
 
 
-def test_cancel_stops_a_query_that_runs(cloud: DBTCloudEmulator, api: Api, tiny: Path) -> None:
+def test_cancel_stops_a_running_query(cloud: DBTCloudEmulator, api: Api, tiny: Path) -> None:
     (tiny / "models" / "doubled.sql").write_text(SLOW)
     run = api.trigger(cloud.create_job("Slow", project_dir=tiny))["id"]
     until(lambda: "START sql table model main.doubled" in _last_log(api, run))
     api.post(f"/runs/{run}/cancel/")
     ended = api.ended(run, within=15)
     assert (ended["status"], _statuses(ended)) == (30, [10, 10, 10, 30])
-    # the database is free again
+    # the database is no longer locked
     assert _query(tiny / "tiny.duckdb", "select 1") == [(1,)]
 
 

@@ -1,4 +1,4 @@
-"""dbt is started in a folder of its own, told little, and always comes to an end."""
+"""dbt runs with a stand-in for the dbt program: environment, isolation and cancellation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import until
 from tests.support.emulator_api import Api
-from tests.support.fake_dbt import DEAF, FAILING, TELLING, write_fake
+from tests.support.fake_dbt import FAILING, RECORDING, STUBBORN, write_fake
 
 MANY = 3_000_000
 
@@ -22,7 +22,7 @@ def _seen(api: Api, run: Any) -> Any:
 
 
 def logs_of(api: Api, run_id: int) -> str:
-    """Return what the steps have logged so far; a run that has just begun has none."""
+    """Return the logs of the steps that have started."""
     return "".join(step["logs"] for step in api.run(run_id, "run_steps")["run_steps"])
 
 
@@ -34,9 +34,9 @@ def test_dbt_runs_in_the_project_and_writes_to_the_run(
     monkeypatch.setenv("ALSO", f"Token {cloud.api_token}")
     monkeypatch.setenv("KEPT", "yes")
     job = cloud.create_job(
-        "Told",
+        "Isolated",
         project_dir=tiny,
-        dbt_executable=write_fake(tmp_path, TELLING),
+        dbt_executable=write_fake(tmp_path, RECORDING),
         execute_steps=["dbt run --select 'a b' ; touch x"],
         environ={"MINE": "1"},
     )
@@ -75,8 +75,8 @@ def test_cancel_ends_dbt_and_its_children(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", 0.2)
-    dbt = write_fake(tmp_path, DEAF)
-    job = cloud.create_job("Deaf", project_dir=tiny, dbt_executable=dbt)
+    dbt = write_fake(tmp_path, STUBBORN)
+    job = cloud.create_job("Stubborn", project_dir=tiny, dbt_executable=dbt)
     first, second = api.trigger(job)["id"], api.trigger(job)["id"]
     until(lambda: "started" in logs_of(api, first))
     api.post(f"/runs/{second}/cancel/")
@@ -86,7 +86,7 @@ def test_cancel_ends_dbt_and_its_children(
     assert [step["status"] for step in run["run_steps"]] == [10, 10, 10, 30]
 
 
-def test_a_timeout_ends_dbt_and_says_so(
+def test_a_timeout_ends_dbt_with_a_message(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
     body = "print('working', flush=True); time.sleep(600)"
@@ -115,7 +115,7 @@ mark.unlink()
     assert [api.ended(run)["status"] for run in runs] == [10] * 4
 
 
-def test_a_run_that_waits_for_another_jobs_dbt_can_be_cancelled(
+def test_a_run_that_waits_for_the_dbt_of_another_job_can_be_cancelled(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
     body = "print('working', flush=True); time.sleep(600)"
@@ -152,22 +152,22 @@ def test_a_failing_step_stops_the_run_unless_it_may_fail(
     assert sent[2].endswith(f"/{run['id']}/5/target")
 
 
-def test_a_project_that_is_gone_ends_the_run_with_a_log_that_says_so(
+def test_a_missing_project_is_an_error_in_the_log(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    dbt = write_fake(tmp_path, TELLING)
-    job = cloud.create_job("Gone", project_dir=tiny, dbt_executable=dbt)
+    dbt = write_fake(tmp_path, RECORDING)
+    job = cloud.create_job("Missing", project_dir=tiny, dbt_executable=dbt)
     (tiny / "dbt_project.yml").unlink()
     run = api.ended(api.trigger(job)["id"])
     assert (run["status"], run["retry_not_supported_reason"]) == (20, "RETRY_UNSUPPORTED_CMD")
-    assert run["run_steps"][-1]["logs"].startswith("The dbt project is gone:")
+    assert run["run_steps"][-1]["logs"].startswith("The dbt project is missing:")
     assert str(tiny) in run["run_steps"][-1]["logs"]
 
 
-def test_a_missing_dbt_ends_the_run_with_a_log_that_says_so(
+def test_a_missing_dbt_is_an_error_in_the_log(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    dbt = write_fake(tmp_path, TELLING)
+    dbt = write_fake(tmp_path, RECORDING)
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
     Path(dbt).unlink()
     run = api.ended(api.trigger(job)["id"])
@@ -175,10 +175,10 @@ def test_a_missing_dbt_ends_the_run_with_a_log_that_says_so(
     assert "Install the `local` extra" in run["run_steps"][-1]["logs"]
 
 
-def test_an_override_that_does_not_fit_the_profile_ends_the_run(
+def test_overrides_of_an_unreadable_profile_are_an_error_in_the_log(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    dbt = write_fake(tmp_path, TELLING)
+    dbt = write_fake(tmp_path, RECORDING)
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
     (tiny / "profiles.yml").write_text("[closed")
     run = api.ended(api.trigger(job, schema_override="pr_1")["id"])
@@ -186,10 +186,10 @@ def test_an_override_that_does_not_fit_the_profile_ends_the_run(
     assert "cannot be read" in run["run_steps"][-1]["logs"]
 
 
-def test_a_job_made_by_a_client_runs_the_dbt_of_its_project(
+def test_a_job_created_through_the_api_runs_the_dbt_of_its_project(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    dbt = write_fake(tmp_path, TELLING)
+    dbt = write_fake(tmp_path, RECORDING)
     project = cloud.create_project("Real", project_dir=tiny, dbt_executable=dbt)
     (environment,) = api.data("/environments/", project_id=project)
     body = {
@@ -202,20 +202,20 @@ def test_a_job_made_by_a_client_runs_the_dbt_of_its_project(
     assert _seen(api, api.ended(api.trigger(job)["id"]))["arguments"] == ["seed"]
 
 
-def test_a_runs_progress_is_seen_while_it_goes_on(
+def test_logs_are_visible_while_dbt_is_running(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    go_on = tmp_path / "go-on"
+    resume = tmp_path / "resume"
     body = f"""
 print("half way", flush=True)
-while not pathlib.Path({str(go_on)!r}).exists():
+while not pathlib.Path({str(resume)!r}).exists():
     time.sleep(0.01)
 """
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, body))
     run = api.trigger(job)
     until(lambda: _half(api, run))
     assert api.run(run["id"])["status"] == 3
-    go_on.touch()
+    resume.touch()
     assert api.ended(run["id"])["status"] == 10
 
 
@@ -224,10 +224,10 @@ def _half(api: Api, run: Any) -> bool:
     return bool(steps) and "half way" in steps[-1]["logs"]
 
 
-def test_packages_are_installed_where_there_are_some(
+def test_packages_are_installed_if_there_are_any(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    dbt = write_fake(tmp_path, TELLING)
+    dbt = write_fake(tmp_path, RECORDING)
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
     run = api.ended(api.trigger(job)["id"])
     assert (
@@ -239,11 +239,11 @@ def test_packages_are_installed_where_there_are_some(
     assert seen["arguments"] == ["deps"]
 
 
-def test_overrides_win_over_the_inherited_environment(
+def test_overrides_take_precedence_over_the_inherited_environment(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_TARGET", "dev")
-    dbt = write_fake(tmp_path, TELLING)
+    dbt = write_fake(tmp_path, RECORDING)
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt, target_name="prod")
     environ = _seen(api, api.ended(api.trigger(job)["id"]))["environ"]
     assert environ["DBT_TARGET"] == "prod"
