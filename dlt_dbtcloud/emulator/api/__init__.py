@@ -1,1 +1,1 @@
-"""The routes of the embedded dbt Cloud."""
+"""The Administrative API of the embedded dbt Cloud."""

@@ -1,4 +1,4 @@
-"""The envelope that every answer of the API but a file comes in."""
+"""Responses of the API, in its envelope."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dlt_dbtcloud.emulator.models import JSON
 
 
 def success(data: Any, extra: JSON | None = None) -> Response:
-    """Answer 200 with data."""
+    """Return data with status 200."""
     body: JSON = {"status": _status(200, "Success!"), "data": data}
     return answer(200, body if extra is None else {**body, "extra": extra})
 
 
 def listing(page: Page[JSON], selection: Selection, **filters: int) -> Response:
-    """Answer 200 with one page of a list, and how it was selected."""
+    """Return a page of a list, with its filters, order and count."""
     extra = {
         "filters": {**selection.echo(), **filters},
         "order_by": selection.order_by,
@@ -30,21 +30,21 @@ def listing(page: Page[JSON], selection: Selection, **filters: int) -> Response:
 
 
 def failure(error: ApiError) -> Response:
-    """Answer a refusal."""
+    """Return the response to a refused request."""
     body: JSON = {"status": _status(error.code, error.user_message), "data": error.data}
     if error.code == HTTPStatus.BAD_REQUEST and isinstance(error.data, str):
-        # the service sends both where the detail is a text
+        # the service sends both if the detail is a string
         body |= {"extra": {}, "error_code": None}
     return answer(error.code, body)
 
 
 def detail(code: int, text: str) -> Response:
-    """Answer without an envelope, as the service does for a wrong method or its own failure."""
+    """Return an error without an envelope, as the service does for 405 and 500."""
     return answer(code, {"detail": text})
 
 
 def answer(code: int, body: JSON) -> Response:
-    """Answer JSON."""
+    """Return a JSON response."""
     return Response(json.dumps(body), code, content_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""Accounts, projects, environments and jobs as the API sends them, without any I/O."""
+"""Payloads of accounts, projects, environments and jobs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ DEFAULT_THREADS = 4
 
 
 def account_payload(account: Definition) -> JSON:
-    """Describe an account."""
+    """Return the payload of an account."""
     return {"id": account.id, **account.fields, **_dates(account)}
 
 
 def project_payload(project: Definition) -> JSON:
-    """Describe a project; it has no connection or repository of its own."""
+    """Return the payload of a project, which has no connection or repository."""
     return {
         **_payload(project),
         "connection": None,
@@ -30,7 +30,7 @@ def project_payload(project: Definition) -> JSON:
 
 
 def environment_payload(environment: Definition) -> JSON:
-    """Describe an environment."""
+    """Return the payload of an environment."""
     return {
         **_payload(environment),
         "raw_dbt_version": environment.fields["dbt_version"],
@@ -42,7 +42,7 @@ def environment_payload(environment: Definition) -> JSON:
 
 
 def job_payload(job: Job) -> JSON:
-    """Describe a job."""
+    """Return the payload of a job."""
     payload = _payload(job)
     payload["settings"]["threads"] = payload["settings"]["threads"] or DEFAULT_THREADS
     return {
@@ -66,7 +66,7 @@ def job_payload(job: Job) -> JSON:
 
 
 def run_job_payload(job: Job) -> JSON:
-    """Describe the job of a run, whose schedule is told in words."""
+    """Return the payload of a run's job, whose schedule names only its types."""
     payload = job_payload(job)
     schedule = payload["schedule"]
     payload["schedule"] = {

@@ -1,4 +1,4 @@
-"""The handlers of jobs, and what starts their runs."""
+"""Handlers of job requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
-from dlt_dbtcloud.emulator.api.resources import alive, delete, row_of, update
+from dlt_dbtcloud.emulator.api.resources import filter_fields, mark_deleted, require_active, update
 from dlt_dbtcloud.emulator.api.routes import Call, route
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.plan import plan_commands, plan_run, refusal
@@ -20,7 +20,7 @@ from dlt_dbtcloud.typing import RunStatus, TriggerData
 
 
 class Jobs:
-    """Lists, shows, changes and triggers jobs."""
+    """Handlers that list, show, change and trigger jobs."""
 
     def __init__(self, state: State, scheduler: Scheduler, runs: Runs) -> None:
         self._state = state
@@ -33,19 +33,19 @@ class Jobs:
         self._state.account(call.account_id)
         selection = queries.parse(call.query, queries.JOBS)
         jobs = [job for job in self._state.jobs.values() if job.account_id == call.account_id]
-        page = queries.select(selection, [(_row(job), job) for job in jobs])
+        page = queries.select(selection, [(_filter_fields(job), job) for job in jobs])
         described = [self._describe(job, selection.include) for job in page.items]
         shown = queries.Page(described, page.total_count)
         return answers.listing(shown, selection, account_id=call.account_id)
 
     @route("GET", "jobs/<int:id>/")
     def get_job(self, call: Call) -> Response:
-        """Show a job, a deleted one too."""
+        """Show a job, even a deleted one."""
         return self._show(self._find(call), call)
 
     @route("POST", "jobs/")
     def create_job(self, call: Call) -> Response:
-        """Create a job: it runs dbt if its project has a folder, otherwise it just succeeds."""
+        """Create a job, which runs dbt if its project has a folder and succeeds otherwise."""
         self._state.account(call.account_id)
         bodies.require(call.body, "name", "project_id", "environment_id")
         fields = bodies.parse(call.body, bodies.JOB)
@@ -54,55 +54,55 @@ class Jobs:
     @route("POST", "jobs/<int:id>/")
     def update_job(self, call: Call) -> Response:
         """Change a job."""
-        job = alive(self._find(call))
+        job = require_active(self._find(call))
         fields = bodies.parse(call.body, bodies.JOB)
         plan_commands("execute_steps", fields.get("execute_steps", []))
-        self._check_places(call.account_id, {**job.fields, **fields})
+        self._check_references(call.account_id, {**job.fields, **fields})
         update(job, call.body, bodies.JOB, JOB)
         return self._show(self._find(call), call)
 
     @route("DELETE", "jobs/<int:id>/")
     def delete_job(self, call: Call) -> Response:
         """Mark a job as deleted."""
-        job = alive(self._find(call))
-        delete(job)
+        job = require_active(self._find(call))
+        mark_deleted(job)
         return self._show(self._find(call), call)
 
     @route("POST", "jobs/<int:id>/run/")
     def trigger_job(self, call: Call) -> Response:
-        """Start a run with the overrides of the body."""
+        """Start a run with the overrides in the body."""
         job = self._triggerable(call)
         data = bodies.parse_trigger(call.body)
         run = self._scheduler.enqueue(job, plan_run(job, data), data)
-        return self._runs.started(run)
+        return self._runs.start(run)
 
     @route("POST", "jobs/<int:id>/rerun/")
     def rerun_job(self, call: Call) -> Response:
-        """Retry the last run of a job if that failed, otherwise start a new one."""
+        """Retry the last run of a job if it failed, otherwise start a new run."""
         job = self._triggerable(call)
         history = self._state.history(job)
         if history and history[-1].status == RunStatus.ERROR and not refusal(history[-1], history):
             return self._runs.retry(history[-1])
         data: TriggerData = {"cause": "Triggered via API"}
         run = self._scheduler.enqueue(job, plan_run(job, data), data, category="rerun")
-        return self._runs.started(run)
+        return self._runs.start(run)
 
     @route("GET", "jobs/<int:id>/artifacts/<path:name>")
     def get_job_artifact(self, call: Call) -> Response:
-        """Send a file of the latest run of a job that has it."""
+        """Send a file of the job's latest run that has it."""
         for run in reversed(self._state.history(self._find(call))):
-            if run.is_finished and self._runs.has(run, call.path["name"]):
-                return self._runs.send(run, call)
+            if run.is_finished and self._runs.has_artifact(run, call.path["name"]):
+                return self._runs.send_artifact(run, call)
         raise not_found()
 
     def add(self, account_id: int, fields: JSON) -> Job:
-        """Add a job, with the folder of its project.
+        """Add a job, which uses the folder of its project.
 
         Raises:
-            ApiError: 404 for an unknown project or environment, 400 for a step that is no dbt
+            ApiError: 404 for an unknown project or environment, 400 for a step that is not a dbt
                 command.
         """
-        self._check_places(account_id, fields)
+        self._check_references(account_id, fields)
         plan_commands("execute_steps", fields.get("execute_steps", []))
         merged = with_defaults(JOB, fields)
         folder = self._state.dbt_projects.get(merged["project_id"])
@@ -110,8 +110,8 @@ class Jobs:
         self._state.jobs[job.id] = job
         return job
 
-    def _check_places(self, account_id: int, fields: JSON) -> None:
-        # a foreign project answers as a missing one does (inferred)
+    def _check_references(self, account_id: int, fields: JSON) -> None:
+        # inferred: another account's project answers as a missing one does
         self._state.get(self._state.projects, account_id, fields["project_id"])
         self._state.get(self._state.environments, account_id, fields["environment_id"])
 
@@ -120,8 +120,8 @@ class Jobs:
 
     def _triggerable(self, call: Call) -> Job:
         job = self._find(call)
-        # inferred: the service's answers to triggering either are not known
-        alive(job)
+        # inferred: the service's responses to both are unknown
+        require_active(job)
         if job.fields["deactivated"]:
             raise bad_request({"job": f"Job {job.id} is deactivated."})
         return job
@@ -154,7 +154,11 @@ class Jobs:
         return found
 
 
-def _row(job: Job) -> dict[str, Any]:
-    row = row_of(job)
+def _filter_fields(job: Job) -> dict[str, Any]:
     schedule = job.fields["triggers"].get("schedule")
-    return {**row, "triggers_schedule": schedule, "is_system": False, "is_fusion_ready": False}
+    return {
+        **filter_fields(job),
+        "triggers_schedule": schedule,
+        "is_system": False,
+        "is_fusion_ready": False,
+    }

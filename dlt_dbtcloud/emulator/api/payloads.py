@@ -1,4 +1,4 @@
-"""Runs, steps and triggers as the API sends them, without any I/O."""
+"""Payloads of runs, steps and triggers."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def run_payload(
     include: Collection[str] = (),
     environment: Definition | None = None,
 ) -> JSON:
-    """Describe a run.
+    """Return the payload of a run.
 
     Args:
         run: The run.
         history: All runs of its job, oldest first.
-        url: Where the emulator listens, for `href`.
-        include: The related objects that were asked for.
+        url: The emulator's URL, for `href`.
+        include: The related objects to include.
         environment: The run's environment.
 
     Returns:
-        The payload; what was not asked for is null, `run_steps` is empty.
+        The payload. Objects that are not included are null, and `run_steps` is empty.
     """
     reason = refusal(run, history)
     return {
@@ -47,12 +47,12 @@ def run_payload(
 
 
 def trigger_payload(run: Run) -> JSON:
-    """Describe what started a run."""
-    return {**run.trigger, "created_at": stamp(run.created_at)}
+    """Return the payload of a run's trigger."""
+    return {**run.trigger, "created_at": format_time(run.created_at)}
 
 
 def step_payload(run: Run, step: Step, include: Collection[str] = ()) -> JSON:
-    """Describe a step; its whole debug log is there if `debug_logs` was asked for."""
+    """Return the payload of a step, with its whole debug log if `debug_logs` is included."""
     end = step.finished_at or now()
     tail = "\n".join(step.debug_logs.splitlines()[-TRUNCATED_LINES:])
     return {
@@ -62,38 +62,38 @@ def step_payload(run: Run, step: Step, include: Collection[str] = ()) -> JSON:
         "index": step.index,
         "name": step.planned.name,
         "status": int(step.status),
-        "status_humanized": humanized(step.status),
+        "status_humanized": humanize_status(step.status),
         "status_color": COLORS.get(RunStatus(step.status), "#666666"),
         "logs": step.logs,
         "debug_logs": step.debug_logs if "debug_logs" in include else "",
         "truncated_debug_logs": tail,
         "log_path": None,
         "debug_log_path": None,
-        "created_at": stamp(step.created_at),
-        "updated_at": stamp(end),
-        "started_at": stamp(step.created_at),
-        "finished_at": stamp(step.finished_at),
-        "duration": clock(end - step.created_at),
-        "duration_humanized": words(end - step.created_at),
+        "created_at": format_time(step.created_at),
+        "updated_at": format_time(end),
+        "started_at": format_time(step.created_at),
+        "finished_at": format_time(step.finished_at),
+        "duration": format_duration(end - step.created_at),
+        "duration_humanized": humanize_duration(end - step.created_at),
         "run_step_command": _command(step),
         "run_step_invocation": {"run_id": run.id, "run_step_id": step.id},
     }
 
 
-def stamp(moment: datetime | None) -> str | None:
-    """Write a run's time as the service does: with a space and microseconds."""
+def format_time(moment: datetime | None) -> str | None:
+    """Format a time of a run with a space and microseconds, as the service does."""
     return moment.isoformat(sep=" ", timespec="microseconds") if moment else None
 
 
-def clock(span: timedelta) -> str:
-    """Write a duration as `HH:MM:SS`."""
+def format_duration(span: timedelta) -> str:
+    """Format a duration as `HH:MM:SS`."""
     seconds = int(span.total_seconds())
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def words(span: timedelta) -> str:
-    """Write a duration for a reader."""
-    hours, minutes, seconds = (int(part) for part in clock(span).split(":"))
+def humanize_duration(span: timedelta) -> str:
+    """Format a duration in words."""
+    hours, minutes, seconds = (int(part) for part in format_duration(span).split(":"))
     parts = [
         f"{count} {noun}{'' if count == 1 else 's'}"
         for count, noun in ((hours, "hour"), (minutes, "minute"), (seconds, "second"))
@@ -102,13 +102,13 @@ def words(span: timedelta) -> str:
     return ", ".join(parts) or "0 minutes"
 
 
-def humanized(status: int) -> str:
-    """Name a status as the service does."""
+def humanize_status(status: int) -> str:
+    """Return the service's name of a status."""
     return RunStatus(status).name.capitalize()
 
 
-def generated(run: Run) -> dict[str, bool]:
-    """Say whether a run made docs and checked the freshness of sources."""
+def generated_flags(run: Run) -> dict[str, bool]:
+    """Return whether a run generated docs and checked source freshness."""
     return {
         "has_docs_generated": run.is_finished and _succeeded(run, "docs"),
         "has_sources_generated": run.is_finished and _succeeded(run, "source"),
@@ -142,7 +142,7 @@ def _identity(run: Run, url: str) -> JSON:
 def _state(run: Run, history: Sequence[Run]) -> JSON:
     return {
         "status": int(run.status),
-        "status_humanized": humanized(run.status),
+        "status_humanized": humanize_status(run.status),
         "status_message": run.status_message,
         "in_progress": not run.is_finished,
         "is_complete": run.is_finished,
@@ -150,9 +150,9 @@ def _state(run: Run, history: Sequence[Run]) -> JSON:
         "is_error": run.status == RunStatus.ERROR,
         "is_cancelled": run.status == RunStatus.CANCELLED,
         "is_running": run.status == RunStatus.RUNNING,
-        "blocked_by": _blockers(run, history),
+        "blocked_by": _blocked_by(run, history),
         "artifacts_saved": run.is_finished and any(step.artifacts for step in run.steps),
-        **generated(run),
+        **generated_flags(run),
         "notifications_sent": run.is_finished,
     }
 
@@ -160,24 +160,25 @@ def _state(run: Run, history: Sequence[Run]) -> JSON:
 def _times(run: Run) -> JSON:
     end = run.finished_at or now()
     started = run.started_at or end
+    finished_ago = f"{humanize_duration(now() - end)} ago"
     spans = {
         "duration": end - run.created_at,
         "queued_duration": started - run.created_at,
         "run_duration": end - started,
     }
     return {
-        "created_at": stamp(run.created_at),
-        "updated_at": stamp(run.updated_at),
-        "dequeued_at": stamp(run.started_at),
-        "started_at": stamp(run.started_at),
-        "finished_at": stamp(run.finished_at),
+        "created_at": format_time(run.created_at),
+        "updated_at": format_time(run.updated_at),
+        "dequeued_at": format_time(run.started_at),
+        "started_at": format_time(run.started_at),
+        "finished_at": format_time(run.finished_at),
         "last_checked_at": None,
         "last_heartbeat_at": None,
-        "should_start_at": stamp(run.created_at),
-        **{key: clock(span) for key, span in spans.items()},
-        **{f"{key}_humanized": words(span) for key, span in spans.items()},
-        "created_at_humanized": f"{words(now() - run.created_at)} ago",
-        "finished_at_humanized": f"{words(now() - end)} ago" if run.finished_at else None,
+        "should_start_at": format_time(run.created_at),
+        **{key: format_duration(span) for key, span in spans.items()},
+        **{f"{key}_humanized": humanize_duration(span) for key, span in spans.items()},
+        "created_at_humanized": f"{humanize_duration(now() - run.created_at)} ago",
+        "finished_at_humanized": finished_ago if run.finished_at else None,
     }
 
 
@@ -206,7 +207,7 @@ def _related(
     return related
 
 
-def _blockers(run: Run, history: Sequence[Run]) -> list[int]:
+def _blocked_by(run: Run, history: Sequence[Run]) -> list[int]:
     if run.status != RunStatus.QUEUED:
         return []
     earlier = [other.id for other in history if other.id < run.id and not other.is_finished]

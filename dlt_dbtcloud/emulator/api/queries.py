@@ -141,7 +141,7 @@ def parse(query: Query, listing: Listing) -> Selection:
     """Parse the query of a list request.
 
     Raises:
-        ApiError: 400, for an unknown parameter, a repeated one or a value of the wrong type.
+        ApiError: 400, for an unknown or repeated parameter or a value of the wrong type.
     """
     schemas = {
         **listing.filters,

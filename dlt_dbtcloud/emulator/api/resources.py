@@ -1,4 +1,4 @@
-"""The handlers of accounts, projects and environments."""
+"""Handlers of account, project and environment requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NESTED = "projects/<int:project_id>/environments/"
 
 
 class Resources:
-    """Lists, shows and changes accounts, projects and environments."""
+    """Handlers that list, show and change accounts, projects and environments."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -28,7 +28,7 @@ class Resources:
         """List the accounts that the token may see."""
         selection = queries.parse(call.query, queries.ACCOUNTS)
         accounts = [self._state.account(key) for key in sorted(self._state.visible)]
-        rows = [(row_of(item), definitions.account_payload(item)) for item in accounts]
+        rows = [(filter_fields(item), definitions.account_payload(item)) for item in accounts]
         return answers.listing(queries.select(selection, rows), selection)
 
     @route("GET", "", version=ANY_VERSION)
@@ -41,8 +41,8 @@ class Resources:
     def list_projects(self, call: Call) -> Response:
         """List the projects of an account."""
         selection = queries.parse(call.query, queries.PROJECTS)
-        found = self._of_account(call, self._state.projects)
-        rows = [(row_of(item), definitions.project_payload(item)) for item in found]
+        found = self._in_account(call, self._state.projects)
+        rows = [(filter_fields(item), definitions.project_payload(item)) for item in found]
         page = queries.select(selection, rows)
         return answers.listing(page, selection, account_id=call.account_id)
 
@@ -64,31 +64,31 @@ class Resources:
     @route("POST", "projects/<int:id>/", version=ANY_VERSION)
     def update_project(self, call: Call) -> Response:
         """Change a project."""
-        project = self._alive(call, self._state.projects)
+        project = self._find_active(call, self._state.projects)
         update(project, call.body, bodies.PROJECT, PROJECT)
         return answers.success(definitions.project_payload(project))
 
     @route("DELETE", "projects/<int:id>/", version=ANY_VERSION)
     def delete_project(self, call: Call) -> Response:
         """Mark a project as deleted."""
-        project = self._alive(call, self._state.projects)
-        delete(project)
+        project = self._find_active(call, self._state.projects)
+        mark_deleted(project)
         return answers.success(definitions.project_payload(project))
 
     @route("GET", "projects/<int:id>/environment-variables/job/", version="v3")
     def list_job_variables(self, call: Call) -> Response:
-        """List the environment variables of a job: there are none, and clients ask."""
+        """Return no environment variables; some clients request them."""
         self._state.find(self._state.projects, call.account_id, call.id)
         return answers.success({})
 
     @route("GET", "environments/", NESTED, version=ANY_VERSION)
     def list_environments(self, call: Call) -> Response:
-        """List the environments of an account, or of the project in the path."""
+        """List the environments of the account or project in the path."""
         selection = queries.parse(call.query, queries.ENVIRONMENTS)
         project_id = call.path.get("project_id")
         rows = [
-            (row_of(item), definitions.environment_payload(item))
-            for item in self._of_account(call, self._state.environments)
+            (filter_fields(item), definitions.environment_payload(item))
+            for item in self._in_account(call, self._state.environments)
             if project_id in (None, item.fields["project_id"])
         ]
         page = queries.select(selection, rows)
@@ -113,46 +113,50 @@ class Resources:
     @route("POST", "environments/<int:id>/", NESTED + "<int:id>/", version=ANY_VERSION)
     def update_environment(self, call: Call) -> Response:
         """Change an environment."""
-        environment = self._alive(call, self._state.environments)
+        environment = self._find_active(call, self._state.environments)
         update(environment, call.body, bodies.ENVIRONMENT, ENVIRONMENT)
         return answers.success(definitions.environment_payload(environment))
 
     @route("DELETE", "environments/<int:id>/", NESTED + "<int:id>/", version=ANY_VERSION)
     def delete_environment(self, call: Call) -> Response:
         """Mark an environment as deleted."""
-        environment = self._alive(call, self._state.environments)
-        delete(environment)
+        environment = self._find_active(call, self._state.environments)
+        mark_deleted(environment)
         return answers.success(definitions.environment_payload(environment))
 
-    def _of_account(self, call: Call, table: Mapping[int, Definition]) -> list[Definition]:
+    def _in_account(self, call: Call, table: Mapping[int, Definition]) -> list[Definition]:
         self._state.account(call.account_id)
         return [item for item in table.values() if item.account_id == call.account_id]
 
-    def _alive(self, call: Call, table: Mapping[int, Definition]) -> Definition:
-        return alive(self._state.find(table, call.account_id, call.id))
+    def _find_active(self, call: Call, table: Mapping[int, Definition]) -> Definition:
+        return require_active(self._state.find(table, call.account_id, call.id))
 
 
-def row_of(item: Definition) -> dict[str, Any]:
-    """Say what a list can filter and order by."""
+def filter_fields(item: Definition) -> dict[str, Any]:
+    """Return the fields that lists filter and order by."""
     dates = {"created_at": item.created_at, "updated_at": item.updated_at}
     return {**item.fields, **dates, "id": item.id}
 
 
-def alive(item: Definition) -> Definition:
-    """Refuse what was deleted; that nothing but reading it is possible is inferred."""
+def require_active(item: Definition) -> Definition:
+    """Return a definition unless it is deleted (inferred: deleted ones are read-only).
+
+    Raises:
+        ApiError: 404, if it is deleted.
+    """
     if item.is_deleted:
         raise not_found()
     return item
 
 
 def update(item: Definition, body: JSON, fields: bodies.Fields, defaults: JSON) -> None:
-    """Change the fields that the body names."""
+    """Change the fields of a definition that the body names."""
     nulls = [name for name in fields if name in body and body[name] is None]
     item.fields = apply_changes(defaults, item.fields, bodies.parse(body, fields), nulls)
     item.updated_at = now()
 
 
-def delete(item: Definition) -> None:
-    """Mark as deleted."""
+def mark_deleted(item: Definition) -> None:
+    """Mark a definition as deleted."""
     item.fields = {**item.fields, "state": DELETED}
     item.updated_at = now()

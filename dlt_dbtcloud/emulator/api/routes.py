@@ -49,7 +49,7 @@ def route(method: str, *paths: str, version: str = "v2") -> Callable[[H], H]:
 
     Args:
         method: The HTTP method.
-        paths: The paths below an account; absolute ones start with a slash.
+        paths: Paths below an account, or absolute paths, which start with a slash.
         version: The API version.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The handlers of runs, their steps and their artifacts."""
+"""Handlers of run, step and artifact requests."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CHUNK = 64 * 1024
 
 
 class Runs:
-    """Lists, shows, cancels and retries runs, and sends what they left."""
+    """Handlers that list, show, cancel and retry runs, and send their artifacts."""
 
     def __init__(self, state: State, scheduler: Scheduler) -> None:
-        # where the emulator listens, once it does
+        # set when the server starts
         self.url = ""
         self._state = state
         self._scheduler = scheduler
@@ -37,7 +37,7 @@ class Runs:
         """List the runs of an account."""
         self._state.account(call.account_id)
         selection = queries.parse(call.query, queries.RUNS)
-        rows = [(_row(run), run) for run in self._state.runs(call.account_id)]
+        rows = [(_filter_fields(run), run) for run in self._state.runs(call.account_id)]
         page = queries.select(selection, rows)
         described = [self.describe(run, selection.include) for run in page.items]
         shown = queries.Page(described, page.total_count)
@@ -51,7 +51,7 @@ class Runs:
 
     @route("POST", "runs/<int:id>/cancel/")
     def cancel_run(self, call: Call) -> Response:
-        """Cancel a run; the answer is of before, and a finished run stays as it is (inferred)."""
+        """Cancel a run, and show it as it was before; a finished run is unchanged (inferred)."""
         run = self._find(call)
         answer = answers.success(self.describe(run, ("trigger", "job")))
         self._scheduler.cancel(run)
@@ -59,12 +59,12 @@ class Runs:
 
     @route("GET", "runs/<int:id>/retry/")
     def get_failure_details(self, call: Call) -> Response:
-        """Show what a retry would execute."""
+        """Show the steps that a retry would execute."""
         return answers.success(failure_details(self._find(call)))
 
     @route("POST", "runs/<int:id>/retry/")
     def retry_run(self, call: Call) -> Response:
-        """Retry a failed run from its failure, as a new run."""
+        """Retry a failed run from the point of failure, as a new run."""
         run = self._find(call)
         reason = refusal(run, self._state.history(run.job))
         if reason is not None:
@@ -84,9 +84,9 @@ class Runs:
 
     @route("GET", "runs/<int:id>/artifacts/")
     def list_artifacts(self, call: Call) -> Response:
-        """List the files of a step; null if there are none."""
+        """List the files of a step, or null if it has none."""
         run = self._find(call)
-        step = _step(run, call)
+        step = _requested_step(run, call)
         files = artifacts.list_files(step.artifacts) if step and run.is_finished else []
         return answers.success(files or None)
 
@@ -96,15 +96,15 @@ class Runs:
         run = self._find(call)
         if not run.is_finished:
             raise not_found()
-        return self.send(run, call)
+        return self.send_artifact(run, call)
 
     @route("GET", "/deploy/<int:account_id>/projects/<int:project_id>/runs/<int:id>/")
     def show_run(self, call: Call) -> Response:
-        """Show a reader that a run's link leads somewhere; it needs no token and tells little."""
+        """Show the status of a run and its steps as text, without a token."""
         run = self._find(call)
-        lines = [f"Run {run.id}: {payloads.humanized(run.status)}", ""]
+        lines = [f"Run {run.id}: {payloads.humanize_status(run.status)}", ""]
         lines += [
-            f"{step.index}. {step.planned.name}: {payloads.humanized(step.status)}"
+            f"{step.index}. {step.planned.name}: {payloads.humanize_status(step.status)}"
             for step in run.steps
         ]
         return Response("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
@@ -117,16 +117,16 @@ class Runs:
         new = self._scheduler.enqueue(
             run.job, retry_plan(run), data, category="rerun", retrying=run
         )
-        return self.started(new)
+        return self.start(new)
 
-    def started(self, run: Run) -> Response:
-        """Answer with a run as it was queued, and start it if its job is free."""
+    def start(self, run: Run) -> Response:
+        """Show a queued run, and start it unless its job is busy."""
         answer = answers.success(self.describe(run, ("trigger", "job")))
         self._scheduler.advance(run.job)
         return answer
 
     def describe(self, run: Run, include: Collection[str] = ()) -> JSON:
-        """Describe a run."""
+        """Return the payload of a run."""
         return payloads.run_payload(
             run,
             self._state.history(run.job),
@@ -135,13 +135,13 @@ class Runs:
             environment=self._state.environments.get(run.job.fields["environment_id"]),
         )
 
-    def has(self, run: Run, name: str) -> bool:
-        """Say whether the last step of a run left a file."""
+    def has_artifact(self, run: Run, name: str) -> bool:
+        """Return whether the last step of a run has a file."""
         return bool(run.steps) and artifacts.has_file(run.steps[-1].artifacts, name)
 
-    def send(self, run: Run, call: Call) -> Response:
-        """Send a file of a step as it is; one on disk is streamed."""
-        step = _step(run, call)
+    def send_artifact(self, run: Run, call: Call) -> Response:
+        """Send a file of a step, streamed if it is on disk."""
+        step = _requested_step(run, call)
         name = call.path["name"]
         found = artifacts.find_file(step.artifacts, name) if step else None
         if found is None:
@@ -161,16 +161,16 @@ def _stream(path: Path, kind: str) -> Response:
     return Response(content, headers=size, content_type=kind, direct_passthrough=True)
 
 
-def _step(run: Run, call: Call) -> Step | None:
-    wanted = call.query.get("step")
-    if not wanted:
+def _requested_step(run: Run, call: Call) -> Step | None:
+    index = call.query.get("step")
+    if not index:
         return run.steps[-1] if run.steps else None
-    if not wanted.isdecimal():
-        raise bad_request({"step": f"'{wanted}' is not of type 'integer'"})
-    return next((step for step in run.steps if step.index == int(wanted)), None)
+    if not index.isdecimal():
+        raise bad_request({"step": f"'{index}' is not of type 'integer'"})
+    return next((step for step in run.steps if step.index == int(index)), None)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _filter_fields(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "job_definition_id": run.job.id,
@@ -181,5 +181,5 @@ def _row(run: Run) -> dict[str, Any]:
         "deferring_run_id": None,
         "created_at": run.created_at,
         "finished_at": run.finished_at,
-        **payloads.generated(run),
+        **payloads.generated_flags(run),
     }

@@ -1,4 +1,4 @@
-"""A trigger's body is taken as clients send it, and refused only where it cannot be meant."""
+"""A trigger's body is accepted in the forms that clients send, and refused if it is invalid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.emulator_api import Api
 
 
-def test_every_override_is_given_back(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_trigger_repeats_every_override(cloud: DBTCloudEmulator, api: Api) -> None:
     body = {
         "cause": "Because",
         "git_sha": "abc",
@@ -36,7 +36,7 @@ def test_every_override_is_given_back(cloud: DBTCloudEmulator, api: Api) -> None
     assert api.run(run["id"])["git_sha"] == "abc"
 
 
-def test_nulls_foreign_keys_and_numbers_as_text_are_accepted(
+def test_nulls_unknown_fields_and_numbers_as_text_are_accepted(
     cloud: DBTCloudEmulator, api: Api
 ) -> None:
     run = api.trigger(
@@ -88,7 +88,7 @@ def test_nulls_foreign_keys_and_numbers_as_text_are_accepted(
         ),
     ],
 )
-def test_a_body_that_cannot_be_meant_answers_400(
+def test_an_invalid_body_answers_400(
     cloud: DBTCloudEmulator, api: Api, body: Any, data: Any
 ) -> None:
     answer = api.post(f"/jobs/{cloud.create_job('Any')}/run/", body)
@@ -103,7 +103,7 @@ def test_a_cause_may_have_255_characters(cloud: DBTCloudEmulator, api: Api) -> N
     assert run["trigger"]["cause"] == "x" * 255
 
 
-def test_a_step_that_is_no_dbt_command_answers_400(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_step_that_is_not_a_dbt_command_answers_400(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any")
     answer = api.post(f"/jobs/{job}/run/", {"cause": "x", "steps_override": ["rm -rf /"]})
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Jobs are created, listed, changed, deleted and triggered as other people's clients do it."""
+"""Jobs are created, listed, changed, deleted and triggered as other clients do it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.emulator_api import Api
 
 
-def _places(api: Api) -> dict[str, int]:
+def _references(api: Api) -> dict[str, int]:
     environment = api.data("/environments/")[0]
     return {"project_id": environment["project_id"], "environment_id": environment["id"]}
 
 
 def test_a_minimal_job_gets_the_defaults(cloud: DBTCloudEmulator, api: Api) -> None:
     body = {"account_id": cloud.account_id, "id": None, "name": "Adhoc", "job_type": "other"}
-    job = api.post("/jobs/", {**body, **_places(api)}).json()["data"]
+    job = api.post("/jobs/", {**body, **_references(api)}).json()["data"]
     assert job["id"] > 2**32
     assert (job["state"], job["deactivated"], job["execute_steps"]) == (1, False, [])
     assert job["settings"] == {"threads": 4, "target_name": "default"}
@@ -26,7 +26,7 @@ def test_a_minimal_job_gets_the_defaults(cloud: DBTCloudEmulator, api: Api) -> N
     assert cloud.runs[0]["status"] == 10
 
 
-def test_what_a_client_sends_is_kept(api: Api) -> None:
+def test_the_fields_of_a_new_job_are_kept(api: Api) -> None:
     body = {
         "name": "Nightly",
         "description": "Each night",
@@ -39,7 +39,7 @@ def test_what_a_client_sends_is_kept(api: Api) -> None:
         "schedule": {"cron": "0 6 * * *", "date": {"type": "custom_cron", "cron": "0 6 * * *"}},
         "dbt_version": None,
         "job_type": "scheduled",
-        **_places(api),
+        **_references(api),
     }
     job = api.post("/jobs/", body).json()["data"]
     assert {key: job[key] for key in body if key not in ("triggers", "schedule")} == {
@@ -50,7 +50,9 @@ def test_what_a_client_sends_is_kept(api: Api) -> None:
     assert api.data(f"/jobs/{job['id']}/") == job
 
 
-def test_a_whole_job_can_be_sent_back_as_a_clone(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_job_can_be_created_from_the_payload_of_another(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
     job = api.data(f"/jobs/{cloud.create_job('One', execute_steps=['dbt run'])}/")
     for name in ("is_deferrable", "raw_dbt_version", "job_type"):
         job.pop(name)
@@ -72,19 +74,25 @@ def test_a_whole_job_can_be_sent_back_as_a_clone(cloud: DBTCloudEmulator, api: A
         ),
     ],
 )
-def test_a_job_that_cannot_be_answers_400(api: Api, change: Any, data: Any) -> None:
-    answer = api.post("/jobs/", {"name": "Job", **_places(api), **change})
+def test_an_invalid_job_answers_400(api: Api, change: Any, data: Any) -> None:
+    answer = api.post("/jobs/", {"name": "Job", **_references(api), **change})
     assert (answer.status_code, answer.json()["data"]) == (400, data)
     assert api.data("/jobs/") == []
 
 
-def test_places_must_exist_and_be_of_the_account(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_the_project_and_environment_must_belong_to_the_account(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
     answer = api.post("/jobs/", {"name": "Job"})
     assert set(answer.json()["data"]) == {"project_id", "environment_id"}
-    assert api.post("/jobs/", {"name": "Job", **_places(api), "project_id": 1}).status_code == 404
+    assert (
+        api.post("/jobs/", {"name": "Job", **_references(api), "project_id": 1}).status_code == 404
+    )
 
 
-def test_update_changes_what_it_names_and_null_clears(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_an_update_changes_the_fields_it_names_and_null_clears(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
     job = cloud.create_job("One", execute_steps=["dbt run"], threads=2)
     changed = api.post(
         f"/jobs/{job}/", {"name": "Two", "dbt_version": "1.9.0", "settings": {"target_name": "x"}}
@@ -99,9 +107,7 @@ def test_update_changes_what_it_names_and_null_clears(cloud: DBTCloudEmulator, a
 
 
 @pytest.mark.parametrize("by_update", [False, True])
-def test_a_deleted_job_can_be_read_and_nothing_else(
-    cloud: DBTCloudEmulator, api: Api, by_update: bool
-) -> None:
+def test_a_deleted_job_can_only_be_read(cloud: DBTCloudEmulator, api: Api, by_update: bool) -> None:
     job = cloud.create_job("Old")
     answer = api.post(f"/jobs/{job}/", {"state": 2}) if by_update else api.delete(f"/jobs/{job}/")
     assert (answer.status_code, answer.json()["data"]["state"]) == (200, 2)
@@ -144,7 +150,7 @@ def test_jobs_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Api) -
     assert len(api.data("/jobs/", is_system="false", is_fusion_ready="false")) == 4
 
 
-def test_related_objects_come_when_asked_for(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_related_objects_are_included_on_request(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any", duration=None)
     first, last = (api.trigger(job)["id"] for _ in range(2))
     cloud.finish_run(first)

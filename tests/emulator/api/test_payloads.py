@@ -1,4 +1,4 @@
-"""Times and durations are written as the service writes them."""
+"""Times and durations are formatted as the service formats them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from dlt_dbtcloud.emulator.api.payloads import clock, stamp, words
+from dlt_dbtcloud.emulator.api.payloads import format_duration, format_time, humanize_duration
 
 
-def test_stamps_have_a_space_and_microseconds() -> None:
+def test_times_have_a_space_and_microseconds() -> None:
     moment = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
-    assert stamp(moment) == "2026-01-31 06:00:00.000000+00:00"
-    assert stamp(None) is None
+    assert format_time(moment) == "2026-01-31 06:00:00.000000+00:00"
+    assert format_time(None) is None
 
 
 @pytest.mark.parametrize(
-    ("seconds", "written", "said"),
+    ("seconds", "formatted", "humanized"),
     [
         (0.9, "00:00:00", "0 minutes"),
         (1, "00:00:01", "1 second"),
@@ -25,6 +25,6 @@ def test_stamps_have_a_space_and_microseconds() -> None:
         (100 * 3600, "100:00:00", "100 hours"),
     ],
 )
-def test_durations(seconds: float, written: str, said: str) -> None:
+def test_durations(seconds: float, formatted: str, humanized: str) -> None:
     span = timedelta(seconds=seconds)
-    assert (clock(span), words(span)) == (written, said)
+    assert (format_duration(span), humanize_duration(span)) == (formatted, humanized)

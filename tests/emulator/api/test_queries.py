@@ -1,4 +1,4 @@
-"""Every way to ask for a list is understood as the service does, or refused as it does."""
+"""Queries of lists are parsed or refused as the service does."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def test_order_and_pages(query: str, found: list[int]) -> None:
     assert _select(query) == found
 
 
-def test_a_page_knows_how_many_there_are() -> None:
+def test_a_page_has_the_total_count() -> None:
     page = select(parse(Query({"limit": "2", "status__in": "[1,10]"}), RUNS), RUNS_OF_A_DAY)
     assert (page.items, page.total_count) == ([2, 3], 3)
 
 
-def test_what_was_understood_is_echoed_parsed() -> None:
+def test_parsed_filters_are_echoed() -> None:
     selection = parse(Query({"status__in": "[1,2]", "limit": "5", "project_id": "9"}), RUNS)
     echo = selection.echo()
     assert echo == {"state": "all", "limit": 5, "offset": 0, "status__in": [1, 2], "project_id": 9}
@@ -118,7 +118,7 @@ def test_what_was_understood_is_echoed_parsed() -> None:
     assert parse(dates, RUNS).echo()["created_at__range"][0] == "2026-01-31T00:00:00+00:00"
 
 
-def test_deleted_things_are_listed_when_asked_for() -> None:
+def test_deleted_objects_are_listed_on_request() -> None:
     rows = [({"id": 1, "state": 1}, 1), ({"id": 2, "state": 2}, 2)]
     assert _select("", rows, JOBS) == [1]
     assert _select("state=deleted", rows, JOBS) == [2]
@@ -168,7 +168,7 @@ def test_names_are_searched_without_regard_to_case() -> None:
         ),
     ],
 )
-def test_what_cannot_be_understood_answers_400(query: str, data: Any) -> None:
+def test_an_invalid_query_answers_400(query: str, data: Any) -> None:
     with pytest.raises(ApiError) as refused:
         _select(query)
     assert (refused.value.code, refused.value.data) == (400, data)
@@ -184,6 +184,6 @@ def test_what_cannot_be_understood_answers_400(query: str, data: Any) -> None:
         [",trigger,,job,", "", "[]"],
     ],
 )
-def test_related_objects_are_asked_for_in_every_form(values: list[str]) -> None:
+def test_include_related_is_read_in_every_form(values: list[str]) -> None:
     assert included(Query([("include_related", value) for value in values])) == {"trigger", "job"}
     assert included(Query()) == frozenset()

@@ -1,4 +1,4 @@
-"""Accounts, projects and environments answer through both versions of the API."""
+"""Accounts, projects and environments are available in both versions of the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _any(api: Api, version: str) -> str:
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_the_account_is_there(cloud: DBTCloudEmulator, api: Api, version: str) -> None:
+def test_an_account_is_shown_and_listed(cloud: DBTCloudEmulator, api: Api, version: str) -> None:
     base = _any(api, version)
     assert api.session.get(base, timeout=5).json()["data"]["id"] == cloud.account_id
     listed = api.session.get(base.rpartition("/")[0], timeout=5).json()
@@ -26,7 +26,7 @@ def test_the_account_is_there(cloud: DBTCloudEmulator, api: Api, version: str) -
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize("noun", ["projects", "environments"])
-def test_a_project_and_an_environment_can_be_made_changed_and_deleted(
+def test_projects_and_environments_are_created_changed_and_deleted(
     api: Api, version: str, noun: str
 ) -> None:
     base = f"{_any(api, version)}/{noun}"
@@ -45,7 +45,7 @@ def test_a_project_and_an_environment_can_be_made_changed_and_deleted(
     assert api.session.post(f"{base}/", json={}, timeout=5).status_code == 400
 
 
-def test_environments_are_found_below_their_project(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_environments_are_listed_under_their_project(cloud: DBTCloudEmulator, api: Api) -> None:
     other = cloud.create_project("Other")
     base = f"{_any(api, 'v3')}/projects/{other}/environments"
     (found,) = api.session.get(f"{base}/", timeout=5).json()["data"]
@@ -66,7 +66,7 @@ def test_projects_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Ap
     assert [item["name"] for item in ordered] == ["A", "B"]
 
 
-def test_a_job_has_no_environment_variables_of_its_own(api: Api) -> None:
+def test_a_job_has_no_environment_variables(api: Api) -> None:
     project = api.data("/projects/")[0]["id"]
     url = f"{_any(api, 'v3')}/projects/{project}/environment-variables/job/?job_definition_id=1"
     assert api.session.get(url, timeout=5).json()["data"] == {}

@@ -1,4 +1,4 @@
-"""Runs, their steps and their files are shown and listed as the service does."""
+"""Runs, steps and artifacts are shown and listed as the service does."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_ids_rise(cloud: DBTCloudEmulator, api: Api) -> None:
     assert ids == sorted(ids)
 
 
-def test_related_objects_come_only_when_asked_for(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_related_objects_are_included_only_on_request(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Any"))["id"]
     plain = api.run(run)
     for key in ("trigger", "job", "environment", "repository", "audit"):
@@ -125,7 +125,7 @@ def test_runs_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Api) -
     assert (unknown["extra"], unknown["error_code"]) == ({}, None)
 
 
-def test_a_scripted_run_leaves_what_dbt_leaves(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_scripted_run_has_the_artifacts_of_dbt(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any", execute_steps=["dbt build", "dbt parse"], generate_docs=True)
     run = f"/runs/{api.trigger(job)['id']}/artifacts"
     assert api.data(f"{run}/", step=4) == ["manifest.json", "run_results.json"]
@@ -141,7 +141,7 @@ def test_a_scripted_run_leaves_what_dbt_leaves(cloud: DBTCloudEmulator, api: Api
     assert api.get(f"{run}/run_results.json", step="x").status_code == 400
 
 
-def test_a_scripted_run_leaves_what_it_is_told(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_scripted_run_has_the_artifacts_of_its_job(cloud: DBTCloudEmulator, api: Api) -> None:
     files: dict[str, Any] = {"run_results.json": {"results": [1]}, "compiled/a.sql": b"select 1"}
     job = cloud.create_job("Any", artifacts=files)
     run = api.trigger(job)["id"]
@@ -154,7 +154,9 @@ def test_a_scripted_run_leaves_what_it_is_told(cloud: DBTCloudEmulator, api: Api
     assert api.run(bare)["artifacts_saved"] is False
 
 
-def test_files_are_there_once_the_run_has_ended(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_artifacts_are_available_when_the_run_has_finished(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
     run = api.trigger(cloud.create_job("Any", duration=None))["id"]
     assert api.data(f"/runs/{run}/artifacts/") is None
     assert api.get(f"/runs/{run}/artifacts/manifest.json").status_code == 404
@@ -162,7 +164,7 @@ def test_files_are_there_once_the_run_has_ended(cloud: DBTCloudEmulator, api: Ap
     assert api.get(f"/runs/{run}/artifacts/manifest.json").status_code == 200
 
 
-def test_a_failed_run_is_retried_as_a_new_one(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_a_failed_run_is_retried_as_a_new_run(cloud: DBTCloudEmulator, api: Api) -> None:
     steps = ["dbt seed", "dbt run", "dbt test"]
     job = cloud.create_job("Flaky", execute_steps=steps, outcome=["error", "success"])
     failed = api.trigger(job, threads_override=3)["id"]
@@ -195,7 +197,7 @@ def test_a_failed_run_is_retried_as_a_new_one(cloud: DBTCloudEmulator, api: Api)
         ({"outcome": "error"}, {"dbt_version_override": "1.5.9"}, "RETRY_UNSUPPORTED_VERSION"),
     ],
 )
-def test_what_cannot_be_retried_says_why(
+def test_a_run_that_cannot_be_retried_has_a_reason(
     cloud: DBTCloudEmulator, api: Api, options: Any, overrides: Any, reason: str
 ) -> None:
     job = cloud.create_job("Any", **options)
@@ -207,7 +209,7 @@ def test_what_cannot_be_retried_says_why(
     assert len(cloud.runs) == 1
 
 
-def test_rerun_retries_a_failed_run_and_starts_anew_otherwise(
+def test_rerun_retries_a_failed_run_and_starts_a_new_run_otherwise(
     cloud: DBTCloudEmulator, api: Api
 ) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "success"])
