@@ -16,7 +16,7 @@ from dlt_dbtcloud.emulator.models import JSON
 def success(data: Any, extra: JSON | None = None) -> Response:
     """Return data with status 200."""
     body: JSON = {"status": _status(200, "Success!"), "data": data}
-    return answer(200, body if extra is None else {**body, "extra": extra})
+    return _json(200, body if extra is None else {**body, "extra": extra})
 
 
 def listing(page: Page[JSON], selection: Selection, **filters: int) -> Response:
@@ -35,17 +35,12 @@ def failure(error: ApiError) -> Response:
     if error.code == HTTPStatus.BAD_REQUEST and isinstance(error.data, str):
         # the service sends both if the detail is a string
         body |= {"extra": {}, "error_code": None}
-    return answer(error.code, body)
+    return _json(error.code, body)
 
 
 def detail(code: int, text: str) -> Response:
     """Return an error without an envelope, as the service does for 405 and 500."""
-    return answer(code, {"detail": text})
-
-
-def answer(code: int, body: JSON) -> Response:
-    """Return a JSON response."""
-    return Response(json.dumps(body), code, content_type="application/json")
+    return _json(code, {"detail": text})
 
 
 def _status(code: int, message: str) -> JSON:
@@ -55,3 +50,7 @@ def _status(code: int, message: str) -> JSON:
         "user_message": message,
         "developer_message": "",
     }
+
+
+def _json(code: int, body: JSON) -> Response:
+    return Response(json.dumps(body), code, content_type="application/json")

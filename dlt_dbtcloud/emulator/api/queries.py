@@ -30,10 +30,10 @@ Query = MultiDict[str, str]
 STATES = {"1": 1, "active": 1, "2": 2, "deleted": 2, "all": None}
 BOOLEANS = {"true": True, "false": False}
 
-# an array is one JSON string
-INTEGERS: Schema = {"anyOf": [{"type": "array", "items": INTEGER}]}
-STRINGS: Schema = {"anyOf": [{"type": "array", "items": STRING}]}
-RANGE: Schema = {**STRINGS, "minItems": 2, "maxItems": 2}
+# an array is sent as one JSON string
+INTEGER_ARRAY: Schema = {"anyOf": [{"type": "array", "items": INTEGER}]}
+STRING_ARRAY: Schema = {"anyOf": [{"type": "array", "items": STRING}]}
+DATE_RANGE: Schema = {**STRING_ARRAY, "minItems": 2, "maxItems": 2}
 
 COMMON: Mapping[str, Schema] = {
     # clients repeat the account of the path
@@ -54,21 +54,21 @@ class Listing:
 
 ACCOUNTS = Listing({"pk": INTEGER}, ("id",))
 PROJECTS = Listing(
-    {"pk": INTEGER, "pk__in": INTEGERS, "pk__gt": INTEGER, "name__icontains": STRING},
+    {"pk": INTEGER, "pk__in": INTEGER_ARRAY, "pk__gt": INTEGER, "name__icontains": STRING},
     ("created_at", "id", "name", "updated_at"),
 )
 ENVIRONMENTS = Listing(
     {
         "pk": INTEGER,
         "project_id": INTEGER,
-        "project_id__in": INTEGERS,
+        "project_id__in": INTEGER_ARRAY,
         "dbt_version": STRING,
-        "dbt_version__in": STRINGS,
+        "dbt_version__in": STRING_ARRAY,
         "name": STRING,
         "name__icontains": STRING,
         "type": STRING,
         "deployment_type": STRING,
-        "deployment_type__in": STRINGS,
+        "deployment_type__in": STRING_ARRAY,
         "credentials_id": INTEGER,
     },
     ("created_at", "id", "name", "updated_at"),
@@ -77,9 +77,9 @@ JOBS = Listing(
     {
         "pk": INTEGER,
         "project_id": INTEGER,
-        "project_id__in": INTEGERS,
+        "project_id__in": INTEGER_ARRAY,
         "environment_id": INTEGER,
-        "dbt_version__in": STRINGS,
+        "dbt_version__in": STRING_ARRAY,
         "name__icontains": STRING,
         "is_system": BOOLEAN,
         "is_fusion_ready": BOOLEAN,
@@ -90,21 +90,21 @@ JOBS = Listing(
 RUNS = Listing(
     {
         "pk": INTEGER,
-        "pk__in": INTEGERS,
+        "pk__in": INTEGER_ARRAY,
         "id__gt": INTEGER,
         "job_definition_id": INTEGER,
         "project_id": INTEGER,
-        "project_id__in": INTEGERS,
+        "project_id__in": INTEGER_ARRAY,
         "environment_id": INTEGER,
         "status": INTEGER,
-        "status__in": INTEGERS,
+        "status__in": INTEGER_ARRAY,
         "dbt_version": STRING,
-        "dbt_version__in": STRINGS,
+        "dbt_version__in": STRING_ARRAY,
         "deferring_run_id": INTEGER,
         "has_docs_generated": BOOLEAN,
         "has_sources_generated": BOOLEAN,
-        "created_at__range": RANGE,
-        "finished_at__range": RANGE,
+        "created_at__range": DATE_RANGE,
+        "finished_at__range": DATE_RANGE,
     },
     ("created_at", "finished_at", "id"),
     state="all",
