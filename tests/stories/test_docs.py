@@ -1,0 +1,320 @@
+"""The documentation is true: its code runs, and its tables, quotes and links are those of today."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from textwrap import indent
+from typing import NamedTuple
+
+import pytest
+import tomlkit
+from dlt.common.configuration import resolve_configuration
+from dlt.common.exceptions import TerminalException, TransientException
+
+import dlt_dbtcloud
+from dlt_dbtcloud import DBTCloudConfiguration, exceptions
+from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt.selection import steps_for
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.faults import KINDS
+from dlt_dbtcloud.loads.packages import last_load
+from tests.conftest import WriteConfig
+from tests.support.flights import Flights
+from tests.support.result_columns import generated
+from tests.support.wire import KeepAliveServer
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
+LONGEST_LINE = 100
+TOKEN = "dbtc_0123456789abcdef"
+
+
+class Block(NamedTuple):
+    """A block of code of a page."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+@cache
+def text(page: Path) -> str:
+    return page.read_text()
+
+
+def prose(page: Path) -> list[str]:
+    """Return the lines of a page outside its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text(page), flags=re.DOTALL | re.MULTILINE).splitlines()
+
+
+def blocks(language: str | None = None) -> list[Block]:
+    return [
+        Block(page, text(page).count("\n", 0, found.start()) + 2, found[1], found[2])
+        for page in PAGES
+        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
+        if language in (None, found[1])
+    ]
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading, without its head."""
+    below = text(ROOT / "docs" / page).partition(f"\n{heading}\n")[2]
+    rows = re.search(r"^\|[-|]+\|\n((\|.*\|\n)+)", below, re.MULTILINE)
+    assert rows, f"{page} has no table below `{heading}`"
+    return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows[1].splitlines()]
+
+
+def test_every_language_is_checked() -> None:
+    assert {block.language for block in blocks()} == {"python", "sh", "toml", "diff", "text"}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(
+            block, id=str(block), marks=pytest.mark.dbt if "project_dir" in block.code else ()
+        )
+        for block in blocks("python")
+    ],
+)
+def test_python_runs(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, isolated: Path, block: Block
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Nightly")))
+    (isolated / "examples").symlink_to(ROOT / "examples")
+    with KeepAliveServer({}) as backend:
+        monkeypatch.setenv("OPENLINEAGE_URL", backend.url)
+        exec(compile(block.code, str(block), "exec"), {"__name__": "docs"})
+        assert bool(backend.requests) == ("emit_openlineage" in block.code)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "format", "--check", "--diff", "--config=pyproject.toml"),
+        pytest.param(
+            ("mypy", "--strict", "--config-file=pyproject.toml"),
+            marks=pytest.mark.xfail(reason="`credentials` does not take a mapping yet"),
+        ),
+    ],
+    ids=lambda command: command[0],
+)
+def test_python_passes(tmp_path: Path, command: tuple[str, ...]) -> None:
+    for block in blocks("python"):
+        module = f"{block.page.stem}_{block.line}".lower().replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(block.code)
+    done = subprocess.run(
+        [sys.executable, "-m", *command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_toml_is_a_configuration(write_config: WriteConfig, block: Block) -> None:
+    write_config("secrets.toml", block.code)
+    config = resolve_configuration(DBTCloudConfiguration())
+    assert (config.api_token, config.account_id, config.job_id) == (TOKEN, "70403", "70471823")
+    assert config.base_api_url == "https://ab123.us1.dbt.com/api"
+
+
+@pytest.mark.parametrize("block", blocks("diff"), ids=str)
+def test_both_sides_of_a_diff_can_be_imported(block: Block) -> None:
+    for line in block.code.splitlines():
+        exec(line[1:], {})
+
+
+@pytest.mark.parametrize(
+    "target",
+    sorted(
+        {
+            each
+            for page in PAGES
+            for each in re.findall(r"(?:^|`)make ([a-z-]+)", text(page), re.MULTILINE)
+        }
+    ),
+)
+def test_make_has_every_target(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_extra_exists() -> None:
+    project = tomlkit.parse((ROOT / "pyproject.toml").read_text()).unwrap()
+    named = {
+        extra for page in PAGES for extra in re.findall(r"pip install '[^']*?\[(\w+)\]", text(page))
+    }
+    assert named == {*project["project"]["optional-dependencies"]}
+
+
+def test_every_module_and_script_that_is_run_exists() -> None:
+    for page in PAGES:
+        for module in re.findall(r"python -m ([\w.]+)", text(page)):
+            path = ROOT / module.replace(".", "/")
+            assert module == "pytest" or path.with_suffix(".py").exists(), module
+        for script in re.findall(r"python ([\w/]+\.py)", text(page)):
+            assert (ROOT / script).exists(), script
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text(page)):
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", "\n".join(prose(page)), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_readme_is_short() -> None:
+    readme = text(PAGES[0])
+    assert len(readme.splitlines()) <= 120
+    assert max(map(len, readme.splitlines())) <= LONGEST_LINE
+    assert len(readme.split()) <= 700
+    assert len(text(ROOT / "CONTRIBUTING.md").splitlines()) <= 12
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_are_short(page: Path) -> None:
+    """The rows of a table cannot be wrapped."""
+    assert not [line for line in prose(page) if len(line) > LONGEST_LINE and line[0] != "|"]
+    code = "".join(block.code for block in blocks("python") if block.page == page)
+    assert not [line for line in code.splitlines() if len(line) > LONGEST_LINE]
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_each_line_has_one_sentence(page: Path) -> None:
+    assert not [
+        line for line in prose(page) if line[:1] != "|" and re.search(r"\D[.!?] [A-Z`]", line)
+    ]
+
+
+def test_every_key_has_a_row_with_its_default() -> None:
+    rows = {key: default for key, default, _ in table("configuration.md", "## Keys")}
+    fields = DBTCloudConfiguration.get_resolvable_fields()
+    defaults = {name: getattr(DBTCloudConfiguration, name) for name in fields}
+    assert rows == {
+        f"`{name}`": "required"
+        if name == "api_token"
+        else f"`{value}`"
+        if value is not None
+        else ""
+        for name, value in defaults.items()
+    }
+
+
+def test_every_error_has_its_place_in_the_tree_and_a_row() -> None:
+    page = text(ROOT / "docs" / "failures.md")
+    branches = re.findall(r"^([ │├└]*)(\w+)$", page, re.MULTILINE)
+    depths = {name: len(indentation) // 2 for indentation, name in branches}
+    errors = {name: getattr(exceptions, name) for name in exceptions.__all__ if name[0].isupper()}
+    depth = [*exceptions.DBTCloudException.__mro__]
+    assert depths == {
+        name: sum(base not in depth[1:] and issubclass(base, depth[0]) for base in error.__mro__)
+        - 1
+        for name, error in errors.items()
+    }
+    kinds = {name.strip("`"): kind for name, _, kind in table("failures.md", "## Errors")}
+    assert kinds == {
+        name: "terminal"
+        if issubclass(error, TerminalException)
+        else "transient"
+        if issubclass(error, TransientException)
+        else ""
+        for name, error in errors.items()
+        if name not in ("DBTCloudException", "DBTCloudRunError")
+    }
+
+
+@pytest.mark.dbt
+def test_the_quoted_failure_is_that_of_a_real_run(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
+    flights.load()
+    flights.make_times_impossible()
+    with pytest.raises(dlt_dbtcloud.DBTCloudRunFailed) as caught:
+        dlt_dbtcloud.run_dbt_cloud_job(
+            job_id=flights.job(), pipeline=flights.pipeline, raise_on_failure=True
+        )
+    failure = caught.value
+    (node,) = failure.failures
+    load = last_load(flights.pipeline)
+    assert node["message"]
+    assert load
+    (quoted,) = [block.code for block in blocks("text") if "failed" in block.code]
+    # dbt and the database word the message, so that of the page may be of an older release
+    quoted = re.sub(
+        r"(^ {7}.*\n)+", lambda _: indent(f"{node['message']}\n", " " * 7), quoted, flags=re.M
+    )
+    quoted = re.sub(r"https:\S+/(?=[. ])", str(failure.run_url), quoted)
+    quoted = quoted.replace("70471823900", str(failure.run_id))
+    quoted = quoted.replace("1732150000.123", load.load_id)
+    assert quoted.split() == str(failure).split()
+
+
+def test_result_tables_have_the_columns_of_the_schema() -> None:
+    """`python -m tests.support.result_columns` writes them."""
+    page = text(ROOT / "docs" / "results.md")
+    assert page == generated(page)
+
+
+def test_commands_change_as_the_table_says() -> None:
+    source, model = "source.shop.raw.airlines", "model.shop.dim_carriers"
+    manifest = {
+        "sources": {
+            source: {
+                "package_name": "shop",
+                "source_name": "raw",
+                "name": "airlines",
+                "schema": "raw",
+            }
+        },
+        "nodes": {model: {}},
+        "child_map": {source: [model]},
+        "selectors": {"nightly": {"definition": {"method": "tag", "value": "nightly"}}},
+    }
+    for command, expected in table("only-loaded.md", "## How commands change"):
+        line = command.strip("`")
+        # a job with no other command that builds something would not run
+        *steps, _ = steps_for([line, "dbt build"], Manifest(manifest), [source])
+        if expected.startswith("unchanged"):
+            assert steps == [line]
+        else:
+            assert steps == re.findall(r"^`(.*)`$", expected)
+
+
+def test_every_kind_of_fault_has_a_row() -> None:
+    assert [kind.strip("`") for kind, _ in table("emulator.md", "## Faults")] == [*KINDS]
+
+
+def test_every_module_has_a_row() -> None:
+    package = ROOT / "dlt_dbtcloud"
+    modules = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    rows = [module.strip("`") for module, _ in table("architecture.md", "## Modules")]
+    assert sorted(rows) == sorted(modules)
+    for _, where in table("architecture.md", "## Where a feature lives"):
+        assert {*re.findall(r"`(.*?)`", where)} <= modules
+
+
+def test_what_a_user_copies_is_refused_until_it_is_filled_in(write_config: WriteConfig) -> None:
+    write_config("secrets.toml", (ROOT / ".dlt" / "example.secrets.toml").read_text())
+    with pytest.raises(
+        dlt_dbtcloud.InvalidCredentialsException,
+        match="`api_token` and `account_id` and `base_api_url` and `job_id`",
+    ):
+        resolve_configuration(DBTCloudConfiguration())

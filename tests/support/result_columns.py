@@ -1,0 +1,43 @@
+"""The columns of the result tables as Markdown, for `docs/results.md`.
+
+python -m tests.support.result_columns
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dlt_dbtcloud import DBTCloudConfiguration, dbt_cloud_results
+
+PAGE = Path(__file__).parents[2] / "docs" / "results.md"
+_GENERATED = re.compile(r"(<!-- begin: .* -->\n).*(<!-- end -->)", re.DOTALL)
+
+
+def generated(page: str) -> str:
+    """Return a page with the tables between its marks generated anew."""
+    tables = "\n".join(_lines())
+    return _GENERATED.sub(lambda marks: f"{marks[1]}\n{tables}\n{marks[2]}", page)
+
+
+def _lines() -> Iterator[str]:
+    unused = DBTCloudConfiguration(api_token="unused", account_id="1", job_id="1")
+    source = dbt_cloud_results(credentials=unused)
+    for name, resource in source.resources.items():
+        yield from (f"### {name}", "")
+        yield from ("| column | type | nullable | key | meaning |", "|---|---|---|---|---|")
+        yield from map(_row, resource.compute_table_schema()["columns"].values())
+        yield ""
+
+
+def _row(column: Any) -> str:
+    is_nullable, is_key = column["nullable"], column.get("primary_key")
+    marks = " | ".join("yes" if mark else "" for mark in (is_nullable, is_key))
+    row = f"| `{column['name']}` | {column['data_type']} | {marks} | {column['description']} |"
+    return row.replace("  ", " ")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(generated(PAGE.read_text()))
