@@ -1,4 +1,4 @@
-"""The `[dbt_cloud]` section, and how a call's arguments and its config become one."""
+"""The `[dbt_cloud]` section: its spec, its resolution, and the trigger and client made from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import dlt
 from dlt.common import logger
-from dlt.common.configuration import configspec, resolve_configuration, with_config
+from dlt.common.configuration import configspec, resolve_configuration
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
 from dlt.common.configuration.utils import deserialize_value
@@ -32,7 +32,7 @@ __all__ = [
     "OVERRIDES",
     "DBTCloudConfiguration",
     "connect",
-    "required",
+    "resolved_config",
     "trigger_data",
     "with_dbt_cloud_config",
 ]
@@ -41,6 +41,9 @@ __all__ = [
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+# the fields of a trigger that change what a run does
+OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
+_CONFIG_OVERRIDES = [name for name in OVERRIDES if name.endswith("_override")]
 _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 
 
@@ -48,33 +51,33 @@ _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 class DBTCloudConfiguration(BaseConfiguration):
     """The `[dbt_cloud]` section of secrets.toml and config.toml, or `DBT_CLOUD__*`.
 
-    An instance that is passed as `credentials` is never changed: what is set in it wins over the
-    config, what is not is filled in from there.
+    An instance passed as `credentials` is never changed. Its fields win over the config, which
+    supplies the fields that are not set.
 
     Raises:
-        InvalidCredentialsException: On resolution, where the token, an id or the host is unusable.
-        ConfigurationValueError: On resolution, where an option has a value that it cannot have.
+        InvalidCredentialsException: On resolution: the token, an id or the host is unusable.
+        ConfigurationValueError: On resolution: an option has an invalid value.
     """
 
     __section__: ClassVar[str] = "dbt_cloud"
 
     api_token: TSecretStrValue = dlt.secrets.value
     """A service token or a personal access token."""
-    account_id: str | None = None
-    """Digits, as in the URL of the account's pages; so are all the ids."""
+    account_id: str | int | None = None
+    """Like all ids, the digits in the URLs of dbt Cloud; a resolved config has them as `str`."""
     base_api_url: str = BASE_URL
     """The account's Access URL, with or without `/api`."""
 
-    job_id: str | None = None
-    project_id: str | None = None
-    environment_id: str | None = None
-    run_id: str | None = None
+    job_id: str | int | None = None
+    project_id: str | int | None = None
+    environment_id: str | int | None = None
+    run_id: str | int | None = None
 
     cause: str = "Triggered via API"
-    """Why the job runs, as its page will show it; the API takes 255 characters."""
+    """Why the job runs, shown in dbt Cloud; at most 255 characters."""
     git_sha: str | None = None
     git_branch: str | None = None
-    """Used where there is no `git_sha`."""
+    """Used if there is no `git_sha`."""
     schema_override: str | None = None
     dbt_version_override: str | None = None
     target_name_override: str | None = None
@@ -82,34 +85,35 @@ class DBTCloudConfiguration(BaseConfiguration):
     timeout_seconds_override: int | None = None
     generate_docs_override: bool | None = None
     steps_override: list[str] | None = None
-    """dbt commands to run in place of the job's own."""
+    """dbt commands to run in place of the job's."""
 
     wait_for_outcome: bool = True
     wait_seconds: float = 10.0
-    """Seconds between status checks, at most."""
+    """Longest pause between two status checks, in seconds."""
     timeout: float = 86400.0
-    """Seconds to wait for a run's end."""
+    """Longest wait for the end of a run, in seconds."""
     cancel_on_abandon: bool = False
     raise_on_failure: bool = False
     retries: int = 0
-    """How often what failed is retried."""
+    """How often to retry a run that failed."""
 
     only_loaded: bool = False
     reuse_queued_run: bool = False
 
-    __given__: frozenset[str] = dataclasses.field(
+    __given_fields__: frozenset[str] = dataclasses.field(
         default=frozenset(), init=False, repr=False, compare=False
     )
-    """The fields that were given on creation, as one that is given may equal its default."""
+    """The fields passed on creation: a value that is passed may equal the default."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> DBTCloudConfiguration:
-        """Remember which fields are given."""
+        """Remember which fields are passed."""
         self = super().__new__(cls)
-        self.__given__ = frozenset([*list(cls.get_resolvable_fields())[: len(args)], *kwargs])
+        passed = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs).arguments
+        self.__given_fields__ = frozenset(passed) - {"self"}
         return self
 
     def on_resolved(self) -> None:
-        """Check every value, and bring each into the one form that the rest works with."""
+        """Validate and normalize every value."""
         texts = {name: value.strip() for name, value in self.items() if isinstance(value, str)}
         _refuse_placeholders(texts)
         for name, text in texts.items():
@@ -126,72 +130,94 @@ class DBTCloudConfiguration(BaseConfiguration):
             raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
 
 
-def required(config: DBTCloudConfiguration, *names: str) -> tuple[str, ...]:
-    """Return the values of fields that a call cannot do without.
-
-    Raises:
-        InvalidCredentialsException: One of them is not set; says which, and how to set it.
-    """
-    missing = [name for name in names if not config[name]]
-    if missing:
-        keys = " and ".join(f"`{name}`" for name in missing)
-        variables = " and ".join(f"`DBT_CLOUD__{name.upper()}`" for name in missing)
+def _refuse_placeholders(texts: Mapping[str, str]) -> None:
+    names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
+    if names:
         raise InvalidCredentialsException(
-            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Set {keys} under "
-            f"`[dbt_cloud]` in `.dlt/secrets.toml`, or {variables} in the environment, or pass "
-            "`credentials` that hold it."
+            f"Still a placeholder: {names}. Set what the job needs under `[dbt_cloud]` in "
+            "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
         )
-    return tuple(config[name] for name in names)
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise ConfigurationValueError(f"`{name}={value}` must be a number of seconds above 0.")
 
 
 def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Inject the config into a function's arguments, `credentials` and all that are fields of it.
+    """Resolve the config of a call and pass it to the function.
 
-    An argument of the call wins over `credentials`, and that over the config: environment, then
-    secrets.toml, then config.toml, then defaults. `None` means not given.
+    An argument of the call wins over `credentials`, and `credentials` over the config: environment,
+    secrets.toml, config.toml, defaults. `None` means not passed.
 
     Args:
-        function: Takes `credentials`, which it gets as a resolved `DBTCloudConfiguration`.
+        function: Has a parameter `credentials`, which receives the resolved config:
+            `resolved_config` reads it. Parameters named like its fields receive their values.
     """
     signature = inspect.signature(function)
-    injected = with_config(function, spec=DBTCloudConfiguration)
+    options = _fields().keys() & signature.parameters.keys()
 
     @functools.wraps(function)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         arguments = signature.bind(*args, **kwargs).arguments
         given = {**_given(_fields_of(arguments.pop("credentials", None))), **_given(arguments)}
         config = resolve_configuration(DBTCloudConfiguration(), explicit_value=given)
-        return cast(Callable[..., _R], injected)(credentials=config, **arguments)
+        arguments |= {name: config[name] for name in options}
+        return cast(Callable[..., _R], function)(credentials=config, **arguments)
 
     return wrapper
 
 
+def resolved_config(
+    credentials: DBTCloudConfiguration | Mapping[str, Any], *required: str
+) -> DBTCloudConfiguration:
+    """Return the config that a function receives from `with_dbt_cloud_config`.
+
+    Args:
+        credentials: The function's argument of this name.
+        required: The fields that the function needs.
+
+    Raises:
+        InvalidCredentialsException: A required field is not set.
+    """
+    missing = [name for name in required if not credentials[name]]
+    if missing:
+        keys = " and ".join(f"`{name}`" for name in missing)
+        variables = " and ".join(f"`DBT_CLOUD__{name.upper()}`" for name in missing)
+        raise InvalidCredentialsException(
+            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Set {keys} under "
+            f"`[dbt_cloud]` in `.dlt/secrets.toml`, or {variables} in the environment, or pass "
+            "`credentials` that contain it."
+        )
+    return cast(DBTCloudConfiguration, credentials)
+
+
 def _fields_of(credentials: object) -> Mapping[str, Any]:
-    """Return the fields that are set in what a caller passed as `credentials`."""
+    """Return the fields that are set in the `credentials` of a call."""
     if credentials is None or isinstance(credentials, ConfigValueSentinel):
         return {}
     if isinstance(credentials, BaseConfiguration):
-        given = {*credentials.as_dict_nondefault(), *getattr(credentials, "__given__", ())}
+        given = {*credentials.as_dict_nondefault(), *getattr(credentials, "__given_fields__", ())}
         is_whole = credentials.is_resolved()
         return {name: credentials[name] for name in credentials if is_whole or name in given}
     if not isinstance(credentials, Mapping):
         raise InvalidCredentialsException(
             f"`credentials` is a `{type(credentials).__name__}`. Pass a `DBTCloudConfiguration` or "
-            "a dict of its fields, or nothing to have it read from the config."
+            "a dict of its fields, or omit it to read the config."
         )
     unknown = [str(key) for key in credentials if key not in _fields()]
     if unknown:
         raise InvalidCredentialsException(
             f"`credentials` has unknown keys: {', '.join(unknown)}. "
-            f"Known are: {', '.join(_fields())}."
+            f"Known keys: {', '.join(_fields())}."
         )
     return credentials
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that were given for fields, with the types that dlt gives to what it reads.
+    """Return the values that are set for fields, converted to the fields' types.
 
-    Ids stay as they are: a boolean or a fraction is no id and must not become one.
+    Ids are not converted: a boolean or a fraction must not become an id.
     """
     return {
         name: value if name in _IDS else deserialize_value(name, value, extract_inner_hint(hint))
@@ -205,36 +231,18 @@ def _fields() -> dict[str, type]:
     return DBTCloudConfiguration.get_resolvable_fields()
 
 
-def _refuse_placeholders(texts: Mapping[str, str]) -> None:
-    names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
-    if names:
-        raise InvalidCredentialsException(
-            f"Still a placeholder: {names}. Fill in what the job needs under `[dbt_cloud]` in "
-            "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and leave out the rest."
-        )
-
-
-def _check_seconds(name: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ConfigurationValueError(f"`{name}={value}` must be a number of seconds above 0.")
-
-
-OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
-_OF_CONFIG = [name for name in OVERRIDES if name.endswith("_override")]
-
-
 def trigger_data(
-    config: DBTCloudConfiguration, data: Mapping[str, Any] | None = None
+    config: DBTCloudConfiguration, data: TriggerData | Mapping[str, Any] | None = None
 ) -> TriggerData:
-    """Return the body of a trigger: what the config says, and over it what the caller does.
+    """Return the body of a trigger, from the config and the caller's `data`.
 
     Args:
         config: The resolved config.
-        data: Fields of `TriggerData`. `None` as a value leaves out what the config says; either of
-            `git_sha` and `git_branch` replaces both of the config's.
+        data: Fields of `TriggerData`, which win over the config. `None` as a value drops the
+            config's; `git_sha` or `git_branch` replaces both of the config's.
 
     Raises:
-        TypeError: `data` is no mapping.
+        TypeError: `data` is not a mapping.
     """
     if not isinstance(data, Mapping | None):
         raise TypeError(f"`data` is a `{type(data).__name__}`. Pass a dict: `{{'cause': '…'}}`.")
@@ -243,18 +251,16 @@ def trigger_data(
     if not {"git_sha", "git_branch"} & given.keys():
         git = "git_sha" if config.git_sha else "git_branch"
         body[git] = config[git]
-    body |= {name: config[name] for name in _OF_CONFIG}
+    body |= {name: config[name] for name in _CONFIG_OVERRIDES}
     body |= given
     body["cause"] = str(body["cause"] or config.cause)
     unknown = body.keys() - TriggerData.__annotations__.keys()
     if unknown:
-        logger.warning(
-            f"`data` holds fields that the trigger's documentation does not know, they are sent as "
-            f"they are: {', '.join(sorted(map(str, unknown)))}"
-        )
+        names = ", ".join(sorted(map(str, unknown)))
+        logger.warning(f"Unknown fields in `data` are sent unchanged: {names}.")
     return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
 
 
 def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
-    """Return a client of the account that a config names."""
+    """Return a client of the configured account."""
     return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)

@@ -13,14 +13,14 @@ from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
-    required,
+    resolved_config,
     trigger_data,
     with_dbt_cloud_config,
 )
 from dlt_dbtcloud.loads.packages import last_load
 from dlt_dbtcloud.runs.lifecycle import Running
 from dlt_dbtcloud.runs.trigger import Trigger, skipped_run
-from dlt_dbtcloud.typing import NodeResult, Run
+from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
 
 __all__ = [
     "cancel_dbt_cloud_run",
@@ -34,9 +34,9 @@ __all__ = [
 
 @with_dbt_cloud_config
 def run_dbt_cloud_job(
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     job_id: int | str | None = None,
-    data: Mapping[str, Any] | None = None,
+    data: TriggerData | Mapping[str, Any] | None = None,
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     *,
@@ -92,16 +92,16 @@ def run_dbt_cloud_job(
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still going on after `timeout`.
     """
-    required(credentials, "account_id", "job_id")
-    return _run_jobs([credentials["job_id"]], credentials, data, pipeline)[0]
+    config = resolved_config(credentials, "account_id", "job_id")
+    return _run_jobs([config["job_id"]], config, data, pipeline)[0]
 
 
 @with_dbt_cloud_config
 def run_dbt_cloud_jobs(
     job_ids: Iterable[int | str],
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: TriggerData | Mapping[str, Any] | None = None,
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     pipeline: dlt.Pipeline | None = None,
@@ -144,15 +144,15 @@ def run_dbt_cloud_jobs(
         DBTCloudException: What `run_dbt_cloud_job` raises; where it is several, the first of them
             tells of all, and of the runs that succeeded or go on.
     """
-    required(credentials, "account_id")
+    config = resolved_config(credentials, "account_id")
     if isinstance(job_ids, str) or not isinstance(job_ids, Iterable):
         raise TypeError(f"`job_ids={job_ids!r}` is no list. Pass the ids of jobs: `[1, 2]`.")
-    return _run_jobs([valid_id("job_id", job) for job in job_ids], credentials, data, pipeline)
+    return _run_jobs([valid_id("job_id", job) for job in job_ids], config, data, pipeline)
 
 
 @with_dbt_cloud_config
 def get_dbt_cloud_run_status(
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
@@ -191,14 +191,15 @@ def get_dbt_cloud_run_status(
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still going on after `timeout`.
     """
-    _, run_id = required(credentials, "account_id", "run_id")
-    with connect(credentials) as client:
-        return Running(client, credentials).follow(run_id)
+    config = resolved_config(credentials, "account_id", "run_id")
+    with connect(config) as client:
+        return Running(client, config).follow(config.run_id)
 
 
 @with_dbt_cloud_config
 def get_dbt_cloud_run_results(
-    credentials: DBTCloudConfiguration = dlt.secrets.value, run_id: int | str | None = None
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
+    run_id: int | str | None = None,
 ) -> list[NodeResult]:
     """Return what each dbt node did in a run: status, message, timing, relation, file.
 
@@ -221,14 +222,14 @@ def get_dbt_cloud_run_results(
         DBTCloudAPIError: The API answered with an error.
         DBTCloudTransportError: There was no answer.
     """
-    _, run_id = required(credentials, "account_id", "run_id")
-    with connect(credentials) as client:
-        return node_results(client, run_id)
+    config = resolved_config(credentials, "account_id", "run_id")
+    with connect(config) as client:
+        return node_results(client, config.run_id)
 
 
 @with_dbt_cloud_config
 def retry_dbt_cloud_run(
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
     *,
     wait_for_outcome: bool = True,
@@ -266,14 +267,14 @@ def retry_dbt_cloud_run(
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         DBTCloudException: What `run_dbt_cloud_job` raises.
     """
-    _, run_id = required(credentials, "account_id", "run_id")
-    with connect(credentials) as client:
-        return Running(client, credentials).retry(client.get_run_status(run_id))
+    config = resolved_config(credentials, "account_id", "run_id")
+    with connect(config) as client:
+        return Running(client, config).retry(client.get_run_status(config.run_id))
 
 
 @with_dbt_cloud_config
 def cancel_dbt_cloud_run(
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
     *,
     wait_for_outcome: bool = True,
@@ -300,15 +301,15 @@ def cancel_dbt_cloud_run(
         DBTCloudTransportError: There was no answer.
         DBTCloudRunTimeout: The run is still going on after `timeout`.
     """
-    _, run_id = required(credentials, "account_id", "run_id")
-    with connect(credentials) as client:
-        return Running(client, credentials).cancel(run_id)
+    config = resolved_config(credentials, "account_id", "run_id")
+    with connect(config) as client:
+        return Running(client, config).cancel(config.run_id)
 
 
 def _run_jobs(
     job_ids: list[str],
     config: DBTCloudConfiguration,
-    data: Mapping[str, Any] | None,
+    data: TriggerData | Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,
 ) -> list[Run]:
     body = trigger_data(config, data)

@@ -17,7 +17,7 @@ from dlt.common.configuration.providers.toml import TomlProviderReadException
 from dlt.helpers.dbt_cloud.configuration import DBTCloudConfiguration as TheirConfiguration
 
 from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
-from dlt_dbtcloud.configuration import required, trigger_data, with_dbt_cloud_config
+from dlt_dbtcloud.configuration import resolved_config, trigger_data, with_dbt_cloud_config
 from tests.conftest import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
@@ -25,17 +25,18 @@ TOKEN = "dbtc_s3cr3t"
 
 @with_dbt_cloud_config
 def configured(
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     job_id: int | str | None = None,
     data: Mapping[str, Any] | None = None,
     wait_seconds: float = 10,
     *,
     timeout: float = 86400,
 ) -> DBTCloudConfiguration:
-    """Return the config that a helper would get."""
-    assert job_id == credentials.job_id
-    assert wait_seconds == credentials.wait_seconds
-    return credentials
+    """Return the config that a helper would receive."""
+    config = resolved_config(credentials)
+    assert job_id == config.job_id
+    assert wait_seconds == config.wait_seconds
+    return config
 
 
 def loosely(*args: Any, **kwargs: Any) -> DBTCloudConfiguration:
@@ -59,7 +60,7 @@ def test_each_source_wins_over_the_ones_behind_it(
     monkeypatch.setenv("DBT_CLOUD__CAUSE", "environment")
     assert configured().cause == "environment"
     assert configured(DBTCloudConfiguration(cause="instance")).cause == "instance"
-    assert loosely({"cause": "dict"}).cause == "dict"
+    assert configured({"cause": "dict"}).cause == "dict"
 
 
 def test_an_argument_wins_over_credentials_and_environment(
@@ -69,8 +70,8 @@ def test_an_argument_wins_over_credentials_and_environment(
     monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "1")
     assert configured(job_id=3).job_id == "3"
     assert configured(DBTCloudConfiguration(job_id="2"), 3).job_id == "3"
-    assert loosely({"job_id": 2, "wait_seconds": 2}, wait_seconds=10).wait_seconds == 10
-    assert loosely({"job_id": 2}, None).job_id == "2"
+    assert configured({"job_id": 2, "wait_seconds": 2}, wait_seconds=10).wait_seconds == 10
+    assert configured({"job_id": 2}, None).job_id == "2"
 
 
 def test_a_value_that_is_given_wins_even_where_it_equals_its_default(
@@ -96,7 +97,7 @@ def test_an_instance_is_not_changed_and_serves_again(monkeypatch: pytest.MonkeyP
 
 def test_a_dict_is_not_changed() -> None:
     credentials = {"job_id": 7}
-    loosely(credentials, 8)
+    configured(credentials, 8)
     assert credentials == {"job_id": 7}
 
 
@@ -114,8 +115,8 @@ def test_a_resolved_instance_keeps_what_it_was_resolved_to(
 
 def test_the_configuration_of_dlt_serves_as_credentials() -> None:
     theirs = TheirConfiguration(account_id="1", job_id="2")
-    assert loosely(theirs).job_id == "2"
-    assert loosely(theirs).api_token == TOKEN
+    assert configured(theirs).job_id == "2"
+    assert configured(theirs).api_token == TOKEN
 
 
 def test_nothing_of_the_environment_leaks_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,12 +186,12 @@ def test_bad_credentials_are_named_with_the_next_step(credentials: object, probl
 @pytest.mark.parametrize("value", [0, -1, "nan", "inf"])
 def test_an_interval_must_be_a_positive_number(name: str, value: object) -> None:
     with pytest.raises(ConfigurationValueError, match=f"`{name}=.*above 0"):
-        loosely({name: value})
+        configured({name: value})
 
 
 def test_a_number_of_retries_is_not_negative() -> None:
     with pytest.raises(ConfigurationValueError, match="`retries=-1` must be 0 or more"):
-        loosely({"retries": -1})
+        configured({"retries": -1})
 
 
 def test_an_interval_must_be_a_number() -> None:
@@ -205,9 +206,9 @@ def test_a_malformed_file_is_named(write_config: WriteConfig) -> None:
 
 def test_what_is_missing_is_said_with_how_to_set_it() -> None:
     config = configured(job_id=5)
-    assert required(config, "job_id") == ("5",)
+    assert resolved_config(config, "job_id").job_id == "5"
     with pytest.raises(InvalidCredentialsException) as caught:
-        required(config, "account_id", "job_id", "run_id")
+        resolved_config(config, "account_id", "job_id", "run_id")
     assert "`account_id` and `run_id` are missing" in str(caught.value)
     assert "DBT_CLOUD__ACCOUNT_ID" in str(caught.value)
 

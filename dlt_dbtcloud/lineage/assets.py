@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import dlt
@@ -12,7 +12,12 @@ from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
 from dlt_dbtcloud.artifacts.results import retry_chain
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
-from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect, with_dbt_cloud_config
+from dlt_dbtcloud.configuration import (
+    DBTCloudConfiguration,
+    connect,
+    resolved_config,
+    with_dbt_cloud_config,
+)
 from dlt_dbtcloud.dbt.commands import subcommand
 from dlt_dbtcloud.dbt.manifest import Column, Node
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
@@ -84,7 +89,8 @@ class Asset(UpstreamAsset):
 
 @with_dbt_cloud_config
 def materialized_assets(
-    run: Run | int | str | None = None, credentials: DBTCloudConfiguration = dlt.secrets.value
+    run: Run | int | str | None = None,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
 ) -> list[Asset]:
     """Return the models, seeds and snapshots that a run built successfully.
 
@@ -111,7 +117,7 @@ def materialized_assets(
     run_id = requested_run_id(run, credentials)
     if run_id is None:
         return []
-    with connect(credentials) as client:
+    with connect(resolved_config(credentials, "account_id")) as client:
         return read_assets(client, run_id)
 
 

@@ -5,7 +5,7 @@ Spec: https://openlineage.io/docs/spec/object-model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,12 @@ from uuid import NAMESPACE_URL, uuid5
 import dlt
 
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
-from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect, with_dbt_cloud_config
+from dlt_dbtcloud.configuration import (
+    DBTCloudConfiguration,
+    connect,
+    resolved_config,
+    with_dbt_cloud_config,
+)
 from dlt_dbtcloud.dbt.commands import subcommand
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
 from dlt_dbtcloud.exceptions import DBTCloudRunCancelled, run_error
@@ -63,7 +68,7 @@ _MAX_NAMED_FAILURES = 20
 @with_dbt_cloud_config
 def openlineage_events(
     run: Run | int | str | None = None,
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     *,
     namespace: str | None = None,
     job_namespace: str | None = None,
@@ -98,7 +103,7 @@ def openlineage_events(
     run_id = requested_run_id(run, credentials)
     if run_id is None:
         return []
-    with connect(credentials) as client:
+    with connect(resolved_config(credentials, "account_id")) as client:
         reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
         events = run_events(
             reader.run,

@@ -12,7 +12,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.client.credentials import valid_id
-from dlt_dbtcloud.configuration import DBTCloudConfiguration, required
+from dlt_dbtcloud.configuration import DBTCloudConfiguration, resolved_config
 from dlt_dbtcloud.dbt.manifest import Manifest, Node
 from dlt_dbtcloud.payloads import id_of, is_over
 from dlt_dbtcloud.typing import NodeResult, RunStep
@@ -92,15 +92,18 @@ class Outcome:
         yield _location_of(self.state.node(node["unique_id"]))
 
 
-def requested_run_id(run: object, credentials: DBTCloudConfiguration) -> str | None:
+def requested_run_id(
+    run: object, credentials: DBTCloudConfiguration | Mapping[str, Any]
+) -> str | None:
     """Return the id of a run, or of the configured run; None for a skipped run."""
     if isinstance(run, Mapping) and "id" not in run:
         raise ValueError("`run` has no `id`. Pass the run as a helper returns it, or its id.")
     run_id = run["id"] if isinstance(run, Mapping) else run
     if isinstance(run, Mapping) and run_id is None:
         return None
-    required(credentials, "account_id")
-    return required(credentials, "run_id")[0] if run_id is None else valid_id("run_id", run_id)
+    if run_id is not None:
+        return valid_id("run_id", run_id)
+    return str(resolved_config(credentials, "run_id").run_id)
 
 
 def read_outcomes(reader: RunReader) -> list[Outcome]:

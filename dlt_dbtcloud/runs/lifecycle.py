@@ -176,7 +176,7 @@ class Running:
                 self._retry()
         return self._report()[0]
 
-    def follow(self, run_id: int | str) -> Run:
+    def follow(self, run_id: int | str | None) -> Run:
         """Return a run, when it is over if the config says to wait.
 
         Raises:
@@ -188,7 +188,7 @@ class Running:
                 self._wait(are_new=False)
         return self._report()[0]
 
-    def cancel(self, run_id: int | str) -> Run:
+    def cancel(self, run_id: int | str | None) -> Run:
         """Cancel a run that is not over, and return it when it is, if the config says to wait.
 
         Raises:
@@ -225,7 +225,7 @@ class Running:
             return self._watch.pending
         return [part.pending for part in self._parts if part.pending]
 
-    def _look(self, run_id: int | str) -> Run:
+    def _look(self, run_id: int | str | None) -> Run:
         """Return a run as it is; who waits for its end also waits for the first answer."""
         if not self._config.wait_for_outcome:
             return self._client.get_run_status(run_id)

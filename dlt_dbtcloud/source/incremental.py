@@ -151,7 +151,7 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
 
 
 def finished_runs(
-    client: DBTCloudClientV2, job_id: str | None, bookmarks: Bookmarks, clock: Clock = time
+    client: DBTCloudClientV2, job_id: int | str | None, bookmarks: Bookmarks, clock: Clock = time
 ) -> list[NewRun]:
     """Return the finished runs that are new to a table.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
-    required,
+    resolved_config,
     with_dbt_cloud_config,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException
@@ -51,7 +51,7 @@ def dbt_cloud_results(
     *,
     start_date: str | date | None = None,
     pipeline: dlt.Pipeline | None = None,
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
 ) -> DltSource:
     """Load what dbt did: one run, or each that has finished since the last time.
 
@@ -110,11 +110,11 @@ def dbt_cloud_results(
         DBTCloudNotFoundError: On extraction: there is no such run or job; dlt raises its own error
             from that, and from the other errors of the API.
     """
-    config = _resolved(credentials=credentials, run_id=run_id, job_id=job_id)
+    config = _config(credentials=credentials, run_id=run_id, job_id=job_id)
     # a job or a date that is passed wins over a run that is configured
     is_one = run_id is not None or (job_id is None and start_date is None)
     if run_id is not None:
-        required(config, "run_id")
+        resolved_config(config, "run_id")
     return results_source(
         config,
         run_id=config.run_id if is_one else None,
@@ -124,19 +124,18 @@ def dbt_cloud_results(
 
 
 @with_dbt_cloud_config
-def _resolved(
-    credentials: DBTCloudConfiguration = dlt.secrets.value,
+def _config(
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
     job_id: int | str | None = None,
 ) -> DBTCloudConfiguration:
-    required(credentials, "account_id")
-    return credentials
+    return resolved_config(credentials, "account_id")
 
 
 def results_source(
     config: DBTCloudConfiguration,
     *,
-    run_id: str | None = None,
+    run_id: int | str | None = None,
     start: datetime | None = None,
     known: KnownLoad | None = None,
     clock: Clock = time,
