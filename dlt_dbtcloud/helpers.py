@@ -1,4 +1,4 @@
-"""The functions that a pipeline script calls, with their config injected."""
+"""The helpers that a pipeline script calls."""
 
 from __future__ import annotations
 
@@ -48,49 +48,52 @@ def run_dbt_cloud_job(
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
 ) -> Run:
-    """Trigger a job and return its run, by default when that is over.
+    """Trigger a job and return its run, by default when the run has finished.
 
-    Every argument but `data` may stand in the `[dbt_cloud]` section as well; what is passed wins.
+    Every argument but `data` and `pipeline` can also be set in the `[dbt_cloud]` section. An
+    argument wins over the config.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
 
     Args:
-        credentials: A `DBTCloudConfiguration` or a dict of its fields, which is not changed; what
-            it leaves open is read from the config.
+        credentials: A `DBTCloudConfiguration` or a mapping of its fields, which is not changed.
+            Fields that are not set are read from the config.
         job_id: The job.
-        data: What this run overrides, the fields of `TriggerData`; they win over the config's.
-        wait_for_outcome: Return when the run is over, not when it is queued.
-        wait_seconds: Seconds between two status checks, at most; a young run is looked at sooner.
-        pipeline: The pipeline whose last load the run is for. Called again for the same load, from
-            wherever, it finds the run that is there: one in flight is waited for, one that
-            succeeded is returned, and only after one that failed a new one starts.
-        only_loaded: Build only what descends from the tables that the last load of `pipeline` has
-            changed. Where that is nothing, no run is made: `status_humanized` is "Skipped".
-        reuse_queued_run: Let a run of the job serve that somebody else has triggered and that has
-            not started yet, where it builds all that this one would.
-        retries: How often to retry what failed, as `retry_dbt_cloud_run` does.
-        timeout: Seconds to wait for the end, retries included.
-        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, the
-            end of an Airflow or Prefect task's time, or when `timeout` is over. Without it the run
-            goes on, and a warning says how to resume.
-        raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
-            an error.
+        data: Overrides for this run: the fields of `TriggerData`. They win over the config.
+        wait_for_outcome: Return when the run has finished, not when it is queued.
+        wait_seconds: Longest pause between two status checks, in seconds. A young run is checked
+            more often.
+        pipeline: The pipeline whose last load the run is for. A second call for the same load, in
+            any process, finds the run of the first: it waits for a run in progress, returns one
+            that succeeded, and starts a new one only after a failure.
+        only_loaded: Build only what descends from the tables that the last load of `pipeline`
+            changed. If that is nothing, no run starts: `status_humanized` is "Skipped" and `id`
+            is None.
+        reuse_queued_run: Return a queued run of the job, whoever triggered it, if it builds
+            everything that the new run would.
+        retries: How often to retry a failed run, as `retry_dbt_cloud_run` does.
+        timeout: Longest wait for the end, retries included, in seconds.
+        cancel_on_abandon: Cancel the run when the wait ends early: on Ctrl-C, SIGTERM, the time
+            limit of an Airflow or Prefect task, or after `timeout`. By default the run continues,
+            and a warning shows how to resume the wait.
+        raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
+            error.
 
     Returns:
-        The run as the API describes it: `id`, `status_humanized`, `is_success`, `href` …
+        The run with the API's own fields: `id`, `status_humanized`, `is_success`, `href` …
 
     Raises:
-        TypeError: `data` is no dict, or `pipeline` no pipeline.
+        TypeError: `data` is not a mapping, or `pipeline` is not a pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ConfigurationValueError: An option has a value that it cannot have, or there is no
-            `pipeline` for `only_loaded`; it is a `ValueError`.
-        DBTCloudException: The last load of `pipeline` failed, so it is not known what to build.
-        DBTCloudAPIError: The API refused the trigger, or answered with an error; there is no run.
-        DBTCloudTransportError: The API cannot be reached; there is no run.
-        DBTCloudTriggerUnknownError: The trigger's answer was lost, and so is whether there is one.
+        ConfigurationValueError: An option has an invalid value, or `only_loaded` has no
+            `pipeline`; it is a `ValueError`.
+        DBTCloudException: The last load of `pipeline` failed, so it is unknown what to build.
+        DBTCloudAPIError: The API refused the trigger or returned an error; there is no run.
+        DBTCloudTransportError: The API is unreachable; there is no run.
+        DBTCloudTriggerUnknownError: The response to the trigger was lost; there may be a run.
         DBTCloudRunFailed: The run failed, with `raise_on_failure`.
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
-        DBTCloudRunTimeout: The run is still going on after `timeout`.
+        DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "job_id")
     return _run_jobs([config["job_id"]], config, data, pipeline)[0]
@@ -112,41 +115,41 @@ def run_dbt_cloud_jobs(
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
 ) -> list[Run]:
-    """Trigger jobs, each exactly once, and return their runs in the order of the jobs.
+    """Trigger several jobs, each exactly once, and return their runs in the same order.
 
-    All of them are watched together, with one request for each hundred and check. One that cannot
-    be triggered, or fails, keeps none of the others from ending.
+    One status check takes one request per hundred runs. A job that cannot be triggered, or a run
+    that fails, does not stop the others.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
 
     Args:
         job_ids: The jobs.
-        credentials: As for `run_dbt_cloud_job`, and so are the other options.
-        data: What each of these runs overrides.
-        wait_for_outcome: Return when all runs are over.
-        wait_seconds: Seconds between two status checks, at most.
+        credentials: As for `run_dbt_cloud_job`, like all other options.
+        data: Overrides for each of these runs.
+        wait_for_outcome: Return when all runs have finished.
+        wait_seconds: Longest pause between two status checks, in seconds.
         pipeline: The pipeline whose last load the runs are for.
-        only_loaded: Build only what descends from the tables that it has changed.
-        reuse_queued_run: Let runs serve that have not started yet.
-        retries: How often to retry each run that fails.
-        timeout: Seconds to wait for the end of the last, retries included.
-        cancel_on_abandon: Cancel the runs where they are waited for no longer.
-        raise_on_failure: Raise where a run does not succeed, when all are over.
+        only_loaded: Build only what descends from the tables that the load changed.
+        reuse_queued_run: Return queued runs if they build everything that the new ones would.
+        retries: How often to retry each failed run.
+        timeout: Longest wait for the end of all runs, retries included, in seconds.
+        cancel_on_abandon: Cancel the runs when the wait ends early.
+        raise_on_failure: Raise if a run does not succeed, after all have finished.
 
     Returns:
-        One run for each job, as `run_dbt_cloud_job` returns it.
+        One run per job, as `run_dbt_cloud_job` returns it.
 
     Raises:
-        TypeError: `job_ids` is no list, `data` no dict, or `pipeline` no pipeline.
+        TypeError: `job_ids` is not a list, `data` not a mapping, or `pipeline` not a pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ConfigurationValueError: An option has a value that it cannot have, or there is no
-            `pipeline` for `only_loaded`; it is a `ValueError`.
-        DBTCloudException: What `run_dbt_cloud_job` raises; where it is several, the first of them
-            tells of all, and of the runs that succeeded or go on.
+        ConfigurationValueError: An option has an invalid value, or `only_loaded` has no
+            `pipeline`; it is a `ValueError`.
+        DBTCloudException: Any error of `run_dbt_cloud_job`. With several errors it is the first,
+            whose message lists all of them and the runs that succeeded or are still running.
     """
     config = resolved_config(credentials, "account_id")
     if isinstance(job_ids, str) or not isinstance(job_ids, Iterable):
-        raise TypeError(f"`job_ids={job_ids!r}` is no list. Pass the ids of jobs: `[1, 2]`.")
+        raise TypeError(f"`job_ids={job_ids!r}` is not a list. Pass the ids of jobs: `[1, 2]`.")
     return _run_jobs([valid_id("job_id", job) for job in job_ids], config, data, pipeline)
 
 
@@ -161,35 +164,36 @@ def get_dbt_cloud_run_status(
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
 ) -> Run:
-    """Return a run, by default when it is over.
+    """Return a run, by default when it has finished.
 
-    Every argument may stand in the `[dbt_cloud]` section as well; what is passed wins.
+    Every argument can also be set in the `[dbt_cloud]` section. An argument wins over the config.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
 
     Args:
-        credentials: A `DBTCloudConfiguration` or a dict of its fields, which is not changed; what
-            it leaves open is read from the config.
+        credentials: A `DBTCloudConfiguration` or a mapping of its fields, which is not changed.
+            Fields that are not set are read from the config.
         run_id: The run.
-        wait_for_outcome: Return when the run is over, not as it is now.
-        wait_seconds: Seconds between two status checks, at most; a young run is looked at sooner.
-        timeout: Seconds to wait for the end.
-        cancel_on_abandon: Cancel the run where it is waited for no longer: on Ctrl-C, SIGTERM, the
-            end of an Airflow or Prefect task's time, or when `timeout` is over. Without it the run
-            goes on, and a warning says how to resume.
-        raise_on_failure: Raise where the run fails or is cancelled; without it that is logged as
-            an error.
+        wait_for_outcome: Return when the run has finished, not its current state.
+        wait_seconds: Longest pause between two status checks, in seconds. A young run is checked
+            more often.
+        timeout: Longest wait for the end, in seconds.
+        cancel_on_abandon: Cancel the run when the wait ends early: on Ctrl-C, SIGTERM, the time
+            limit of an Airflow or Prefect task, or after `timeout`. By default the run continues,
+            and a warning shows how to resume the wait.
+        raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
+            error.
 
     Returns:
-        The run as the API describes it: `id`, `status_humanized`, `is_success`, `href` …
+        The run with the API's own fields: `id`, `status_humanized`, `is_success`, `href` …
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        DBTCloudAPIError: The API answered with an error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API is unreachable.
         DBTCloudRunFailed: The run failed, with `raise_on_failure`.
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
-        DBTCloudRunTimeout: The run is still going on after `timeout`.
+        DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
@@ -201,11 +205,11 @@ def get_dbt_cloud_run_results(
     credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
 ) -> list[NodeResult]:
-    """Return what each dbt node did in a run: status, message, timing, relation, file.
+    """Return the result of each dbt node in a run: status, message, timing, relation, file.
 
-    Each step's own `run_results.json` is read. A retry has done again what had failed: its results
-    take the place of those, and what had succeeded in the runs before it comes first. Artifacts
-    that dbt Cloud is still saving are waited for, for a minute after the run's end.
+    The results come from the `run_results.json` of each step. For a retry they include the nodes
+    that succeeded in the runs that it retries, and those come first. Artifacts that dbt Cloud is
+    still saving are awaited for up to a minute after the end of the run.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
@@ -214,13 +218,13 @@ def get_dbt_cloud_run_results(
         run_id: The run.
 
     Returns:
-        One `NodeResult` for each node and step, in the order in which dbt reports them; none for a
-        run that is not over, and for one that ended before dbt came to run a node.
+        One `NodeResult` per node and step, in dbt's order. The list is empty while the run is
+        still running, and if it ended before dbt ran a node.
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        DBTCloudAPIError: The API answered with an error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API is unreachable.
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
@@ -239,33 +243,33 @@ def retry_dbt_cloud_run(
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
 ) -> Run:
-    """Retry a run that failed, exactly once, and return the run that does it.
+    """Retry a failed run exactly once, and return the new run.
 
-    The cheapest way that works is taken: dbt Cloud's own retry from the point of failure; else the
-    step that failed on just its unsuccessful nodes, and the steps that never began; else these
-    steps whole. Whatever the run was triggered with is kept. Where it was retried before, that goes
-    on from the latest of its retries; of one in flight or successful, no other is made. A run that
-    was cancelled goes on with the step that was.
+    The cheapest way that works is used: dbt Cloud's own retry from the point of failure; else the
+    failed step on its unsuccessful nodes only, and the steps that never started; else these steps
+    whole. The overrides of the run are kept. If the run was retried before, its latest retry is
+    retried; a retry that is in progress or succeeded is returned. A cancelled run resumes with the
+    step that was cancelled.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
 
     Args:
-        credentials: As for `run_dbt_cloud_job`, and so are the other options.
-        run_id: The run that failed.
-        wait_for_outcome: Return when the retry is over, not when it is queued.
-        wait_seconds: Seconds between two status checks, at most.
-        retries: How often to retry again what fails again.
-        timeout: Seconds to wait for the end.
-        cancel_on_abandon: Cancel the retry where it is waited for no longer.
-        raise_on_failure: Raise where the retry fails or is cancelled.
+        credentials: As for `run_dbt_cloud_job`, like all other options.
+        run_id: The failed run.
+        wait_for_outcome: Return when the retry has finished, not when it is queued.
+        wait_seconds: Longest pause between two status checks, in seconds.
+        retries: How often to retry again if the retry fails.
+        timeout: Longest wait for the end, in seconds.
+        cancel_on_abandon: Cancel the retry when the wait ends early.
+        raise_on_failure: Raise if the retry fails or is cancelled.
 
     Returns:
-        The run that does it, as the API describes it; where there is nothing to retry, the run
-        that has succeeded or goes on.
+        The retry with the API's own fields; if there is nothing to retry, the run that succeeded
+        or is in progress.
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        DBTCloudException: What `run_dbt_cloud_job` raises.
+        DBTCloudException: Any error of `run_dbt_cloud_job`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
@@ -281,25 +285,27 @@ def cancel_dbt_cloud_run(
     wait_seconds: float = 10,
     timeout: float = 86400,
 ) -> Run:
-    """Cancel a run and return it when it has ended; of one that had, say so and return it.
+    """Cancel a run and return it, by default when it has ended.
+
+    A run that had already ended is returned, with a warning.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
 
     Args:
         credentials: As for `run_dbt_cloud_job`.
         run_id: The run.
-        wait_for_outcome: Return when it has ended, not when that was asked for.
-        wait_seconds: Seconds between two status checks, at most.
-        timeout: Seconds to wait for the end.
+        wait_for_outcome: Return when the run has ended, not when the cancellation is requested.
+        wait_seconds: Longest pause between two status checks, in seconds.
+        timeout: Longest wait for the end, in seconds.
 
     Returns:
-        The run; it may have come to another end just before, so look at `is_cancelled`.
+        The run. It may have succeeded or failed before the cancellation: check `is_cancelled`.
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        DBTCloudAPIError: The API answered with an error.
-        DBTCloudTransportError: There was no answer.
-        DBTCloudRunTimeout: The run is still going on after `timeout`.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API is unreachable.
+        DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
@@ -317,12 +323,12 @@ def _run_jobs(
     if pipeline is not None and load is None:
         reason = f"pipeline `{pipeline.pipeline_name}` has loaded nothing yet"
         return [skipped_run(reason) for _ in job_ids]
-    # steps that the caller names are not narrowed
+    # the caller's own steps are never narrowed
     only_loaded = config.only_loaded and "steps_override" not in (data or {})
     if config.only_loaded and load is None:
         raise ConfigurationValueError(
-            "`only_loaded` builds what a pipeline has loaded, and there is no pipeline. Pass "
-            "`pipeline`, or `only_loaded=False` to run the whole job."
+            "`only_loaded` needs the pipeline whose load it builds. Pass `pipeline`, or "
+            "`only_loaded=False` to run the whole job."
         )
     with connect(config) as client:
         triggers = [
