@@ -120,7 +120,7 @@ class Jobs:
 
     def _triggerable(self, call: Call) -> Job:
         job = self._find(call)
-        # inferred: the service's responses to both are unknown
+        # inferred: the service's responses for deleted and deactivated jobs are unknown
         require_active(job)
         if job.fields["deactivated"]:
             raise bad_request({"job": f"Job {job.id} is deactivated."})
