@@ -1,4 +1,4 @@
-"""The rows that tell of runs, of their steps and of the loads that they are bound to."""
+"""Rows of the result tables, from runs and their artifacts."""
 
 from __future__ import annotations
 
@@ -40,32 +40,35 @@ __all__ = [
 ]
 
 
-_OF_THE_RUN = (
+_RUN_FIELDS = (
     *("account_id", "project_id", "environment_id", "job_definition_id", "deferring_run_id"),
     *("status_humanized", "is_success", "is_error", "is_cancelled"),
     *("git_branch", "git_sha", "dbt_version", "href"),
     *("artifacts_saved", "has_docs_generated", "has_sources_generated"),
 )
-_OF_THE_TRIGGER = ("cause_category", "schema_override", "target_name_override")
-_GUARDS: Mapping[str | None, Callable[[object], object]] = {
+_TRIGGER_FIELDS = ("cause_category", "schema_override", "target_name_override")
+_CONVERTERS: Mapping[str | None, Callable[[object], object]] = {
     "bigint": as_integer,
     "bool": as_boolean,
     "double": as_number,
     "text": as_text,
 }
-_TIMES = ("created_at", "dequeued_at", "started_at", "finished_at")
+_TIME_FIELDS = ("created_at", "dequeued_at", "started_at", "finished_at")
+_HASH_DIGITS = 16
+# levels of JSON; dbt writes fewer, and warehouses refuse more
+_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True)
 class KnownLoad:
-    """What is known of a pipeline's last load, of which a cause has just the newest id.
+    """The details of a pipeline's last load, of which a cause contains only the newest load id.
 
     Args:
         pipeline_name: The pipeline.
-        load_id: The newest of its ids.
-        dataset_name: Where it went.
-        tables: Under each of its ids, the tables that it changed, with their new rows.
-        adopted_run_id: The run of somebody else's that serves it, if one does.
+        load_id: The newest load id.
+        dataset_name: The dataset.
+        tables: The changed tables with their number of new rows, by load id.
+        adopted_run_id: The run that was adopted for the load, if any.
     """
 
     pipeline_name: str
@@ -76,20 +79,20 @@ class KnownLoad:
 
 
 def run_row(run: Run, hide: Callable[[str], str]) -> Row:
-    """Return the row of a run, read with its trigger, job and audit.
+    """Return the row of a run.
 
     Args:
-        run: The run.
-        hide: Cuts the API's token out of a text.
+        run: The run, with its trigger, job and audit.
+        hide: Removes the API token from a text.
     """
-    told: Mapping[str, Any] = run
+    fields: Mapping[str, Any] = run
     trigger = as_mapping(run.get("trigger"))
     actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
     row = {
         "run_id": run["id"],
-        **{name: told.get(name) for name in _OF_THE_RUN},
-        **{name: trigger.get(name) for name in _OF_THE_TRIGGER},
-        **{name: as_datetime(told.get(name)) for name in _TIMES},
+        **{name: fields.get(name) for name in _RUN_FIELDS},
+        **{name: trigger.get(name) for name in _TRIGGER_FIELDS},
+        **{name: as_datetime(fields.get(name)) for name in _TIME_FIELDS},
         "status": as_integer(run.get("status")) or 0,
         "status_message": redacted(as_text(run.get("status_message")), hide),
         "cause": redacted(as_text(trigger.get("cause")), hide),
@@ -107,11 +110,11 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
 
 
 def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
-    """Yield the rows of a run's steps; of the logs, just the end of one that failed.
+    """Yield a row for each step of a run; a failed step has the end of its log.
 
     Args:
         run: The run, with its steps.
-        hide: Cuts the API's token out of a text.
+        hide: Removes the API token from a text.
     """
     for step in cast(list[RunStep], as_dicts(run.get("run_steps"))):
         has_failed = step.get("status") == RunStatus.ERROR
@@ -131,81 +134,6 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
         yield _typed("dbt_run_steps", row, hide)
 
 
-def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
-    """Return the rows of the loads that runs are bound to; a retry is to that of what it retries.
-
-    To be called while a source is extracted, as that may have been loaded before.
-
-    Args:
-        runs: The runs, read with their triggers.
-        known: What is known of a load that may be among them.
-    """
-    rows = {id_of(run): [*_own_rows(run, known)] for run in runs}
-    unknown = (run for run in runs if not any(row["tables"] for row in rows[id_of(run)]))
-    retries = {id_of(run): before for run in unknown if (before := retried_run(run))}
-    rows |= _stored_rows({*retries.values()} - rows.keys())
-    # a retry may be retried in its turn, and has the higher id
-    for run_id, before in sorted(retries.items()):
-        key = next((row["key"] for row in rows[run_id]), None)
-        told = [{**row, "run_id": run_id, "key": key} for row in rows[before]]
-        rows[run_id] = told or rows[run_id]
-    return [row for run in runs for row in rows[id_of(run)]]
-
-
-def _own_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
-    bound = bound_load(run)
-    is_known = known and bound and bound[:2] == (known.pipeline_name, known.load_id)
-    if bound and not is_known:
-        yield {"run_id": run["id"], **bound._asdict(), "dataset_name": None, "tables": None}
-    if known and (is_known or known.adopted_run_id == run["id"]):
-        yield from _known_rows(run, known, bound.key if bound and is_known else None)
-
-
-def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
-    for load_id, tables in {known.load_id: None, **known.tables}.items():
-        yield {
-            "run_id": run["id"],
-            "pipeline_name": known.pipeline_name,
-            "load_id": load_id,
-            "key": key,
-            "dataset_name": known.dataset_name,
-            "tables": None if tables is None else dict(tables),
-        }
-
-
-def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
-    """Return the rows of runs that were loaded before."""
-    rows: dict[int, list[Row]] = {run_id: [] for run_id in run_ids}
-    names = [*TABLES["dbt_run_loads"]]
-    for values in stored("dbt_run_loads", names, {"run_id": run_ids}) if run_ids else ():
-        row = dict(zip(names, values, strict=True))
-        rows[row["run_id"]].append({**row, "tables": from_json(row["tables"])})
-    return rows
-
-
-def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:
-    if not isinstance(commands, list):
-        return None
-    return [redacted(str(command), hide) for command in commands]
-
-
-def _typed(table: str, row: Row, hide: Callable[[str], str]) -> Row:
-    """Return a row without what its columns cannot hold, and without the API's token."""
-    fitting = {
-        name: read(value) if (read := _GUARDS.get(TABLES[table][name]["data_type"])) else value
-        for name, value in row.items()
-    }
-    # a token may stand where a name should
-    return {
-        name: hide(value) if isinstance(value, str) else value for name, value in fitting.items()
-    }
-
-
-_HASH_DIGITS = 16
-# of JSON; more is not dbt's, and no warehouse takes it
-_DEPTH = 100
-
-
 def result_rows(
     run: Run,
     step: RunStep,
@@ -220,13 +148,11 @@ def result_rows(
         step: The step.
         run_results: Its `run_results.json`.
         manifest: A manifest with the nodes' names and files.
-        hide: Cuts the API's token out of a text.
+        hide: Removes the API token from a text.
     """
-    told = told_results(run_results)
-    for raw, result in zip(
-        told, step_results(id_of(run), step, run_results, manifest), strict=True
-    ):
-        response = as_mapping(raw.get("adapter_response"))
+    results = step_results(id_of(run), step, run_results, manifest)
+    for reported, result in zip(told_results(run_results), results, strict=True):
+        response = as_mapping(reported.get("adapter_response"))
         yield {
             **result,
             "command": redacted(result["command"], hide),
@@ -240,15 +166,15 @@ def result_rows(
 
 
 def node_rows(run: Run, project: Manifest) -> Iterator[Row]:
-    """Yield a row for each node of a project, with what its content is known by.
+    """Yield a row for each node of a project, with a hash of its content.
 
-    What a catalog tells is no part of that: a run that generates no docs knows just as good a node.
-    Nor is the schema that a run overrides: each pull request has one of its own.
+    The hash covers neither the catalog, as not every run generates docs, nor the schema of a run
+    that overrides it, as each pull request has its own.
     """
-    overrides = bool(as_mapping(run.get("trigger")).get("schema_override"))
+    has_own_schema = bool(as_mapping(run.get("trigger")).get("schema_override"))
     for unique_id in project.unique_ids:
         node: Row = {**project.node(unique_id)}
-        if overrides and node["resource_type"] != "source":
+        if has_own_schema and node["resource_type"] != "source":
             node |= {"relation_name": None, "schema": None}
         content = {**node, "columns": project.documented_columns(unique_id)}
         yield {
@@ -279,13 +205,13 @@ def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
 def freshness_rows(
     run: Run, step: RunStep, sources: Mapping[str, Any], hide: Callable[[str], str]
 ) -> Iterator[Row]:
-    """Yield a row for each source whose freshness a step has looked at.
+    """Yield a row for each source whose freshness a step checked.
 
     Args:
         run: The run.
         step: The step.
         sources: Its `sources.json`.
-        hide: Cuts the API's token out of a text.
+        hide: Removes the API token from a text.
     """
     for result in told_results(sources):
         yield {
@@ -302,12 +228,81 @@ def freshness_rows(
         }
 
 
+def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
+    """Return the rows of the loads that triggered runs; a retry has the loads of the retried run.
+
+    Call it during the extraction of a source: it reads rows of retried runs from the destination.
+
+    Args:
+        runs: The runs, with their triggers.
+        known: The details of a load that may be among them.
+    """
+    rows = {id_of(run): [*_own_rows(run, known)] for run in runs}
+    unknown = (run for run in runs if not any(row["tables"] for row in rows[id_of(run)]))
+    retries = {id_of(run): before for run in unknown if (before := retried_run(run))}
+    rows |= _stored_rows({*retries.values()} - rows.keys())
+    # in the order of ids, a retry follows the run that it retries
+    for run_id, before in sorted(retries.items()):
+        key = next((row["key"] for row in rows[run_id]), None)
+        inherited = [{**row, "run_id": run_id, "key": key} for row in rows[before]]
+        rows[run_id] = inherited or rows[run_id]
+    return [row for run in runs for row in rows[id_of(run)]]
+
+
+def _own_rows(run: Run, known: KnownLoad | None) -> Iterator[Row]:
+    bound = bound_load(run)
+    is_known = known and bound and bound[:2] == (known.pipeline_name, known.load_id)
+    if bound and not is_known:
+        yield {"run_id": run["id"], **bound._asdict(), "dataset_name": None, "tables": None}
+    if known and (is_known or known.adopted_run_id == run["id"]):
+        yield from _known_rows(run, known, bound.key if bound and is_known else None)
+
+
+def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
+    for load_id, tables in {known.load_id: None, **known.tables}.items():
+        yield {
+            "run_id": run["id"],
+            "pipeline_name": known.pipeline_name,
+            "load_id": load_id,
+            "key": key,
+            "dataset_name": known.dataset_name,
+            "tables": None if tables is None else dict(tables),
+        }
+
+
+def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
+    """Return the rows of runs from the destination."""
+    rows: dict[int, list[Row]] = {run_id: [] for run_id in run_ids}
+    names = [*TABLES["dbt_run_loads"]]
+    for values in stored("dbt_run_loads", names, {"run_id": run_ids}) if run_ids else ():
+        row = dict(zip(names, values, strict=True))
+        rows[row["run_id"]].append({**row, "tables": from_json(row["tables"])})
+    return rows
+
+
+def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:
+    if not isinstance(commands, list):
+        return None
+    return [redacted(str(command), hide) for command in commands]
+
+
+def _typed(table: str, row: Row, hide: Callable[[str], str]) -> Row:
+    """Return a row with values of its columns' types or None, and without the API token."""
+    fitting = {
+        name: read(value) if (read := _CONVERTERS.get(TABLES[table][name]["data_type"])) else value
+        for name, value in row.items()
+    }
+    # a name may contain the token
+    return {
+        name: hide(value) if isinstance(value, str) else value for name, value in fitting.items()
+    }
+
+
 def _hash(content: Mapping[str, Any]) -> str:
-    told = json.dumpb(content, sort_keys=True)
-    return hashlib.sha256(told).hexdigest()[:_HASH_DIGITS]
+    return hashlib.sha256(json.dumpb(content, sort_keys=True)).hexdigest()[:_HASH_DIGITS]
 
 
-def _redacted_json(value: Any, hide: Callable[[str], str], depth: int = _DEPTH) -> Any:
+def _redacted_json(value: Any, hide: Callable[[str], str], depth: int = _MAX_DEPTH) -> Any:
     if isinstance(value, (dict, list)) and not depth:
         return None
     if isinstance(value, dict):

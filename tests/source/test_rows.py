@@ -1,4 +1,4 @@
-"""Whatever the API says of a run, each column gets what it holds, and each retry the load."""
+"""Columns have values of their types whatever the API returns, and retries have their loads."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ TYPES: dict[str | None, type] = {
     "timestamp": datetime,
 }
 ODD: list[Any] = [None, {"a": 1}, [1], [None], "odd", True, 2**70, float("nan")]
+STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
+SECTIONS = {
+    "function": "functions",
+    "model": "nodes",
+    "semantic_model": "semantic_models",
+    "metric": "metrics",
+    "exposure": "exposures",
+}
 
 
 def assert_fits(table: str, row: Row) -> None:
@@ -46,11 +54,22 @@ def assert_fits(table: str, row: Row) -> None:
             assert type(value) is TYPES[columns[name]["data_type"]], name
 
 
+def nodes(schema: str, **trigger: Any) -> dict[str, dict[str, Any]]:
+    model = {
+        **MANIFEST["nodes"]["model.shop.orders"],
+        "schema": schema,
+        "relation_name": f"{schema}.orders",
+    }
+    manifest = {**MANIFEST, "nodes": {"model.shop.orders": model}}
+    run = Run(id=1, trigger={"cause": "", **trigger})  # type: ignore[typeddict-item]  # a part
+    return {row["unique_id"]: row for row in node_rows(run, Manifest(manifest))}
+
+
 @pytest.mark.parametrize("odd", ODD)
-def test_what_is_odd_about_a_run_has_no_column(odd: Any) -> None:
-    told: Any = dict.fromkeys((*Run.__annotations__, *RELATED), odd)
-    told["id"] = 7
-    assert_fits("dbt_runs", run_row(told, str))
+def test_odd_fields_of_a_run_are_dropped(odd: Any) -> None:
+    run: Any = dict.fromkeys((*Run.__annotations__, *RELATED), odd)
+    run["id"] = 7
+    assert_fits("dbt_runs", run_row(run, str))
     nested: Any = {
         "id": 7,
         "trigger": dict.fromkeys(TABLES["dbt_runs"], odd),
@@ -61,15 +80,15 @@ def test_what_is_odd_about_a_run_has_no_column(odd: Any) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_what_is_odd_about_a_step_has_no_column(odd: Any) -> None:
-    told: Any = dict.fromkeys(RunStep.__annotations__, odd)
-    run: Any = {"id": 7, "run_steps": [told, {**told, "status": 20}, odd]}
+def test_odd_fields_of_a_step_are_dropped(odd: Any) -> None:
+    step: Any = dict.fromkeys(RunStep.__annotations__, odd)
+    run: Any = {"id": 7, "run_steps": [step, {**step, "status": 20}, odd]}
     for row in step_rows(run, str):
         assert_fits("dbt_run_steps", row)
     assert [*step_rows({"id": 7, "run_steps": odd}, str)] == []
 
 
-def test_what_is_as_it_should_be_is_kept() -> None:
+def test_valid_fields_of_a_step_are_kept() -> None:
     step = RunStep(index=4, id=9, name="Invoke dbt with `dbt build`", status=20, logs="Oh no")
     (row,) = step_rows(Run(id=7, run_steps=[{**step, "duration": "00:01:02"}]), str)
     assert_fits("dbt_run_steps", row)
@@ -85,23 +104,23 @@ def test_what_is_as_it_should_be_is_kept() -> None:
     }
 
 
-def test_a_retry_has_the_loads_of_what_it_retries() -> None:
+def test_a_retry_has_the_loads_of_the_retried_run() -> None:
     cause = cause_with_key("By dlt", "3f9c2ab41d07", ("shop", "173.1"))
     bound = Run(id=1, trigger={"cause": cause})
     retries = [Run(id=i + 1, retrying_run_id=i, trigger={"cause": "Rerun"}) for i in (2, 1)]
     known = KnownLoad("shop", "173.1", "raw", {"173.0": {"orders": 2}})
-    told = [
+    found = [
         (row["run_id"], row["load_id"], row["key"], row["tables"])
         for row in load_rows([*retries, bound], known)
     ]
-    assert sorted(told) == [
+    assert sorted(found) == [
         *((1, "173.0", "3f9c2ab41d07", {"orders": 2}), (1, "173.1", "3f9c2ab41d07", None)),
         *((2, "173.0", None, {"orders": 2}), (2, "173.1", None, None)),
         *((3, "173.0", None, {"orders": 2}), (3, "173.1", None, None)),
     ]
 
 
-def test_a_retry_that_names_the_load_tells_what_is_known_of_it(
+def test_a_retry_with_a_key_has_the_tables_of_the_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud, outcome=["error", "success"])
@@ -111,13 +130,13 @@ def test_a_retry_that_names_the_load_tells_what_is_known_of_it(
     pipeline.run([{"id": 2}], table_name="users")
     retry = retry_dbt_cloud_run(run_id=first)["id"]
     pipeline.run(dbt_cloud_results())
-    (one, other) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
-    assert {one[0], other[0]} == {first, retry}
-    assert one[1:] == other[1:]
+    (before, after) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
+    assert {before[0], after[0]} == {first, retry}
+    assert before[1:] == after[1:]
 
 
 @pytest.mark.parametrize("are_loaded_together", [True, False])
-def test_a_retry_that_does_not_name_the_load_is_joined_to_it(
+def test_a_retry_without_a_key_is_joined_to_the_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, are_loaded_together: bool
 ) -> None:
     job = nightly(cloud, outcome="error")
@@ -131,7 +150,7 @@ def test_a_retry_that_does_not_name_the_load_is_joined_to_it(
     assert rows(pipeline, query) == [(first, '{"orders":1}'), (retry, '{"orders":1}')]
 
 
-def test_what_was_loaded_is_asked_for_retries_alone(
+def test_the_destination_is_read_for_retries_only(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     job = nightly(cloud)
@@ -147,29 +166,15 @@ def test_what_was_loaded_is_asked_for_retries_alone(
     assert rows(pipeline, "SELECT * FROM dbt_run_loads") == []
 
 
-STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
-
-
 @pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7", None])
-def test_a_number_that_no_column_holds_is_left_out(number: Any) -> None:
+def test_an_integer_that_does_not_fit_is_dropped(number: Any) -> None:
     result = {**RUN_RESULTS["results"][0], "adapter_response": {"rows_affected": number}}
     (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, Manifest(None), str)
     assert row["rows_affected"] is None
     assert row["adapter_response"] == {"rows_affected": number}
 
 
-def nodes(schema: str, **trigger: Any) -> dict[str, dict[str, Any]]:
-    model = {
-        **MANIFEST["nodes"]["model.shop.orders"],
-        "schema": schema,
-        "relation_name": f"{schema}.orders",
-    }
-    manifest = {**MANIFEST, "nodes": {"model.shop.orders": model}}
-    run = Run(id=1, trigger={"cause": "", **trigger})  # type: ignore[typeddict-item]  # a part
-    return {row["unique_id"]: row for row in node_rows(run, Manifest(manifest))}
-
-
-def test_the_schema_of_a_pull_request_is_no_content() -> None:
+def test_the_schema_of_a_pull_request_is_not_content() -> None:
     schemas = ("dbt_cloud_pr_1", "dbt_cloud_pr_2")
     one, other = (nodes(schema, schema_override=schema) for schema in schemas)
     assert one == other
@@ -183,16 +188,7 @@ def test_another_schema_of_the_environment_is_content() -> None:
     assert (one["schema"], other["schema"]) == ("a", "b")
 
 
-SECTIONS = {
-    "function": "functions",
-    "model": "nodes",
-    "semantic_model": "semantic_models",
-    "metric": "metrics",
-    "exposure": "exposures",
-}
-
-
-def test_lineage_leads_through_the_semantic_layer_to_what_is_made_of_it() -> None:
+def test_lineage_includes_the_semantic_layer_and_exposures() -> None:
     ids = [f"{kind}.shop.a" for kind in SECTIONS]
     edges = [*zip(ids[1:], ids[:-1], strict=True)]
     parents = {unique_id: {"nodes": [parent]} for unique_id, parent in edges}
@@ -202,7 +198,7 @@ def test_lineage_leads_through_the_semantic_layer_to_what_is_made_of_it() -> Non
             for section, unique_id in zip(SECTIONS.values(), ids, strict=True)
         }
     )
-    told = [*parent_rows(Run(id=1), project)]
-    assert {(row["unique_id"], row["parent_unique_id"]) for row in told} == {*edges}
-    known = {row["unique_id"]: row["resource_type"] for row in node_rows(Run(id=1), project)}
-    assert known == dict(zip(ids, SECTIONS, strict=True))
+    found = {(r["unique_id"], r["parent_unique_id"]) for r in parent_rows(Run(id=1), project)}
+    assert found == {*edges}
+    types = {row["unique_id"]: row["resource_type"] for row in node_rows(Run(id=1), project)}
+    assert types == dict(zip(ids, SECTIONS, strict=True))
