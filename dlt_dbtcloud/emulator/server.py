@@ -35,7 +35,7 @@ class DBTCloudEmulator:
     """An embedded dbt Cloud on loopback that speaks the Administrative API v2.
 
     A job with a dbt project runs real dbt Core; any other job is scripted. Use it as a context
-    manager, or call `start` and `stop`. It begins with one account, project and environment.
+    manager, or call `start` and `stop`. It starts with one account, project and environment.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2
 
@@ -43,7 +43,7 @@ class DBTCloudEmulator:
         port: The port on 127.0.0.1; 0 takes a free one.
         api_token: The only accepted API token; a random one by default.
         account_id: The id of the account, from 1.
-        ssl_context: Serves https with this context; plain http by default.
+        ssl_context: The TLS context for https; plain http by default.
 
     Attributes:
         api_token: The only accepted API token.
@@ -238,8 +238,8 @@ class DBTCloudEmulator:
             target_name: The dbt target; the profile's by default.
             threads: The number of dbt threads; the profile's by default.
             timeout_seconds: The maximum duration of a run in seconds; 0 means unlimited.
-            generate_docs: Whether runs end with `dbt docs generate`.
-            run_generate_sources: Whether runs begin with `dbt source freshness`.
+            generate_docs: Whether `dbt docs generate` runs after the commands.
+            run_generate_sources: Whether `dbt source freshness` runs before the commands.
             deactivated: Whether triggers are refused.
             account_id: The account; the token's by default.
             project_id: The project; by default the first of the account.
@@ -357,7 +357,7 @@ class DBTCloudEmulator:
                 `retry_run` or `get_artifact`.
             kind: The fault: `status` (an error without the API's envelope), `html` (a page),
                 `half` (half of the JSON), `cut` (a closed connection), `hang` (a connection that
-                is closed after `seconds`), `slow` (a response sent in pieces over `seconds`),
+                is closed after `seconds`), `slow` (a response that takes `seconds`),
                 `late` (504 now, the request takes effect after `seconds`) or `rate_limit` (429).
             when: Whether the fault happens `before` or `after` the request takes effect. `slow` is
                 always after, `late` and `rate_limit` are always before.

@@ -35,18 +35,18 @@ def test_a_response_is_replaced(
     runs: int,
 ) -> None:
     cloud.fail("trigger_job", kind, when=when, status=status)
-    answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
-    assert answer.status_code == status
-    assert answer.text.startswith(beginning)
+    response = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    assert response.status_code == status
+    assert response.text.startswith(beginning)
     assert len(cloud.runs) == runs
     assert api.trigger(job)["status"] == 1
 
 
 def test_half_a_response_is_not_json(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
     cloud.fail("trigger_job", "half")
-    answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    response = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
     with pytest.raises(json.JSONDecodeError):
-        json.loads(answer.text)
+        json.loads(response.text)
 
 
 @pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
@@ -67,15 +67,15 @@ def test_hanging_requests_are_released_when_the_server_stops() -> None:
         cloud.fail("trigger_job", "hang", seconds=3600)
         api = Api(cloud)
 
-        def ask() -> None:
+        def send() -> None:
             with api.session, pytest.raises(requests.ConnectionError):
                 api.post(f"/jobs/{job}/run/", {"cause": "a test"})
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        client = threading.Thread(target=send)
+        client.start()
         until(lambda: len(cloud.runs) == 1)
-    asking.join(10)
-    assert not asking.is_alive()
+    client.join(10)
+    assert not client.is_alive()
 
 
 def test_a_slow_response_is_complete(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
@@ -96,9 +96,9 @@ def test_a_rate_limit_has_an_optional_retry_after(
     cloud: DBTCloudEmulator, api: Api, job: int, seconds: float | None, header: str | None
 ) -> None:
     cloud.fail("trigger_job", "rate_limit", retry_after=seconds)
-    answer = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
-    assert answer.status_code == 429
-    assert answer.headers.get("Retry-After") == header
+    response = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+    assert response.status_code == 429
+    assert response.headers.get("Retry-After") == header
     assert cloud.runs == []
 
 

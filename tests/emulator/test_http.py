@@ -20,8 +20,8 @@ from tests.support.emulator_api import Api
 @pytest.mark.parametrize("scheme", ["Token", "Bearer", "token", "BEARER"])
 def test_both_authorization_schemes_are_accepted(cloud: DBTCloudEmulator, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {cloud.api_token}"}
-    answer = requests.get(f"{cloud.url}/api/v2/accounts/", headers=headers, timeout=5)
-    assert answer.json()["status"] == {
+    response = requests.get(f"{cloud.url}/api/v2/accounts/", headers=headers, timeout=5)
+    assert response.json()["status"] == {
         "code": 200,
         "is_success": True,
         "user_message": "Success!",
@@ -35,10 +35,10 @@ def test_401_comes_before_anything_else(
     cloud: DBTCloudEmulator, value: str | None, path: str
 ) -> None:
     headers = {} if value is None else {"Authorization": value.format(token=cloud.api_token)}
-    answer = requests.post(cloud.url + path, headers=headers, data="no json", timeout=5)
+    response = requests.post(cloud.url + path, headers=headers, data="no json", timeout=5)
     if path != "/deploy/":
-        assert answer.status_code == 401
-        assert answer.json() == {
+        assert response.status_code == 401
+        assert response.json() == {
             "status": {
                 "code": 401,
                 "is_success": False,
@@ -50,16 +50,16 @@ def test_401_comes_before_anything_else(
 
 
 @pytest.mark.parametrize("path", ["/nothing/", "/jobs/abc/", "/runs/-1/", "/jobs/1/", "/runs/1/"])
-def test_missing_objects_and_paths_answer_404(api: Api, path: str) -> None:
-    answer = api.get(path)
-    assert answer.status_code == 404
-    body = answer.json()
+def test_missing_objects_and_paths_return_404(api: Api, path: str) -> None:
+    response = api.get(path)
+    assert response.status_code == 404
+    body = response.json()
     assert body["status"]["is_success"] is False
     assert body["status"]["user_message"].startswith("The requested resource was not found.")
     assert body["data"] is None
 
 
-def test_double_slashes_answer_404(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_double_slashes_return_404(cloud: DBTCloudEmulator, api: Api) -> None:
     # requests folds leading slashes
     connection = http.client.HTTPConnection(cloud.url.partition("//")[2], timeout=5)
     headers = {"Authorization": f"Token {cloud.api_token}"}
@@ -69,7 +69,7 @@ def test_double_slashes_answer_404(cloud: DBTCloudEmulator, api: Api) -> None:
     assert api.session.get(f"{cloud.url}/api//v2/accounts/", timeout=5).status_code == 404
 
 
-def test_another_account_answers_404(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_another_account_returns_404(cloud: DBTCloudEmulator, api: Api) -> None:
     hidden, seen = cloud.create_account("Hidden"), cloud.create_account("Seen", visible=True)
     foreign, near = (cloud.create_job("Theirs", account_id=key) for key in (hidden, seen))
     base = f"{cloud.url}/api/v2/accounts"
@@ -82,9 +82,9 @@ def test_another_account_answers_404(cloud: DBTCloudEmulator, api: Api) -> None:
     assert [account["id"] for account in listed] == [cloud.account_id, seen]
 
 
-def test_a_wrong_method_answers_without_an_envelope(api: Api) -> None:
-    answer = api.session.put(f"{api.account}/runs/", timeout=5)
-    assert (answer.status_code, answer.json()) == (405, {"detail": 'Method "PUT" not allowed.'})
+def test_a_wrong_method_returns_no_envelope(api: Api) -> None:
+    response = api.session.put(f"{api.account}/runs/", timeout=5)
+    assert (response.status_code, response.json()) == (405, {"detail": 'Method "PUT" not allowed.'})
     assert api.get("/jobs/1/run/").status_code == 405
 
 
@@ -94,26 +94,26 @@ def test_a_path_without_its_slash_is_redirected(
 ) -> None:
     job = cloud.create_job("Any")
     url = f"{api.account}/jobs/{job}"
-    answer = api.session.request(
+    response = api.session.request(
         method, url, params={"order_by": "-id"}, allow_redirects=False, timeout=5
     )
-    assert answer.status_code == 308
-    assert answer.headers["Location"] == f"{url}/?order_by=-id"
+    assert response.status_code == 308
+    assert response.headers["Location"] == f"{url}/?order_by=-id"
     followed = api.session.request(method, url, json={"name": "New"}, timeout=5)
     assert followed.status_code == 200
     assert followed.json()["status"]["is_success"] is True
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"text"', b"\xff", b"null", b"[" * 99999])
-def test_a_body_that_is_not_an_object_answers_400(api: Api, body: bytes) -> None:
-    answer = api.session.post(f"{api.account}/jobs/", data=body, timeout=5)
-    assert answer.status_code == 400
-    assert answer.json()["data"].startswith(("The body is not JSON", "The body is not a JSON"))
+def test_a_body_that_is_not_an_object_returns_400(api: Api, body: bytes) -> None:
+    response = api.session.post(f"{api.account}/jobs/", data=body, timeout=5)
+    assert response.status_code == 400
+    assert response.json()["data"].startswith(("The body is not JSON", "The body is not a JSON"))
 
 
-def test_a_huge_body_answers_413(api: Api) -> None:
-    answer = api.session.post(f"{api.account}/jobs/", data=b"", timeout=5)
-    assert answer.status_code == 400
+def test_a_huge_body_returns_413(api: Api) -> None:
+    response = api.session.post(f"{api.account}/jobs/", data=b"", timeout=5)
+    assert response.status_code == 400
     client = Client(App(State(), (), "secret"))
     headers = {"Authorization": "Token secret"}
     huge = client.post("/", headers=headers, data=b" " * 10_000_001)
@@ -132,12 +132,15 @@ class _Broken:
         raise KeyError("something", call.account_id)
 
 
-def test_an_internal_error_answers_500_and_is_logged_without_the_token(
+def test_an_internal_error_returns_500_and_is_logged_without_the_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     client = Client(App(State(), (_Broken(),), "the-token"))
-    answer = client.get("/api/v2/accounts/1/runs/", headers={"Authorization": "Token the-token"})
-    assert (answer.status_code, answer.get_json()) == (500, {"detail": "Internal server error."})
+    response = client.get("/api/v2/accounts/1/runs/", headers={"Authorization": "Token the-token"})
+    assert (response.status_code, response.get_json()) == (
+        500,
+        {"detail": "Internal server error."},
+    )
     assert "something" in caplog.text
     assert "the-token" not in caplog.text
 

@@ -84,8 +84,8 @@ def test_runs_of_a_job_are_serial_and_name_the_run_that_blocks_them(
 def test_a_queued_run_is_cancelled_at_once(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any", duration=None)
     first, second, third = (api.trigger(job)["id"] for _ in range(3))
-    answer = api.post(f"/runs/{second}/cancel/").json()["data"]
-    assert (answer["id"], answer["status"]) == (second, 1)
+    response = api.post(f"/runs/{second}/cancel/").json()["data"]
+    assert (response["id"], response["status"]) == (second, 1)
     cancelled = api.run(second, "run_steps", "audit")
     assert (cancelled["status"], cancelled["started_at"], cancelled["run_steps"]) == (30, None, [])
     assert cancelled["audit"]["cancellation"] is not None
@@ -107,8 +107,8 @@ def test_cancelling_a_running_run_starts_the_next_one(cloud: DBTCloudEmulator, a
 def test_cancelling_a_finished_run_changes_nothing(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Any"))["id"]
     before = api.run(run)
-    answer = api.post(f"/runs/{run}/cancel/")
-    assert (answer.status_code, answer.json()["data"]["status"]) == (200, 10)
+    response = api.post(f"/runs/{run}/cancel/")
+    assert (response.status_code, response.json()["data"]["status"]) == (200, 10)
     assert api.run(run)["finished_at"] == before["finished_at"]
 
 

@@ -128,8 +128,8 @@ def test_disconnected_clients_are_ignored(
     run = api.trigger(cloud.create_job("Big", artifacts=big))["id"]
     url = f"{api.account}/runs/{run}/artifacts/big.bin"
     for _ in range(3):
-        with api.session.get(url, stream=True, timeout=5) as answer:
-            assert next(answer.iter_content(100)) == b"x" * 100
+        with api.session.get(url, stream=True, timeout=5) as response:
+            assert next(response.iter_content(100)) == b"x" * 100
         api.session.close()
     assert api.run(run)["status"] == 10
     cloud.reset()
@@ -187,7 +187,7 @@ def test_invalid_job_options_are_refused(
     with pytest.raises(
         ValueError, match="`outcome` must be one of success, error, cancelled, not 'bad'"
     ):
-        cloud.create_job("Job", outcome="bad")  # type: ignore[arg-type]  # a typo is what is tested
+        cloud.create_job("Job", outcome="bad")  # type: ignore[arg-type]  # the tested mistake
     with pytest.raises(ValueError, match="`duration` must be at least 0 seconds, not -1"):
         cloud.create_job("Job", duration=-1)
     with pytest.raises(ValueError, match="Job `Job`: execute_steps: `ls` is not a dbt command"):

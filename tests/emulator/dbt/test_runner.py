@@ -62,10 +62,10 @@ def test_a_big_file_is_streamed(
     dbt = write_fake(tmp_path, body)
     job = cloud.create_job("Big", project_dir=tiny, dbt_executable=dbt)
     run = api.ended(api.trigger(job)["id"])
-    answer = api.get(f"/runs/{run['id']}/artifacts/big.json")
-    assert answer.headers["Content-Length"] == str(MANY)
-    assert len(answer.content) == MANY
-    assert api.get(f"/jobs/{job}/artifacts/big.json").content == answer.content
+    response = api.get(f"/runs/{run['id']}/artifacts/big.json")
+    assert response.headers["Content-Length"] == str(MANY)
+    assert len(response.content) == MANY
+    assert api.get(f"/jobs/{job}/artifacts/big.json").content == response.content
     for path in ("..%2F..%2Fprofiles.yml", "%2Fetc%2Fpasswd", "big.json/"):
         url = f"{api.account}/runs/{run['id']}/artifacts/{path}"
         assert api.session.get(url, timeout=5).status_code == 404
