@@ -1,6 +1,6 @@
-"""What one dbt command line of a job's step selects, and the same command on other nodes.
+"""Command lines of dbt, and the same commands on other nodes.
 
-What the line does not show is unknown here: environment variables such as
+Settings outside the line are unknown here: environment variables such as
 `DBT_INDIRECT_SELECTION`, and the `flags` of `dbt_project.yml`.
 """
 
@@ -21,129 +21,38 @@ __all__ = [
     "CannotNarrowError",
     "CommandError",
     "DbtCommand",
-    "Part",
     "fits",
     "node_selector",
-    "parts",
     "pattern",
     "subcommand",
 ]
 
 
-_ALIASES = {"-s": "--select", "-m": "--select", "--models": "--select", "--model": "--select"}
-# options that take every word up to the next option
-_GREEDY = frozenset(
-    {
-        "--exclude",
-        "--exclude-resource-type",
-        "--exclude-resource-types",
-        "--output-keys",
-        "--resource-type",
-        "--resource-types",
-        "--select",
-    }
-)
-# options that take one word, whatever it looks like
-_VALUED = frozenset(
-    {
-        "--add-package",
-        "--args",
-        "--defer-state",
-        "--event-time-end",
-        "--event-time-start",
-        "--host",
-        "--indirect-selection",
-        "--inline",
-        "--inline-direct",
-        "--limit",
-        "--log-file-max-bytes",
-        "--log-format",
-        "--log-format-file",
-        "--log-level",
-        "--log-level-file",
-        "--log-path",
-        "--output",
-        "--partial-parse-file-path",
-        "--port",
-        "--printer-width",
-        "--profile",
-        "--profiles-dir",
-        "--project-dir",
-        "--record-timing-info",
-        "--sample",
-        "--selector",
-        "--source",
-        "--sqlparse",
-        "--state",
-        "--target",
-        "--target-path",
-        "--threads",
-        "--vars",
-        "--warn-error-options",
-        "-o",
-        "-r",
-        "-t",
-    }
-)
-
-
-@dataclass(frozen=True)
-class Part:
-    """An option with its values, or a word that belongs to none."""
-
-    option: str
-    words: tuple[str, ...]
-    values: tuple[str, ...] = ()
-
-
-def parts(words: Sequence[str]) -> Iterator[Part]:
-    """Divide the words that follow `dbt`."""
-    rest = deque(words)
-    while rest:
-        word = rest.popleft()
-        option, value = _option(word)
-        if word == "--":
-            yield from (Part("", (each,)) for each in (word, *rest))
-            return
-        if value and option not in _GREEDY | _VALUED and not word.startswith("--"):
-            # flags in one word: `-xs a` is `-x -s a`
-            rest.appendleft(f"-{value}")
-            word, value = option, None
-        taken = _taken(option, value, rest)
-        values = taken if value is None else (value, *taken)
-        yield Part(option, (word, *taken), values)
-
-
-def _option(word: str) -> tuple[str, str | None]:
-    """Return the option that a word is, and the value that it holds, if any."""
-    if word.startswith("--"):
-        name, equals, value = word.partition("=")
-        return _ALIASES.get(name, name), value if equals else None
-    if len(word) > 1 and word.startswith("-"):
-        return _ALIASES.get(word[:2], word[:2]), word[2:] or None
-    return "", None
-
-
-def _taken(option: str, value: str | None, rest: deque[str]) -> tuple[str, ...]:
-    """Take the words that belong to an option from those that follow it."""
-    taken = []
-    if value is None and rest and option in _GREEDY | _VALUED:
-        taken.append(rest.popleft())
-    while option in _GREEDY and rest and not rest[0].startswith("-"):
-        taken.append(rest.popleft())
-    return tuple(taken)
-
-
-# Linux takes 128 KiB as one argument, as in `sh -c`; dbt Cloud does not say what it takes
+# Linux takes 128 KiB as one argument, as in `sh -c`; dbt Cloud documents no limit
 MAX_LENGTH = 100_000
 
 _GROUPS = frozenset({"docs", "source"})
-_EXECUTING = frozenset({"build", "clone", "compile", "run", "seed", "snapshot", "test"})
-# `docs generate` and `show` write run_results.json too, but of what they compiled: it says nothing
-# of what was built
+_EXECUTING = frozenset("build clone compile run seed snapshot test".split())
+# `docs generate` and `show` write run_results.json too, but only of what they compiled
 _REPORTING = _EXECUTING | {"retry", "run-operation"}
-# before dbt 1.8 no others knew --indirect-selection, and others select no tests anyway
+# before dbt 1.8 no others had --indirect-selection, and others select no tests anyway
 _WITH_TESTS = frozenset({"build", "compile", "test"})
+
+_ALIASES = {"-s": "--select", "-m": "--select", "--models": "--select", "--model": "--select"}
+# options that take every word up to the next option
+_GREEDY = frozenset(
+    "--exclude --exclude-resource-type --exclude-resource-types --output-keys --resource-type "
+    "--resource-types --select".split()
+)
+# options that take one word, even if it looks like an option
+_VALUED = frozenset(
+    "--add-package --args --defer-state --event-time-end --event-time-start --host "
+    "--indirect-selection --inline --inline-direct --limit --log-file-max-bytes --log-format "
+    "--log-format-file --log-level --log-level-file --log-path --output "
+    "--partial-parse-file-path --port --printer-width --profile --profiles-dir --project-dir "
+    "--record-timing-info --sample --selector --source --sqlparse --state --target "
+    "--target-path --threads --vars --warn-error-options -o -r -t".split()
+)
 
 # a backslash before a line break joins the lines, except in single quotes
 _JOINED_LINES = re.compile(r"""(\\[^\r\n]|'[^']*'|"(?:[^"\\]|\\.)*")|\\\r?\n""", re.DOTALL)
@@ -151,22 +60,31 @@ _NOT_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 
 
 class CommandError(ValueError):
-    """A job's step that cannot be read as a dbt command, or not be used as asked."""
+    """A job's step that is not a dbt command, or that cannot be rewritten as requested."""
 
 
 class CannotNarrowError(CommandError):
-    """A dbt command whose selection cannot be intersected: it can only be executed whole."""
+    """A dbt command whose selection cannot be intersected; execute it whole."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An option with its values, or a word that belongs to no option."""
+
+    option: str
+    words: tuple[str, ...]
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class DbtCommand:
-    """One dbt command line, of a job's `execute_steps` or a run's `steps_override`."""
+    """A dbt command line of a job's `execute_steps` or a run's `steps_override`."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[_Part, ...]
 
     @classmethod
     def parse(cls, line: str) -> DbtCommand:
-        """Read a job's step.
+        """Parse a job's step.
 
         Args:
             line: The step, for example `dbt build --select tag:nightly`.
@@ -179,10 +97,10 @@ class DbtCommand:
         except ValueError as error:
             raise CommandError(f"`{line}` cannot be read: {error}.") from error
         if words[:1] != ["dbt"]:
-            raise CommandError(f"`{line}` is no dbt command: a step begins with `dbt`.")
-        command = cls(tuple(parts(words[1:])))
+            raise CommandError(f"`{line}` is not a dbt command: a step begins with `dbt`.")
+        command = cls(tuple(_parts(words[1:])))
         if not command.subcommand:
-            raise CommandError(f"`{line}` names no subcommand of dbt, such as `build`.")
+            raise CommandError(f"`{line}` has no subcommand of dbt, such as `build`.")
         return command
 
     def __str__(self) -> str:
@@ -192,46 +110,46 @@ class DbtCommand:
 
     @property
     def subcommand(self) -> str:
-        """What dbt is to do: `build`, `docs generate`; `list` is `ls`."""
+        """The subcommand, such as `build` or `docs generate`; `list` is `ls`."""
         words = [part.words[0] for part in self.parts if not part.option]
         first = "ls" if words[:1] == ["list"] else "".join(words[:1])
         return " ".join(words[:2]) if first in _GROUPS else first
 
     @property
     def selects_nodes(self) -> bool:
-        """Whether it executes nodes, and just those that are selected."""
+        """Whether it executes the selected nodes and no others."""
         return self.subcommand in _EXECUTING and not self._has("--inline")
 
     @property
     def leaves_results(self) -> bool:
-        """Whether dbt writes what became of each node to `run_results.json`."""
+        """Whether dbt writes the result of each node to `run_results.json`."""
         return self.subcommand in _REPORTING and not self._has("--no-write-json")
 
     @property
     def select(self) -> tuple[str, ...]:
-        """The criteria that are united, each of which may be an intersection: `tag:a,b+`."""
+        """The criteria whose union is selected; each may be an intersection: `tag:a,b+`."""
         return _criteria(self._values("--select"))
 
     @property
     def exclude(self) -> tuple[str, ...]:
-        """The criteria whose nodes are left out."""
+        """The criteria whose nodes are excluded."""
         return _criteria(self._values("--exclude"))
 
     @property
     def selector(self) -> str | None:
-        """The selector of `selectors.yml` that takes the place of all other selection."""
+        """The selector of `selectors.yml` that replaces any other selection."""
         return next(reversed(self._values("--selector")), None)
 
     def selecting(self, selectors: Sequence[str]) -> DbtCommand:
-        """Return the same command on exactly these nodes, whatever it selects now.
+        """Return the same command on exactly these nodes.
 
         Args:
-            selectors: What selects the nodes, as `node_selector` makes it. Tests of a model are
-                executed only where they are named themselves; `dbt build` executes a unit test
-                only together with its model, which it skips where that test fails.
+            selectors: The criteria of the nodes, from `node_selector`. Tests of a model are
+                executed only if they are named themselves. `dbt build` executes a unit test only
+                together with its model, which it skips if that test fails.
 
         Raises:
-            CommandError: It is a command that selects no nodes, or no selectors are given.
+            CommandError: The command selects no nodes, or no selectors are given.
         """
         if not self.selects_nodes or not selectors:
             raise CommandError(f"`{self}` cannot be made to select {list(selectors)}.")
@@ -250,44 +168,44 @@ class DbtCommand:
         criteria: Sequence[str],
         selectors: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> DbtCommand:
-        """Return the same command on those of its nodes that the criteria select, too.
+        """Return the same command on the nodes that the criteria select, too.
 
-        These are exactly the nodes in both, tests included, where each criterion selects with all
-        descendants. Where nothing is in both, dbt executes nothing, warns, and succeeds.
+        These are exactly the nodes in both selections, tests included, provided that each criterion
+        selects all descendants. If there are none, dbt executes nothing, warns, and succeeds.
 
         Args:
-            criteria: What is united to intersect with: `source:raw.flights+`.
-            selectors: The manifest's `selectors`. A default among them holds where a command has
-                no selection, and any `--select` would lift it.
+            criteria: The criteria whose union to intersect with: `source:raw.flights+`.
+            selectors: The manifest's `selectors`. A default among them applies to a command
+                without a selection, and any `--select` would cancel it.
 
         Raises:
-            CannotNarrowError: dbt could not be told to build just these; execute it whole.
+            CannotNarrowError: No command line builds these nodes and no others; execute it whole.
         """
-        problem = None if criteria else "cannot be narrowed to nothing"
-        problem = problem or self._cannot_narrow(selectors)
+        problem = self._obstacle(selectors) if criteria else "cannot be narrowed to nothing"
         if problem:
             raise CannotNarrowError(f"`{self}` {problem}.")
         crossed = [f"{own},{criterion}" for own in self.select for criterion in criteria]
         return self.unselected()._with("--select", *(crossed or criteria))
 
-    def _cannot_narrow(self, selectors: Mapping[str, Mapping[str, Any]]) -> str | None:
+    def _obstacle(self, selectors: Mapping[str, Mapping[str, Any]]) -> str | None:
+        """Return why the selection cannot be intersected, if so."""
         if not self.selects_nodes:
             return "selects no nodes"
         if self.selector:
-            # dbt would not look at --select; only dbt 1.12 knows the method `selector:`
+            # dbt would ignore --select; only dbt 1.12 has the method `selector:`
             return "selects by a selector of `selectors.yml`"
         is_bare = not self.select and not self.exclude
         if is_bare and any(each.get("default") is True for each in selectors.values()):
             return "selects by the default selector of `selectors.yml`"
         if self._has("--warn-error") or self._has("--warn-error-options"):
-            return "may fail with a warning, as where there is then nothing to do"
+            return "may fail with a warning, such as that there is nothing to do"
         if len(self.select) > 1 and self._is_careful_with_tests:
             return "selects tests by parents that are in several of its criteria"
         return None
 
     @property
     def _is_careful_with_tests(self) -> bool:
-        """Whether a test is selected by all of its parents together, not by any of them."""
+        """Whether a test is selected only if all of its parents are."""
         mode = next(reversed(self._values("--indirect-selection")), "eager")
         return mode.lower() in ("cautious", "buildable")
 
@@ -301,12 +219,12 @@ class DbtCommand:
         return DbtCommand(tuple(part for part in self.parts if part.option not in options))
 
     def _with(self, option: str, *values: str) -> DbtCommand:
-        return DbtCommand((*self.parts, Part(option, (option, *values), values)))
+        return DbtCommand((*self.parts, _Part(option, (option, *values), values)))
 
 
 @lru_cache(maxsize=256)
 def subcommand(line: str | None) -> str | None:
-    """Return what a line tells dbt to do: `build` in `dbt -t test build`; None if nothing."""
+    """Return the subcommand of a line: `build` in `dbt -t test build`; None if it has none."""
     try:
         return DbtCommand.parse(line or "").subcommand
     except CommandError:
@@ -314,15 +232,15 @@ def subcommand(line: str | None) -> str | None:
 
 
 def fits(command: DbtCommand) -> bool:
-    """Tell whether a command line is short enough to be executed."""
+    """Return whether a command line is short enough to be executed."""
     return len(str(command).encode()) <= MAX_LENGTH
 
 
 def node_selector(node: Mapping[str, Any]) -> str:
     """Return the criterion that selects exactly one node of a project and its packages.
 
-    dbt cannot tell apart generic tests of one file to which the project gives one and the same
-    `name`, nor names that differ only in characters a criterion cannot hold.
+    dbt cannot distinguish generic tests of one file that have the same `name`, nor names that
+    differ only in characters that a criterion cannot contain.
 
     Args:
         node: A node, unit test or the like of a `manifest.json`.
@@ -336,7 +254,7 @@ def node_selector(node: Mapping[str, Any]) -> str:
     if is_alone:
         # a package has one node of a type and name, and the file gives the name
         return criterion
-    # a wildcard makes dbt compare the whole; without, a folder of that name would match too
+    # a wildcard makes dbt compare the whole name; else a folder of that name would match, too
     fqn = pattern(".".join(node["fqn"]))
     return f"{criterion},fqn:[{fqn[0]}]{fqn[1:]}"
 
@@ -350,9 +268,47 @@ def pattern(name: str) -> str:
     return re.sub(r"[^\w.\-*?\[\]]", "?", exact)
 
 
+def _parts(words: Sequence[str]) -> Iterator[_Part]:
+    """Split the words after `dbt` into options with their values."""
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
+        option, value = _option(word)
+        if word == "--":
+            yield from (_Part("", (each,)) for each in (word, *rest))
+            return
+        if value and option not in _GREEDY | _VALUED and not word.startswith("--"):
+            # flags in one word: `-xs a` is `-x -s a`
+            rest.appendleft(f"-{value}")
+            word, value = option, None
+        taken = _taken(option, value, rest)
+        values = taken if value is None else (value, *taken)
+        yield _Part(option, (word, *taken), values)
+
+
+def _option(word: str) -> tuple[str, str | None]:
+    """Return the option in a word, and its value if the word contains it."""
+    if word.startswith("--"):
+        name, equals, value = word.partition("=")
+        return _ALIASES.get(name, name), value if equals else None
+    if len(word) > 1 and word.startswith("-"):
+        return _ALIASES.get(word[:2], word[:2]), word[2:] or None
+    return "", None
+
+
+def _taken(option: str, value: str | None, rest: deque[str]) -> tuple[str, ...]:
+    """Take the words that belong to an option from those that follow it."""
+    taken = []
+    if value is None and rest and option in _GREEDY | _VALUED:
+        taken.append(rest.popleft())
+    while option in _GREEDY and rest and not rest[0].startswith("-"):
+        taken.append(rest.popleft())
+    return tuple(taken)
+
+
 def _criteria(values: Sequence[str]) -> tuple[str, ...]:
     criteria = [criterion for value in values for criterion in value.split(" ")]
-    # an empty criterion selects nothing, which only matters where there is no other
+    # an empty criterion selects nothing, which only matters if there is no other
     return tuple(filter(None, criteria)) or tuple(criteria[:1])
 
 
