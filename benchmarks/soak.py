@@ -19,7 +19,7 @@ from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration, DBTCloudExcept
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind, When
 from dlt_dbtcloud.emulator.models import Outcome
-from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.runs.lifecycle import Running
 from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.typing import Run

@@ -17,7 +17,7 @@ from dlt_dbtcloud.configuration import (
     trigger_data,
     with_dbt_cloud_config,
 )
-from dlt_dbtcloud.loads.packages import last_load
+from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Running
 from dlt_dbtcloud.runs.trigger import Trigger, skipped_run
 from dlt_dbtcloud.typing import NodeResult, Run, TriggerData

@@ -1,4 +1,4 @@
-"""What a pipeline has loaded last, as far as dbt has something to do with it."""
+"""The last load of a pipeline, from dlt's trace, its load packages or the destination."""
 
 from __future__ import annotations
 
@@ -21,21 +21,18 @@ __all__ = [
     "RESULTS_SCHEMA",
     "RESULT_TABLES",
     "LastLoad",
-    "adopted_run",
-    "has_data",
     "has_only_results",
     "is_data",
     "last_load",
     "last_packages",
     "note_failure",
     "packages_since",
-    "remember_adopted",
 ]
 
 
-# the schema of the source that loads what dbt did: no data for dbt to transform
+# the schema of the source that loads dbt's results: no data for dbt to transform
 RESULTS_SCHEMA = "dbt_cloud_results"
-# what marks its tables, which may also be loaded one by one, into the schema of the data
+# marks its tables, which may also be loaded one by one, into the schema of the data
 RESULTS_HINT = "x-dbt-cloud-results"
 RESULT_TABLES = frozenset(
     {
@@ -49,48 +46,20 @@ RESULT_TABLES = frozenset(
     }
 )
 
-
-def has_data(package: LoadPackageInfo) -> bool:
-    """Tell whether a package filled a table of data."""
-    return any(is_data(package.schema, table) for table in _filled(package))
-
-
-def has_only_results(package: LoadPackageInfo) -> bool:
-    """Tell whether a package is of nothing but what dbt did."""
-    has_results = any(_is_result(package.schema, table) for table in _filled(package))
-    return (has_results or package.schema_name == RESULTS_SCHEMA) and not has_data(package)
-
-
-def is_data(schema: Schema, table: str) -> bool:
-    """Tell a table of data from dlt's own, and from those that tell what dbt did.
-
-    Args:
-        schema: The dlt schema of the table.
-        table: The table, as it is named in the destination.
-    """
-    return not table.lower().startswith("_dlt_") and not _is_result(schema, table)
-
-
-def _is_result(schema: Schema, table: str) -> bool:
-    return bool(dict(schema.tables.get(table, {})).get(RESULTS_HINT))
-
-
-def _filled(package: LoadPackageInfo) -> set[str]:
-    return {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
-
-
+# in the pipeline's local state
+_ADOPTED = "dbt_cloud_adopted_run"
 _FAILED = "dbt_cloud_failed_load"
 
 
 @dataclass(frozen=True)
 class LastLoad:
-    """The load of a pipeline that a run of dbt is bound to.
+    """The load of a pipeline that a dbt Cloud run is bound to.
 
     Args:
-        pipeline_name: The pipeline.
-        load_id: The newest package of the load; as ids rise, it stands for all of them.
-        committed: When it was completed, in seconds since 1970, where that is known.
-        pipeline: The pipeline itself, where more may be asked of the load.
+        pipeline_name: The name of the pipeline.
+        load_id: The id of the newest package; as ids rise, it identifies the whole load.
+        committed: When it was completed, in seconds since 1970, if known.
+        pipeline: The pipeline itself, if at hand.
     """
 
     pipeline_name: str
@@ -100,29 +69,53 @@ class LastLoad:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Return the names of the pipeline and the load."""
+        """Return the name of the pipeline and the id of the load."""
         return self.pipeline_name, self.load_id
 
     @property
     def began(self) -> float:
-        """Return when it began, in seconds since 1970: dlt makes its ids of that."""
+        """Return when it began, in seconds since 1970, which dlt uses as its id."""
         return float(self.load_id)
+
+    def adopted_run(self, key: str | None = None) -> int | None:
+        """Return the id of the run that was adopted for this load, or None.
+
+        Args:
+            key: The key that an own run would have; None for any.
+        """
+        try:
+            noted = self.pipeline.get_local_state_val(_ADOPTED) if self.pipeline else {}
+        except KeyError:
+            return None
+        is_noted = noted.get("load_id") == self.load_id and key in (None, noted.get("key"))
+        return noted["run_id"] if is_noted else None
+
+    def remember_adopted(self, key: str, run_id: int) -> None:
+        """Note, on this machine, the foreign run that was adopted for this load.
+
+        Args:
+            key: The key that an own run would have; the adopted one lacks it.
+            run_id: The id of the run.
+        """
+        if self.pipeline:
+            noted = {"key": key, "run_id": run_id, "load_id": self.load_id}
+            self.pipeline.set_local_state_val(_ADOPTED, noted)
 
 
 def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
-    """Return the last load of a pipeline that filled tables, or None where there is none yet.
+    """Return the last load of a pipeline that filled tables of data, or None.
 
-    A load of nothing but dlt's own tables, or of what dbt did, is not one that dbt has to follow.
+    Loads of dlt's own tables or of dbt's results do not count.
 
     Raises:
-        TypeError: It is no pipeline.
-        DBTCloudException: The last load failed, so that it is not known what there is to build.
+        TypeError: It is not a pipeline.
+        DBTCloudException: The last load failed, so the tables to build from are unknown.
     """
     _check(pipeline)
     trace = pipeline.last_trace
     info = trace.last_load_info if trace else None
-    packages = [package for package in info.load_packages if has_data(package)] if info else []
-    packages = packages or _before(pipeline)
+    packages = [package for package in info.load_packages if _has_data(package)] if info else []
+    packages = packages or _newest_packages(pipeline)
     if packages:
         load_id = max(package.load_id for package in packages)
         committed = max(package.completed_at.timestamp() for package in packages)
@@ -133,50 +126,50 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
 
 
 def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
-    """Return the packages that a pipeline loaded last, none where it had nothing to load.
+    """Return the packages of a pipeline's last load; none if there was nothing to load.
 
-    Packages of what dbt did are left out; after a load of nothing else it is the one before.
+    Packages of dbt's results are omitted; a load of nothing else does not count.
 
     Raises:
-        TypeError: It is no pipeline.
-        DBTCloudException: The last load failed, so that it is not known what there is to build.
+        TypeError: It is not a pipeline.
+        DBTCloudException: The last load failed, so the tables to build from are unknown.
     """
     steps = _check(pipeline)
     step = next((step for step in reversed(steps) if step.step in ("load", "run")), None)
     if step is None:
-        return _before(pipeline)
+        return _newest_packages(pipeline)
     packages = step.step_info.load_packages if isinstance(step.step_info, LoadInfo) else []
     data = [package for package in packages if not has_only_results(package)]
     is_of_results = len(data) < len(packages) or (not packages and _extracts_results(steps))
-    return _before(pipeline) if is_of_results and not any(map(has_data, data)) else data
+    return _newest_packages(pipeline) if is_of_results and not any(map(_has_data, data)) else data
 
 
 def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo]:
-    """Return the packages of all loads that began after a moment, as far as they are on disk.
+    """Return the packages of all loads that began after a time, if they are still on disk.
 
     Args:
         pipeline: The pipeline.
-        began: The moment, in seconds since 1970; the last load is always among them.
+        began: The time, in seconds since 1970; the last load is always included.
 
     Raises:
-        TypeError: It is no pipeline.
-        DBTCloudException: The last load failed, so that it is not known what there is to build.
+        TypeError: It is not a pipeline.
+        DBTCloudException: The last load failed, so the tables to build from are unknown.
     """
-    older = takewhile(lambda package: float(package.load_id) > began, _on_disk(pipeline))
-    found = {package.load_id: package for package in (*older, *last_packages(pipeline))}
+    newer = takewhile(lambda package: float(package.load_id) > began, _on_disk(pipeline))
+    found = {package.load_id: package for package in (*newer, *last_packages(pipeline))}
     return [found[load_id] for load_id in sorted(found)]
 
 
 def note_failure(pipeline: dlt.Pipeline) -> None:
-    """Note on this machine whether the last load of data failed.
+    """Note, on this machine, whether the last load of data failed.
 
-    A load of what dbt did takes its place in dlt's trace.
+    A load of dbt's results replaces it in dlt's trace.
 
     Raises:
-        TypeError: It is no pipeline.
+        TypeError: It is not a pipeline.
     """
     _check_type(pipeline)
-    # while a load goes on, that before it is the one on disk
+    # during a load, the trace of the previous load is on disk
     trace = load_trace(pipeline.working_dir)
     steps = trace.steps if trace else []
     if steps and not _extracts_results(steps):
@@ -186,17 +179,45 @@ def note_failure(pipeline: dlt.Pipeline) -> None:
             pipeline.set_local_state_val(_FAILED, noted)
 
 
+def has_only_results(package: LoadPackageInfo) -> bool:
+    """Return whether a package filled tables of dbt's results and no tables of data."""
+    has_results = any(_is_result(package.schema, table) for table in _filled(package))
+    return (has_results or package.schema_name == RESULTS_SCHEMA) and not _has_data(package)
+
+
+def is_data(schema: Schema, table: str) -> bool:
+    """Return whether a table is one of data, not dlt's own nor one of dbt's results.
+
+    Args:
+        schema: The dlt schema of the table.
+        table: The table's name in the destination.
+    """
+    return not table.lower().startswith("_dlt_") and not _is_result(schema, table)
+
+
+def _is_result(schema: Schema, table: str) -> bool:
+    return bool(dict(schema.tables.get(table, {})).get(RESULTS_HINT))
+
+
+def _has_data(package: LoadPackageInfo) -> bool:
+    return any(is_data(package.schema, table) for table in _filled(package))
+
+
+def _filled(package: LoadPackageInfo) -> set[str]:
+    return {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
+
+
 def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
-    """Return the steps that a pipeline has taken, if the last load did not fail."""
+    """Return the steps in the trace of a pipeline, unless the last load failed."""
     _check_type(pipeline)
     trace = pipeline.last_trace
     steps = trace.steps if trace else []
-    is_told = steps and not _extracts_results(steps)
-    failed = _failed_step(steps) if is_told else _noted_failure(pipeline)
+    is_of_data = steps and not _extracts_results(steps)
+    failed = _failed_step(steps) if is_of_data else _noted_failure(pipeline)
     if failed:
         raise DBTCloudException(
             f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed}`. "
-            "Load again, or leave `pipeline` out to run the job all the same."
+            "Load again, or omit `pipeline` to run the job anyway."
         )
     return steps
 
@@ -207,28 +228,25 @@ def _check_type(pipeline: dlt.Pipeline) -> None:
 
 
 def _noted_failure(pipeline: dlt.Pipeline) -> str | None:
-    """Return the step in which data failed before what dbt did was loaded, if none came since."""
+    """Return the step of a noted failure, unless data were loaded since."""
     try:
         noted = pipeline.get_local_state_val(_FAILED)
     except KeyError:
         return None
     newest = next(_on_disk(pipeline), None)
-    is_over = newest and noted and newest.completed_at.timestamp() > noted["at"]
-    return None if is_over else noted.get("step")
+    is_repaired = newest and noted and newest.completed_at.timestamp() > noted["at"]
+    return None if is_repaired else noted.get("step")
 
 
 def _extracts_results(steps: list[PipelineStepTrace]) -> bool:
-    """Tell whether the newest extraction was of nothing but what dbt did."""
+    """Return whether the newest extraction was of dbt's results only."""
     infos = [step.step_info for step in steps if isinstance(step.step_info, ExtractInfo)]
     names = [data["name"] for data in infos[-1].extract_data_info] if infos else []
     return bool(names) and {*names} <= {RESULTS_SCHEMA, *RESULT_TABLES}
 
 
 def _failed_step(steps: list[PipelineStepTrace]) -> str | None:
-    """Return the step that failed since the last load that succeeded.
-
-    dlt keeps those before in the trace.
-    """
+    """Return the step that failed since the last successful load; dlt keeps earlier steps."""
     ends = [
         number
         for number, step in enumerate(steps, start=1)
@@ -239,7 +257,7 @@ def _failed_step(steps: list[PipelineStepTrace]) -> str | None:
 
 
 def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
-    """Ask the destination, where this machine knows the pipeline but not what it has loaded."""
+    """Return the newest load id in the destination, for a machine without the load packages."""
     names = [
         schema.name
         for schema in map(pipeline.schemas.__getitem__, pipeline.schema_names)
@@ -260,58 +278,27 @@ def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
         return None
     except Exception as error:
         raise DBTCloudException(
-            f"What pipeline `{pipeline.pipeline_name}` has loaded is not known on this machine, "
-            f"and its destination could not be asked: {type(error).__name__}. Run the job where "
-            "the pipeline is run, or give its destination's credentials."
+            f"The last load of pipeline `{pipeline.pipeline_name}` is not known on this machine, "
+            f"and its destination cannot be queried: {type(error).__name__}. Run the job on the "
+            "machine that runs the pipeline, or configure the destination's credentials."
         ) from error
     return str(rows[0][0]) if rows and rows[0][0] else None
 
 
-def _before(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
-    """Return the packages of the last load of data that the pipeline still has on disk."""
+def _newest_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
+    """Return the packages of the newest load of data on disk."""
     packages = _on_disk(pipeline)
     newest = next(packages, None)
     if newest is None:
         return []
-    # the packages of one load are all there before the first of them is completed
+    # the packages of one load all exist before the first of them is completed
     began = float(newest.load_id)
-    return [newest, *takewhile(lambda one: one.completed_at.timestamp() >= began, packages)]
+    return [newest, *takewhile(lambda package: package.completed_at.timestamp() >= began, packages)]
 
 
 def _on_disk(pipeline: dlt.Pipeline) -> Iterator[LoadPackageInfo]:
     """Yield the packages of data, the newest first."""
     for load_id in sorted(pipeline.list_completed_load_packages(), reverse=True):
         package = pipeline.get_load_package_info(load_id)
-        if has_data(package):
+        if _has_data(package):
             yield package
-
-
-_ADOPTED = "dbt_cloud_adopted_run"
-
-
-def remember_adopted(load: LastLoad, key: str, run_id: int) -> None:
-    """Note, on this machine, which run of somebody else's serves a load: it has no key of ours.
-
-    Args:
-        load: The load.
-        key: What a run of one's own would carry.
-        run_id: The run.
-    """
-    if load.pipeline:
-        noted = {"key": key, "run_id": run_id, "load_id": load.load_id}
-        load.pipeline.set_local_state_val(_ADOPTED, noted)
-
-
-def adopted_run(load: LastLoad, key: str | None = None) -> int | None:
-    """Return the run that was noted for a load, or None.
-
-    Args:
-        load: The load.
-        key: What a run of one's own would carry; without it, whatever that would be.
-    """
-    try:
-        noted = load.pipeline.get_local_state_val(_ADOPTED) if load.pipeline else {}
-    except KeyError:
-        return None
-    is_noted = noted.get("load_id") == load.load_id and key in (None, noted.get("key"))
-    return noted["run_id"] if is_noted else None

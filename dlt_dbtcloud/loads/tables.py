@@ -1,4 +1,4 @@
-"""Which tables a load has changed, and how many rows it brought to each."""
+"""Tables that a load has changed, with their rows and their places in the destination."""
 
 from __future__ import annotations
 
@@ -28,26 +28,39 @@ __all__ = ["loaded_relations", "loaded_tables", "pipeline_of", "tables_by_load",
 
 _RowCounts = Mapping[str, Mapping[str, int]]
 
+# the credentials' field that dbt calls the database; DuckDB is absent, as its names are those of
+# the attached files, and dbt's may differ
+_DATABASE = {
+    "bigquery": "project_id",
+    "databricks": "catalog",
+    "fabric": "database",
+    "mssql": "database",
+    "postgres": "database",
+    "redshift": "database",
+    "snowflake": "database",
+    "synapse": "database",
+}
+
 
 def loaded_tables(
     pipeline_or_load_info: dlt.Pipeline | LoadInfo | None,
 ) -> dict[str, int | None]:
     """Return the tables that a load has changed, by their names in the destination.
 
-    Nested tables are included; dlt's own tables, and those of what dbt did, are not. A table that
-    is listed has changed: one that a `replace` or a refresh emptied is listed with 0 rows.
+    Nested tables are included; dlt's own tables and those of dbt's results are not. A table that
+    a `replace` or a refresh has emptied has changed, and is listed with 0 rows.
 
     Args:
-        pipeline_or_load_info: A pipeline, for its last load, or what its `run` returned; that is
-            None where there was nothing to load.
+        pipeline_or_load_info: A pipeline, for its last load, or the `LoadInfo` that its `run`
+            returned, which is None if there was nothing to load.
 
     Returns:
-        The rows that came to each table, as dlt counted them; None where it is not known any
-        more, because the pipeline has run again.
+        The number of rows loaded into each table, as counted by dlt; None if it is no longer
+        known, because the pipeline has run again.
 
     Raises:
         TypeError: It is neither a pipeline nor a load info.
-        DBTCloudException: The load failed, so that it is not known what there is to build.
+        DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     tables: dict[str, int | None] = {}
     for of_schema in tables_by_schema(pipeline_or_load_info).values():
@@ -59,16 +72,16 @@ def loaded_tables(
 def tables_by_schema(
     pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
 ) -> dict[str, dict[str, int | None]]:
-    """Return the same tables under the dlt schemas that they belong to.
+    """Return the tables of `loaded_tables` grouped by dlt schema.
 
     Args:
         pipeline_or_load_info: As for `loaded_tables`.
-        since: With a pipeline, the loads that began after this moment, in seconds since 1970, count
-            as well.
+        since: With a pipeline, also include the loads that began after this time, in seconds since
+            1970.
 
     Raises:
         TypeError: It is neither a pipeline nor a load info.
-        DBTCloudException: The load failed, so that it is not known what there is to build.
+        DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     pipeline = pipeline_of(pipeline_or_load_info)
     tables: dict[str, dict[str, int | None]] = {}
@@ -80,18 +93,41 @@ def tables_by_schema(
 
 
 def tables_by_load(pipeline: dlt.Pipeline) -> dict[str, dict[str, int | None]]:
-    """Return the same tables of a pipeline's last load under the id of each of its packages.
+    """Return the tables of a pipeline's last load grouped by load id.
 
     Raises:
-        TypeError: It is no pipeline.
-        DBTCloudException: The load failed, so that it is not known what there is to build.
+        TypeError: It is not a pipeline.
+        DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     found = _with_tables(last_packages(pipeline), pipeline)
     return {package.load_id: tables for package, tables in found if tables}
 
 
+def loaded_relations(
+    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
+) -> list[Relation]:
+    """Return the tables that a load has changed, with their datasets and databases.
+
+    Neither a connection nor credentials are needed; what only they could give is None.
+
+    Args:
+        pipeline_or_load_info: As for `loaded_tables`.
+        since: As for `tables_by_schema`.
+
+    Raises:
+        TypeError: It is neither a pipeline nor a load info.
+        DBTCloudException: The load failed, so the tables to build from are unknown.
+    """
+    pipeline = pipeline_of(pipeline_or_load_info)
+    relations: list[Relation] = []
+    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
+        place = _place(pipeline, schema_name) if pipeline else Relation("")
+        relations += [replace(place, name=place.name + table) for table in tables]
+    return relations
+
+
 def pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pipeline | None:
-    """Return the pipeline that a load info tells of, or None where that is not known.
+    """Return the pipeline of a load info, or None if it is not known.
 
     Raises:
         TypeError: It is neither a pipeline nor a load info.
@@ -118,7 +154,7 @@ def _packages(
     unfinished = next((package for package in packages if package.state != "loaded"), None)
     if unfinished:
         raise DBTCloudException(
-            f"Package `{unfinished.load_id}` was not loaded, it is `{unfinished.state}`. "
+            f"Package `{unfinished.load_id}` was not loaded; it is `{unfinished.state}`. "
             "Load it, or load again."
         )
     return [package for package in packages if not has_only_results(package)]
@@ -127,7 +163,7 @@ def _packages(
 def _with_tables(
     packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
 ) -> Iterator[tuple[LoadPackageInfo, dict[str, int | None]]]:
-    """Yield packages with the tables that each has changed."""
+    """Yield packages with the rows of each table that they have changed."""
     counts = _row_counts(pipeline)
     for package in packages:
         tables = sorted(_changed(package, pipeline))
@@ -135,7 +171,7 @@ def _with_tables(
 
 
 def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str]:
-    """Return the tables that a package filled, or else emptied."""
+    """Return the tables that a package has filled or emptied."""
     schema = package.schema
     with_jobs = {job.job_file_info.table_name for jobs in package.jobs.values() for job in jobs}
     filled = with_jobs.intersection(schema.tables)
@@ -145,7 +181,7 @@ def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str
 
 
 def _replaced_with(schema: Schema, table: str) -> Iterator[str]:
-    """Yield the tables whose rows go when new ones come to a table, whether or not they get any."""
+    """Yield the nested tables that lose rows when a table is replaced or merged."""
     root = get_root_table(schema.tables, table)
     if root.get("write_disposition") in ("replace", "merge"):
         for nested in get_nested_tables(schema.tables, str(root["name"])):
@@ -154,7 +190,7 @@ def _replaced_with(schema: Schema, table: str) -> Iterator[str]:
 
 
 def _refreshed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> Iterator[str]:
-    """Yield the tables that the refresh mode of a load dropped or emptied first."""
+    """Yield the tables that the refresh mode of a load has dropped or emptied."""
     if pipeline is None:
         return
     with suppress(LoadPackageNotFound):
@@ -164,7 +200,7 @@ def _refreshed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> Itera
 
 
 def _row_counts(pipeline: dlt.Pipeline | None) -> _RowCounts:
-    """Return the rows of each table of each package, as far as the last trace knows them."""
+    """Return the row counts in the last trace, by load id and table."""
     trace = pipeline.last_trace if pipeline else None
     infos = [step.step_info for step in trace.steps] if trace else []
     return {
@@ -177,7 +213,7 @@ def _row_counts(pipeline: dlt.Pipeline | None) -> _RowCounts:
 
 
 def _rows(package: LoadPackageInfo, table: str, counts: _RowCounts) -> int | None:
-    """Return how many rows a package brought to a table."""
+    """Return the number of rows that a package loaded into a table, if known."""
     of_package = counts.get(package.load_id)
     has_failed = any(job.job_file_info.table_name == table for job in package.jobs["failed_jobs"])
     if of_package is None or has_failed:
@@ -193,63 +229,26 @@ def _sum(rows: int | None, more: int | None) -> int | None:
     return None if rows is None or more is None else rows + more
 
 
-# where the credentials of a destination name what dbt calls the database; DuckDB's own names for
-# its files are a connection's affair, and dbt's may differ
-_DATABASE = {
-    "bigquery": "project_id",
-    "databricks": "catalog",
-    "fabric": "database",
-    "mssql": "database",
-    "postgres": "database",
-    "redshift": "database",
-    "snowflake": "database",
-    "synapse": "database",
-}
-
-
-def loaded_relations(
-    pipeline_or_load_info: dlt.Pipeline | LoadInfo | None, since: float | None = None
-) -> list[Relation]:
-    """Return the tables that a load has changed, with the places where they live.
-
-    It takes no connection and no credentials; what is not known without them is None.
-
-    Args:
-        pipeline_or_load_info: As for `loaded_tables`.
-        since: As for `tables_by_schema`.
-
-    Raises:
-        TypeError: It is neither a pipeline nor a load info.
-        DBTCloudException: The load failed, so that it is not known what there is to build.
-    """
-    pipeline = pipeline_of(pipeline_or_load_info)
-    relations: list[Relation] = []
-    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
-        place = _place(pipeline, schema_name) if pipeline else Relation("")
-        relations += [replace(place, name=place.name + table) for table in tables]
-    return relations
-
-
 def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
-    """Return the place of a schema's tables, as a relation with what their names begin with."""
+    """Return the place of a schema's tables, with the prefix of their names as its name."""
     schema = pipeline.schemas[schema_name]
     config = _bound(DestinationClientDwhConfiguration(), pipeline)
     try:
         config, is_case_sensitive = _resolved(pipeline, schema)
     except (DltException, ImportError):
-        # the destination's own libraries may be missing where it is not loaded to
+        # the destination's own libraries may be missing on a machine that does not load
         is_case_sensitive = False
     is_dwh = isinstance(config, DestinationClientDwhConfiguration)
     dataset = config.normalize_dataset_name(schema) if is_dwh else None
     separator = getattr(config, "dataset_table_separator", None)
     if dataset and separator:
-        # ClickHouse has no schemas: dlt's dataset is the beginning of a table's name there
+        # ClickHouse has no schemas: dlt's dataset is a prefix of the table's name there
         return Relation(f"{dataset}{separator}", is_case_sensitive=is_case_sensitive)
     return Relation("", dataset or None, _database(config), is_case_sensitive)
 
 
 def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, bool]:
-    """Return the destination's configuration, and whether case counts there."""
+    """Return the destination's configuration, and whether its names are case-sensitive."""
     destination = pipeline.destination
     section = ConfigSectionContext(pipeline_name=pipeline.pipeline_name)
     with inject_section(section):
@@ -261,7 +260,7 @@ def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, bool]:
 
 
 def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:
-    """Tell a configuration the pipeline's dataset, as dlt does before it loads."""
+    """Bind the pipeline's dataset name to the configuration, as dlt does before it loads."""
     if isinstance(config, DestinationClientDwhConfiguration):
         if pipeline.config.use_single_dataset:
             config._bind_dataset_name(pipeline.dataset_name)
@@ -271,12 +270,12 @@ def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:
 
 
 def _database(config: Any) -> str | None:
-    """Return what dbt calls the database, or None where the configuration does not tell."""
+    """Return the name that dbt uses for the database, or None if it is not configured."""
     kind = str(config.destination_type or "").rpartition(".")[2]
     credentials = config.credentials
     if kind == "bigquery" and config.project_id:
         return str(config.project_id)
-    # what was not found has a default instead, which says nothing
+    # unresolved credentials have defaults, which mean nothing
     is_known = isinstance(credentials, CredentialsConfiguration) and credentials.is_resolved()
     name = getattr(credentials, _DATABASE.get(kind, ""), None) if is_known else None
     return str(name) if name else None

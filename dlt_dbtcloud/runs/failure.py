@@ -22,8 +22,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunFailed,
     run_error,
 )
-from dlt_dbtcloud.loads.packages import LastLoad
-from dlt_dbtcloud.loads.tables import loaded_relations
+from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import failed_step, id_of, log_of, log_tail, run_name
 from dlt_dbtcloud.redaction import head, without_secrets
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep

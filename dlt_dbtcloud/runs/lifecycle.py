@@ -20,7 +20,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
     run_error,
 )
-from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of, is_over, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave

@@ -25,8 +25,7 @@ from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt.selection import covers
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
-from dlt_dbtcloud.loads.packages import LastLoad, adopted_run, remember_adopted
-from dlt_dbtcloud.loads.tables import loaded_relations
+from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import id_of, is_over, moment, run_link
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
@@ -226,12 +225,12 @@ class Trigger:
     def _remembered(self) -> int | None:
         """Return the run that was adopted for the load, where this machine remembers."""
         is_of_load = self.load and self.reuse_queued_run
-        return adopted_run(self.load, self._keys[0]) if self.load and is_of_load else None
+        return self.load.adopted_run(self._keys[0]) if self.load and is_of_load else None
 
     def _adopt(self, run: Run) -> None:
         self.adopted = run["id"]
         if self.load:
-            remember_adopted(self.load, self._keys[0], id_of(run))
+            self.load.remember_adopted(self._keys[0], id_of(run))
 
     def _search(self) -> list[Run]:
         """Return the runs that this trigger makes, one or by mischance several, through outages."""

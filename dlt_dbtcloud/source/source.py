@@ -20,14 +20,13 @@ from dlt_dbtcloud.configuration import (
     with_dbt_cloud_config,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.loads.packages import (
+from dlt_dbtcloud.loads import (
     RESULTS_HINT,
     RESULTS_SCHEMA,
-    adopted_run,
     last_load,
     note_failure,
+    tables_by_load,
 )
-from dlt_dbtcloud.loads.tables import tables_by_load
 from dlt_dbtcloud.source.destination import active_pipeline, is_append_only
 from dlt_dbtcloud.source.extract import Extraction, Rows
 from dlt_dbtcloud.source.incremental import (
@@ -268,6 +267,6 @@ def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:
                 load.load_id,
                 pipeline.dataset_name,
                 tables_by_load(pipeline),
-                adopted_run(load),
+                load.adopted_run(),
             )
     return None

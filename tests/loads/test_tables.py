@@ -254,7 +254,7 @@ def test_a_load_that_failed_is_an_error_until_it_is_made_good(shared: dlt.Pipeli
     info: Any = failed.value.step_info
     with pytest.raises(DBTCloudException, match="`shop` failed in step `load`"):
         loaded_tables(shared)
-    with pytest.raises(DBTCloudException, match="was not loaded, it is `normalized`"):
+    with pytest.raises(DBTCloudException, match="was not loaded; it is `normalized`"):
         loaded_tables(info)
     assert loaded_tables(older) == {"users": 1}
     Path("shop.duckdb").rmdir()

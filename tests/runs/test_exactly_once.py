@@ -12,7 +12,7 @@ from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Running
 from dlt_dbtcloud.runs.retry import retry_once

@@ -23,7 +23,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_jobs,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads.packages import LastLoad
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.lifecycle import Part, Running, report

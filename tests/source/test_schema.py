@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from dlt.common.data_types.typing import DATA_TYPES
 
+from dlt_dbtcloud.loads import RESULT_TABLES
 from dlt_dbtcloud.source.schema import KEYS, TABLES
+
+
+def test_loads_recognise_the_tables_of_results() -> None:
+    assert TABLES.keys() == KEYS.keys() == RESULT_TABLES
 
 
 @pytest.mark.parametrize("table", TABLES)

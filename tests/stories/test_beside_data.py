@@ -13,7 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, loaded_tables, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads.packages import last_load
+from dlt_dbtcloud.loads import last_load
 from tests.support.results import ended_run, nightly, rows
 
 FAILED = "The last load of pipeline `shop` failed in step `extract`"

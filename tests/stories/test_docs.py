@@ -21,7 +21,7 @@ from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.dbt.selection import steps_for
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
-from dlt_dbtcloud.loads.packages import last_load
+from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
 from tests.support.flights import Flights
 from tests.support.result_columns import generated

@@ -377,7 +377,7 @@ def test_a_manifest_of_another_target_does_not_hide_what_is_fed(
 PROCESSES = """
 import os, dlt, duckdb
 from dlt_dbtcloud import run_dbt_cloud_job
-from dlt_dbtcloud.loads.packages import last_load
+from dlt_dbtcloud.loads import last_load
 
 def run_one(name):
     destination = dlt.destinations.duckdb(f"{name}.duckdb")
