@@ -101,10 +101,7 @@ def test_python_runs(
     "command",
     [
         ("ruff", "format", "--check", "--diff", "--config=pyproject.toml"),
-        pytest.param(
-            ("mypy", "--strict", "--config-file=pyproject.toml"),
-            marks=pytest.mark.xfail(reason="`credentials` does not take a mapping yet"),
-        ),
+        ("mypy", "--strict", "--config-file=pyproject.toml"),
     ],
     ids=lambda command: command[0],
 )
