@@ -58,7 +58,7 @@ class Fault:
 
 
 class Faults:
-    """The faults of a server by route; of several that are due, the first happens."""
+    """The faults of a server by route, of which the first that is due happens."""
 
     def __init__(self) -> None:
         # the faults that have happened, oldest first, as route and kind

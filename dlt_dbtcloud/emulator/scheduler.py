@@ -188,7 +188,7 @@ class Scheduler:
         return step
 
     def _finish_steps(self, run: Run, outcome: Outcome, at_command: int) -> None:
-        """Run the remaining steps; an error or a cancellation stops at a command of the job."""
+        """Finish the steps, up to the command that fails or is cancelled."""
         step = run.steps[-1]
         if step.finished_at is None:
             _finish_step(run, step, _scripted_status(run, outcome, at_command))

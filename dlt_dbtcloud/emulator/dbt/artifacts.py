@@ -19,7 +19,7 @@ def list_files(artifacts: Artifacts) -> list[str]:
 
 
 def find_file(artifacts: Artifacts, name: str) -> bytes | Path | None:
-    """Return a file, or None if it does not exist or is outside of the step's folder."""
+    """Return a file, or None if the step's folder does not contain it."""
     if not isinstance(artifacts, Path):
         return artifacts.get(name)
     if "\0" in name or name.endswith("/"):

@@ -91,7 +91,7 @@ def refusal(run: Run, history: Sequence[Run]) -> str | None:
 
 
 def retry_plan(run: Run) -> Plan:
-    """Plan the retry of a failed run: the failed step from its failure, then the skipped steps."""
+    """Plan the retry of a failed run: `dbt retry`, then the skipped steps."""
     step = run.failed_step()
     if step is None:
         raise ValueError(f"Run {run.id} has no failed step.")
@@ -101,7 +101,7 @@ def retry_plan(run: Run) -> Plan:
 
 
 def failure_details(run: Run) -> JSON:
-    """Describe the steps of a retry; it is inferred that both fields are command lines."""
+    """Describe the steps of a retry; that both fields are command lines is inferred."""
     step = run.failed_step()
     failed = step and (step.planned.command or step.planned.name)
     skipped = [planned.command or planned.name for planned in run.skipped()]
@@ -109,7 +109,7 @@ def failure_details(run: Run) -> JSON:
 
 
 def parse_command(line: str) -> tuple[str, ...]:
-    """Split a job's step into the arguments of `dbt`, as a shell would, without a shell.
+    """Split a job's step into the arguments of `dbt`, without a shell.
 
     Args:
         line: The step, for example `dbt build --select orders+`.

@@ -74,7 +74,7 @@ def find_project(
 
 
 def find_dbt(executable: str | None = None) -> str:
-    """Return the dbt program: the given one, or the one beside Python or on the `PATH`.
+    """Find the dbt program by name or path, beside Python or on the `PATH`.
 
     Raises:
         DbtMissingError: dbt is not installed.

@@ -152,7 +152,7 @@ class DbtRun:
         return self._folder / str(step.index)
 
     def _arguments(self, step: Step) -> tuple[str, ...]:
-        """Add the `--state` of `dbt retry`: the results of the failed run or of an earlier step."""
+        """Add `--state` to `dbt retry`, with the results of an earlier run or step."""
         arguments = step.planned.arguments
         if subcommand(arguments) != "retry" or "--state" in arguments:
             return arguments
