@@ -1,7 +1,8 @@
-"""What every test gets: a folder, a dlt and an environment of its own."""
+"""Fixtures for all tests: a folder, a dlt and an environment of each test's own."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,19 +17,31 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.clock import DBT_PATIENCE, PATIENCE
 from tests.support.flights import Flights
 from tests.support.loaded_flights import LoadedFlights, run_and_load_flights
 from tests.support.orchard import Orchard, run_orchard
+from tests.support.processes import start_guard
 from tests.support.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long, and with those side by side that share what takes long to make.
+def pytest_configure(config: pytest.Config) -> None:
+    """End all child processes with this process, and this process with its tests."""
+    guard = start_guard()
+    config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)
+    config.add_cleanup(lambda: faulthandler.dump_traceback_later(PATIENCE, exit=True))
 
-    So one worker makes it, and none is left with a long test at the end.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long tests, and keep those together that share a slow fixture.
+
+    So one worker makes that fixture, and none is left with a long test at the end.
     """
+    for item in items:
+        if item.get_closest_marker("dbt"):
+            item.add_marker(pytest.mark.timeout(2 * DBT_PATIENCE))
 
     def rank(item: pytest.Item) -> int:
         shared = [name in getattr(item, "fixturenames", ()) for name in ("loaded", "orchard")]

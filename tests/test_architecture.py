@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dlt_dbtcloud
+from tests.support.processes import run_python
 
 ROOT = Path(dlt_dbtcloud.__file__).parent
 FOOT = {"cause", "exceptions", "payloads", "redaction", "typing", "values"}
@@ -78,8 +77,6 @@ def test_no_modules_import_each_other() -> None:
 
 def test_importing_the_package_loads_neither_the_emulator_nor_its_libraries() -> None:
     code = "import sys, dlt_dbtcloud.helpers, dlt_dbtcloud.lineage; print(*sys.modules, sep='\\n')"
-    modules = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    modules = run_python(code).split()
     assert "dlt_dbtcloud.lineage" in modules
     assert not {"openlineage", "werkzeug", "dbt", "duckdb", "dlt_dbtcloud.emulator"} & set(modules)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import rlcompleter
-import subprocess
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 
 import dlt_dbtcloud
+from tests.support.processes import run_python
 
 HELPERS = [name for name in dlt_dbtcloud.__all__ if name.islower() and not name.startswith("_")]
 
@@ -56,8 +55,6 @@ def test_a_helper_shows_its_docstring_and_its_signature(name: str) -> None:
 
 def test_importing_the_package_imports_no_other() -> None:
     code = "import sys, dlt_dbtcloud; print(*sys.modules, sep='\\n')"
-    modules = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    modules = run_python(code).split()
     assert "dlt_dbtcloud" in modules
     assert "dlt" not in modules

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,8 @@ from dlt_dbtcloud.dbt.selection import (
     steps_for,
 )
 from dlt_dbtcloud.values import Relation
+from tests.support.clock import DBT_PATIENCE
+from tests.support.processes import run_python
 
 FLIGHTS, WEATHER = "source.shop.raw.flights", "source.shop.raw.weather"
 
@@ -190,20 +190,13 @@ for selection in json.loads(sys.argv[1]):
 """
 
 
-def run_python(folder: Path, code: str, *args: str) -> str:
-    command = [sys.executable, "-W", "ignore", "-c", code, *args]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def manifest_in(folder: Path) -> Manifest:
     return Manifest(json.loads((folder / "target" / "manifest.json").read_text()))
 
 
 def listed(folder: Path, selections: list[list[str]]) -> list[set[str]]:
     """Return the nodes to execute that dbt selects for each of some selections."""
-    lines = run_python(folder, LIST, json.dumps(selections)).splitlines()
+    lines = run_python(LIST, json.dumps(selections), cwd=folder, timeout=DBT_PATIENCE).splitlines()
     found = [json.loads(line[3:]) for line in lines if line.startswith(">>>")]
     return [{uid for uid in one if uid.partition(".")[0] in EXECUTED} for one in found]
 
@@ -238,7 +231,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    run_python(folder, PARSE)
+    run_python(PARSE, cwd=folder, timeout=DBT_PATIENCE)
     return folder
 
 

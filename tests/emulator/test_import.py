@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.support.processes import run
 from tests.test_architecture import ROOT, imports
 
 # lowest first
@@ -15,7 +16,7 @@ MODULES = "models errors defaults state dbt scheduler api faults http server __i
 
 def _import_without(module: str) -> subprocess.CompletedProcess[str]:
     code = f"import sys; sys.modules[{module!r}] = None; import dlt_dbtcloud.emulator"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return run([sys.executable, "-c", code])
 
 
 def test_it_can_be_imported_without_dbt() -> None:

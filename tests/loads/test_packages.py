@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +11,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
+from tests.support.processes import run_python
 from tests.support.warehouse import warehouse
 
 
@@ -57,8 +56,7 @@ def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
         "import dlt; from dlt_dbtcloud.loads.packages import last_load\n"
         "print(last_load(dlt.attach('flights')).load_id)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == newest
+    assert run_python(code).strip() == newest
 
 
 def test_loading_what_dbt_did_is_no_load(pipeline: dlt.Pipeline) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
 from tests.conftest import WriteConfig
+from tests.support.processes import run_python
 from tests.support.warehouse import warehouse
 
 Rows = list[dict[str, Any]]
@@ -58,8 +58,7 @@ def in_another_process(code: str) -> str:
         "import dlt; from dlt_dbtcloud.loads.tables import loaded_tables\n"
         f"pipeline = dlt.attach('shop')\n{code}\nprint(loaded_tables(pipeline))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return run_python(code).strip()
 
 
 def test_nested_tables_are_told_and_dlts_own_are_not(pipeline: dlt.Pipeline) -> None:

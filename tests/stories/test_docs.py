@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
 from tests.support.flights import Flights
+from tests.support.processes import run
 from tests.support.result_columns import generated
 from tests.support.wire import KeepAliveServer
 
@@ -109,9 +109,7 @@ def test_python_passes(tmp_path: Path, command: tuple[str, ...]) -> None:
     for block in blocks("python"):
         module = f"{block.page.stem}_{block.line}".lower().replace("-", "_")
         (tmp_path / f"{module}.py").write_text(block.code)
-    done = subprocess.run(
-        [sys.executable, "-m", *command, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run([sys.executable, "-m", *command, str(tmp_path)], cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

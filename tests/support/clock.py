@@ -1,4 +1,4 @@
-"""Clocks that nobody waits for."""
+"""Clocks that pass time only when they are asked to sleep, and waiting in real time."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ import threading
 import time
 from collections.abc import Callable
 
+# seconds of real time after which something is stuck, however slow the machine
+PATIENCE = 300.0
+# the same for what real dbt does, and for a test that runs it
+DBT_PATIENCE = 1200.0
+
 
 class FakeClock:
-    """Passes time by being asked to sleep, and does what is planned for it on the way."""
+    """A clock whose time passes by sleeping alone, so that a slow machine costs none.
 
-    def __init__(self) -> None:
+    Args:
+        real: Real seconds to sleep for each second, for what other threads do meanwhile.
+        ahead: Seconds by which it is ahead of the real time.
+    """
+
+    def __init__(self, real: float = 0.0, ahead: float = 0.0) -> None:
         self.now = 0.0
-        self._epoch = time.time()
         self.sleeps: list[float] = []
+        self._real = real
+        self._epoch = time.time() + ahead
         self._plans: list[tuple[float, Callable[[], object]]] = []
 
     def at(self, seconds: float, action: Callable[[], object]) -> None:
-        """Plan something for a time."""
+        """Plan an action for a time."""
         self._plans.append((seconds, action))
         self._plans.sort(key=lambda plan: plan[0])
 
@@ -29,36 +40,29 @@ class FakeClock:
 
     def sleep(self, seconds: float, /) -> None:
         self.sleeps.append(seconds)
-        self.now += seconds
+        # several threads that sleep at the same time sleep through the same time
+        wakes = self.now + seconds
+        time.sleep(seconds * self._real)
+        self.now = max(self.now, wakes)
         while self._plans and self._plans[0][0] <= self.now:
             self._plans.pop(0)[1]()
 
 
-class FastClock:
-    """Lets time pass faster than it does, for what happens at the same time elsewhere.
+class FastClock(FakeClock):
+    """A fake clock that sleeps a little in real time.
 
     Args:
-        times: How much faster.
-        ahead: How many seconds it is ahead of the clock on the wall, which goes as it does.
+        times: How much faster than the real time it sleeps.
+        ahead: Seconds by which it is ahead of the real time.
     """
 
     def __init__(self, times: float = 200.0, ahead: float = 0.0) -> None:
-        self._times = times
-        self._ahead = ahead
-
-    def monotonic(self) -> float:
-        return time.monotonic() * self._times
-
-    def time(self) -> float:
-        return time.time() + self._ahead
-
-    def sleep(self, seconds: float, /) -> None:
-        time.sleep(seconds / self._times)
+        super().__init__(1 / times, ahead)
 
 
-def until(condition: Callable[[], object], within: float = 60.0) -> None:
-    """Wait for what another thread or process does."""
+def until(condition: Callable[[], object], within: float = PATIENCE) -> None:
+    """Wait until a condition holds that another thread or process fulfils."""
     deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, "It has not come true."
+        assert time.monotonic() < deadline, f"The condition does not hold after {within:g} s."
         threading.Event().wait(0.02)

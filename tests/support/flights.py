@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ import duckdb
 from dlt_dbtcloud import get_dbt_cloud_run_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
+from tests.support.processes import run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -75,7 +75,7 @@ class Flights:
 
     def listed(self, *words: str) -> set[str]:
         """Return the names of the nodes that `dbt build` would execute, as `dbt ls` tells."""
-        done = subprocess.run(
+        done = run(
             [
                 str(Path(sys.executable).with_name("dbt")),
                 "ls",
@@ -90,10 +90,8 @@ class Flights:
                 "FLIGHTS_DUCKDB": self.database,
                 "DBT_TARGET_PATH": f"{self.database}.target",
             },
-            capture_output=True,
-            text=True,
-            check=True,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
         nodes = [json.loads(line) for line in done.stdout.splitlines()]
         return {node["name"] for node in nodes if node["resource_type"] != "source"}
 

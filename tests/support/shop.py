@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from tests.support.clock import DBT_PATIENCE
+from tests.support.processes import run
 
 LONG = [10**8 + number for number in range(12)]
 FILES = {
@@ -225,14 +227,12 @@ def _answers(
     code: str, lines: Iterable[list[str]], folder: Path | None = None, mode: str = ""
 ) -> list[Any]:
     program = f"import json, sys\nlines, answers = json.load(sys.stdin), []\n{code}"
-    done = subprocess.run(
+    done = run(
         [sys.executable, "-c", f"{program}\nprint('ANSWERS', json.dumps(answers))", mode],
         input=json.dumps(list(lines)),
         cwd=folder,
         env={**os.environ, "DO_NOT_TRACK": "1", "DBT_PROFILES_DIR": "."},
-        capture_output=True,
-        text=True,
-        check=False,
+        timeout=DBT_PATIENCE,
     )
     assert "ANSWERS" in done.stdout, done.stdout + done.stderr
     answers: list[Any] = json.loads(done.stdout.rpartition("ANSWERS")[2])

@@ -1,0 +1,148 @@
+"""Tests of the child processes of tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock import until
+from tests.support.processes import ROOT, is_alive, run, run_python, running
+
+# a child, its fork, and a fork in a session of its own, which notes their ids and hang
+HANGING = """
+import os, pathlib, signal, time
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() and not os.fork():
+    os.setsid()
+pathlib.Path(f"pids/{os.getpid()}").touch()
+time.sleep(3600)
+"""
+TESTS = """
+import sys, time
+import pytest
+from tests.support.processes import running, start_guard
+
+start_guard()
+
+@pytest.fixture
+def child():
+    with running([sys.executable, "hanging.py"], stdout=-1) as process:
+        while len(list(__import__("pathlib").Path("pids").iterdir())) < 3:
+            time.sleep(0.01)
+        yield process
+
+def test_that_fails(child):
+    assert not "failed"
+
+def test_that_hangs(child):
+    child.communicate()
+
+@pytest.fixture
+def stuck(child):
+    yield
+    child.wait()
+
+def test_whose_teardown_hangs(stuck):
+    pass
+"""
+
+
+@pytest.fixture
+def pids(isolated: Path) -> Iterator[Path]:
+    """Return a folder in which the hanging processes note their ids."""
+    if not Path("/proc").is_dir():
+        pytest.skip("Forks in other sessions are found by `/proc`.")
+    (isolated / "hanging.py").write_text(HANGING)
+    (isolated / "test_inner.py").write_text(TESTS)
+    folder = isolated / "pids"
+    folder.mkdir()
+    yield folder
+    for file in folder.iterdir():
+        with suppress(ProcessLookupError):
+            os.kill(int(file.name), signal.SIGKILL)
+
+
+def alive(pids: Path) -> list[str]:
+    """Return the ids of the noted processes that still run."""
+    return [file.name for file in pids.iterdir() if is_alive(int(file.name))]
+
+
+def pytest_command(test: str, *options: str) -> list[str]:
+    only = ["-p", "no:cacheprovider", "-p", "no:xdist", "-q", *options]
+    return [sys.executable, "-m", "pytest", *only, f"test_inner.py::{test}"]
+
+
+def test_a_child_ends_with_its_forks_when_its_test_fails(pids: Path) -> None:
+    def fail() -> None:
+        with running([sys.executable, "hanging.py"], stdout=subprocess.PIPE):
+            until(lambda: len(alive(pids)) == 3)
+            raise ValueError("the test failed")
+
+    with pytest.raises(ValueError, match="the test failed"):
+        fail()
+    assert alive(pids) == []
+
+
+def test_a_child_that_is_stuck_is_killed(pids: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run([sys.executable, "hanging.py"], timeout=0.5)
+    assert alive(pids) == []
+
+
+def test_forks_end_with_a_child_that_has_ended(pids: Path) -> None:
+    code = "import subprocess, sys; subprocess.Popen([sys.executable, 'hanging.py'])"
+    with running([sys.executable, "-c", code]) as process:
+        process.wait()
+        until(lambda: len(alive(pids)) == 3)
+    assert alive(pids) == []
+
+
+@pytest.mark.parametrize(
+    ("test", "options"),
+    [
+        ("test_that_fails", []),
+        ("test_that_hangs", ["--timeout=3", "--timeout-method=signal"]),
+        ("test_that_hangs", ["--timeout=3", "--timeout-method=thread"]),
+        ("test_whose_teardown_hangs", ["--timeout=3", "--timeout-method=thread"]),
+    ],
+)
+def test_a_session_ends_with_its_tests_children(
+    pids: Path, monkeypatch: pytest.MonkeyPatch, test: str, options: list[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = run(pytest_command(test, *options))
+    assert done.returncode == 1
+    assert "Timeout" in done.stdout + done.stderr or not options
+    until(lambda: alive(pids) == [])
+    assert len(list(pids.iterdir())) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_children_end_with_the_process_that_runs_the_tests(
+    pids: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with running(pytest_command("test_that_hangs"), stdout=subprocess.DEVNULL) as process:
+        until(lambda: len(alive(pids)) == 3)
+        process.send_signal(number)
+        process.wait()
+        until(lambda: alive(pids) == [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_child_does_not_inherit_that_a_signal_is_ignored(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        code = f"import signal; print(signal.getsignal({int(number)}) is signal.SIG_IGN)"
+        assert run_python(code) == "False\n"
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
