@@ -14,8 +14,7 @@ from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import leaves_results, told_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, Pace, through_outages
-from dlt_dbtcloud.dbt.commands import subcommand
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import Manifest, subcommand_of
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import command_of, ended_early, is_over, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
@@ -428,7 +427,7 @@ class RunReader:
 
 
 def _does(step: RunStep, *what: str) -> bool:
-    return subcommand(command_of(step)) in what
+    return subcommand_of(command_of(step)) in what
 
 
 def _has_succeeded(step: RunStep) -> bool:

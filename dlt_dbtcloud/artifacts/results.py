@@ -16,8 +16,7 @@ from dlt_dbtcloud.artifacts.download import RunArtifacts
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
-from dlt_dbtcloud.dbt.commands import CommandError, DbtCommand
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import command_of, ended_early, id_of, is_over
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep

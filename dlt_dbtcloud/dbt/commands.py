@@ -24,7 +24,7 @@ __all__ = [
     "fits",
     "node_selector",
     "pattern",
-    "subcommand",
+    "subcommand_of",
 ]
 
 
@@ -223,7 +223,7 @@ class DbtCommand:
 
 
 @lru_cache(maxsize=256)
-def subcommand(line: str | None) -> str | None:
+def subcommand_of(line: str | None) -> str | None:
     """Return the subcommand of a line: `build` in `dbt -t test build`; None if it has none."""
     try:
         return DbtCommand.parse(line or "").subcommand

@@ -18,9 +18,9 @@ __all__ = [
     "covers",
     "fed_nodes",
     "match_sources",
+    "narrowed_commands",
     "selectors",
     "sources_of",
-    "steps_for",
 ]
 
 
@@ -127,7 +127,9 @@ def sources_of(manifest: Manifest, unique_id: str) -> list[str]:
     return sorted(ancestor for ancestor in ancestors if resource_type_in(ancestor) == "source")
 
 
-def steps_for(commands: Sequence[str], manifest: Manifest, sources: Sequence[str]) -> list[str]:
+def narrowed_commands(
+    commands: Sequence[str], manifest: Manifest, sources: Sequence[str]
+) -> list[str]:
     """Narrow a job's commands to the nodes that descend from some sources.
 
     Commands that select no nodes are unchanged. A command whose selection cannot be intersected

@@ -18,8 +18,7 @@ from dlt_dbtcloud.configuration import (
     resolved_config,
     with_dbt_cloud_config,
 )
-from dlt_dbtcloud.dbt.commands import subcommand
-from dlt_dbtcloud.dbt.manifest import Column, Node
+from dlt_dbtcloud.dbt import Column, Node, subcommand_of
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
 from dlt_dbtcloud.payloads import is_over
 from dlt_dbtcloud.typing import NodeResult, Run
@@ -167,7 +166,7 @@ def _is_built(result: NodeResult) -> bool:
     return (
         result["status"] == "success"
         and result["resource_type"] in _ASSETS
-        and subcommand(result["command"]) in BUILDING
+        and subcommand_of(result["command"]) in BUILDING
     )
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
-from dlt_dbtcloud.dbt.manifest import Manifest, Node
+from dlt_dbtcloud.dbt import Manifest, Node
 from dlt_dbtcloud.redaction import without_secrets
 from dlt_dbtcloud.typing import NodeResult
 from dlt_dbtcloud.values import as_mapping, as_text

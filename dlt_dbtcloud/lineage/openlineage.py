@@ -20,8 +20,7 @@ from dlt_dbtcloud.configuration import (
     resolved_config,
     with_dbt_cloud_config,
 )
-from dlt_dbtcloud.dbt.commands import subcommand
-from dlt_dbtcloud.dbt.manifest import Manifest, Node
+from dlt_dbtcloud.dbt import Manifest, Node, subcommand_of
 from dlt_dbtcloud.exceptions import DBTCloudRunCancelled, run_error
 from dlt_dbtcloud.lineage.facets import (
     PRODUCER,
@@ -280,7 +279,7 @@ class _RunEvents:
 
 
 def _is_executed(result: NodeResult) -> bool:
-    executes = subcommand(result["command"]) in _EXECUTING
+    executes = subcommand_of(result["command"]) in _EXECUTING
     return executes and result["resource_type"] in _JOB_TYPES and result["status"] in _EVENT_TYPES
 
 

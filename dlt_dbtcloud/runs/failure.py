@@ -13,8 +13,7 @@ from dlt_dbtcloud.artifacts.download import RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, read_results, step_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
-from dlt_dbtcloud.dbt.manifest import Manifest
-from dlt_dbtcloud.dbt.selection import match_sources, sources_of
+from dlt_dbtcloud.dbt import Manifest, match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudRunCancelled,

@@ -11,8 +11,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
-from dlt_dbtcloud.dbt.manifest import Manifest
-from dlt_dbtcloud.dbt.selection import Match, match_sources, steps_for
+from dlt_dbtcloud.dbt import Manifest, Match, match_sources, narrowed_commands
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.typing import Job, TriggerData
 from dlt_dbtcloud.values import Relation
@@ -164,7 +163,7 @@ def _narrowed(
     """
     try:
         match = match_sources(relations, manifest)
-        return match, steps_for(commands, manifest, match.sources)
+        return match, narrowed_commands(commands, manifest, match.sources)
     except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
         raise _NoManifestError(f"its manifest cannot be understood: {error!r}") from error
 

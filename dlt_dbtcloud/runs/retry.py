@@ -19,8 +19,7 @@ from dlt_dbtcloud.cause import retried_run, with_retries
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.configuration import OVERRIDES
-from dlt_dbtcloud.dbt.commands import CommandError, DbtCommand, fits, node_selector
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest, fits, node_selector
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudAuthError,

@@ -23,7 +23,7 @@ from dlt_dbtcloud.cause import (
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.configuration import OVERRIDES
-from dlt_dbtcloud.dbt.selection import covers
+from dlt_dbtcloud.dbt import covers
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import id_of, is_over, moment, run_link

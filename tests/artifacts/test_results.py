@@ -19,7 +19,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.artifacts.reader import odd_in_results
 from dlt_dbtcloud.artifacts.results import merge, node_results, step_results
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep

@@ -17,7 +17,7 @@ from dlt_dbtcloud.dbt.commands import (
     DbtCommand,
     fits,
     node_selector,
-    subcommand,
+    subcommand_of,
 )
 from tests.support.shop import kinds_of_options, nodes_of, options_of, write_shop
 
@@ -132,7 +132,7 @@ def test_a_line_that_is_no_dbt_command_is_refused(line: str, problem: str) -> No
     ],
 )
 def test_a_subcommand_is_no_value_of_an_option(line: str | None, expected: str | None) -> None:
-    assert subcommand(line) == expected
+    assert subcommand_of(line) == expected
 
 
 @pytest.mark.parametrize(

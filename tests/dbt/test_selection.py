@@ -18,9 +18,9 @@ from dlt_dbtcloud.dbt.selection import (
     covers,
     fed_nodes,
     match_sources,
+    narrowed_commands,
     selectors,
     sources_of,
-    steps_for,
 )
 from dlt_dbtcloud.values import Relation
 from tests.support.clock import DBT_PATIENCE
@@ -71,7 +71,7 @@ MANIFEST = {
     ],
 )
 def test_commands_build_what_the_sources_feed(commands: list[str], steps: list[str]) -> None:
-    assert steps_for(commands, Manifest(MANIFEST), [FLIGHTS]) == steps
+    assert narrowed_commands(commands, Manifest(MANIFEST), [FLIGHTS]) == steps
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_commands_build_what_the_sources_feed(commands: list[str], steps: list[s
 def test_what_cannot_be_narrowed_stays_whole_with_a_warning(
     line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    steps = steps_for([line, "dbt run"], Manifest(MANIFEST), [FLIGHTS])
+    steps = narrowed_commands([line, "dbt run"], Manifest(MANIFEST), [FLIGHTS])
     assert steps == [line, "dbt run --select source:raw.flights+"]
     assert "Running a whole step" in caplog.text
 
 
 def test_a_default_selector_keeps_a_step_whole() -> None:
     manifest = {**MANIFEST, "selectors": {"usual": {"name": "usual", "default": True}}}
-    assert steps_for(["dbt build"], Manifest(manifest), [FLIGHTS]) == ["dbt build"]
+    assert narrowed_commands(["dbt build"], Manifest(manifest), [FLIGHTS]) == ["dbt build"]
 
 
 def test_nothing_fed_is_nothing_to_do() -> None:
-    assert steps_for(["dbt build"], Manifest(MANIFEST), [WEATHER]) == []
-    assert steps_for(["dbt build"], Manifest(MANIFEST), []) == []
+    assert narrowed_commands(["dbt build"], Manifest(MANIFEST), [WEATHER]) == []
+    assert narrowed_commands(["dbt build"], Manifest(MANIFEST), []) == []
 
 
 def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
@@ -103,9 +103,11 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
         "sources": {uid: source(name) for uid, name in zip(ids, names, strict=True)},
         "child_map": {uid: ["model.shop.stg"] for uid in ids},
     }
-    assert steps_for(["dbt build"], Manifest(manifest), ids) == ["dbt build --select source:raw+"]
+    assert narrowed_commands(["dbt build"], Manifest(manifest), ids) == [
+        "dbt build --select source:raw+"
+    ]
     own = " ".join(f"tag:{i:04}" for i in range(8_000))
-    (crossed,) = steps_for([f"dbt build --select {own}"], Manifest(manifest), ids)
+    (crossed,) = narrowed_commands([f"dbt build --select {own}"], Manifest(manifest), ids)
     # what does not fit in any way is left whole
     assert crossed == f"dbt build --select {own}"
     assert len(crossed) < MAX_LENGTH

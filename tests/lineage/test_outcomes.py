@@ -10,7 +10,7 @@ from dlt_dbtcloud import DBTCloudAPIError, run_dbt_cloud_job
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Pace
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.outcomes import read_outcomes
 from dlt_dbtcloud.typing import Run

@@ -16,7 +16,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import step_results
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.failure import advice, describe_nodes, describe_step, explain, node_failures
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep

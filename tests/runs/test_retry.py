@@ -19,7 +19,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import step_results
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.retry import retry, undone_only
 from dlt_dbtcloud.typing import Run, RunStep

@@ -16,8 +16,7 @@ from dlt.common.exceptions import TerminalException, TransientException
 
 import dlt_dbtcloud
 from dlt_dbtcloud import DBTCloudConfiguration, exceptions
-from dlt_dbtcloud.dbt.manifest import Manifest
-from dlt_dbtcloud.dbt.selection import steps_for
+from dlt_dbtcloud.dbt import Manifest, narrowed_commands
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
@@ -282,7 +281,7 @@ def test_commands_change_as_the_table_says() -> None:
     for command, expected in table("only-loaded.md", "## How commands change"):
         line = command.strip("`")
         # a job with no other command that builds something would not run
-        *steps, _ = steps_for([line, "dbt build"], Manifest(manifest), [source])
+        *steps, _ = narrowed_commands([line, "dbt build"], Manifest(manifest), [source])
         if expected.startswith("unchanged"):
             assert steps == [line]
         else:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
 
