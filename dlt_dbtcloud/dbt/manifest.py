@@ -321,7 +321,7 @@ def _name_in(unique_id: str) -> str:
     kind, *names = unique_id.split(".")
     if kind == "source" or len(names) < 2:
         return unique_id.rpartition(".")[2]
-    # behind it stands a model's version or a test's hash
+    # a model's version or a test's hash follows
     return names[1] if kind in ("model", "test") else ".".join(names[1:])
 
 

@@ -1,4 +1,4 @@
-"""A step is read as dbt reads it, and rewritten so that dbt executes just the nodes it should."""
+"""Commands are parsed as dbt does, and rewritten so that dbt executes exactly the given nodes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dlt_dbtcloud.dbt.commands import (
 from tests.support.shop import kinds_of_options, nodes_of, options_of, write_shop
 
 EXAMPLE = Path(__file__).parents[2] / "examples/flights_dbt"
-# the options of a line, and what they select, exclude and name as selector
+# the criteria to select and to exclude, and the selector
 Selection = tuple[tuple[str, ...], tuple[str, ...], str | None]
 SPELLINGS: list[tuple[str, Selection]] = [
     ("", ((), (), None)),
@@ -109,7 +109,7 @@ def test_the_subcommand_is_found_behind_options_and_their_values(line: str, expe
         ("dbt --target build", "no subcommand"),
     ],
 )
-def test_a_line_that_is_no_dbt_command_is_refused(line: str, problem: str) -> None:
+def test_a_line_that_is_not_a_dbt_command_is_refused(line: str, problem: str) -> None:
     with pytest.raises(CommandError, match=problem):
         parse(line)
 
@@ -131,7 +131,9 @@ def test_a_line_that_is_no_dbt_command_is_refused(line: str, problem: str) -> No
         (None, None),
     ],
 )
-def test_a_subcommand_is_no_value_of_an_option(line: str | None, expected: str | None) -> None:
+def test_the_value_of_an_option_is_not_the_subcommand(
+    line: str | None, expected: str | None
+) -> None:
     assert subcommand_of(line) == expected
 
 
@@ -150,7 +152,7 @@ def test_a_subcommand_is_no_value_of_an_option(line: str | None, expected: str |
         *((name, False, False) for name in ("ls", "deps", "parse", "debug", "clean")),
     ],
 )
-def test_it_is_known_what_a_command_does(
+def test_commands_that_select_nodes_or_leave_results(
     step: str, selects_nodes: bool, leaves_results: bool
 ) -> None:
     command = parse(f"dbt {step}")
@@ -168,7 +170,7 @@ def test_it_is_known_what_a_command_does(
         'dbt run --vars \'{a: "it\'"\'"\'s"}\' --select "*.a[bc]"',
     ],
 )
-def test_a_command_is_written_so_that_the_same_is_read_again(line: str) -> None:
+def test_a_written_command_is_parsed_as_the_same(line: str) -> None:
     command = parse(line)
     assert parse(str(command)) == command
     assert "".join(shlex.split(str(command))).replace("-", "") == (
@@ -180,7 +182,7 @@ def test_lines_are_joined_as_a_shell_does() -> None:
     assert str(parse("dbt bu\\\nild \\\n-s 'a\\\nb' \\'c")) == "dbt build -s 'a\\\nb' \"'c\""
 
 
-def test_quotes_are_only_where_they_are_needed() -> None:
+def test_only_words_that_need_quotes_have_them() -> None:
     line = "dbt build --select tag:a,source:raw.b+ @c 2+d+3 --vars \"{'a': 'b'}\""
     assert str(parse(line)) == line
 
@@ -212,7 +214,7 @@ def test_a_selection_is_replaced_however_it_is_written(options: str, _: Selectio
         ),
     ],
 )
-def test_a_command_on_other_nodes_keeps_all_else(line: str, expected: str) -> None:
+def test_a_command_on_other_nodes_keeps_all_other_options(line: str, expected: str) -> None:
     assert str(parse(line).selecting(["x", "y"])) == expected
 
 
@@ -248,7 +250,7 @@ def test_nothing_cannot_be_selected() -> None:
         ),
     ],
 )
-def test_a_narrowed_command_crosses_what_it_selects(line: str, expected: str) -> None:
+def test_a_narrowed_command_intersects_each_criterion(line: str, expected: str) -> None:
     assert str(parse(line).narrowed(["x+", "y+"])) == expected
 
 
@@ -279,7 +281,7 @@ def test_a_default_selector_does_not_matter_beside_a_selection() -> None:
     assert parse("dbt build").narrowed(["x"], {"usual": {"default": False}}).select == ("x",)
 
 
-def test_a_line_that_is_too_long_to_execute_is_told() -> None:
+def test_a_line_that_is_too_long_to_execute_does_not_fit() -> None:
     room = MAX_LENGTH - len("dbt run --select ")
     assert fits(parse("dbt run").selecting(["a" * room]))
     assert not fits(parse("dbt run").selecting(["a" * (room + 1)]))
@@ -316,7 +318,7 @@ def test_dbts_own_parser_reads_the_same() -> None:
     answers = options_of(["build", *shlex.split(options)] for options in lines)
     for options, answer in zip(lines, answers, strict=True):
         command = parse(f"dbt build {options}")
-        # dbt splits at each space, and drops none of what is between two
+        # dbt splits at each space, and keeps empty criteria
         assert [c for value in answer["select"] for c in value.split(" ") if c] == [
             c for c in command.select if c
         ], options
@@ -392,7 +394,7 @@ def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(shop: Path) ->
     ]
     _, *whole = nodes_of(shop, [["build"], *(words(parse(line)) for line in lines)], once=True)
     nodes = nodes_in(shop)
-    # every second of its nodes stands for those that were not successful
+    # every second node is taken as unsuccessful
     chosen = [_with_tested(nodes, sorted(found)[::2]) for found in whole]
     commands = [
         parse(line).selecting([node_selector(nodes[unique_id]) for unique_id in sorted(some)])
@@ -440,13 +442,13 @@ EXECUTED = [
 
 
 @pytest.mark.dbt
-def test_a_narrowed_command_executes_what_is_in_both_and_nothing_else(shop: Path) -> None:
+def test_a_narrowed_command_executes_the_intersection_and_nothing_else(shop: Path) -> None:
     criteria = ["source:raw.users+", "source:raw.idle+"]
     before = [parse(f"dbt build {options}") for options in LISTED] + [*map(parse, EXECUTED)]
     after = [command.narrowed(criteria) for command in before]
 
     def lines(commands: list[DbtCommand]) -> list[list[str]]:
-        # `ls` knows what `build` executes, and is faster
+        # `ls` lists the nodes that `build` executes, and is faster
         listed = [["ls", "--output", "json", *words(each)[1:]] for each in commands[: len(LISTED)]]
         return [*listed, *map(words, commands[len(LISTED) :])]
 
@@ -460,7 +462,7 @@ def test_a_narrowed_command_executes_what_is_in_both_and_nothing_else(shop: Path
 
 @pytest.mark.dbt
 def test_a_careful_selection_of_tests_in_several_criteria_would_lose_some(shop: Path) -> None:
-    # the reason why it is refused: `relationships` has its parents in both, and one is not fed
+    # it is refused because `relationships` has a parent in each, of which one is not fed
     options = ["--indirect-selection", "cautious", "--output", "json", "--select"]
     crossed = ["users,source:raw.users+", "shop.orders,source:raw.users+"]
     whole, fed, narrowed = nodes_of(
@@ -501,7 +503,7 @@ def test_dbt_lets_a_selector_replace_any_selection(tmp_path: Path) -> None:
 
 
 @pytest.mark.dbt
-def test_results_are_left_where_they_are_said_to_be(shop: Path) -> None:
+def test_dbt_writes_results_if_leaves_results_is_true(shop: Path) -> None:
     steps = [
         "build",
         "clone --state target0",

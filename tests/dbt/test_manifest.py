@@ -1,4 +1,4 @@
-"""A manifest of any version tells what it can, and nonsense tells nothing."""
+"""Manifests of any version are read; malformed fields are read as missing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dlt_dbtcloud.dbt.manifest import Manifest
 from tests.support.nodes import manifest, node
 
 
-def test_what_is_not_told_is_empty() -> None:
-    told = Manifest({}).node("model.shop.orders.v2")
-    assert (told["name"], told["resource_type"]) == ("orders", "model")
+def test_missing_fields_are_empty() -> None:
+    node = Manifest({}).node("model.shop.orders.v2")
+    assert (node["name"], node["resource_type"]) == ("orders", "model")
     assert not any(
-        value for name, value in told.items() if name not in ("unique_id", "name", "resource_type")
+        value for name, value in node.items() if name not in ("unique_id", "name", "resource_type")
     )
 
 
@@ -22,7 +22,7 @@ def test_what_is_not_told_is_empty() -> None:
     ("unique_id", "name"),
     [("source.shop.raw.orders", "orders"), ("seed.shop.days", "days"), ("nonsense", "nonsense")],
 )
-def test_an_id_tells_the_name(unique_id: str, name: str) -> None:
+def test_an_unknown_node_is_named_by_its_id(unique_id: str, name: str) -> None:
     assert Manifest(None).node(unique_id)["name"] == name
 
 
@@ -39,14 +39,14 @@ def test_an_id_tells_the_name(unique_id: str, name: str) -> None:
         {"nodes": {"model.shop.orders": {"depends_on": {"nodes": [1, None]}, "tags": {"a": 1}}}},
     ],
 )
-def test_nonsense_is_as_good_as_nothing(nonsense: Any) -> None:
+def test_malformed_fields_are_read_as_missing(nonsense: Any) -> None:
     project = Manifest(nonsense, nonsense)
     assert project.node("model.shop.orders") == Manifest({}).node("model.shop.orders")
     assert project.parents("model.shop.orders") == []
     assert (project.adapter_type, project.dbt_version) == (None, None)
 
 
-def test_ephemeral_models_are_looked_through_and_the_rest_keeps_its_order() -> None:
+def test_ephemeral_parents_are_replaced_and_the_order_is_kept() -> None:
     ephemeral = {"materialized": "ephemeral"}
     project = Manifest(
         manifest(
@@ -58,7 +58,7 @@ def test_ephemeral_models_are_looked_through_and_the_rest_keeps_its_order() -> N
     assert project.parents("model.shop.a") == ["source.shop.raw.orders", "seed.shop.days"]
 
 
-def test_ephemeral_models_in_a_circle_end() -> None:
+def test_a_cycle_of_ephemeral_models_has_no_parents() -> None:
     ephemeral = {"materialized": "ephemeral"}
     project = Manifest(
         manifest(
@@ -69,7 +69,7 @@ def test_ephemeral_models_in_a_circle_end() -> None:
     assert project.parents("model.shop.a") == []
 
 
-def test_only_what_has_rows_is_read() -> None:
+def test_only_nodes_with_a_relation_are_parents() -> None:
     parents = ["function.shop.f", "operation.shop.o", "macro.dbt.m", "snapshot.shop.s"]
     assert Manifest(manifest(node("model.shop.a", *parents))).parents("model.shop.a") == [
         "snapshot.shop.s"
@@ -89,7 +89,7 @@ SEMANTIC_LAYER: dict[str, Any] = {
     },
     "metrics": {
         "metric.shop.revenue": {
-            "description": "What was earned.",
+            "description": "The income.",
             "config": {"tags": ["kpi"]},
             "depends_on": {"nodes": ["semantic_model.shop.orders"]},
         }
@@ -103,8 +103,8 @@ SEMANTIC_LAYER: dict[str, Any] = {
 
 def test_the_semantic_layer_and_functions_are_nodes() -> None:
     project = Manifest(manifest(node("model.shop.a", "function.shop.f"), **SEMANTIC_LAYER))
-    told = {unique_id: project.node(unique_id) for unique_id in project.unique_ids}
-    assert {unique_id: node["resource_type"] for unique_id, node in told.items()} == {
+    nodes = {unique_id: project.node(unique_id) for unique_id in project.unique_ids}
+    assert {unique_id: node["resource_type"] for unique_id, node in nodes.items()} == {
         "exposure.shop.board": "exposure",
         "function.shop.f": "function",
         "metric.shop.revenue": "metric",
@@ -112,12 +112,12 @@ def test_the_semantic_layer_and_functions_are_nodes() -> None:
         "saved_query.shop.weekly": "saved_query",
         "semantic_model.shop.orders": "semantic_model",
     }
-    assert told["semantic_model.shop.orders"]["owners"] == ["ann"]
+    assert nodes["semantic_model.shop.orders"]["owners"] == ["ann"]
     # its model's, which it reads
-    assert told["semantic_model.shop.orders"]["relation_name"] is None
-    assert told["metric.shop.revenue"]["tags"] == ["kpi"]
-    assert told["metric.shop.revenue"]["description"] == "What was earned."
-    assert told["function.shop.f"]["schema"] == "marts"
+    assert nodes["semantic_model.shop.orders"]["relation_name"] is None
+    assert nodes["metric.shop.revenue"]["tags"] == ["kpi"]
+    assert nodes["metric.shop.revenue"]["description"] == "The income."
+    assert nodes["function.shop.f"]["schema"] == "marts"
     assert project.dependencies("exposure.shop.board") == ["metric.shop.revenue"]
     # none of them has rows to read
     assert project.parents("exposure.shop.board") == project.parents("model.shop.a") == []
@@ -135,7 +135,7 @@ def test_the_semantic_layer_and_functions_are_nodes() -> None:
         ({"group": "unheard"}, []),
     ],
 )
-def test_owners_are_named_by_the_node_or_its_group(more: dict[str, Any], owners: list[str]) -> None:
+def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: list[str]) -> None:
     mine = {"name": "sales", "owner": {"name": "Sales", "email": "sales@example.com"}}
     other = {"name": "sales", "package_name": "other", "owner": {"name": "Others"}}
     groups = {"group.shop.sales": mine, "group.other.sales": other}
@@ -143,7 +143,7 @@ def test_owners_are_named_by_the_node_or_its_group(more: dict[str, Any], owners:
     assert project.node("model.shop.a")["owners"] == owners
 
 
-def test_columns_are_those_of_the_catalog_in_its_order_with_what_is_documented() -> None:
+def test_columns_come_from_the_catalog_with_their_documentation() -> None:
     documented = {
         "id": {"name": "id", "description": "Of the order.", "data_type": "int"},
         "gone": {"name": "gone"},

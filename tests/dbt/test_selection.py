@@ -1,4 +1,4 @@
-"""A load's commands build what it feeds: never less, and more only where dbt allows no better."""
+"""Narrowed commands build all descendants of a load, and more only if dbt has no criterion."""
 
 from __future__ import annotations
 
@@ -70,14 +70,16 @@ MANIFEST = {
         ([], []),
     ],
 )
-def test_commands_build_what_the_sources_feed(commands: list[str], steps: list[str]) -> None:
+def test_commands_build_the_descendants_of_the_sources(
+    commands: list[str], steps: list[str]
+) -> None:
     assert narrowed_commands(commands, Manifest(MANIFEST), [FLIGHTS]) == steps
 
 
 @pytest.mark.parametrize(
     "line", ["dbt build --selector nightly", "dbt build 'x", "make build", "dbt"]
 )
-def test_what_cannot_be_narrowed_stays_whole_with_a_warning(
+def test_a_command_that_cannot_be_narrowed_stays_whole_with_a_warning(
     line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     steps = narrowed_commands([line, "dbt run"], Manifest(MANIFEST), [FLIGHTS])
@@ -90,7 +92,7 @@ def test_a_default_selector_keeps_a_step_whole() -> None:
     assert narrowed_commands(["dbt build"], Manifest(manifest), [FLIGHTS]) == ["dbt build"]
 
 
-def test_nothing_fed_is_nothing_to_do() -> None:
+def test_sources_without_descendants_need_no_commands() -> None:
     assert narrowed_commands(["dbt build"], Manifest(MANIFEST), [WEATHER]) == []
     assert narrowed_commands(["dbt build"], Manifest(MANIFEST), []) == []
 
@@ -108,7 +110,7 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
     ]
     own = " ".join(f"tag:{i:04}" for i in range(8_000))
     (crossed,) = narrowed_commands([f"dbt build --select {own}"], Manifest(manifest), ids)
-    # what does not fit in any way is left whole
+    # a command that fits in no form stays whole
     assert crossed == f"dbt build --select {own}"
     assert len(crossed) < MAX_LENGTH
 
@@ -130,7 +132,7 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
         ([], ["dbt build"], False),
     ],
 )
-def test_whether_one_run_builds_all_that_another_would(
+def test_a_run_covers_another_with_the_same_or_narrower_commands(
     theirs: list[str], ours: list[str], expected: bool
 ) -> None:
     assert covers(theirs, ours) is expected
@@ -180,7 +182,7 @@ from dbt.cli.main import dbtRunner
 done = dbtRunner().invoke(["parse", "--quiet"])
 assert done.success, done.exception
 """
-# it answers with what `dbt ls` selects for each of some selections, in one process
+# prints the nodes that `dbt ls` lists for each selection, in one process
 LIST = """
 import json, sys
 from dbt.cli.main import dbtRunner
@@ -200,7 +202,7 @@ def listed(folder: Path, selections: list[list[str]]) -> list[set[str]]:
     """Return the nodes to execute that dbt selects for each of some selections."""
     lines = run_python(LIST, json.dumps(selections), cwd=folder, timeout=DBT_PATIENCE).splitlines()
     found = [json.loads(line[3:]) for line in lines if line.startswith(">>>")]
-    return [{uid for uid in one if uid.partition(".")[0] in EXECUTED} for one in found]
+    return [{uid for uid in ids if uid.partition(".")[0] in EXECUTED} for ids in found]
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +252,9 @@ def source_entry(name: str = "orders", **changes: Any) -> dict[str, Any]:
 
 
 def manifest_of(*sources: dict[str, Any], **sections: Any) -> Manifest:
-    ids = [f"source.{one['package_name']}.{one['source_name']}.{one['name']}" for one in sources]
+    ids = [
+        f"source.{each['package_name']}.{each['source_name']}.{each['name']}" for each in sources
+    ]
     declared = dict(zip(ids, sources, strict=True))
     return Manifest({"nodes": {}, "sources": declared, **sections})
 
@@ -259,26 +263,28 @@ ORDERS = "source.shop.raw.orders"
 
 
 @pytest.mark.dbt
-def test_each_set_of_tables_selects_what_dbt_lists_for_it(flights: Path) -> None:
+def test_each_set_of_tables_selects_the_nodes_that_dbt_lists(flights: Path) -> None:
     sizes = range(1, len(TABLES) + 1)
-    sets = [list(one) for one in chain(*(combinations(TABLES, size) for size in sizes))]
-    selections = [[f"source:raw.{table}+" for table in one] for one in sets]
+    sets = [list(some) for some in chain(*(combinations(TABLES, size) for size in sizes))]
+    selections = [[f"source:raw.{table}+" for table in some] for some in sets]
     expected = listed(flights, selections)
     assert len(set(map(frozenset, expected))) == len(sets) == 31
     manifest = manifest_in(flights)
-    fed = [match_sources([Relation(t, "raw", "flights") for t in one], manifest) for one in sets]
-    assert [selectors(manifest, one.sources) for one in fed] == selections
-    assert [fed_nodes(manifest, one.sources) for one in fed] == expected
+    matches = [
+        match_sources([Relation(t, "raw", "flights") for t in some], manifest) for some in sets
+    ]
+    assert [selectors(manifest, match.sources) for match in matches] == selections
+    assert [fed_nodes(manifest, match.sources) for match in matches] == expected
 
 
 @pytest.mark.dbt
-def test_every_kind_of_name_and_node_selects_what_it_feeds(shop: Path) -> None:
+def test_sources_of_any_name_select_their_descendants(shop: Path) -> None:
     manifest = manifest_in(shop)
     ids = sorted(manifest.sources)
-    selections = [selectors(manifest, [one]) for one in ids]
-    chosen = [one - {"model.shop.passed_on"} for one in listed(shop, selections)]
-    fed = [fed_nodes(manifest, [one]) for one in ids]
-    # these two differ in a character that no selector can hold
+    selections = [selectors(manifest, [uid]) for uid in ids]
+    chosen = [found - {"model.shop.passed_on"} for found in listed(shop, selections)]
+    fed = [fed_nodes(manifest, [uid]) for uid in ids]
+    # these two differ in a character that no selector can contain
     alike = [ids.index(f"source.shop.odd.{name}") for name in ("or.ders", "or ders")]
     for number in alike:
         assert len(chosen[number]) == 2
@@ -300,10 +306,10 @@ def test_broader_selectors_select_no_less(shop: Path) -> None:
 
 
 @pytest.mark.dbt
-def test_what_is_executed_counts_as_fed(shop: Path) -> None:
+def test_only_executed_types_are_fed(shop: Path) -> None:
     manifest = manifest_in(shop)
     kinds = {
-        unique_id: {one.partition(".")[0] for one in fed_nodes(manifest, [unique_id])}
+        unique_id: {uid.partition(".")[0] for uid in fed_nodes(manifest, [unique_id])}
         for unique_id in manifest.sources
     }
     assert kinds["source.shop.landing.sales"] == {"model", "test", "unit_test"}
@@ -312,7 +318,7 @@ def test_what_is_executed_counts_as_fed(shop: Path) -> None:
 
 
 @pytest.mark.dbt
-def test_the_nodes_tell_the_same_as_the_maps(shop: Path) -> None:
+def test_the_graph_of_the_nodes_is_that_of_the_maps(shop: Path) -> None:
     content = json.loads((shop / "target" / "manifest.json").read_text())
     manifest = Manifest(content)
     bare = Manifest({key: value for key, value in content.items() if not key.endswith("_map")})
@@ -324,7 +330,7 @@ def test_the_nodes_tell_the_same_as_the_maps(shop: Path) -> None:
             assert sources_of(bare, node) == sources_of(manifest, node)
 
 
-def test_the_names_that_dbt_gives_do_not_count() -> None:
+def test_tables_match_by_identifier_not_by_name() -> None:
     sales = source_entry("sales", identifier="orders", source_name="landing")
     fed = match_sources([Relation("orders", "raw")], manifest_of(sales))
     assert fed == Match(("source.shop.landing.sales",), ())
@@ -341,7 +347,7 @@ def test_all_sources_that_declare_a_table_are_fed() -> None:
     assert fed.sources == tuple(sorted(manifest.sources))
 
 
-def test_tables_that_no_source_declares_are_named() -> None:
+def test_tables_that_no_source_declares_are_undeclared() -> None:
     relations = [Relation("users", "raw"), Relation("orders", "raw"), Relation("carts", "raw")]
     assert match_sources(relations, manifest_of(source_entry())) == Match(
         (ORDERS,), ("carts", "users")
@@ -363,22 +369,22 @@ def test_tables_that_no_source_declares_are_named() -> None:
         (Relation("orders", "raw", is_case_sensitive=True), True),
     ],
 )
-def test_a_table_is_known_by_its_place(relation: Relation, is_declared: bool) -> None:
+def test_a_table_matches_by_schema_and_database(relation: Relation, is_declared: bool) -> None:
     assert bool(match_sources([relation], manifest_of(source_entry())).sources) is is_declared
 
 
 @pytest.mark.parametrize("database", [None, ""])
-def test_a_database_that_dbt_does_not_know_is_not_compared(database: str | None) -> None:
+def test_a_database_that_the_source_lacks_is_not_compared(database: str | None) -> None:
     manifest = manifest_of(source_entry(database=database))
     assert match_sources([Relation("orders", "raw", "warehouse")], manifest).sources == (ORDERS,)
 
 
-def test_a_disabled_source_is_none() -> None:
+def test_a_disabled_source_does_not_match() -> None:
     manifest = manifest_of(source_entry(config={"enabled": False}))
     assert match_sources([Relation("orders", "raw")], manifest) == Match((), ("orders",))
 
 
-def test_a_source_of_one_name_in_two_packages_is_told_apart() -> None:
+def test_sources_of_one_name_are_selected_with_their_package() -> None:
     manifest = manifest_of(
         source_entry(),
         source_entry(package_name="billing"),
@@ -399,7 +405,7 @@ def test_a_selection_is_as_narrow_as_the_limit_allows() -> None:
 
 
 @pytest.mark.parametrize("text", ["", [], {"nodes": {}}, {"sources": [], "nodes": {}}, None])
-def test_what_is_no_manifest_is_an_error(text: Any) -> None:
+def test_anything_but_a_manifest_is_an_error(text: Any) -> None:
     with pytest.raises(DBTCloudException, match="not a dbt manifest: it has no `sources`"):
         match_sources([], Manifest(text))
     with pytest.raises(DBTCloudException, match="not a dbt manifest"):
@@ -414,7 +420,7 @@ def test_lineage_needs_nodes(text: Any) -> None:
         sources_of(Manifest(text), "model.shop.totals")
 
 
-def test_a_node_is_fed_through_others() -> None:
+def test_sources_are_found_through_other_nodes() -> None:
     nodes = {
         "model.shop.staged": {"depends_on": {"nodes": [ORDERS]}},
         "model.shop.total": {"depends_on": {"nodes": ["model.shop.staged", "seed.shop.rates"]}},

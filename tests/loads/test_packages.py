@@ -59,13 +59,13 @@ def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
     assert run_python(code).strip() == newest
 
 
-def test_loading_what_dbt_did_is_no_load(pipeline: dlt.Pipeline) -> None:
+def test_a_load_of_dbts_results_does_not_count(pipeline: dlt.Pipeline) -> None:
     newest = load(pipeline)
     load(pipeline, "dbt_runs", source=RESULTS_SCHEMA, hints={RESULTS_HINT: True})
     assert last_load(pipeline) == LastLoad("flights", newest)
 
 
-def test_a_load_of_nothing_is_no_load(pipeline: dlt.Pipeline) -> None:
+def test_a_load_of_nothing_does_not_count(pipeline: dlt.Pipeline) -> None:
     newest = load(pipeline)
 
     @dlt.resource
@@ -77,7 +77,7 @@ def test_a_load_of_nothing_is_no_load(pipeline: dlt.Pipeline) -> None:
     assert last_load(pipeline) == LastLoad("flights", newest)
 
 
-def test_a_load_that_failed_is_an_error(pipeline: dlt.Pipeline) -> None:
+def test_a_failed_load_is_an_error(pipeline: dlt.Pipeline) -> None:
     load(pipeline)
 
     @dlt.resource
@@ -93,7 +93,7 @@ def test_a_load_that_failed_is_an_error(pipeline: dlt.Pipeline) -> None:
     assert last_load(pipeline) == LastLoad("flights", newest)
 
 
-def test_what_is_no_pipeline_is_refused() -> None:
+def test_other_types_are_refused() -> None:
     anything: Any = "flights"
     with pytest.raises(TypeError, match="`pipeline` is a `str`"):
         last_load(anything)

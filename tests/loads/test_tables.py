@@ -1,4 +1,4 @@
-"""Every table that a load changed is told, with its rows, whatever way it was loaded."""
+"""Every table that a load has changed is listed with its rows and its place."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def resource(rows: Rows, name: str = "orders", **hints: Any) -> Any:
 
 
 def results() -> Any:
-    """Return a source of what dbt did."""
-    told = resource([{"id": 1}], "dbt_runs")
-    told.apply_hints(additional_table_hints={RESULTS_HINT: True})
-    return source(RESULTS_SCHEMA, told)
+    """Return a source of dbt's results."""
+    runs = resource([{"id": 1}], "dbt_runs")
+    runs.apply_hints(additional_table_hints={RESULTS_HINT: True})
+    return source(RESULTS_SCHEMA, runs)
 
 
 def source(name: str, *resources: Any) -> Any:
@@ -61,7 +61,7 @@ def in_another_process(code: str) -> str:
     return run_python(code).strip()
 
 
-def test_nested_tables_are_told_and_dlts_own_are_not(pipeline: dlt.Pipeline) -> None:
+def test_nested_tables_are_listed_and_dlts_own_are_not(pipeline: dlt.Pipeline) -> None:
     info = pipeline.run(resource(ORDER))
     assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
     assert loaded_tables(info) == loaded_tables(pipeline)
@@ -152,7 +152,7 @@ def test_a_history_of_rows_is_a_merge(pipeline: dlt.Pipeline) -> None:
     assert loaded_tables(pipeline) == {"orders": 1}
 
 
-def test_a_table_that_was_only_created_is_told(pipeline: dlt.Pipeline) -> None:
+def test_a_table_that_was_only_created_is_listed(pipeline: dlt.Pipeline) -> None:
     columns: Any = {"id": {"data_type": "bigint"}}
     created = dlt.resource([dlt.mark.materialize_table_schema()], name="orders", columns=columns)
     pipeline.run(created)
@@ -204,18 +204,18 @@ def test_the_steps_of_a_load_may_be_taken_one_by_one(pipeline: dlt.Pipeline) -> 
     assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
 
 
-def test_an_attached_pipeline_tells_the_same(pipeline: dlt.Pipeline) -> None:
+def test_an_attached_pipeline_lists_the_same(pipeline: dlt.Pipeline) -> None:
     pipeline.run(resource(ORDER))
     assert in_another_process("") == "{'orders': 1, 'orders__items': 2}"
 
 
-def test_rows_are_unknown_where_another_process_loads(shared: dlt.Pipeline) -> None:
+def test_rows_are_unknown_if_another_process_loads(shared: dlt.Pipeline) -> None:
     shared.extract(resource(ORDER))
     shared.normalize()
     assert in_another_process("pipeline.load()") == "{'orders': None, 'orders__items': None}"
 
 
-def test_rows_are_unknown_where_the_trace_is_lost(pipeline: dlt.Pipeline) -> None:
+def test_rows_are_unknown_if_the_trace_is_lost(pipeline: dlt.Pipeline) -> None:
     pipeline.run(resource(ORDER))
     (Path(pipeline.working_dir) / "trace.pickle").unlink()
     assert in_another_process("") == "{'orders': None, 'orders__items': None}"
@@ -228,7 +228,7 @@ def test_rows_of_an_older_load_are_unknown(pipeline: dlt.Pipeline) -> None:
     assert loaded_tables(pipeline) == {"users": 1}
 
 
-def test_what_dbt_did_is_no_data(pipeline: dlt.Pipeline) -> None:
+def test_dbts_results_are_not_data(pipeline: dlt.Pipeline) -> None:
     pipeline.run(resource([{"id": 1}], "stores"))
     pipeline.run([source("one", resource(ORDER)), source("two", resource([{"id": 1}], "users"))])
     info = pipeline.run(results())
@@ -236,13 +236,13 @@ def test_what_dbt_did_is_no_data(pipeline: dlt.Pipeline) -> None:
     assert loaded_tables(pipeline) == {"orders": None, "orders__items": None, "users": None}
 
 
-def test_data_beside_what_dbt_did_is_the_load(pipeline: dlt.Pipeline) -> None:
+def test_data_beside_dbts_results_are_the_load(pipeline: dlt.Pipeline) -> None:
     pipeline.run(resource([{"id": 1}], "users"))
     pipeline.run([source("shop", resource(ORDER)), results()])
     assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
 
 
-def test_a_load_that_failed_is_an_error_until_it_is_made_good(shared: dlt.Pipeline) -> None:
+def test_a_failed_load_is_an_error_until_it_is_repeated(shared: dlt.Pipeline) -> None:
     older = shared.run(resource([{"id": 1}], "users"))
     shared.extract(resource(ORDER))
     shared.normalize()
@@ -262,7 +262,7 @@ def test_a_load_that_failed_is_an_error_until_it_is_made_good(shared: dlt.Pipeli
     assert loaded_tables(shared) == {"orders": 1, "orders__items": 2}
 
 
-def test_what_is_neither_is_refused() -> None:
+def test_other_types_are_refused() -> None:
     anything: Any = "shop"
     with pytest.raises(TypeError, match=r"is a `str`. Pass a `dlt.Pipeline`, or the `LoadInfo`"):
         loaded_tables(anything)
@@ -283,8 +283,8 @@ def moved(pipeline: dlt.Pipeline, destination: Any) -> set[Relation]:
     return set(loaded_relations(pipeline))
 
 
-def test_tables_live_in_their_dataset() -> None:
-    # dbt may attach the file under another name, so DuckDB's database says nothing
+def test_relations_have_the_dataset() -> None:
+    # dbt may attach the file under another name, so DuckDB's database means nothing
     assert set(loaded_relations(load())) == {Relation("orders", "raw"), Relation("users", "raw")}
 
 
@@ -296,7 +296,7 @@ def test_clickhouse_has_the_dataset_in_the_name() -> None:
     }
 
 
-def test_a_load_info_tells_the_same() -> None:
+def test_a_load_info_has_the_same_relations() -> None:
     pipeline = load()
     trace = pipeline.last_trace
     assert trace is not None
@@ -324,17 +324,17 @@ def test_each_schema_may_have_a_dataset_of_its_own(write_config: WriteConfig) ->
     assert len(set(datasets.values())) == 2
 
 
-def test_what_only_credentials_tell_is_unknown_without_them() -> None:
+def test_the_database_is_unknown_without_credentials() -> None:
     pipeline = load()
     assert moved(pipeline, dlt.destinations.snowflake()) == {
         Relation("orders", "raw"),
         Relation("users", "raw"),
     }
-    # its default database says nothing while the token is missing
+    # its default database means nothing while the token is missing
     assert Relation("orders", "raw") in moved(pipeline, dlt.destinations.motherduck())
 
 
-def test_credentials_tell_the_database() -> None:
+def test_credentials_give_the_database() -> None:
     pipeline = load()
     snowflake = dlt.destinations.snowflake("snowflake://me:secret@host/LANDING")
     assert Relation("orders", "raw", "LANDING") in moved(pipeline, snowflake)
@@ -349,13 +349,13 @@ def test_the_configuration_is_the_pipelines_own(write_config: WriteConfig) -> No
     assert Relation("orders", "raw", "landing") in moved(pipeline, dlt.destinations.postgres())
 
 
-def test_case_counts_where_the_destination_says_so() -> None:
+def test_case_counts_if_the_destination_is_case_sensitive() -> None:
     pipeline = load()
     bigquery = dlt.destinations.bigquery(project_id="landing")
     assert Relation("orders", "raw", "landing", True) in moved(pipeline, bigquery)
 
 
-def test_a_destination_whose_libraries_are_missing_tells_the_dataset(
+def test_a_destination_without_its_libraries_has_the_dataset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pipeline = load()
