@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from textwrap import indent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import tomlkit
@@ -96,6 +96,20 @@ def test_python_runs(
         assert bool(backend.requests) == ("emit_openlineage" in block.code)
 
 
+def test_first_example_loads_no_results_of_a_skipped_run(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = cloud.create_job("Nightly")
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
+    # leaves a manifest without sources
+    dlt_dbtcloud.run_dbt_cloud_job()
+    names: dict[str, Any] = {"__name__": "docs"}
+    exec(blocks("python")[0].code, names)
+    assert capsys.readouterr().out == "Skipped\n"
+    assert "dbt_cloud_results" not in names["pipeline"].schema_names
+    assert len(cloud.runs) == 1
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -169,6 +183,10 @@ def test_every_link_leads_somewhere() -> None:
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.*)$", "\n".join(prose(page)), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_readme_links_to_every_page() -> None:
+    assert {*re.findall(r"\]\(docs/([\w-]+\.md)\)", text(PAGES[0]))} == {page.name for page in DOCS}
 
 
 def test_readme_is_short() -> None:
