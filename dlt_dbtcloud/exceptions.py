@@ -1,23 +1,23 @@
-"""Everything that can go wrong between a pipeline and dbt Cloud, and what to do about it.
+"""Errors of this package, each with its next step.
 
 ```
 DBTCloudException(DltException)
 ├ InvalidCredentialsException     a token, id or host is missing or unusable    terminal
-├ DBTCloudAPIError                the API answered, but with an error
+├ DBTCloudAPIError                the API returned an error
 │ ├ DBTCloudAuthError             401, 403                                      terminal
 │ ├ DBTCloudNotFoundError         404: missing, or not permitted                terminal
 │ ├ DBTCloudRateLimitError        429                                           transient
-│ └ DBTCloudServerError           5xx, or an answer that is no JSON             transient
-├ DBTCloudTransportError          no answer                                     transient
-├ DBTCloudTriggerUnknownError     the run may exist                             transient
-└ DBTCloudRunError                a run did not end well
+│ └ DBTCloudServerError           5xx, or a response that is not the API's      transient
+├ DBTCloudTransportError          no response                                   transient
+├ DBTCloudTriggerUnknownError     a run may have been triggered                 transient
+└ DBTCloudRunError                the run did not succeed
   ├ DBTCloudRunFailed             it failed                                     terminal
   ├ DBTCloudRunCancelled          it was cancelled                              terminal
   └ DBTCloudRunTimeout            it is still running                           transient
 ```
 
 `terminal` and `transient` are dlt's `TerminalException` and `TransientException`, which its retry
-helpers read. Attributes are plain JSON values, because dlt copies them into its trace.
+helpers check. Attributes are plain JSON values because dlt copies them into its trace.
 """
 
 from __future__ import annotations
@@ -53,33 +53,33 @@ _TIMED_OUT = re.compile(r"time[d -]*out|time limit|took too long|exceeded", re.I
 
 
 class DBTCloudException(DltException):
-    """The base of all errors of this package.
+    """Base class of this package's errors.
 
     Attributes:
-        may_have_arrived: Whether a request may have taken effect all the same.
+        may_have_arrived: Whether the request may have taken effect despite the error.
     """
 
     may_have_arrived = False
 
     @property
     def is_outage(self) -> bool:
-        """Tell whether it may pass by itself: no word of the API's, or one to come again later."""
+        """Whether the error may be temporary: transient, or not a response of the API."""
         return self.may_have_arrived or isinstance(self, TransientException)
 
 
 class InvalidCredentialsException(DBTCloudException, TerminalException):
-    """A token, an id or a host is missing or cannot be used; no request was sent."""
+    """A token, an id or a host is missing or unusable; no request was sent."""
 
 
 class DBTCloudAPIError(DBTCloudException):
-    """The API answered with an error.
+    """The API returned an error.
 
     Attributes:
-        method: How it was asked: `GET` or `POST`.
-        url: What was asked for.
-        status_code: The HTTP status.
-        user_message: What the API says for people.
-        developer_message: What it says for developers, with the details of its `data`.
+        method: The HTTP method of the request: `GET` or `POST`.
+        url: The URL of the request.
+        status_code: The HTTP status of the response.
+        user_message: The API's message for users.
+        developer_message: The API's message for developers, with the details in its `data`.
     """
 
     _advice = ""
@@ -97,33 +97,33 @@ class DBTCloudAPIError(DBTCloudException):
         self.status_code = status_code
         self.user_message = user_message
         self.developer_message = developer_message
-        said = " ".join(part for part in (user_message, developer_message) if part)
-        message = f"`{method} {url}` was answered with status {status_code}: {said or 'no message'}"
+        reason = " ".join(part for part in (user_message, developer_message) if part)
+        message = f"`{method} {url}` returned status {status_code}: {reason or 'no message'}"
         stop = "" if not self._advice or message.endswith((".", "!", "?")) else "."
         super().__init__(f"{message}{stop} {self._advice}".rstrip())
 
 
 class DBTCloudAuthError(DBTCloudAPIError, TerminalException):
-    """401 or 403: the token is not accepted here."""
+    """401 or 403: this host does not accept the token."""
 
     _advice = (
-        "Either the token is wrong or expired, or it belongs to another host: a valid token gets "
-        "this same answer from every host but its own. Compare `base_api_url` with the Access URL "
-        "in the account settings of dbt Cloud, and check `api_token`."
+        "Either the token is wrong or expired, or it belongs to another host: every host but its "
+        "own rejects a valid token in the same way. Compare `base_api_url` with the Access URL in "
+        "the account settings of dbt Cloud, and check `api_token`."
     )
 
 
 class DBTCloudNotFoundError(DBTCloudAPIError, TerminalException):
-    """404: the object does not exist, or this token may not see it; the API does not tell which."""
+    """404: the object does not exist, or the token has no permission to read it."""
 
-    _advice = "Check the ids in this URL, and that the token may see that account and project."
+    _advice = "Check the ids in this URL, and the token's permissions for the account and project."
 
 
 class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
-    """429: more requests a minute than the account may send.
+    """429: the account has exceeded its rate limit.
 
     Attributes:
-        retry_after: Seconds to wait that the API asks for, or None where it does not say.
+        retry_after: The pause that the API asks for in seconds, or None.
     """
 
     _advice = "Try again later."
@@ -135,20 +135,20 @@ class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
 
 
 class DBTCloudServerError(DBTCloudAPIError, TransientException):
-    """5xx, or an answer at any status that is not the JSON of this API."""
+    """5xx, or a response with any status that is not this API's JSON."""
 
     _advice = (
-        "If that stays so, check `base_api_url`: it must be the host of the dbt Cloud API, "
-        "and no proxy or login page may answer for it."
+        "If this persists, check that `base_api_url` is the dbt Cloud API and that no proxy or "
+        "login page answers in its place."
     )
 
 
 class DBTCloudTransportError(DBTCloudException, TransientException):
-    """No answer: the connection was refused or cut, the name is unknown, or time ran out.
+    """No response: the connection was refused or lost, the host is unknown, or time ran out.
 
     Attributes:
-        method: How it was asked: `GET` or `POST`.
-        url: What was asked for.
+        method: The HTTP method of the request: `GET` or `POST`.
+        url: The URL of the request.
     """
 
     def __init__(
@@ -158,16 +158,16 @@ class DBTCloudTransportError(DBTCloudException, TransientException):
         self.url = url
         self.may_have_arrived = may_have_arrived
         super().__init__(
-            f"`{method} {url}` got no answer: {reason}. Check `base_api_url` and the network."
+            f"`{method} {url}` got no response: {reason}. Check `base_api_url` and the network."
         )
 
 
 class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):
-    """The answer to a trigger was lost, and whether there is a run could not be found out.
+    """The response to a trigger was lost and no run could be found.
 
     Attributes:
         job_definition_id: The job.
-        cause: What the run carries, if there is one.
+        cause: The cause of the run, if there is one.
     """
 
     may_have_arrived = True
@@ -176,20 +176,21 @@ class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):
         self.job_definition_id = job_definition_id
         self.cause = cause
         super().__init__(
-            f"Whether job `{job_definition_id}` has a new run is not known. {reason} Before you "
-            f"trigger it again, look in its run history in dbt Cloud for the cause `{cause}`."
+            f"Job `{job_definition_id}` may have been triggered, but the response was lost and no "
+            f"run could be found. {reason} Before you trigger it again, look for the cause "
+            f"`{cause}` in its run history in dbt Cloud."
         )
 
 
 class DBTCloudRunError(DBTCloudException):
-    """A run did not end well.
+    """A run did not succeed.
 
     Attributes:
         run_id: The run.
-        job_definition_id: Its job.
-        run_url: Its page in dbt Cloud, or None where the API does not tell.
-        status: Its status code.
-        status_humanized: The same in a word.
+        job_definition_id: The job.
+        run_url: The page of the run in dbt Cloud, or None if unknown.
+        status: The status code of the run, as in `RunStatus`.
+        status_humanized: The name of the status.
     """
 
     def __init__(self, run: Run, outcome: str, advice: str) -> None:
@@ -203,11 +204,11 @@ class DBTCloudRunError(DBTCloudException):
 
 
 class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
-    """The run ended with an error.
+    """The run failed.
 
     Attributes:
-        failures: The nodes that failed, the first twenty of them, as dicts of
-            `dlt_dbtcloud.typing.NodeFailure`; none where dbt did not come to run any.
+        failures: The first twenty failed nodes, as `dlt_dbtcloud.typing.NodeFailure`; empty if dbt
+            ran no node.
     """
 
     def __init__(
@@ -218,31 +219,31 @@ class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
         advice: str = "Its steps and logs say why.",
     ) -> None:
         self.failures = [*failures]
-        super().__init__(run, outcome or f"{run_name(run)} failed{_said(run)}.", advice)
+        super().__init__(run, outcome or f"{run_name(run)} failed{_reason(run)}.", advice)
 
 
 class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
-    """The run was cancelled, by somebody or by its own time limit.
+    """The run was cancelled, by a user or by dbt Cloud.
 
     Attributes:
-        timed_out: Whether it was dbt Cloud that ended it, as it took longer than its time limit.
+        timed_out: Whether dbt Cloud cancelled the run because it exceeded the job's time limit.
     """
 
     def __init__(self, run: Run) -> None:
         self.timed_out = bool(_TIMED_OUT.search(run.get("status_message") or ""))
-        outcome = "took longer than its time limit, so dbt Cloud cancelled it"
-        advice = "Give it more time, with `timeout_seconds_override` or in the job's settings."
+        outcome = "exceeded its time limit and was cancelled by dbt Cloud"
+        advice = "Raise the limit with `timeout_seconds_override` or in the job's settings."
         if not self.timed_out:
             outcome = f"was cancelled{_canceller(run)}"
-            advice = "Start it again when that was not meant."
-        super().__init__(run, f"{run_name(run)} {outcome}{_said(run)}.", advice)
+            advice = "Trigger it again if this was not intended."
+        super().__init__(run, f"{run_name(run)} {outcome}{_reason(run)}.", advice)
 
 
 class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
-    """The run is still going on, but the time to wait for it is over.
+    """The run is still running after `timeout`.
 
     Attributes:
-        timeout: How many seconds it was waited for.
+        timeout: The longest wait, in seconds.
     """
 
     def __init__(
@@ -254,22 +255,21 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         ended: Run | None = None,
     ) -> None:
         self.timeout = timeout
-        status = (run.get("status_humanized") or "not over").lower()
+        status = (run.get("status_humanized") or "in progress").lower()
         resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
-        advice = f"It goes on by itself; {resume} goes on watching it."
+        advice = f"It is still running in dbt Cloud; call {resume} to keep waiting."
         if ended:
-            how = ended.get("status_humanized") or "it has ended"
-            advice = f"As it is not waited for any longer: {how}."
+            advice = f"Stopped waiting for it: {ended.get('status_humanized') or 'it has ended'}."
         super().__init__(
             run,
             f"{run_name(run)} is still {status} after `timeout={timeout:g}` seconds.",
-            advice + (f" The last check failed: {trouble}" if trouble else ""),
+            advice + (f" The last status check failed: {trouble}" if trouble else ""),
         )
 
 
-def _said(run: Run) -> str:
-    said = without_secrets(run.get("status_message") or "").rstrip(" .")
-    return f": {said}" if said else ""
+def _reason(run: Run) -> str:
+    message = without_secrets(run.get("status_message") or "").rstrip(" .")
+    return f": {message}" if message else ""
 
 
 def _canceller(run: Run) -> str:
@@ -279,7 +279,7 @@ def _canceller(run: Run) -> str:
 
 
 def run_error(run: Run) -> DBTCloudRunError | None:
-    """Return the error that a run's end means, or None where it succeeded or is not over."""
+    """Return the error for a run that failed or was cancelled, else None."""
     if not is_over(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
         return None
     if run.get("is_cancelled") or run.get("status") == RunStatus.CANCELLED:

@@ -1,4 +1,4 @@
-"""An error says what failed and what to do, and no word of what the API has left out."""
+"""Error messages: what failed, what to do next, and nothing that the API left out."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def test_an_error_names_the_run_and_links_to_it() -> None:
         DBTCloudRunTimeout(BARE, 60, ended=BARE),
     ],
 )
-def test_what_the_api_leaves_out_is_not_told(error: Exception) -> None:
+def test_a_message_omits_what_the_api_leaves_out(error: Exception) -> None:
     assert "none" not in str(error).lower()
     assert "See" not in str(error)
     assert "Run 7 of job 5" in str(error)
 
 
-def test_a_run_whose_status_has_no_word_is_not_over() -> None:
-    assert "is still not over after `timeout=60` seconds" in str(DBTCloudRunTimeout(BARE, 60))
+def test_a_run_without_a_status_name_is_in_progress() -> None:
+    assert "is still in progress after `timeout=60` seconds" in str(DBTCloudRunTimeout(BARE, 60))

@@ -149,7 +149,7 @@ def test_an_unknown_job_is_said_at_once(cloud: DBTCloudEmulator) -> None:
 def test_a_host_that_answers_with_pages_is_named(cloud: DBTCloudEmulator, job: int) -> None:
     for route in ("trigger_job", "list_runs"):
         cloud.fail(route, "html", when="before", status=200, calls=None)
-    with pytest.raises(DBTCloudTriggerUnknownError, match=r"in the way.*check `base_api_url`"):
+    with pytest.raises(DBTCloudTriggerUnknownError, match=r"in the way.*check that `base_api_url`"):
         run_dbt_cloud_job(timeout=0.5)
 
 

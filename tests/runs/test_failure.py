@@ -151,7 +151,7 @@ def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator)
     with pytest.raises(DBTCloudRunCancelled) as caught:
         run_dbt_cloud_job(job_id=job, data=limited, raise_on_failure=True)
     assert caught.value.timed_out
-    assert "took longer than its time limit" in str(caught.value)
+    assert "exceeded its time limit" in str(caught.value)
     assert "`timeout_seconds_override`" in str(caught.value)
 
 

@@ -325,8 +325,8 @@ def test_only_runs_that_go_on_are_left(
     with pytest.raises(DBTCloudRunTimeout) as caught:
         run_dbt_cloud_jobs([done, long], timeout=0.3, cancel_on_abandon=True)
     assert [run["status_humanized"] for run in cloud.runs] == ["Success", "Cancelled"]
-    assert "As it is not waited for any longer: Cancelled." in str(caught.value)
-    assert "goes on by itself" not in str(caught.value)
+    assert "Stopped waiting for it: Cancelled." in str(caught.value)
+    assert "still running in dbt Cloud" not in str(caught.value)
     assert f"Run {cloud.runs[0]['id']} (" not in caplog.text
 
 

@@ -181,7 +181,7 @@ def test_a_token_that_is_not_accepted_is_an_error(
         narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
 
 
-@pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no answer")])
+@pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no response")])
 def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waited_for_long(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
