@@ -1,4 +1,4 @@
-"""The key in a run's cause, by which the run of one call is found again."""
+"""The key in the cause of a run, which identifies the run of a call."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = [
     "BoundLoad",
     "bound_key",
     "bound_load",
-    "carries",
     "cause_with_key",
+    "has_key",
     "new_key",
     "retried_run",
     "retry_cause",
@@ -28,9 +28,9 @@ __all__ = [
 
 
 _CAUSE_LIMIT = 255
-_FEWEST_WORDS = 60
-_DIGITS = 12
-# of a number of 64 bits
+_MIN_WORDS_LENGTH = 60
+_KEY_DIGITS = 12
+# the digits of a 64-bit number
 _ID_DIGITS = 19
 _MARK = re.compile(r"(?:: retry of run (\d+))? \[dlt:([0-9a-f]{12})\]$")
 _ORIGIN = re.compile(
@@ -39,7 +39,7 @@ _ORIGIN = re.compile(
 
 
 class BoundLoad(NamedTuple):
-    """The load that a run's cause names, and the key of the trigger."""
+    """The load and the key in the cause of a run."""
 
     pipeline_name: str
     load_id: str
@@ -47,54 +47,57 @@ class BoundLoad(NamedTuple):
 
 
 def new_key() -> str:
-    """Return a key that no other call has."""
-    return secrets.token_hex(_DIGITS // 2)
+    """Return a random key for a call."""
+    return secrets.token_hex(_KEY_DIGITS // 2)
 
 
 def bound_key(load: tuple[str, str], job_id: str, body: Mapping[str, Any]) -> str:
-    """Return the key of a job's run for a load: the same in every process and on every machine.
+    """Return the key of a job's run for a load, the same in every process and on every machine.
 
     Args:
         load: The name of the pipeline and the id of its load.
         job_id: The job.
-        body: The trigger; its overrides count, its cause does not.
+        body: The trigger. Its overrides are part of the key, its cause is not.
     """
     overrides = {name: value for name, value in sorted(body.items()) if name != "cause"}
     parts = [*load, job_id, overrides]
-    return hashlib.sha256(json.dumpb(parts, sort_keys=True)).hexdigest()[:_DIGITS]
+    return hashlib.sha256(json.dumpb(parts, sort_keys=True)).hexdigest()[:_KEY_DIGITS]
 
 
 def cause_with_key(cause: str, key: str, load: tuple[str, str] | None = None) -> str:
-    """Return a cause that names the load and ends in the key, within what the API takes.
+    """Return a cause with the load and the key, cut to the length that the API accepts.
 
-    Where there is not room for all, the caller's words are cut.
+    Args:
+        cause: The words of the caller, which are cut first.
+        key: The key.
+        load: The name of the pipeline and the id of its load.
     """
     origin = ": dlt pipeline {}, load {}".format(*load) if load else ""
     return _fitted(cause, origin, f" [dlt:{key}]")
 
 
 def bound_load(run: Run) -> BoundLoad | None:
-    """Return the load that a run, read with its trigger, is bound to, where its cause has it."""
+    """Return the load in the cause of a run, which was read with its trigger."""
     cause = _cause(run)
     mark = _MARK.search(cause)
     origin = _ORIGIN.search(cause[: mark.start()]) if mark else None
     return BoundLoad(origin[1], origin[2], mark[2]) if mark and origin else None
 
 
-def carries(run: Run, key: str) -> bool:
-    """Tell whether a run, listed with its trigger, is one of the call with this key."""
+def has_key(run: Run, key: str) -> bool:
+    """Return whether the cause of a run, which was read with its trigger, contains a key."""
     return f"[dlt:{key}]" in _cause(run)
 
 
 def retry_cause(run: Run) -> str:
-    """Return the cause of a run that does again what another left undone.
+    """Return the cause for a retry of a run.
 
-    It keeps the words and the key of the other's, so that it counts as a run of the same load, and
-    names the other, so that it is known for its retry wherever one looks for that.
+    It keeps the words and the key, so that the retry is a run of the same load, and it names the
+    run that is retried.
     """
     cause = _cause(run)
     match = _MARK.search(cause)
-    key = match[2] if match else hashlib.sha256(b"%d" % id_of(run)).hexdigest()[:_DIGITS]
+    key = match[2] if match else hashlib.sha256(b"%d" % id_of(run)).hexdigest()[:_KEY_DIGITS]
     words = cause[: match.start()] if match else cause
     origin = _ORIGIN.search(words) if match else None
     start = origin.start() if origin else len(words)
@@ -102,19 +105,20 @@ def retry_cause(run: Run) -> str:
 
 
 def retried_run(run: Run) -> int | None:
-    """Return the id of the run that a run retries, or None where it is no retry."""
-    told = run.get("retrying_run_id")
-    match = _MARK.search(_cause(run))
-    found = str(told) if told and str(told).isdecimal() else match and match[1]
-    return as_integer(int(found)) if found and len(found) <= _ID_DIGITS else None
+    """Return the id of the run that a run retries, or None if it is not a retry."""
+    digits = str(run.get("retrying_run_id") or "")
+    if not digits.isdecimal():
+        match = _MARK.search(_cause(run))
+        digits = (match and match[1]) or ""
+    return as_integer(int(digits)) if 0 < len(digits) <= _ID_DIGITS else None
 
 
 def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
-    """Return runs and their retries, and the retries of those, by rising id.
+    """Return runs, their retries, and the retries of those, sorted by id.
 
     Args:
         runs: The runs.
-        candidates: Other runs of the job, among which their retries are looked for.
+        candidates: Other runs of the job, which may be retries.
     """
     found = {id_of(run): run for run in runs}
     for run in sorted(candidates, key=id_of):
@@ -124,9 +128,9 @@ def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
 
 
 def _fitted(words: str, origin: str, mark: str) -> str:
-    """Return the three in one, with fewer words where there is no room, or else without origin."""
+    """Join the parts of a cause; cut the words, and drop an origin that leaves them no room."""
     room = _CAUSE_LIMIT - len(mark)
-    if len(origin) > room - _FEWEST_WORDS:
+    if len(origin) > room - _MIN_WORDS_LENGTH:
         origin = ""
     return words[: room - len(origin)].rstrip() + origin + mark
 

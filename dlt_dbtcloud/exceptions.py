@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
-from dlt_dbtcloud.payloads import is_over, run_name
+from dlt_dbtcloud.payloads import has_finished, run_name
 from dlt_dbtcloud.redaction import without_secrets
 from dlt_dbtcloud.typing import NodeFailure, Run, RunStatus
 
@@ -280,7 +280,7 @@ def _canceller(run: Run) -> str:
 
 def run_error(run: Run) -> DBTCloudRunError | None:
     """Return the error for a run that failed or was cancelled, else None."""
-    if not is_over(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
+    if not has_finished(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
         return None
     if run.get("is_cancelled") or run.get("status") == RunStatus.CANCELLED:
         return DBTCloudRunCancelled(run)

@@ -1,4 +1,4 @@
-"""How a run has ended, or that it has not, by what the API says of it."""
+"""Runs and their steps, as the API's payloads describe them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ from typing import Literal
 
 from dlt_dbtcloud.redaction import tail, without_secrets
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
-from dlt_dbtcloud.values import as_datetime, as_text
+from dlt_dbtcloud.values import as_datetime, as_mapping, as_text
 
 __all__ = [
-    "Unfinished",
+    "RemainingWork",
     "command_of",
     "ended_early",
     "failed_step",
+    "has_finished",
     "id_of",
-    "is_over",
     "log_of",
     "log_tail",
-    "moment",
     "planned_commands",
+    "remaining_work",
     "run_link",
     "run_name",
     "steps_of",
-    "unfinished",
+    "time_of",
 ]
+
+
+_COMMAND = re.compile(r"`\s*dbt\b(.*)`", re.DOTALL | re.IGNORECASE)
+_LOG_LINES = 50
+_RETRY = "dbt retry"
 
 
 def id_of(run: Run) -> int:
@@ -38,11 +43,11 @@ def id_of(run: Run) -> int:
 
 
 def run_name(run: Run, word: str = "Run") -> str:
-    """Return a run's name: `Run 7 of job "Nightly"`, or with the job's id where it has no name.
+    """Return the name of a run: `Run 7 of job "Nightly"`, or with the id of a nameless job.
 
     Args:
         run: The run.
-        word: What it begins with.
+        word: The first word.
     """
     name, job_id = (run.get("job") or {}).get("name"), run.get("job_definition_id")
     job = f'"{name}"' if name else job_id
@@ -50,65 +55,39 @@ def run_name(run: Run, word: str = "Run") -> str:
 
 
 def run_link(run: Run) -> str:
-    """Return what links to a run's page, to follow its name; nothing where it has none."""
+    """Return the URL of a run in parentheses, to follow its name; empty if it has no URL."""
     return f" ({run['href']})" if run.get("href") else ""
 
 
-_COMMAND = re.compile(r"`\s*dbt\b(.*)`", re.DOTALL | re.IGNORECASE)
-_LOG_LINES = 50
-_RETRY = "dbt retry"
+def has_finished(run: Run) -> bool:
+    """Return whether a run has finished; the API's flags win over its status code."""
+    is_complete, in_progress = run.get("is_complete"), run.get("in_progress")
+    if isinstance(is_complete, bool):
+        return is_complete
+    if isinstance(in_progress, bool):
+        return not in_progress
+    status = run.get("status")
+    return isinstance(status, int) and status >= RunStatus.SUCCESS
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """What a run that did not succeed has left to do.
-
-    Args:
-        failed: The command that failed, or None where it is one of the service's own steps.
-        remaining: The commands that never began.
-    """
-
-    failed: str | None
-    remaining: tuple[str, ...]
-
-
-def command_of(step: RunStep) -> str | None:
-    """Return the dbt command line that a step executes, or None where it executes none."""
-    told = step.get("run_step_command")
-    line = as_text(told.get("dbt_command")) if isinstance(told, dict) else None
-    if line:
-        return line.strip()
-    match = _COMMAND.search(as_text(step.get("name")) or "")
-    return f"dbt{match[1].rstrip()}" if match else None
+def time_of(
+    run: Run, field: Literal["created_at", "dequeued_at", "started_at", "finished_at"]
+) -> float | None:
+    """Return a timestamp of a run in seconds since 1970, or None if it is missing."""
+    time = as_datetime(run.get(field))
+    return time.timestamp() if time else None
 
 
 def steps_of(run: Run) -> list[RunStep]:
-    """Return the steps of a run, read with them, in their order."""
+    """Return the steps of a run, sorted by index."""
     return sorted(run.get("run_steps") or [], key=lambda step: step.get("index") or 0)
 
 
-def log_of(step: RunStep) -> str:
-    """Return the log of a step, in detail where there is no other; nothing where it has none."""
-    return as_text(step.get("logs")) or as_text(step.get("debug_logs")) or ""
-
-
-def log_tail(step: RunStep, hide: Callable[[str], str] = str) -> str:
-    """Return the last fifty lines of a step's log without secrets, or nothing where it has none.
-
-    Args:
-        step: The step.
-        hide: Cuts the API's token out of a text.
-    """
-    # more than is shown, as what tells a secret may stand some lines before it
-    end = tail(hide(log_of(step)), 10 * _LOG_LINES)
-    return tail(without_secrets(end), _LOG_LINES)
-
-
 def failed_step(run: Run) -> RunStep | None:
-    """Return the step that ended a run, or None where none had begun.
+    """Return the step that ended a run, or None if no step had started.
 
-    Steps that the service adds by itself, before and after, may fail without ending it: of those
-    that failed it is the last.
+    The service's own steps, before and after the commands, may fail without ending the run: of
+    several failed steps it is the last.
     """
     steps = steps_of(run)
     for status in (RunStatus.ERROR, RunStatus.CANCELLED):
@@ -119,7 +98,7 @@ def failed_step(run: Run) -> RunStep | None:
 
 
 def ended_early(step: RunStep) -> bool:
-    """Tell whether a step ended before dbt could write what its nodes did."""
+    """Return whether a step ended before dbt could write the results of its nodes."""
     if step.get("status") == RunStatus.CANCELLED:
         return True
     log = as_text(step.get("logs")) or ""
@@ -127,54 +106,76 @@ def ended_early(step: RunStep) -> bool:
     return is_error and "Encountered an error" in log and "Done. PASS=" not in log
 
 
+def log_of(step: RunStep) -> str:
+    """Return the log of a step, or else its debug log; empty if it has neither."""
+    return as_text(step.get("logs")) or as_text(step.get("debug_logs")) or ""
+
+
+def log_tail(step: RunStep, hide: Callable[[str], str] = str) -> str:
+    """Return the last fifty lines of a step's log without secrets; empty if there is no log.
+
+    Args:
+        step: The step.
+        hide: Removes the API's token from a text.
+    """
+    # a secret is recognized by a line that may come long before it
+    end = tail(hide(log_of(step)), 10 * _LOG_LINES)
+    return tail(without_secrets(end), _LOG_LINES)
+
+
+def command_of(step: RunStep) -> str | None:
+    """Return the dbt command line of a step, or None if it executes no dbt command."""
+    line = as_text(as_mapping(step.get("run_step_command")).get("dbt_command"))
+    if line:
+        return line.strip()
+    match = _COMMAND.search(as_text(step.get("name")) or "")
+    return f"dbt{match[1].rstrip()}" if match else None
+
+
 def planned_commands(run: Run) -> tuple[str, ...]:
-    """Return the commands that a run was to execute: its trigger's, else its job's."""
+    """Return the commands that a run was to execute: its trigger's, or else its job's."""
     trigger, job = run.get("trigger") or {}, run.get("job") or {}
     commands = trigger.get("steps_override") or job.get("execute_steps") or []
     return tuple(command.strip() for command in commands)
 
 
-def unfinished(run: Run, planned: Sequence[str]) -> Unfinished:
-    """Return what a run has left to do.
+@dataclass(frozen=True)
+class RemainingWork:
+    """The commands that a run without success has left.
+
+    Args:
+        failed: The command that failed, or None if one of the service's own steps did.
+        remaining: The commands that never started.
+    """
+
+    failed: str | None
+    remaining: tuple[str, ...]
+
+
+def remaining_work(run: Run, planned: Sequence[str]) -> RemainingWork:
+    """Return the commands that a run has left.
 
     Args:
         run: The run, with its steps.
-        planned: What it was to execute; of a retry, what the run before it had left.
+        planned: The commands of the run; for a retry, those that the run before it had left.
     """
-    began = _began(run, planned)
-    # the service's own steps come first, and may look like the first of those planned
-    for count in range(min(len(began), len(planned)), 0, -1):
-        if [_spaced(line) for line in planned[:count]] == began[-count:]:
-            return Unfinished(planned[count - 1], tuple(planned[count:]))
-    return Unfinished(None, tuple(planned))
+    started = _started_commands(run, planned)
+    # the service's own steps come first, and may look like the first planned command
+    for count in range(min(len(started), len(planned)), 0, -1):
+        if [_spaced(line) for line in planned[:count]] == started[-count:]:
+            return RemainingWork(planned[count - 1], tuple(planned[count:]))
+    return RemainingWork(None, tuple(planned))
 
 
-def _began(run: Run, planned: Sequence[str]) -> list[str]:
-    """Return the commands that began, in order, up to the one that failed."""
-    ended = failed_step(run) or RunStep(index=0)
-    until = ended.get("index") or 0
-    lines = [command_of(step) for step in steps_of(run) if (step.get("index") or 0) <= until]
-    # the API's retry goes on with the command that failed before
+def _started_commands(run: Run, planned: Sequence[str]) -> list[str]:
+    """Return the commands that started, in order, up to the one that failed."""
+    last = failed_step(run) or RunStep(index=0)
+    last_index = last.get("index") or 0
+    lines = [command_of(step) for step in steps_of(run) if (step.get("index") or 0) <= last_index]
+    # the API's retry resumes with the command that failed before
     first = planned[0] if planned and run.get("retrying_run_id") else _RETRY
     return [_spaced(first if line == _RETRY else line) for line in lines if line]
 
 
 def _spaced(line: str) -> str:
     return " ".join(line.split())
-
-
-def is_over(run: Run) -> bool:
-    """Tell whether a run has ended, by what the API says, as its codes may become more."""
-    for says, means_over in (("is_complete", True), ("in_progress", False)):
-        if isinstance(run.get(says), bool):
-            return run.get(says) is means_over
-    status = run.get("status")
-    return isinstance(status, int) and status >= RunStatus.SUCCESS
-
-
-def moment(
-    run: Run, field: Literal["created_at", "dequeued_at", "started_at", "finished_at"]
-) -> float | None:
-    """Return when something happened to a run, in seconds since 1970, where it says so."""
-    said = as_datetime(run.get(field))
-    return said.timestamp() if said else None

@@ -1,4 +1,4 @@
-"""A run's cause names the load, ends in a key, and stays within what the API takes."""
+"""The cause of a run names the load, ends in a key, and fits the API's limit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from dlt_dbtcloud.cause import (
     bound_key,
     bound_load,
-    carries,
     cause_with_key,
+    has_key,
     new_key,
     retried_run,
     retry_cause,
@@ -34,9 +34,7 @@ def test_a_bound_cause_names_pipeline_and_load() -> None:
 
 @pytest.mark.parametrize("length", [1, 200, 236, 237, 255, 1000])
 @pytest.mark.parametrize("load", [None, LOAD])
-def test_a_cause_never_exceeds_what_the_api_takes(
-    length: int, load: tuple[str, str] | None
-) -> None:
+def test_a_cause_never_exceeds_the_apis_limit(length: int, load: tuple[str, str] | None) -> None:
     cause = cause_with_key("x" * length, "3f9c2ab41d07", load)
     assert len(cause) <= 255
     assert cause.startswith("x" * min(length, 190 if load else 236))
@@ -44,7 +42,7 @@ def test_a_cause_never_exceeds_what_the_api_takes(
     assert ("load 1732150000.123" in cause) == bool(load)
 
 
-def test_a_load_with_an_endless_name_leaves_room_for_words() -> None:
+def test_a_long_load_name_leaves_room_for_words() -> None:
     cause = cause_with_key("x" * 300, "3f9c2ab41d07", ("y" * 200, "1732150000.123"))
     assert cause == "x" * 236 + " [dlt:3f9c2ab41d07]"
 
@@ -76,14 +74,14 @@ def test_another_load_job_or_override_has_another_key(
 
 
 def test_a_run_is_recognised_by_its_key() -> None:
-    assert carries(Run(trigger={"cause": "x [dlt:3f9c2ab41d07]"}), "3f9c2ab41d07")
-    assert not carries(Run(trigger={"cause": "x [dlt:000000000000]"}), "3f9c2ab41d07")
-    assert not carries(Run(trigger=None), "3f9c2ab41d07")
-    assert not carries(Run(), "3f9c2ab41d07")
+    assert has_key(Run(trigger={"cause": "x [dlt:3f9c2ab41d07]"}), "3f9c2ab41d07")
+    assert not has_key(Run(trigger={"cause": "x [dlt:000000000000]"}), "3f9c2ab41d07")
+    assert not has_key(Run(trigger=None), "3f9c2ab41d07")
+    assert not has_key(Run(), "3f9c2ab41d07")
 
 
 @pytest.mark.parametrize("number", ["8" * 30, "9" * 200])
-def test_a_number_that_is_no_id_is_no_retried_run(number: str) -> None:
+def test_a_number_that_is_not_an_id_is_not_a_retried_run(number: str) -> None:
     assert (
         retried_run(Run(trigger={"cause": f"Rerun: retry of run {number} [dlt:{'0' * 12}]"}))
         is None
@@ -104,5 +102,5 @@ def test_a_load_is_read_back_from_a_cause(words: str) -> None:
 
 
 @pytest.mark.parametrize("cause", [None, "By hand", "By hand [dlt:3f9c2ab41d07]"])
-def test_a_run_that_is_bound_to_no_load_has_none(cause: str | None) -> None:
+def test_a_run_without_a_load_is_bound_to_none(cause: str | None) -> None:
     assert bound_load(caused(cause)) is None

@@ -1,4 +1,4 @@
-"""What the caller passes wins, then the environment, secrets.toml, config.toml and the defaults."""
+"""Precedence: arguments, credentials, environment, secrets.toml, config.toml, defaults."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def configured(
 
 
 def loosely(*args: Any, **kwargs: Any) -> DBTCloudConfiguration:
-    """Call `configured` with what a type checker would refuse."""
+    """Call `configured` with arguments that a type checker rejects."""
     return configured(*args, **kwargs)
 
 
@@ -49,7 +49,7 @@ def token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBT_CLOUD__API_TOKEN", TOKEN)
 
 
-def test_each_source_wins_over_the_ones_behind_it(
+def test_each_source_wins_over_the_next(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert configured().cause == "Triggered via API"
@@ -74,7 +74,7 @@ def test_an_argument_wins_over_credentials_and_environment(
     assert configured({"job_id": 2}, None).job_id == "2"
 
 
-def test_a_value_that_is_given_wins_even_where_it_equals_its_default(
+def test_a_value_that_equals_its_default_wins_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "1")
@@ -84,7 +84,7 @@ def test_a_value_that_is_given_wins_even_where_it_equals_its_default(
     assert configured(DBTCloudConfiguration("dbtc_other")).wait_seconds == 1
 
 
-def test_an_instance_is_not_changed_and_serves_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_instance_is_not_changed_and_can_be_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBT_CLOUD__ACCOUNT_ID", "70403")
     credentials = DBTCloudConfiguration(job_id=" 7 ")
     before = dict(credentials)
@@ -101,7 +101,7 @@ def test_a_dict_is_not_changed() -> None:
     assert credentials == {"job_id": 7}
 
 
-def test_a_resolved_instance_keeps_what_it_was_resolved_to(
+def test_a_resolved_instance_keeps_its_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolved = resolve_configuration(DBTCloudConfiguration(account_id="1"))
@@ -113,13 +113,13 @@ def test_a_resolved_instance_keeps_what_it_was_resolved_to(
     assert resolved.job_id is None
 
 
-def test_the_configuration_of_dlt_serves_as_credentials() -> None:
+def test_dlts_own_configuration_is_accepted_as_credentials() -> None:
     theirs = TheirConfiguration(account_id="1", job_id="2")
     assert configured(theirs).job_id == "2"
     assert configured(theirs).api_token == TOKEN
 
 
-def test_nothing_of_the_environment_leaks_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_without_the_prefix_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in DBTCloudConfiguration.get_resolvable_fields():
         monkeypatch.setenv(name.upper(), "991")
     config = configured()
@@ -128,7 +128,7 @@ def test_nothing_of_the_environment_leaks_in(monkeypatch: pytest.MonkeyPatch) ->
     assert config.timeout == 86400
 
 
-def test_types_are_those_of_the_fields(
+def test_values_are_converted_to_the_types_of_the_fields(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_config("config.toml", "[dbt_cloud]\naccount_id = 70403\nthreads_override = 4")
@@ -143,7 +143,7 @@ def test_types_are_those_of_the_fields(
     assert config.wait_seconds == 3
 
 
-def test_empty_values_are_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_values_count_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JOB_ID", "GIT_SHA", "BASE_API_URL", "CAUSE"):
         monkeypatch.setenv(f"DBT_CLOUD__{name}", "")
     config = configured()
@@ -152,7 +152,7 @@ def test_empty_values_are_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> No
     assert config.cause == "Triggered via API"
 
 
-def test_a_missing_token_gets_dlts_own_account_of_where_it_was_looked_for(
+def test_a_missing_token_raises_dlts_own_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DBT_CLOUD__API_TOKEN")
@@ -177,7 +177,7 @@ def test_a_token_from_a_file_loses_its_newline(monkeypatch: pytest.MonkeyPatch) 
         ("dbtc_token", "`credentials` is a `str`"),
     ],
 )
-def test_bad_credentials_are_named_with_the_next_step(credentials: object, problem: str) -> None:
+def test_an_error_names_the_bad_credentials(credentials: object, problem: str) -> None:
     with pytest.raises(InvalidCredentialsException, match=problem):
         loosely(credentials)
 
@@ -189,7 +189,7 @@ def test_an_interval_must_be_a_positive_number(name: str, value: object) -> None
         configured({name: value})
 
 
-def test_a_number_of_retries_is_not_negative() -> None:
+def test_retries_must_not_be_negative() -> None:
     with pytest.raises(ConfigurationValueError, match="`retries=-1` must be 0 or more"):
         configured({"retries": -1})
 
@@ -204,7 +204,7 @@ def test_a_malformed_file_is_named(write_config: WriteConfig) -> None:
         write_config("secrets.toml", '[dbt_cloud\napi_token = "hunter2"')
 
 
-def test_what_is_missing_is_said_with_how_to_set_it() -> None:
+def test_an_error_names_missing_fields_and_how_to_set_them() -> None:
     config = configured(job_id=5)
     assert resolved_config(config, "job_id").job_id == "5"
     with pytest.raises(InvalidCredentialsException) as caught:
@@ -219,7 +219,7 @@ def test_the_token_is_in_no_representation() -> None:
     assert TOKEN not in str(config)
 
 
-def test_the_helper_keeps_its_name_its_text_and_its_signature() -> None:
+def test_the_decorator_keeps_name_docstring_and_signature() -> None:
     assert configured.__name__ == "configured"
     assert configured.__doc__ is not None
     with pytest.raises(TypeError, match="'job'"):
@@ -232,7 +232,7 @@ def config(**fields: Any) -> DBTCloudConfiguration:
     )
 
 
-def test_a_cause_is_always_sent_and_nothing_that_is_not_set() -> None:
+def test_a_cause_is_always_sent_and_unset_fields_never() -> None:
     assert trigger_data(config()) == {"cause": "Triggered via API"}
 
 
@@ -256,24 +256,24 @@ def test_data_wins_over_the_config() -> None:
     assert body == {"cause": "nightly", "threads_override": 8}
 
 
-def test_git_sha_comes_before_git_branch() -> None:
+def test_git_sha_wins_over_git_branch() -> None:
     assert "git_branch" not in trigger_data(config(git_sha="abc", git_branch="main"))
     assert trigger_data(config(git_branch="main"))["git_branch"] == "main"
 
 
-def test_either_of_them_in_data_replaces_both_of_the_configs() -> None:
+def test_git_fields_in_data_replace_both_of_the_config() -> None:
     body = trigger_data(config(git_sha="abc", git_branch="main"), {"git_branch": "fix"})
     assert body == {"cause": "Triggered via API", "git_branch": "fix"}
 
 
-def test_none_in_data_leaves_out_what_the_config_says() -> None:
+def test_none_in_data_drops_the_value_of_the_config() -> None:
     assert "schema_override" not in trigger_data(
         config(schema_override="s"), {"schema_override": None}
     )
     assert trigger_data(config(cause="nightly"), {"cause": None})["cause"] == "nightly"
 
 
-def test_every_documented_field_is_sent_as_it_is() -> None:
+def test_every_documented_field_is_sent_unchanged() -> None:
     data = {
         "azure_pull_request_id": 1,
         "github_pull_request_id": 2,
@@ -289,7 +289,7 @@ def test_data_is_not_changed() -> None:
     assert data == {"threads_override": 8}
 
 
-def test_data_that_is_no_dict_is_refused() -> None:
+def test_data_that_is_not_a_mapping_is_rejected() -> None:
     data: Any = ["dbt run"]
     with pytest.raises(TypeError, match="`data` is a `list`"):
         trigger_data(config(), data)

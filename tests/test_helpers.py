@@ -1,4 +1,4 @@
-"""The helpers keep the contract of `dlt.helpers.dbt_cloud`, and mend its faults."""
+"""The helpers keep the contract of `dlt.helpers.dbt_cloud`, and fix its faults."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def job(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> int:
     return job_id
 
 
-# the tests that dlt has for its helper
+# dlt's own tests of its helper
 
 
 def test_trigger_run(job: int) -> None:
@@ -66,7 +66,7 @@ def test_the_positional_arguments_are_those_of_dlt(name: str) -> None:
         assert our.kind is inspect.Parameter.KEYWORD_ONLY
 
 
-def test_every_public_name_of_dlts_helper_is_here() -> None:
+def test_every_public_name_of_dlts_helper_exists() -> None:
     names = ["run_dbt_cloud_job", "get_dbt_cloud_run_status", "DBTCloudClientV2"]
     for name in [*names, "DBTCloudConfiguration"]:
         assert hasattr(theirs, name)
@@ -75,18 +75,18 @@ def test_every_public_name_of_dlts_helper_is_here() -> None:
     assert hasattr(ours, "InvalidCredentialsException")
 
 
-def test_every_field_of_dlts_configuration_is_here() -> None:
+def test_every_field_of_dlts_configuration_exists() -> None:
     their_fields = theirs.DBTCloudConfiguration.get_resolvable_fields()  # type: ignore[attr-defined]  # it is not in their __all__
     assert their_fields.keys() <= DBTCloudConfiguration.get_resolvable_fields().keys()
 
 
-def test_the_triggers_answer_is_the_first_status(cloud: DBTCloudEmulator, job: int) -> None:
+def test_the_response_to_the_trigger_is_the_first_status(cloud: DBTCloudEmulator, job: int) -> None:
     run = run_dbt_cloud_job(wait_for_outcome=False)
     assert run["status_humanized"] == "Queued"
     assert [request.method for request in cloud.requests] == ["POST"]
 
 
-def test_data_is_honoured(cloud: DBTCloudEmulator, job: int) -> None:
+def test_data_is_sent(cloud: DBTCloudEmulator, job: int) -> None:
     run_dbt_cloud_job(data={"cause": "a test", "threads_override": 8})
     sent = cloud.requests[0].json
     assert sent.keys() == {"cause", "threads_override"}
@@ -94,7 +94,7 @@ def test_data_is_honoured(cloud: DBTCloudEmulator, job: int) -> None:
     assert sent["threads_override"] == 8
 
 
-def test_what_is_asked_for_can_be_said_in_every_way(cloud: DBTCloudEmulator, job: int) -> None:
+def test_a_job_can_be_passed_in_every_way(cloud: DBTCloudEmulator, job: int) -> None:
     credentials = DBTCloudConfiguration(job_id=str(job))
     runs = [
         run_dbt_cloud_job(dlt.secrets.value, job),
@@ -109,30 +109,32 @@ def test_what_is_asked_for_can_be_said_in_every_way(cloud: DBTCloudEmulator, job
 
 
 @pytest.mark.parametrize("name", ["account_id", "job_id"])
-def test_what_a_trigger_lacks_is_said(job: int, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_error_names_what_a_trigger_lacks(
+    job: int, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.delenv(f"DBT_CLOUD__{name.upper()}")
     with pytest.raises(InvalidCredentialsException, match=f"`{name}` is missing.*DBT_CLOUD__"):
         run_dbt_cloud_job()
 
 
-def test_what_a_status_lacks_is_said(job: int) -> None:
+def test_an_error_names_what_a_status_lacks(job: int) -> None:
     with pytest.raises(InvalidCredentialsException, match=r"`run_id` is missing"):
         get_dbt_cloud_run_status()
 
 
-def test_a_missing_token_is_said(job: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_a_missing_token(job: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DBT_CLOUD__API_TOKEN")
     with pytest.raises(ConfigFieldMissingException, match="api_token"):
         run_dbt_cloud_job()
 
 
-def test_an_unknown_run_is_said_at_once(cloud: DBTCloudEmulator) -> None:
+def test_an_unknown_run_is_an_error_at_once(cloud: DBTCloudEmulator) -> None:
     with pytest.raises(DBTCloudNotFoundError):
         get_dbt_cloud_run_status(run_id=1)
     assert len(cloud.requests) == 1
 
 
-def test_a_run_of_another_account_is_as_good_as_missing(cloud: DBTCloudEmulator) -> None:
+def test_a_run_of_another_account_is_not_found(cloud: DBTCloudEmulator) -> None:
     other = cloud.create_account(visible=True)
     job = cloud.create_job("Theirs", account_id=other)
     run = run_dbt_cloud_job({"account_id": other}, job)
@@ -140,20 +142,20 @@ def test_a_run_of_another_account_is_as_good_as_missing(cloud: DBTCloudEmulator)
         get_dbt_cloud_run_status(run_id=run["id"])
 
 
-def test_an_unknown_job_is_said_at_once(cloud: DBTCloudEmulator) -> None:
+def test_an_unknown_job_is_an_error_at_once(cloud: DBTCloudEmulator) -> None:
     with pytest.raises(DBTCloudNotFoundError, match="jobs/1/run/"):
         run_dbt_cloud_job(job_id=1)
     assert len(cloud.requests) == 1
 
 
-def test_a_host_that_answers_with_pages_is_named(cloud: DBTCloudEmulator, job: int) -> None:
+def test_an_error_names_a_host_that_returns_pages(cloud: DBTCloudEmulator, job: int) -> None:
     for route in ("trigger_job", "list_runs"):
         cloud.fail(route, "html", when="before", status=200, calls=None)
     with pytest.raises(DBTCloudTriggerUnknownError, match=r"in the way.*check that `base_api_url`"):
         run_dbt_cloud_job(timeout=0.5)
 
 
-def test_a_refused_connection_is_named(job: int) -> None:
+def test_an_error_names_a_refused_connection(job: int) -> None:
     with WireServer() as server:
         url = server.url
     with pytest.raises(DBTCloudTransportError, match=os.strerror(errno.ECONNREFUSED)):

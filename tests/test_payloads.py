@@ -1,4 +1,4 @@
-"""What a run has left to do is told by its steps, whatever the service adds to them by itself."""
+"""Runs and steps: names, commands, logs, and the work that a failed run has left."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, cast
 import pytest
 
 from dlt_dbtcloud.payloads import (
-    Unfinished,
+    RemainingWork,
     command_of,
     ended_early,
     failed_step,
     log_tail,
     planned_commands,
+    remaining_work,
     run_link,
     run_name,
     steps_of,
-    unfinished,
 )
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
@@ -32,28 +32,28 @@ def run(*commands: str, status: RunStatus = ERROR, **fields: Any) -> Run:
     return cast(Run, {"run_steps": steps, **fields})
 
 
-def test_the_end_of_a_log_is_short_and_holds_no_secret() -> None:
+def test_the_end_of_a_log_is_short_and_has_no_secrets() -> None:
     lines = [f"\x1b[31mline {i}\x1b[0m" for i in range(200)]
     log = "\n".join([*lines[:199], "password=hunter2 token t0ken", lines[199]])
-    told = log_tail(RunStep(logs=log), lambda text: text.replace("t0ken", "***"))
-    assert told.splitlines()[0] == "..."
-    assert len(told.splitlines()) == 51
-    assert told.splitlines()[-2:] == ["password=*** token ***", "line 199"]
+    shown = log_tail(RunStep(logs=log), lambda text: text.replace("t0ken", "***"))
+    assert shown.splitlines()[0] == "..."
+    assert len(shown.splitlines()) == 51
+    assert shown.splitlines()[-2:] == ["password=*** token ***", "line 199"]
 
 
-def test_what_tells_a_secret_may_stand_before_the_end_of_a_log() -> None:
+def test_a_secret_that_begins_before_the_end_of_a_log_is_removed() -> None:
     key = "\n".join(["-----BEGIN PRIVATE KEY-----", *("c2VjcmV0" for _ in range(60)), "failed"])
     assert "c2VjcmV0" not in log_tail(RunStep(logs=key))
 
 
 @pytest.mark.parametrize("step", [{}, {"logs": None}, {"logs": "", "debug_logs": None}])
-def test_a_step_without_a_log_has_no_end_of_one(step: Any) -> None:
+def test_the_end_of_a_missing_log_is_empty(step: Any) -> None:
     assert log_tail(step) == ""
     step = {**step, "debug_logs": "in detail"}
     assert log_tail(step) == "in detail"
 
 
-def test_steps_are_told_in_their_order() -> None:
+def test_steps_are_sorted_by_index() -> None:
     steps = [RunStep(index=2), RunStep(index=1), RunStep(name="x")]
     assert steps_of(Run(run_steps=steps)) == [steps[2], steps[1], steps[0]]
     assert steps_of(cast(Run, {"run_steps": None})) == []
@@ -75,11 +75,11 @@ def test_steps_are_told_in_their_order() -> None:
         ({}, None),
     ],
 )
-def test_a_command_stands_in_a_steps_name_or_beside_it(step: Any, command: str | None) -> None:
+def test_a_command_is_read_from_a_step_or_its_name(step: Any, command: str | None) -> None:
     assert command_of(step) == command
 
 
-def test_the_step_that_failed_last_ended_the_run() -> None:
+def test_the_last_failed_step_ended_the_run() -> None:
     with_freshness = run("dbt source freshness", "dbt build")
     with_freshness["run_steps"][3]["status"] = ERROR
     assert (failed_step(with_freshness) or {})["index"] == 5
@@ -89,12 +89,12 @@ def test_the_step_that_failed_last_ended_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("began", "planned", "left"),
+    ("started", "planned", "expected"),
     [
-        (["dbt build"], ["dbt build"], Unfinished("dbt build", ())),
+        (["dbt build"], ["dbt build"], RemainingWork("dbt build", ())),
         (["dbt seed", "dbt run"], ["dbt seed", "dbt run", "dbt test"], ("dbt run", "dbt test")),
         (["dbt  seed"], ["dbt seed", "dbt run"], ("dbt seed", "dbt run")),
-        # the service's own `dbt deps` is not taken for the job's
+        # the service's own `dbt deps` is not the job's
         (["dbt deps"], ["dbt deps", "dbt build"], ("dbt deps", "dbt build")),
         (
             ["dbt deps", "dbt build"],
@@ -105,26 +105,26 @@ def test_the_step_that_failed_last_ended_the_run() -> None:
         # the same command twice
         (["dbt run", "dbt run"], ["dbt run", "dbt run", "dbt test"], ("dbt run", "dbt test")),
         (["dbt run"], ["dbt run", "dbt run"], ("dbt run", "dbt run")),
-        # none of them began, or the job is another one by now
+        # none of them started, or the job has changed since
         ([], ["dbt run", "dbt test"], (None, "dbt run", "dbt test")),
         (["dbt build"], ["dbt run", "dbt test"], (None, "dbt run", "dbt test")),
     ],
 )
-def test_what_is_left(began: list[str], planned: list[str], left: Any) -> None:
-    if not isinstance(left, Unfinished):
-        left = Unfinished(left[0], left[1:])
-    assert unfinished(run(*began), planned) == left
+def test_remaining_work(started: list[str], planned: list[str], expected: Any) -> None:
+    if not isinstance(expected, RemainingWork):
+        expected = RemainingWork(expected[0], expected[1:])
+    assert remaining_work(run(*started), planned) == expected
 
 
-def test_the_apis_retry_goes_on_with_the_command_that_failed_before() -> None:
+def test_the_apis_retry_resumes_with_the_command_that_failed() -> None:
     planned = ("dbt run", "dbt test", "dbt snapshot")
     first = run("dbt retry", retrying_run_id=1)
-    assert unfinished(first, planned) == Unfinished("dbt run", ("dbt test", "dbt snapshot"))
+    assert remaining_work(first, planned) == RemainingWork("dbt run", ("dbt test", "dbt snapshot"))
     later = run("dbt retry", "dbt test", retrying_run_id=1)
-    assert unfinished(later, planned) == Unfinished("dbt test", ("dbt snapshot",))
+    assert remaining_work(later, planned) == RemainingWork("dbt test", ("dbt snapshot",))
 
 
-def test_a_trigger_takes_the_place_of_the_jobs_commands() -> None:
+def test_the_commands_of_a_trigger_replace_the_jobs() -> None:
     job: Any = {"execute_steps": ["dbt build "]}
     assert planned_commands(Run(job=job, trigger=None)) == ("dbt build",)
     assert planned_commands(Run(job=job, trigger={"steps_override": ["dbt run"]})) == ("dbt run",)
@@ -143,7 +143,7 @@ def test_a_trigger_takes_the_place_of_the_jobs_commands() -> None:
         (SUCCESS, "Encountered an error", False),
     ],
 )
-def test_a_log_tells_whether_dbt_came_to_write_its_results(
+def test_a_log_shows_whether_dbt_wrote_its_results(
     status: RunStatus, logs: str | None, expected: bool
 ) -> None:
     assert ended_early(RunStep(status=status, logs=logs)) is expected
@@ -169,5 +169,5 @@ def test_a_run_is_named_with_its_job(run: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("run", "link"), [({"href": URL}, f" ({URL})"), ({"href": None}, ""), ({}, "")]
 )
-def test_a_link_is_there_where_the_api_gives_one(run: Any, link: str) -> None:
+def test_a_run_has_a_link_if_the_api_returns_one(run: Any, link: str) -> None:
     assert run_link(run) == link

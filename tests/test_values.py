@@ -1,4 +1,4 @@
-"""A value of another type than it should have counts as none."""
+"""A JSON value of the wrong type becomes None or empty."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from dlt_dbtcloud.values import (
 
 
 @pytest.mark.parametrize("value", [None, "1", True, [1], {}, float("nan"), float("inf")])
-def test_what_is_no_number_is_none(value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_none(value: Any) -> None:
     assert (as_number(value), as_integer(value)) == (None, None)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (1.0, 1), (2.5, 2), (-1, -1)])
-def test_a_number_is_one(value: float, expected: int) -> None:
+def test_a_number_is_returned(value: float, expected: int) -> None:
     assert (as_number(value), as_integer(value)) == (value, expected)
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [(True, True), (False, False), (1, None), ("true", None), (None, None)]
 )
-def test_just_true_and_false_are_booleans(value: Any, expected: bool | None) -> None:
+def test_only_true_and_false_are_booleans(value: Any, expected: bool | None) -> None:
     assert as_boolean(value) is expected
 
 
 @pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])
-def test_what_is_no_text_is_none(value: Any) -> None:
+def test_a_value_that_is_not_a_string_is_none(value: Any) -> None:
     assert as_text(value) is None
 
 
-def test_a_text_is_one() -> None:
+def test_a_string_is_returned() -> None:
     assert [as_text("a"), as_text("")] == ["a", ""]
 
 
 @pytest.mark.parametrize("value", [None, 7, "a", {"a": {}}, ["a", None, 7]])
-def test_what_holds_no_objects_gives_none(value: Any) -> None:
+def test_a_value_without_objects_is_an_empty_list(value: Any) -> None:
     assert as_dicts(value) == []
 
 
-def test_objects_are_taken_from_among_others() -> None:
+def test_the_objects_of_a_list_are_returned() -> None:
     assert as_dicts([{"a": 1}, "b", {}]) == [{"a": 1}, {}]
 
 
 @pytest.mark.parametrize("value", [None, 7, "a", [{"a": 1}]])
-def test_what_is_no_object_is_an_empty_one(value: Any) -> None:
+def test_a_value_that_is_not_an_object_is_an_empty_one(value: Any) -> None:
     assert as_mapping(value) == {}
 
 
@@ -64,7 +64,7 @@ def test_what_is_no_object_is_an_empty_one(value: Any) -> None:
     ("value", "expected"),
     [(["a", "", None, 7, "b"], ["a", "b"]), ("a", ["a"]), ("", []), (None, []), ({"a": 1}, [])],
 )
-def test_one_text_stands_for_a_list_of_one(value: Any, expected: list[str]) -> None:
+def test_strings_are_returned_as_a_list(value: Any, expected: list[str]) -> None:
     assert as_texts(value) == expected
 
 
@@ -72,7 +72,7 @@ SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("value", "expected"),
     [
         ("2026-01-31 06:00:00.000000+00:00", SIX),
         ("2026-01-31T06:00:00Z", SIX),
@@ -87,12 +87,12 @@ SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)
         (None, None),
     ],
 )
-def test_a_time(said: object, expected: datetime | None) -> None:
-    assert as_datetime(said) == expected
+def test_a_time(value: object, expected: datetime | None) -> None:
+    assert as_datetime(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("value", "expected"),
     [
         ("00:00:00", 0.0),
         ("01:02:03", 3723.0),
@@ -103,5 +103,5 @@ def test_a_time(said: object, expected: datetime | None) -> None:
         (None, None),
     ],
 )
-def test_a_duration(said: object, expected: float | None) -> None:
-    assert as_seconds(said) == expected
+def test_a_duration(value: object, expected: float | None) -> None:
+    assert as_seconds(value) == expected

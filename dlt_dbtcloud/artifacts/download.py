@@ -17,7 +17,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
-from dlt_dbtcloud.payloads import moment
+from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["OUTAGE", "RunArtifacts"]
@@ -159,6 +159,6 @@ def _finite(digits: str) -> int | float | None:
 
 def _patience(run: Run, clock: Clock) -> float:
     """Return for how many seconds artifacts may still turn up: none of a run of long ago."""
-    finished = moment(run, "finished_at")
+    finished = time_of(run, "finished_at")
     age = 0.0 if finished is None else max(0.0, clock.time() - finished)
     return _UPLOADED_WITHIN - age

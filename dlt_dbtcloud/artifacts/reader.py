@@ -16,7 +16,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, Pace, through_outages
 from dlt_dbtcloud.dbt import Manifest, subcommand_of
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.payloads import command_of, ended_early, is_over, steps_of
+from dlt_dbtcloud.payloads import command_of, ended_early, has_finished, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
@@ -183,7 +183,7 @@ class Problems:
         Args:
             hint: What to do.
         """
-        problems = self._found if is_over(self.run) else ["it is not over"]
+        problems = self._found if has_finished(self.run) else ["it is not over"]
         if problems:
             status, page = self.run.get("status_humanized"), self.run.get("href") or ""
             name = f"Run {self.run['id']}" + (f" ({status})" if status else "")

@@ -18,7 +18,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
-from dlt_dbtcloud.payloads import command_of, ended_early, id_of, is_over
+from dlt_dbtcloud.payloads import command_of, ended_early, has_finished, id_of
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
@@ -144,7 +144,7 @@ def retry_chain(
 
 
 def _results_of(client: DBTCloudClientV2, run: Run, clock: Clock) -> list[NodeResult]:
-    if not is_over(run):
+    if not has_finished(run):
         logger.warning(f"Run {run['id']} is not over: there are no results before its end.")
         return []
     artifacts = RunArtifacts(client, run, clock)

@@ -20,7 +20,7 @@ from dlt_dbtcloud.configuration import (
 )
 from dlt_dbtcloud.dbt import Column, Node, subcommand_of
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import has_finished
 from dlt_dbtcloud.typing import NodeResult, Run
 
 __all__ = [
@@ -138,7 +138,7 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
         older = {asset["unique_id"]: asset for asset in built_assets(run, read_outcomes(reader))}
         reader.problems.warn()
         built = {**older, **built}  # a rebuilt asset keeps its newest build
-        if not is_over(run):
+        if not has_finished(run):
             break
     return [*built.values()]
 

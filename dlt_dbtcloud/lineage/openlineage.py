@@ -35,7 +35,7 @@ from dlt_dbtcloud.lineage.facets import (
     statistics_facet,
 )
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import has_finished
 from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.values import as_datetime, as_text
 
@@ -171,12 +171,12 @@ class _RunEvents:
 
     def all(self) -> Iterator[Event]:
         """Yield the events of the run, with the events of its nodes in between."""
-        if is_over(self.run) or as_datetime(self.run.get("started_at")):
+        if has_finished(self.run) or as_datetime(self.run.get("started_at")):
             yield _event("START", self._time("started_at"), self._run(), self._job())
         for outcome in self.outcomes:
             for result in filter(_is_executed, outcome.results):
                 yield from self._node_events(outcome, result)
-        if is_over(self.run):
+        if has_finished(self.run):
             yield self._end_event()
 
     def _end_event(self) -> Event:

@@ -14,7 +14,7 @@ from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, resolved_config
 from dlt_dbtcloud.dbt import Manifest, Node
-from dlt_dbtcloud.payloads import id_of, is_over
+from dlt_dbtcloud.payloads import id_of, has_finished
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from dlt_dbtcloud.values import as_mapping, as_text
 
@@ -112,7 +112,7 @@ def read_outcomes(reader: RunReader) -> list[Outcome]:
     Args:
         reader: The reader of the run's artifacts, which keeps the code of nodes.
     """
-    steps = reader.results if is_over(reader.run) else []
+    steps = reader.results if has_finished(reader.run) else []
     executed = {result["unique_id"] for _, found in steps for result in told_results(found)}
     return [_outcome(reader, step, found, executed) for step, found in steps]
 

@@ -18,7 +18,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTransportError,
     DBTCloudTriggerUnknownError,
 )
-from dlt_dbtcloud.payloads import id_of, is_over
+from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
@@ -169,7 +169,7 @@ class Once:
         by_id = {id_of(run): run for run in runs}
         kept = kept or by_id[min(by_id)]
         for run_id, run in by_id.items():
-            if run_id != kept["id"] and not is_over(run):
+            if run_id != kept["id"] and not has_finished(run):
                 self._cancel(run_id, id_of(kept))
         return kept
 

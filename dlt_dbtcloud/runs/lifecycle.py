@@ -21,7 +21,7 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.payloads import id_of, is_over, run_name
+from dlt_dbtcloud.payloads import has_finished, id_of, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
 from dlt_dbtcloud.runs.retry import retry
@@ -52,7 +52,7 @@ class Part:
     def pending(self) -> Run | None:
         """Return the run while it is waited for, from the moment that it was triggered on."""
         run = self.run or (self.trigger and self.trigger.sent)
-        return run if run and not is_over(run) and not self.error else None
+        return run if run and not has_finished(run) and not self.error else None
 
     @property
     def has_failed(self) -> bool:
@@ -206,7 +206,7 @@ class Running:
         if part.error:
             raise part.error
         run = cast(Run, part.run)
-        if is_over(run) and run.get("status") != RunStatus.CANCELLED:
+        if has_finished(run) and run.get("status") != RunStatus.CANCELLED:
             logger.warning(f"Run {run_id} had already ended: {run.get('status_humanized')}.")
         return run
 

@@ -26,7 +26,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRateLimitError,
     run_error,
 )
-from dlt_dbtcloud.payloads import id_of, planned_commands, unfinished
+from dlt_dbtcloud.payloads import id_of, planned_commands, remaining_work
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.failure import RELATED, Postmortem
 from dlt_dbtcloud.runs.trigger import Trigger, start
@@ -150,7 +150,7 @@ def _latest(client: DBTCloudClientV2, run: Run, clock: Clock) -> Run:
 def _steps(postmortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
     """Return the commands of a retry: those that a run left undone, narrowed where that can be."""
     run = postmortem.run
-    undone = unfinished(run, planned)
+    undone = remaining_work(run, planned)
     if undone.failed is None:
         logger.info(f"Run {run['id']} is run again whole: none of its commands had begun.")
         return undone.remaining
@@ -170,7 +170,7 @@ def _planned(client: DBTCloudClientV2, run: Run, clock: Clock) -> tuple[str, ...
         return planned_commands(run)
     once = client.without_retries()
     parent = through_outages(lambda: once.get_run_status(before, RELATED), clock=clock)
-    undone = unfinished(parent, _planned(client, parent, clock))
+    undone = remaining_work(parent, _planned(client, parent, clock))
     return (*([undone.failed] if undone.failed else ()), *undone.remaining)
 
 

@@ -13,8 +13,8 @@ from dlt_dbtcloud.cause import (
     BoundLoad,
     bound_key,
     bound_load,
-    carries,
     cause_with_key,
+    has_key,
     new_key,
     retried_run,
     retry_cause,
@@ -26,7 +26,7 @@ from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import covers
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
-from dlt_dbtcloud.payloads import id_of, is_over, moment, run_link
+from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
 from dlt_dbtcloud.runs.exactly_once import Once
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.runs.watch import request_cancel
@@ -111,7 +111,7 @@ class Trigger:
         serving = with_retries([run for run in self._known if self._serves_load(run)], self._known)
         serving += [run for run in self._known if run["id"] == self._remembered]
         standing = [run for run in serving if run_error(run) is None]
-        done = [run for run in standing if is_over(run)]
+        done = [run for run in standing if has_finished(run)]
         return min(done or standing, key=id_of, default=None)
 
     def unbuilt_since(self) -> float | None:
@@ -123,7 +123,7 @@ class Trigger:
         bound = [
             (float(load.load_id), run)
             for run in self._known
-            if is_over(run) and (load := bound_load(run)) and self._is_same_call(load)
+            if has_finished(run) and (load := bound_load(run)) and self._is_same_call(load)
         ]
         built = [began for began, run in bound if run_error(run) is None]
         if built:
@@ -247,7 +247,7 @@ class Trigger:
         found: list[Run] = []
         for run in newest:
             found.append(run)
-            created = moment(run, "created_at")
+            created = time_of(run, "created_at")
             is_old = created is not None and created < self._since - _CLOCKS_DIFFER
             if is_old and len(found) >= _PAGE:
                 break
@@ -256,10 +256,10 @@ class Trigger:
     def _is_ours(self, run: Run) -> bool:
         if self.retried:
             return retried_run(run) == self.retried["id"]
-        return carries(run, self._keys[0]) and retried_run(run) is None
+        return has_key(run, self._keys[0]) and retried_run(run) is None
 
     def _serves_load(self, run: Run) -> bool:
-        is_of_load = any(carries(run, key) for key in self._keys) and retried_run(run) is None
+        is_of_load = any(has_key(run, key) for key in self._keys) and retried_run(run) is None
         return is_of_load or self._is_ours(run)
 
     def _is_reusable(self, run: Run) -> bool:
@@ -281,7 +281,7 @@ class Trigger:
     def _begins_after_load(self, run: Run) -> bool:
         if run.get("status") == RunStatus.QUEUED:
             return True
-        began = moment(run, "dequeued_at") or moment(run, "started_at")
+        began = time_of(run, "dequeued_at") or time_of(run, "started_at")
         committed = self.load.committed if self.load else None
         return bool(began and committed and began > committed)
 
@@ -331,7 +331,7 @@ def _narrow(trigger: Trigger, standing: Run | None) -> str | None:
     if load is None:
         return None
     if standing:
-        has_loaded = loaded_relations(load.pipeline) or not is_over(standing)
+        has_loaded = loaded_relations(load.pipeline) or not has_finished(standing)
         since = f"has loaded nothing since run {standing['id']}"
         return None if has_loaded else f"pipeline `{load.pipeline_name}` {since}"
     relations = loaded_relations(load.pipeline, trigger.unbuilt_since())

@@ -16,7 +16,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
     DBTCloudServerError,
 )
-from dlt_dbtcloud.payloads import id_of, is_over, moment
+from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["Watch", "cancel_and_confirm", "request_cancel", "watch_runs"]
@@ -99,7 +99,9 @@ class Watch:
     def pending(self) -> list[Run]:
         """Return the runs that are still waited for."""
         others = self.errors
-        return [run for run in self.runs.values() if not is_over(run) and id_of(run) not in others]
+        return [
+            run for run in self.runs.values() if not has_finished(run) and id_of(run) not in others
+        ]
 
     def until(self, timeout: float, wait_seconds: float) -> None:
         """Watch until all runs are over, or the time is.
@@ -190,7 +192,7 @@ def _note_change(before: Run, after: Run) -> None:
 
 def _age(run: Run, clock: Clock) -> float:
     """Return the seconds since a run was triggered, as far as the clocks agree."""
-    created = moment(run, "created_at")
+    created = time_of(run, "created_at")
     return 0.0 if created is None else max(0.0, clock.time() - created)
 
 

@@ -12,7 +12,7 @@ from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock, Pace
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
-from dlt_dbtcloud.payloads import id_of, is_over
+from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.source.destination import Versions, from_json, stored
 from dlt_dbtcloud.source.incremental import LISTED, Bookmarks, NewRun
 from dlt_dbtcloud.source.rows import (
@@ -166,7 +166,7 @@ class Extraction:
         runs = [new.run for new in self.news if table in new.tables]
         if table == "dbt_runs":
             return [run_row(run, self._client.without_token) for run in runs]
-        rows = load_rows([run for run in runs if is_over(run)], self._known)
+        rows = load_rows([run for run in runs if has_finished(run)], self._known)
         return [*_not_told(rows)]
 
     def read(self, new: NewRun) -> Rows:
@@ -224,7 +224,7 @@ class Extraction:
         )
         rows: dict[str, list[Row]] = {}
         try:
-            if is_over(new.run):
+            if has_finished(new.run):
                 for table, read in self._readers(reader).items():
                     if table in new.tables:
                         rows[table] = reader.problems.try_to_read(table, read)

@@ -12,7 +12,7 @@ from dlt_dbtcloud.artifacts.reader import RELATED, lean
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
-from dlt_dbtcloud.payloads import is_over
+from dlt_dbtcloud.payloads import has_finished
 from dlt_dbtcloud.source.destination import stored
 from dlt_dbtcloud.source.schema import KEYS
 from dlt_dbtcloud.typing import Run
@@ -180,7 +180,7 @@ def finished_runs(
         order_by="finished_at",
         include_related=RELATED,
     )
-    runs = {str(run["id"]): lean(run) for run in listed if is_over(run)}
+    runs = {str(run["id"]): lean(run) for run in listed if has_finished(run)}
     unread = bookmarks.unread
     news = [NewRun(run, tables) for run in runs.values() if (tables := bookmarks.news(run))]
     news.sort(key=lambda new: str(new.run["id"]) in unread)
@@ -207,7 +207,7 @@ def not_stored(news: Iterable[NewRun], append_only: Iterable[str]) -> list[NewRu
             frozenset(
                 table
                 for table in new.tables
-                if table not in told or (is_over(new.run) and new.run["id"] not in told[table])
+                if table not in told or (has_finished(new.run) and new.run["id"] not in told[table])
             ),
         )
         for new in news

@@ -12,7 +12,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.dbt import Manifest
-from dlt_dbtcloud.payloads import command_of, id_of, is_over, log_tail
+from dlt_dbtcloud.payloads import command_of, id_of, has_finished, log_tail
 from dlt_dbtcloud.redaction import redacted
 from dlt_dbtcloud.source.destination import from_json, stored
 from dlt_dbtcloud.source.schema import TABLES, Row
@@ -99,7 +99,7 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         "steps_override": _redacted_all(trigger.get("steps_override"), hide),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
-        "in_progress": not is_over(run),
+        "in_progress": not has_finished(run),
         "triggered_by": actor.get("name"),
         "triggered_by_type": actor.get("type"),
         "duration_seconds": as_seconds(run.get("duration")),

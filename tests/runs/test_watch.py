@@ -23,7 +23,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.exceptions import run_error
-from dlt_dbtcloud.payloads import id_of, is_over, moment
+from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.runs.watch import watch_runs
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock
@@ -246,7 +246,7 @@ def test_one_of_many_that_is_gone_ends_the_watch(
     ],
 )
 def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None:
-    assert is_over(run) is is_ended
+    assert has_finished(run) is is_ended
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None
     ],
 )
 def test_a_time_is_read_in_each_form_that_the_api_has(created: Any, expected: float | None) -> None:
-    assert moment(Run(created_at=created), "created_at") == expected
+    assert time_of(Run(created_at=created), "created_at") == expected
 
 
 @pytest.mark.parametrize(

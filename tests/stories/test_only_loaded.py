@@ -25,7 +25,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.payloads import moment
+from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import until
 from tests.support.flights import Flights, executed
@@ -418,7 +418,7 @@ def test_twenty_pipelines_share_two_runs(
         cloud.finish_run(served["id"])
         ended = [line.split() for line in processes.communicate(timeout=60)[0].splitlines()]
     assert [int(run_id) for run_id, _ in ended] == [served["id"]] * 20
-    began = moment(kept(cloud)[1], "started_at") or 0.0
+    began = time_of(kept(cloud)[1], "started_at") or 0.0
     assert all(began > float(committed) for _, committed in ended)
     assert len(kept(cloud)) == 2
 

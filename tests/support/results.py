@@ -9,7 +9,7 @@ from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.payloads import id_of, is_over
+from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.source.schema import TABLES
 from dlt_dbtcloud.source.source import results_source
 from tests.support.clock import FastClock
@@ -92,7 +92,7 @@ def ended_run(job: int, **trigger: Any) -> int:
     config = resolve_configuration(DBTCloudConfiguration())
     with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
         run = client.start_job_run(job, trigger)
-        while not is_over(run):
+        while not has_finished(run):
             run = client.get_run_status(run["id"])
     return id_of(run)
 
