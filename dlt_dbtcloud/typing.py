@@ -1,7 +1,7 @@
-"""The payloads of the dbt Cloud Administrative API v2, as it sends and takes them.
+"""Payloads of the dbt Cloud Administrative API v2, with its own field names.
 
-Every key may be missing or null unless the API promises it, unknown keys and unknown values pass
-through: the types help a reader and an editor, they check nothing at run time.
+The types are for readers and editors; nothing is validated at run time. Any key may be missing or
+null unless the API guarantees it, and unknown keys and values pass through.
 
 API: https://docs.getdbt.com/dbt-cloud/api-v2
 """
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class RunStatus(IntEnum):
-    """The states of a run; a code that is not listed here is judged by `is_complete`."""
+    """Status codes of a run; for an unknown code, see the run's `is_complete`."""
 
     QUEUED = 1
     STARTING = 2
@@ -35,7 +35,7 @@ class RunStatus(IntEnum):
 
 
 class TriggerData(TypedDict, total=False):
-    """The body of a trigger: why a job runs, and what this one run overrides.
+    """The body of a trigger: the cause of a run, and what it overrides of its job.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
     """
@@ -57,7 +57,7 @@ class TriggerData(TypedDict, total=False):
 
 
 class RunTrigger(TypedDict, total=False):
-    """What started a run: the trigger's body as the API gives it back."""
+    """The trigger of a run, as the API returns it."""
 
     id: int
     cause: str
@@ -80,7 +80,10 @@ class RunTrigger(TypedDict, total=False):
 
 
 class RunStep(TypedDict, total=False):
-    """A step of a run; `index` counts from 1, `logs` are there when `run_steps` were asked for."""
+    """A step of a run.
+
+    `index` counts from 1. `logs` are included if `run_steps` were requested.
+    """
 
     id: int
     run_id: int
@@ -100,7 +103,7 @@ class RunStep(TypedDict, total=False):
 
 
 class Job(TypedDict, total=False):
-    """A job: the commands that its runs execute, and how.
+    """A job: the commands that its runs execute, and their settings.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job
     """
@@ -133,7 +136,8 @@ class Job(TypedDict, total=False):
 class Run(TypedDict, total=False):
     """A run of a job.
 
-    Timestamps are UTC, as `2026-01-31 06:00:00.000000+00:00`; durations are `HH:MM:SS`.
+    Timestamps are UTC, like `2026-01-31 06:00:00.000000+00:00`; durations are `HH:MM:SS`. A
+    skipped run has `id` None and `status_humanized` "Skipped".
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
     """
@@ -185,7 +189,10 @@ class Run(TypedDict, total=False):
 
 
 class NodeResult(TypedDict):
-    """What one dbt node did in one step of a run, from that step's `run_results.json`."""
+    """The result of a dbt node in a step of a run, from the `run_results.json` of the step.
+
+    `execution_time` is in seconds; `started_at` and `completed_at` are ISO 8601 times.
+    """
 
     run_id: int
     step_index: int
@@ -206,11 +213,11 @@ class NodeResult(TypedDict):
 
 
 class NodeFailure(TypedDict):
-    """A node that failed in a run, and what that means for others.
+    """A node that failed in a run, with its consequences.
 
-    `skipped` counts the nodes that descend from it and were not built, `tables` are the dbt sources
-    that feed it, as `schema.table`; `load_id` is the dlt load that filled one of them, where the
-    run was bound to one.
+    `skipped` is the number of its descendants that were not built. `tables` are the dbt sources
+    that feed it, as `schema.table`. `load_id` is the dlt load that filled one of them, if the run
+    is bound to a load.
     """
 
     unique_id: str

@@ -41,19 +41,21 @@ def imports(path: Path) -> Iterator[str]:
         yield from (m.partition(".")[2] for m in modules if m.startswith("dlt_dbtcloud."))
 
 
-def files(package: str) -> list[Path]:
+def module_name(path: Path) -> str:
+    """Return the name of a file's module within the package; empty for the package itself."""
     return (
-        [ROOT / f"{package}.py"]
-        if (ROOT / f"{package}.py").exists()
-        else [*(ROOT / package).rglob("*.py")]
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").strip(".")
     )
 
 
-def test_every_package_has_its_place() -> None:
-    assert {path.stem for path in ROOT.iterdir() if path.suffix in ("", ".py")} - {
-        "__init__",
-        "__pycache__",
-    } == set(BELOW)
+def files(package: str) -> list[Path]:
+    module = ROOT / f"{package}.py"
+    return [module] if module.exists() else [*(ROOT / package).rglob("*.py")]
+
+
+def test_every_package_has_its_floor() -> None:
+    packages = {path.stem for path in ROOT.iterdir() if path.suffix in ("", ".py")}
+    assert packages - {"__init__", "__pycache__"} == BELOW.keys()
 
 
 @pytest.mark.parametrize("package", BELOW)
@@ -65,13 +67,7 @@ def test_imports_point_down(package: str) -> None:
 
 
 def test_no_modules_import_each_other() -> None:
-    graph = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): set(
-            imports(path)
-        )
-        for path in ROOT.rglob("*.py")
-        if path.parent != ROOT or path.stem != "__init__"
-    }
+    graph = {module_name(path): {*imports(path)} for path in ROOT.rglob("*.py")}
     TopologicalSorter(graph).prepare()
 
 
