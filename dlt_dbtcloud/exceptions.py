@@ -216,7 +216,7 @@ class DBTCloudRunFailed(DBTCloudRunError, TerminalException):
         run: Run,
         outcome: str | None = None,
         failures: Sequence[NodeFailure] = (),
-        advice: str = "Its steps and logs say why.",
+        advice: str = "Its steps and logs show the reason.",
     ) -> None:
         self.failures = [*failures]
         super().__init__(run, outcome or f"{run_name(run)} failed{_reason(run)}.", advice)

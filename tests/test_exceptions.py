@@ -15,7 +15,7 @@ BARE: Any = {**RUN, "href": None, "status_humanized": None, "status_message": No
 
 def test_an_error_names_the_run_and_links_to_it() -> None:
     assert str(DBTCloudRunFailed(RUN)) == (
-        f"Run 7 of job 5 failed.\nSee {URL}. Its steps and logs say why."
+        f"Run 7 of job 5 failed.\nSee {URL}. Its steps and logs show the reason."
     )
 
 

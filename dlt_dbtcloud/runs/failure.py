@@ -213,7 +213,7 @@ def explain(
             return known
         trouble = error if isinstance(error, DBTCloudException) else repr(error)
         return DBTCloudRunFailed(
-            run, advice=f"Its steps and logs say why; they could not be read: {trouble}"
+            run, advice=f"Its steps and logs show the reason; they could not be read: {trouble}"
         )
 
 

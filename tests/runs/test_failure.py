@@ -61,7 +61,7 @@ def test_an_outage_does_not_hide_that_the_run_failed(
     error = explain(client, run, clock=FakeClock())
     assert isinstance(error, DBTCloudRunFailed)
     assert f"Run {run['id']} of job" in str(error)
-    assert "Its steps and logs say why; they could not be read: `GET " in str(error)
+    assert "Its steps and logs show the reason; they could not be read: `GET " in str(error)
     assert "503" in str(error)
 
 
