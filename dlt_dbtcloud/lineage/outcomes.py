@@ -14,7 +14,7 @@ from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, resolved_config
 from dlt_dbtcloud.dbt import Manifest, Node
-from dlt_dbtcloud.payloads import id_of, has_finished
+from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from dlt_dbtcloud.values import as_mapping, as_text
 

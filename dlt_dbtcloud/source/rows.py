@@ -12,7 +12,7 @@ from dlt.common.json import json
 from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.dbt import Manifest
-from dlt_dbtcloud.payloads import command_of, id_of, has_finished, log_tail
+from dlt_dbtcloud.payloads import command_of, has_finished, id_of, log_tail
 from dlt_dbtcloud.redaction import redacted
 from dlt_dbtcloud.source.destination import from_json, stored
 from dlt_dbtcloud.source.schema import TABLES, Row
