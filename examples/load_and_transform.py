@@ -1,10 +1,10 @@
-"""Load New York's flights of 2013 with dlt, then have a dbt Cloud job build its models on them.
+"""Load New York's flights of 2013 with dlt, then run a dbt Cloud job on them.
 
     python examples/load_and_transform.py
 
-Without `[dbt_cloud]` credentials it starts the embedded dbt Cloud, which runs real dbt Core on the
-DuckDB file that dlt has filled. With `api_token`, `account_id` and `job_id`, in `.dlt/secrets.toml`
-or as `DBT_CLOUD__*`, the same script triggers that job of yours, which works on your warehouse.
+Without `[dbt_cloud]` credentials, it starts the embedded dbt Cloud, which runs dbt Core on the
+DuckDB file that dlt loaded. With `api_token`, `account_id` and `job_id` in `.dlt/secrets.toml`, or
+as `DBT_CLOUD__*` variables, it triggers your own job on your own warehouse.
 """
 
 import os
@@ -53,30 +53,30 @@ console = Console(highlight=False)
 
 
 def main() -> bool:
-    """Load, transform, show what came of it, and tell whether the run succeeded."""
+    """Load, transform and print the results; return whether the run succeeded."""
     is_embedded = dlt.secrets.get("dbt_cloud.api_token") is None
     with embedded_dbt_cloud() if is_embedded else nullcontext():
         config = resolve_configuration(DBTCloudConfiguration())
-        # a wrong setting is better told before the load than after it
+        # find a wrong setting before the load
         with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
             client.get_job(config.job_id or "")
         pipeline = load()
-        say("dbt Cloud runs the job ...")
+        say("dbt Cloud is running the job ...")
         run = run_dbt_cloud_job(pipeline=pipeline)
         show_run(run)
-        if run["id"]:  # None where there was nothing to build
-            say("What dbt did goes beside the data, as tables ...")
+        if run["id"]:  # None if the run was skipped
+            say("dlt is loading the results of the run beside the data ...")
             pipeline.run(dbt_cloud_results(run_id=run["id"]))
     if is_embedded and run["is_success"]:
-        query(pipeline, "analytics.mart_carrier_punctuality", MART)
-        query(pipeline, "Which load was built into which models", LOADS)
-        say(f"All of it is in {DATABASE}, and examples/results.sql has more questions to ask it.")
+        query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
+        query(pipeline, "The slowest models and the load that they were built from", LOADS)
+        say(f"The data are in {DATABASE}. For more queries, see examples/results.sql.")
     return run["is_success"]
 
 
 @contextmanager
 def embedded_dbt_cloud() -> Iterator[None]:
-    """Serve a dbt Cloud with one job on this machine, and point `[dbt_cloud]` at it."""
+    """Start the embedded dbt Cloud with one job, and configure `[dbt_cloud]` for it."""
     with DBTCloudEmulator() as cloud:
         job_id = cloud.create_job(
             "Nightly",
@@ -85,14 +85,14 @@ def embedded_dbt_cloud() -> Iterator[None]:
             environ={"FLIGHTS_DUCKDB": str(DATABASE)},
         )
         os.environ.update(cloud.environment(), DBT_CLOUD__JOB_ID=str(job_id))
-        say(f"There are no dbt Cloud credentials: the embedded dbt Cloud is at {cloud.url}")
+        say(f"No dbt Cloud credentials found. The embedded dbt Cloud is running at {cloud.url}")
         yield
 
 
 def load() -> dlt.Pipeline:
     """Load the five tables into the dataset `raw` of a DuckDB file."""
-    say("dlt loads New York's flights of 2013 ...")
-    dlt.config["data_writer.disable_compression"] = True  # it would double the time
+    say("dlt is loading New York's flights of 2013 ...")
+    dlt.config["data_writer.disable_compression"] = True  # compression would double the time
     pipeline = dlt.pipeline(
         "flights",
         destination=dlt.destinations.duckdb(str(DATABASE)),
@@ -108,7 +108,7 @@ def load() -> dlt.Pipeline:
 
 
 def show_run(run: Run) -> None:
-    """Print a run with its nodes; why it failed has been logged."""
+    """Print a run and its nodes; the log has the cause of a failure."""
     say(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
     rows = [
         (node["resource_type"], node["name"], node["status"], node["execution_time"])
@@ -118,14 +118,14 @@ def show_run(run: Run) -> None:
 
 
 def query(pipeline: dlt.Pipeline, title: str, sql: str) -> None:
-    """Print what the database answers."""
+    """Print the result of a query."""
     say(title)
     with pipeline.sql_client() as client, client.execute_query(sql) as cursor:
         show([column[0] for column in cursor.description], cursor.fetchall())
 
 
 def show(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table, with its numbers to the right, unless it has no rows."""
+    """Print a table unless it is empty, with right-aligned numbers."""
     lines = list(rows)
     if not lines:
         return
@@ -142,7 +142,7 @@ def say(text: str) -> None:
 
 
 def start(main: Callable[[], bool]) -> None:
-    """Run an example, which sends nothing anywhere and leaves nothing in the home folder."""
+    """Run an example without telemetry and without writing to the home folder."""
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     if not (Path.home() / ".dlt").exists():
         os.environ.setdefault("XDG_DATA_HOME", str(DEMO))

@@ -1,8 +1,8 @@
-"""Build only what a load feeds: all five tables, then the weather alone, then nothing.
+"""Build only the descendants of loaded tables: of five tables, of one table, of none.
 
     python examples/only_what_changed.py
 
-Like `load_and_transform.py` it uses the embedded dbt Cloud, or with credentials a job of yours.
+It uses the embedded dbt Cloud or, with credentials, your own job; see `load_and_transform.py`.
 """
 
 import time
@@ -20,7 +20,7 @@ TABLES = ("flights", "airlines", "airports", "planes", "weather")
 
 
 def main() -> bool:
-    """Load three times, run the job after each, and compare."""
+    """Load three times, run the job after each load, and compare."""
     dlt.config["data_writer.disable_compression"] = True
     pipeline = dlt.pipeline(
         "changes",
@@ -30,28 +30,24 @@ def main() -> bool:
     )
     is_embedded = dlt.secrets.get("dbt_cloud.api_token") is None
     with embedded_dbt_cloud() if is_embedded else nullcontext():
-        rows = [
-            load_and_build(pipeline, *tables)
-            for tables in (
-                ("flights", "airlines", "airports", "planes", "weather"),
-                ("weather",),
-                (),
-            )
-        ]
+        rows = [load_and_build(pipeline, *tables) for tables in (TABLES, ("weather",), ())]
     show(["loaded", "run", "nodes built", "seconds"], rows)
-    whole, part, none = (seconds for *_, seconds in rows)
-    say(f"Saved: {whole - part:.1f} s for the weather alone, {whole - none:.1f} s for nothing.")
+    all_tables, weather, nothing = (seconds for *_, seconds in rows)
+    say(
+        f"Saved: {all_tables - weather:.1f} s after loading only the weather, "
+        f"{all_tables - nothing:.1f} s after loading nothing."
+    )
     return True
 
 
 def load_and_build(pipeline: dlt.Pipeline, *tables: str) -> Row:
-    """Load some tables, and have dbt build what descends from them."""
+    """Load some tables, then build their descendants."""
     if tables:
         pipeline.run(nycflights().with_resources(*tables))
     else:
         pipeline.run([], table_name="weather")
     loaded = loaded_tables(pipeline)
-    say(f"Loaded: {', '.join(loaded) or 'nothing'}. dbt Cloud builds what descends from it ...")
+    say(f"Loaded: {', '.join(loaded) or 'nothing'}. dbt Cloud is building its descendants ...")
     began = time.monotonic()
     run = run_dbt_cloud_job(pipeline=pipeline, only_loaded=True, raise_on_failure=True)
     seconds = time.monotonic() - began

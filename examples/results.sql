@@ -1,7 +1,6 @@
--- What people ask of what dbt did: one query for each question, over the tables that
--- `dbt_cloud_results` loads, in the dataset into which it loads them. They are written for DuckDB;
--- other warehouses spell the arithmetic on times, `date_trunc` and `WITH RECURSIVE` their own way.
--- `fct_flights`, `raw` and `weather` stand for a model, a dataset and a table of yours.
+-- Queries on the tables that `dbt_cloud_results` loads, written for DuckDB. Run them in the dataset
+-- of these tables. Other warehouses may have another syntax for intervals, `date_trunc` and
+-- `WITH RECURSIVE`. Replace `fct_flights`, `raw` and `weather` by your own model, dataset and table.
 
 -- Which load fed this model, and when?
 SELECT
@@ -34,7 +33,7 @@ GROUP BY results.resource_type, results.name
 ORDER BY failures DESC, results.name
 LIMIT 20;
 
--- Which models are the slowest, and do they become slower?
+-- Which models are the slowest, and are they getting slower?
 SELECT
     results.name AS model,
     count(*) AS runs,
@@ -70,7 +69,7 @@ FROM newest
 WHERE age = 1 AND status = 'warn'
 ORDER BY failures DESC, name;
 
--- Which sources have not been loaded for a day? For jobs that run `dbt source freshness`.
+-- Which sources were not loaded for a day? (Jobs have to run `dbt source freshness`.)
 WITH newest AS (
     SELECT
         freshness.*,
@@ -89,7 +88,7 @@ WHERE
     AND (max_loaded_at IS NULL OR max_loaded_at < current_timestamp - INTERVAL '1 day')
 ORDER BY max_loaded_at;
 
--- What is downstream of this dlt table? What is there now is what the newest run had.
+-- What is downstream of this dlt table? Nodes of the newest run are current.
 WITH RECURSIVE nodes AS (
     SELECT
         *,
