@@ -1,1 +1,1 @@
-"""Measurements side by side with `dlt.helpers.dbt_cloud`, in one run, as ratios."""
+"""Benchmarks beside `dlt.helpers.dbt_cloud`, orjson and dlt, and long tests."""

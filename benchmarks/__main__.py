@@ -1,4 +1,4 @@
-"""Print each measurement for both helpers, on the same embedded dbt Cloud, and their ratio.
+"""Comparison with `dlt.helpers.dbt_cloud`, on the same embedded dbt Cloud.
 
 make bench
 """
@@ -42,51 +42,43 @@ Helper = Callable[..., Any]
 
 @dataclass
 class Row:
-    """What was measured of both; less is better."""
+    """A measurement of both helpers; less is better."""
 
-    what: str
+    name: str
     ours: float
     theirs: float
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print all measurements."""
     table = Table(title="Less is better")
     for heading in ("", "dlt-dbtcloud", "dlt.helpers.dbt_cloud", "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
-    for measure in (
-        calls,
-        lost_answers,
-        ends_of_runs,
-        many_runs,
-        connections,
-        loads_of_one_table,
-        start_up,
-    ):
+    for measure in MEASURES:
         with DBTCloudEmulator() as cloud:
             for row in measure(cloud):
                 ratio = f"{row.ours / row.theirs:.2f}" if row.theirs else ""
-                table.add_row(row.what, f"{row.ours:,.2f}", f"{row.theirs:,.2f}", ratio)
+                table.add_row(row.name, f"{row.ours:,.2f}", f"{row.theirs:,.2f}", ratio)
     Console(width=120).print(table)
 
 
 def calls(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Measure calls that trigger a job and do not wait for it."""
+    """Measure calls that trigger a job without waiting for the run."""
     job = cloud.create_job("Hourly")
-    asked, seconds = [], []
+    requests_per_call, seconds = [], []
     for helper in helpers(cloud.url, cloud):
         helper(job, wait_for_outcome=False)
         before, began = len(cloud.requests), time.perf_counter()
         for _ in range(CALLS):
             helper(job, wait_for_outcome=False)
         seconds.append((time.perf_counter() - began) / CALLS)
-        asked.append((len(cloud.requests) - before) / CALLS)
-    yield Row("requests of a call that does not wait", *asked)
-    yield Row("milliseconds of such a call", *(1000 * each for each in seconds))
+        requests_per_call.append((len(cloud.requests) - before) / CALLS)
+    yield Row("requests of a call that does not wait", *requests_per_call)
+    yield Row("milliseconds of such a call", *(1000 * value for value in seconds))
 
 
-def lost_answers(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Count the runs that one call makes where the answer to its trigger is lost."""
+def lost_responses(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Count the runs of a call if the response to its trigger is lost."""
     job = cloud.create_job("Nightly")
     for fault in ("cut", "status"):
         runs = []
@@ -97,11 +89,11 @@ def lost_answers(cloud: DBTCloudEmulator) -> Iterator[Row]:
                 helper(job, wait_for_outcome=False)
             runs.append(len(cloud.runs) - before)
         name = {"cut": "cut connection", "status": "503"}[fault]
-        yield Row(f"runs of a call whose answer is lost to a {name}", *runs)
+        yield Row(f"runs of a call with a lost response ({name})", *runs)
 
 
 def ends_of_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Measure how late a run's end is seen, and with how many checks, on a simulated clock."""
+    """Measure the delay in noticing the end of a run, and the status checks, on a fake clock."""
     job = cloud.create_job("Long", duration=None)
     for length in LENGTHS:
         late, checks = [], []
@@ -110,14 +102,14 @@ def ends_of_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
             before = len(cloud.requests)
             watch(cloud, job, length, clock)
             late.append(clock.now - length)
-            asked = cloud.requests[before:]
-            checks.append(sum(each.status == 200 and each.method == "GET" for each in asked))
+            sent = cloud.requests[before:]
+            checks.append(sum(r.status == 200 and r.method == "GET" for r in sent))
         yield Row(f"seconds from the end of a run of {length:,} s to the return", *late)
-        yield Row("    checks for it", *checks)
+        yield Row("    status checks of it", *checks)
 
 
 def watch_ours(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeClock) -> None:
-    """Trigger a run that ends by the clock, and watch it."""
+    """Trigger a run that ends by the clock, and watch it with our helper."""
     with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
         run = client.start_job_run(job)
         clock.at(length, partial(cloud.finish_run, run["id"]))
@@ -135,7 +127,7 @@ def watch_theirs(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeCl
 
 
 def many_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Count the requests of one look at a thousand runs."""
+    """Count the requests of one status check of a thousand runs."""
     with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
         jobs = [cloud.create_job(str(number), duration=None) for number in range(RUNS)]
         runs = [client.start_job_run(job) for job in jobs]
@@ -150,24 +142,24 @@ def many_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
     credentials = TheirConfiguration(cloud.api_token, str(cloud.account_id))
     for run in runs:
         theirs.get_dbt_cloud_run_status(credentials, run["id"], wait_for_outcome=False)
-    asked = [each for each in cloud.requests[before:] if each.status == 200]
-    yield Row(f"requests of one check of {RUNS:,} runs", our_requests, len(asked))
+    their_requests = sum(request.status == 200 for request in cloud.requests[before:])
+    yield Row(f"requests of one check of {RUNS:,} runs", our_requests, their_requests)
 
 
 def connections(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Count the connections of a call that waits."""
+    """Count the connections of a waiting call."""
     run = {"id": 5, "status": 10, "is_complete": True, "is_success": True, "in_progress": False}
-    answer = {"status": {"code": 200, "is_success": True}, "data": run}
+    response = {"status": {"code": 200, "is_success": True}, "data": run}
     opened = []
     for number in range(2):
-        with KeepAliveServer(answer) as server:
+        with KeepAliveServer(response) as server:
             helpers(server.url, cloud)[number](7)
             opened.append(server.connections)
     yield Row("connections of a call", *opened)
 
 
 def loads_of_one_table(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Count what real dbt builds after a load of one table of five, and how long that takes."""
+    """Count the nodes that dbt builds after a load of one of five tables, and the seconds."""
     with TemporaryDirectory() as folder:
         os.environ["DLT_DATA_DIR"] = folder
         flights = Flights(cloud, Path(folder))
@@ -176,7 +168,7 @@ def loads_of_one_table(cloud: DBTCloudEmulator) -> Iterator[Row]:
         measured = []
         for number, options in enumerate(({"pipeline": flights.pipeline, "only_loaded": True}, {})):
             helper = helpers(cloud.url, cloud)[number]
-            # the first run leaves the manifest that a load is matched with
+            # the first run leaves the manifest that `only_loaded` needs
             helper(job, wait_seconds=0.2, **options)
             flights.load("weather")
             began = time.perf_counter()
@@ -185,14 +177,14 @@ def loads_of_one_table(cloud: DBTCloudEmulator) -> Iterator[Row]:
             with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
                 built = node_results(client, cloud.runs[-1]["id"])
             measured.append((len(built), seconds))
-    for what, ours_, theirs_ in zip(
-        ("nodes built", "seconds until they are"), *measured, strict=True
+    for name, ours_, theirs_ in zip(
+        ("nodes built", "seconds to build them"), *measured, strict=True
     ):
-        yield Row(f"{what} for a load of one table of five", ours_, theirs_)
+        yield Row(f"{name} for a load of one of five tables", ours_, theirs_)
 
 
 def start_up(_: DBTCloudEmulator) -> Iterator[Row]:
-    """Measure the import of the helper in a new process, dlt and all; the fastest of a few."""
+    """Measure the import of a helper and dlt in a new process: the fastest of a few."""
     fastest = []
     for module in ("dlt_dbtcloud", "dlt.helpers.dbt_cloud"):
         code = (
@@ -201,11 +193,11 @@ def start_up(_: DBTCloudEmulator) -> Iterator[Row]:
         command = [sys.executable, "-c", code]
         times = [float(subprocess.check_output(command)) for _ in range(STARTS)]
         fastest.append(1000 * min(times))
-    yield Row("milliseconds to import it and dlt", *fastest)
+    yield Row("milliseconds to import the helper and dlt", *fastest)
 
 
 def helpers(url: str, cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
-    """Return both helpers, pointed at a server; theirs knows one host only."""
+    """Return both helpers for a server, and replace the fixed host of the other helper."""
     TheirClient.__init__.__defaults__ = (None, f"{url}/api")
     token, account = cloud.api_token, str(cloud.account_id)
     credentials = ours.DBTCloudConfiguration(token, account, url)
@@ -218,7 +210,7 @@ def helpers(url: str, cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
 
 MEASURES = (
     calls,
-    lost_answers,
+    lost_responses,
     ends_of_runs,
     many_runs,
     connections,

@@ -1,4 +1,4 @@
-"""Read and load what dbt did in a project of 10,000 nodes, beside orjson and dlt doing the like.
+"""Time and memory to read and load the results of 10,000 nodes, beside plain orjson and dlt.
 
 python -m benchmarks.results
 """
@@ -27,15 +27,15 @@ from dlt_dbtcloud.source.schema import KEYS, TABLES
 NODES = 10_000
 PARENTS = 3
 MB = 1 << 20
-# the source beside dlt loading the same rows, in dlt's format for DuckDB and as Parquet
+# the source, and the same rows from lists, in dlt's default format for DuckDB and as Parquet
 LOADS = ("source", "lists", "source-parquet", "lists-parquet")
-# the helper beside orjson reading the same files
+# the helper, and orjson reading the same files
 WAYS = (*LOADS, "helper", "orjson")
 TURNS = 3
 
 
 def artifacts() -> dict[str, Any]:
-    """Return what dbt leaves of a project of 10,000 nodes with 30,000 edges."""
+    """Return the artifacts of a project of 10,000 nodes with 30,000 edges."""
     nodes = {node["unique_id"]: node for node in map(_node, range(NODES))}
     sources = {source["unique_id"]: source for source in map(_source, range(PARENTS))}
     metadata = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json"}
@@ -46,7 +46,7 @@ def artifacts() -> dict[str, Any]:
 
 
 def measured(files: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return what `load` or `read` returns, of the fastest of each way."""
+    """Return the figures of the fastest turn of each way: those of `load` or `read`."""
     with DBTCloudEmulator() as cloud, tempfile.TemporaryDirectory() as folder:
         job = cloud.create_job("Nightly", artifacts=files)
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
@@ -61,14 +61,14 @@ def measured(files: dict[str, Any]) -> dict[str, tuple[float, ...]]:
 
 
 def _child(environ: dict[str, str], *arguments: str) -> tuple[float, ...]:
-    """Return what this module prints in a process of its own."""
+    """Return the figures that this module prints in a child process."""
     command = [sys.executable, "-m", "benchmarks.results", *arguments]
     done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE)
     return tuple(map(float, done.stdout.split()))
 
 
 def load(way: str, folder: str) -> tuple[float, ...]:
-    """Load in this process; return seconds, and megabytes at the peak of extraction and of all."""
+    """Load; return seconds, peak megabytes of the extraction, and peak megabytes in total."""
     os.environ["DLT_DATA_DIR"] = f"{folder}/{way}"
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     Path(folder).mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def load(way: str, folder: str) -> tuple[float, ...]:
 
 
 def read(way: str, folder: str) -> tuple[float, float]:
-    """Read the artifacts in this process; return seconds, and megabytes at the peak."""
+    """Read the artifacts; return seconds and peak megabytes."""
     peak = Peak()
     began = time.perf_counter()
     if way == "helper":
@@ -102,14 +102,14 @@ def read(way: str, folder: str) -> tuple[float, float]:
 
 
 def write_rows(folder: str) -> tuple[float, ...]:
-    """Write the rows that the source gives, for those that load them from lists."""
+    """Write the rows of the source to a file, for `_from_lists`."""
     lists = {name: [*dbt_cloud_results().with_resources(name)] for name in TABLES}
     Path(folder, "rows.pickle").write_bytes(pickle.dumps(lists))
     return ()
 
 
 def _from_lists(folder: Path) -> Any:
-    """Return a source that has the same rows already, and the same hints."""
+    """Return a source of the same rows with the same hints."""
     lists = pickle.loads((folder / "rows.pickle").read_bytes())
 
     @dlt.source(name="lists")
@@ -122,7 +122,7 @@ def _from_lists(folder: Path) -> Any:
 
 
 class Peak:
-    """Watches how much memory this process takes beyond what it has."""
+    """Measures the peak of the memory that this process allocates."""
 
     def __init__(self) -> None:
         self._before = self._highest = _resident()
@@ -131,11 +131,11 @@ class Peak:
         self._thread.start()
 
     def so_far(self) -> float:
-        """Return the megabytes at the peak until now."""
+        """Return the peak in megabytes so far."""
         return (self._highest - self._before) / MB
 
     def stop(self) -> float:
-        """Return the megabytes at the peak."""
+        """Stop measuring and return the peak in megabytes."""
         self._stopped.set()
         self._thread.join()
         return self.so_far()
@@ -219,7 +219,7 @@ def _result(unique_id: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Load one way, where one is named, or measure both."""
+    """Run the named way, or measure all ways in child processes."""
     if len(sys.argv) > 1:
         way, folder = sys.argv[1:]
         do = {"rows": lambda _, place: write_rows(place), "helper": read, "orjson": read}
@@ -233,7 +233,7 @@ def main() -> None:
 
 
 def size(files: dict[str, Any]) -> int:
-    """Return how many bytes artifacts take."""
+    """Return the size of artifacts in bytes."""
     return sum(len(json.dumpb(content)) for content in files.values())
 
 

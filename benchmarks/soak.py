@@ -1,4 +1,4 @@
-"""Make many calls while three answers in ten are faulty, and count what went wrong: nothing.
+"""Many calls with 30 % faulty responses, and a count of duplicate and lost runs.
 
 make soak
 .venv/bin/python -m benchmarks.soak --seed 7 --calls 2000
@@ -28,8 +28,8 @@ from tests.support.clock import FastClock
 WORKERS = 8
 FAULTY = 0.3
 LIMIT = 300.0
-# how much faster than real time the calls' time passes
-TIMES = 100.0
+# the clock's speed relative to real time
+SPEED = 100.0
 ROUTES = ("trigger_job", "get_run", "list_runs", "cancel_run")
 KINDS: tuple[Kind, ...] = ("status", "html", "half", "cut", "hang", "slow", "late", "rate_limit")
 WHENS: tuple[When, ...] = ("before", "after")
@@ -38,7 +38,7 @@ STATUSES = (500, 502, 503, 504)
 
 @dataclass
 class Soak:
-    """A number of workers, each with a dbt Cloud of its own, and what they saw."""
+    """Workers, each with its own embedded dbt Cloud, and their counts."""
 
     seed: int
     calls: int
@@ -47,7 +47,7 @@ class Soak:
     stop_at: float = field(default_factory=lambda: time.monotonic() + LIMIT)
 
     def run(self) -> None:
-        """Let all workers make their calls."""
+        """Run all workers."""
         workers = [threading.Thread(target=self._work, args=(i,)) for i in range(WORKERS)]
         for worker in workers:
             worker.start()
@@ -72,11 +72,11 @@ class Soak:
         job = cloud.create_job("Soak", outcome=outcome, duration=chance.choice([0.5, 0.8]))
         _spoil(chance, cloud)
         load = LastLoad("soak", str(time.time() + call)) if chance.random() < 0.5 else None
-        trigger = Trigger(client, str(job), {"cause": "a soak"}, load, clock=FastClock(TIMES))
+        trigger = Trigger(client, str(job), {"cause": "a soak"}, load, clock=FastClock(SPEED))
         config = DBTCloudConfiguration(cloud.api_token, str(cloud.account_id), cloud.url)
         ended: Run = {}
         try:
-            (ended,) = Running(client, config, FastClock(TIMES)).run_all([trigger])
+            (ended,) = Running(client, config, FastClock(SPEED)).run_all([trigger])
         except DBTCloudException as error:
             print(f"call {call}: {type(error).__name__}: {error}", file=sys.stderr)
         self._count(cloud, ended, outcome)
@@ -87,8 +87,8 @@ class Soak:
         with self.lock:
             self.counts["calls"] += 1
             self.counts["requests"] += len(cloud.requests)
-            self.counts["faulty answers"] += len(cloud.struck)
-            self.counts["runs that came late, and were cancelled"] += len(runs) - len(kept)
+            self.counts["faulty responses"] += len(cloud.struck)
+            self.counts["late runs that were cancelled"] += len(runs) - len(kept)
             self.counts["duplicates"] += len(kept) > 1
             self.counts["lost runs"] += len(kept) == 1 and kept != [ended.get("id")]
             self.counts["calls without a run"] += not kept
@@ -96,7 +96,7 @@ class Soak:
 
 
 def _spoil(chance: random.Random, cloud: DBTCloudEmulator) -> None:
-    """Make three in ten of the next answers faulty, each in its own way."""
+    """Make 30 % of the next responses faulty, in random ways."""
     for route in ROUTES:
         for number in range(30):
             if chance.random() < FAULTY:
@@ -112,22 +112,22 @@ def _spoil(chance: random.Random, cloud: DBTCloudEmulator) -> None:
 
 
 def main() -> None:
-    """Run it, print what was counted, and fail where something went wrong."""
+    """Run the soak, print the counts, and fail on any error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--calls", type=int, default=1000)
     options = parser.parse_args()
-    # what hangs is not waited for as long as at home, and nothing but the end is said
+    # short timeouts for hanging responses, and no log
     os.environ |= {"RUNTIME__REQUEST_TIMEOUT": "0.1", "RUNTIME__LOG_LEVEL": "CRITICAL"}
     print(f"seed {options.seed}, {options.calls} calls")
     soak = Soak(options.seed, options.calls)
     began = time.monotonic()
     soak.run()
     counts = soak.counts
-    for what, number in counts.items():
-        print(f"{number:>8,} {what}")
+    for name, number in counts.items():
+        print(f"{number:>8,} {name}")
     print(f"{time.monotonic() - began:>8,.0f} seconds")
-    wrong = sum(counts[what] for what in ("duplicates", "lost runs", "wrong ends"))
+    wrong = sum(counts[name] for name in ("duplicates", "lost runs", "wrong ends"))
     sys.exit(bool(wrong) or counts["calls"] < options.calls // WORKERS * WORKERS)
 
 

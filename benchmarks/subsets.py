@@ -1,4 +1,4 @@
-"""Load every set of the example's five tables, and see that real dbt builds just what each feeds.
+"""Exactness of `only_loaded` on every set of the example's five tables, with real dbt.
 
 make subsets
 """
@@ -18,7 +18,7 @@ TABLES = ("airlines", "airports", "flights", "planes", "weather")
 
 
 def main() -> None:
-    """Compare what was built with what `dbt ls` lists, for each set, and print it."""
+    """Compare the built nodes with those listed by `dbt ls`, for each set."""
     sizes = range(1, len(TABLES) + 1)
     sets = list(chain.from_iterable(combinations(TABLES, size) for size in sizes))
     with DBTCloudEmulator() as cloud, TemporaryDirectory() as folder:
@@ -27,20 +27,20 @@ def main() -> None:
         flights = Flights(cloud, Path(folder))
         flights.load()
         job = flights.job()
-        # the first run leaves the manifest that loads are matched with
+        # the first run leaves the manifest that `only_loaded` needs
         run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, raise_on_failure=True)
         wrong = [tables for tables in sets if not is_exact(flights, job, tables)]
-    print(f"{len(sets)} sets of tables, {len(wrong)} of them built wrongly.")
+    print(f"{len(sets)} sets of tables, {len(wrong)} built wrongly")
     raise SystemExit(bool(wrong))
 
 
 def is_exact(flights: Flights, job: int, tables: tuple[str, ...]) -> bool:
-    """Load some tables, and tell whether dbt builds all that descends from them and no more."""
+    """Load some tables; return whether dbt builds exactly their descendants."""
     flights.load(*tables)
     run = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, only_loaded=True)
     built = executed(run["id"])
     listed = flights.listed("--select", *(f"source:raw.{table}+" for table in tables))
-    print(f"{', '.join(tables)}: {len(built)} nodes built, {len(built ^ listed)} of them wrong")
+    print(f"{', '.join(tables)}: {len(built)} nodes built, {len(built ^ listed)} wrong")
     return built == listed
 
 
