@@ -72,7 +72,8 @@ def url_map() -> Map:
 
     A path without its last slash is redirected (308), and `//` is not a path of the API.
     """
-    return Map(_rules, merge_slashes=False)
+    # copies, as a rule belongs to one map and two threads may build one each
+    return Map([rule.empty() for rule in _rules], merge_slashes=False)
 
 
 def endpoints() -> list[str]:
