@@ -61,16 +61,18 @@ def main() -> bool:
         with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
             client.get_job(config.job_id or "")
         pipeline = load()
-        say("dbt Cloud is running the job ...")
+        announce("dbt Cloud is running the job ...")
         run = run_dbt_cloud_job(pipeline=pipeline)
-        show_run(run)
+        print_run(run)
         if run["id"]:  # None if the run was skipped
-            say("dlt is loading the results of the run beside the data ...")
+            announce("dlt is loading the results of the run beside the data ...")
             pipeline.run(dbt_cloud_results(run_id=run["id"]))
     if is_embedded and run["is_success"]:
-        query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
-        query(pipeline, "The slowest models and the load that they were built from", LOADS)
-        say(f"The data are in {DATABASE}. For more queries, see examples/results.sql.")
+        print_query(
+            pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART
+        )
+        print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
+        announce(f"The data are in {DATABASE}. For more queries, see examples/results.sql.")
     return run["is_success"]
 
 
@@ -85,13 +87,15 @@ def embedded_dbt_cloud() -> Iterator[None]:
             environ={"FLIGHTS_DUCKDB": str(DATABASE)},
         )
         os.environ.update(cloud.environment(), DBT_CLOUD__JOB_ID=str(job_id))
-        say(f"No dbt Cloud credentials found. The embedded dbt Cloud is running at {cloud.url}")
+        announce(
+            f"No dbt Cloud credentials found. The embedded dbt Cloud runs at {cloud.url}"
+        )
         yield
 
 
 def load() -> dlt.Pipeline:
     """Load the five tables into the dataset `raw` of a DuckDB file."""
-    say("dlt is loading New York's flights of 2013 ...")
+    announce("dlt is loading New York's flights of 2013 ...")
     dlt.config["data_writer.disable_compression"] = True  # compression would double the time
     pipeline = dlt.pipeline(
         "flights",
@@ -103,28 +107,28 @@ def load() -> dlt.Pipeline:
     pipeline.run(source)
     if (trace := pipeline.last_trace) and trace.last_normalize_info:
         counts = trace.last_normalize_info.row_counts.items()
-        show(["table", "rows"], [row for row in counts if row[0] in source.resources])
+        print_table(["table", "rows"], [row for row in counts if row[0] in source.resources])
     return pipeline
 
 
-def show_run(run: Run) -> None:
+def print_run(run: Run) -> None:
     """Print a run and its nodes; the log has the cause of a failure."""
-    say(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
+    announce(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
     rows = [
         (node["resource_type"], node["name"], node["status"], node["execution_time"])
         for node in get_dbt_cloud_run_results(run_id=run["id"])
     ]
-    show(["kind", "node", "status", "seconds"], rows)
+    print_table(["kind", "node", "status", "seconds"], rows)
 
 
-def query(pipeline: dlt.Pipeline, title: str, sql: str) -> None:
+def print_query(pipeline: dlt.Pipeline, title: str, sql: str) -> None:
     """Print the result of a query."""
-    say(title)
+    announce(title)
     with pipeline.sql_client() as client, client.execute_query(sql) as cursor:
-        show([column[0] for column in cursor.description], cursor.fetchall())
+        print_table([column[0] for column in cursor.description], cursor.fetchall())
 
 
-def show(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table unless it is empty, with right-aligned numbers."""
     lines = list(rows)
     if not lines:
@@ -137,7 +141,7 @@ def show(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     console.print(table)
 
 
-def say(text: str) -> None:
+def announce(text: str) -> None:
     console.print(f"\n[bold]{text}[/]", soft_wrap=True)
 
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 
 import dlt
 from flights import nycflights
-from load_and_transform import DEMO, embedded_dbt_cloud, say, show, start
+from load_and_transform import DEMO, announce, embedded_dbt_cloud, print_table, start
 
 from dlt_dbtcloud import get_dbt_cloud_run_results, loaded_tables, run_dbt_cloud_job
 
@@ -31,9 +31,9 @@ def main() -> bool:
     is_embedded = dlt.secrets.get("dbt_cloud.api_token") is None
     with embedded_dbt_cloud() if is_embedded else nullcontext():
         rows = [load_and_build(pipeline, *tables) for tables in (TABLES, ("weather",), ())]
-    show(["loaded", "run", "nodes built", "seconds"], rows)
+    print_table(["loaded", "run", "nodes built", "seconds"], rows)
     all_tables, weather, nothing = (seconds for *_, seconds in rows)
-    say(
+    announce(
         f"Saved: {all_tables - weather:.1f} s after loading only the weather, "
         f"{all_tables - nothing:.1f} s after loading nothing."
     )
@@ -47,7 +47,7 @@ def load_and_build(pipeline: dlt.Pipeline, *tables: str) -> Row:
     else:
         pipeline.run([], table_name="weather")
     loaded = loaded_tables(pipeline)
-    say(f"Loaded: {', '.join(loaded) or 'nothing'}. dbt Cloud is building its descendants ...")
+    announce(f"Loaded: {', '.join(loaded) or 'nothing'}. Running the job with `only_loaded` ...")
     began = time.monotonic()
     run = run_dbt_cloud_job(pipeline=pipeline, only_loaded=True, raise_on_failure=True)
     seconds = time.monotonic() - began
