@@ -87,9 +87,7 @@ def embedded_dbt_cloud() -> Iterator[None]:
             environ={"FLIGHTS_DUCKDB": str(DATABASE)},
         )
         os.environ.update(cloud.environment(), DBT_CLOUD__JOB_ID=str(job_id))
-        announce(
-            f"No dbt Cloud credentials found. The embedded dbt Cloud runs at {cloud.url}"
-        )
+        announce(f"No dbt Cloud credentials found. The embedded dbt Cloud runs at {cloud.url}")
         yield
 
 
