@@ -1,4 +1,4 @@
-"""A process that ends while it waits leaves no run unknown, a killed one no second run."""
+"""A process that is interrupted leaves no unknown run, and a killed one no second run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import dlt
@@ -23,9 +23,10 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.interrupts import leave
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import until
+from tests.support.clock import PATIENCE, until
+from tests.support.processes import ROOT, running
+from tests.support.threads import in_background, interrupting
 
-ROOT = Path(__file__).parents[2]
 CALL = """
 import dlt, signal, sys
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -40,27 +41,22 @@ Script = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def script(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """Return what starts a process that runs a job, which ends when the test does."""
-    started = []
+    """Return a function that starts a process that runs a job."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with ExitStack() as started:
 
-    def start(job: int, bound: bool = False, before: str = "", **settings: str) -> Any:
-        settings["JOB_ID"] = str(job)
-        environment = {f"DBT_CLOUD__{name}": value for name, value in settings.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-c", CALL.format(bound=bound, before=before)],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(job: int, bound: bool = False, before: str = "", **settings: str) -> Any:
+            settings["JOB_ID"] = str(job)
+            environment = {f"DBT_CLOUD__{name}": value for name, value in settings.items()}
+            process = running(
+                [sys.executable, "-c", CALL.format(bound=bound, before=before)],
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            return started.enter_context(process)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield start
 
 
 @pytest.fixture
@@ -75,13 +71,13 @@ def is_waited_for(cloud: DBTCloudEmulator) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_says_how_to_resume_and_has_its_usual_effect(
+def test_a_signal_logs_how_to_resume_and_has_its_usual_effect(
     cloud: DBTCloudEmulator, script: Script, number: signal.Signals
 ) -> None:
     process = script(cloud.create_job("Long", duration=None))
     until(lambda: is_waited_for(cloud))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     run = cloud.runs[0]
     assert process.returncode == -number
     assert f"get_dbt_cloud_run_status(run_id={run['id']})" in errors
@@ -90,44 +86,20 @@ def test_a_signal_says_how_to_resume_and_has_its_usual_effect(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_cancels_where_that_is_asked_for(
+def test_a_signal_cancels_the_run_if_asked_to(
     cloud: DBTCloudEmulator, script: Script, number: signal.Signals
 ) -> None:
     process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON="true")
     until(lambda: is_waited_for(cloud))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == -number
     assert cloud.runs[0]["is_cancelled"]
     assert "is not waited for any longer: Cancelled" in errors
 
 
 class TaskTimeout(BaseException):
-    """What an orchestrator raises into a task that takes too long, out of the reach of `except`."""
-
-
-@pytest.fixture
-def alarm() -> Iterator[Callable[[type[BaseException], Callable[[], object]], None]]:
-    """Return what lets a signal raise an exception in this thread when something has come true."""
-    before = signal.getsignal(signal.SIGALRM)
-    threads = []
-
-    def set_alarm(kind: type[BaseException], condition: Callable[[], object]) -> None:
-        def ring(*_: object) -> None:
-            raise kind("time is up")
-
-        def wait() -> None:
-            until(condition)
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
-
-        signal.signal(signal.SIGALRM, ring)
-        threads.append(threading.Thread(target=wait))
-        threads[-1].start()
-
-    yield set_alarm
-    for thread in threads:
-        thread.join()
-    signal.signal(signal.SIGALRM, before)
+    """An error that an orchestrator raises into a late task, and that no `except` catches."""
 
 
 @pytest.mark.parametrize(
@@ -141,32 +113,30 @@ def alarm() -> Iterator[Callable[[type[BaseException], Callable[[], object]], No
         (RuntimeError, False),
     ],
 )
-def test_whatever_is_raised_into_the_wait_leaves_no_run_unsaid(
+def test_any_error_raised_into_the_wait_reports_the_run(
     cloud: DBTCloudEmulator,
     caplog: pytest.LogCaptureFixture,
-    alarm: Any,
     kind: type[BaseException],
     cancel: bool,
 ) -> None:
     job = cloud.create_job("Long", duration=None)
-    alarm(kind, lambda: is_waited_for(cloud))
-    with pytest.raises(kind, match="time is up"):
+    is_waiting = partial(is_waited_for, cloud)
+    with pytest.raises(kind, match="time is up"), interrupting(kind, is_waiting):
         run_dbt_cloud_job(job_id=job, cancel_on_abandon=cancel)
     (run,) = cloud.runs
     assert run["is_cancelled"] is cancel
-    said = "any longer: Cancelled" if cancel else f"get_dbt_cloud_run_status(run_id={run['id']})"
-    assert caplog.text.count(said) == 1
+    message = "any longer: Cancelled" if cancel else f"get_dbt_cloud_run_status(run_id={run['id']})"
+    assert caplog.text.count(message) == 1
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-def test_a_run_that_is_looked_at_beside_others_for_the_first_time_is_not_left_unsaid(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, alarm: Any, cancel: bool
+def test_an_interrupted_search_for_other_runs_reports_the_run(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool
 ) -> None:
     job = cloud.create_job("Long", duration=None)
-    # of the search for a run of somebody else that came before
-    cloud.fail("list_runs", "rate_limit", retry_after=60, skip=1)
-    alarm(TaskTimeout, lambda: cloud.struck)
-    with pytest.raises(TaskTimeout):
+    # in the search for another worker's earlier run
+    cloud.fail("list_runs", "rate_limit", retry_after=3600, skip=1)
+    with pytest.raises(TaskTimeout), interrupting(TaskTimeout, lambda: cloud.struck):
         run_dbt_cloud_job(job_id=job, reuse_queued_run=True, cancel_on_abandon=cancel)
     (run,) = cloud.runs
     assert run["is_cancelled"] is cancel
@@ -174,32 +144,29 @@ def test_a_run_that_is_looked_at_beside_others_for_the_first_time_is_not_left_un
 
 
 @pytest.mark.parametrize("route", ["trigger_job", "retry_run"])
-def test_a_post_that_is_left_says_where_to_look_for_its_run(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, alarm: Any, route: str
+def test_an_interrupted_post_logs_where_to_find_its_run(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, route: str
 ) -> None:
     job = cloud.create_job("Long", outcome="error")
     run = run_dbt_cloud_job(job_id=job)
-    cloud.fail(route, "rate_limit", retry_after=60)
-    alarm(TaskTimeout, lambda: cloud.struck)
+    cloud.fail(route, "rate_limit", retry_after=500)
     calls: Any = {"trigger_job": run_dbt_cloud_job, "retry_run": retry_dbt_cloud_run}
-    with pytest.raises(TaskTimeout):
+    with pytest.raises(TaskTimeout), interrupting(TaskTimeout, lambda: cloud.struck):
         calls[route]({"job_id": job, "run_id": run["id"]})
     assert f"Job {job} may have been triggered: look" in caplog.text
 
 
-def test_a_handler_that_raises_says_it_once(cloud: DBTCloudEmulator, script: Script) -> None:
+def test_a_handler_that_raises_gets_one_message(cloud: DBTCloudEmulator, script: Script) -> None:
     before = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))"
     process = script(cloud.create_job("Long", duration=None), before=before)
     until(lambda: is_waited_for(cloud))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3
     assert errors.count("goes on watching it") == 1
 
 
-def test_a_handler_of_the_scripts_own_has_its_effect(
-    cloud: DBTCloudEmulator, script: Script
-) -> None:
+def test_the_scripts_own_handler_has_its_effect(cloud: DBTCloudEmulator, script: Script) -> None:
     before = "signal.signal(signal.SIGTERM, lambda *_: print('noted', flush=True))"
     process = script(cloud.create_job("Long", duration=None), before=before)
     until(lambda: is_waited_for(cloud))
@@ -207,29 +174,39 @@ def test_a_handler_of_the_scripts_own_has_its_effect(
     assert process.stdout is not None
     assert process.stdout.readline() == "noted\n"
     cloud.finish_run(cloud.runs[0]["id"])
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert output.endswith("Success\n")
     assert "goes on watching it" in errors
 
 
-def test_handlers_are_put_back(cloud: DBTCloudEmulator) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_ignored_signal_stays_ignored(
+    cloud: DBTCloudEmulator, script: Script, number: signal.Signals
+) -> None:
+    before = f"signal.signal({int(number)}, signal.SIG_IGN)"
+    process = script(cloud.create_job("Long", duration=None), before=before)
+    until(lambda: is_waited_for(cloud))
+    process.send_signal(number)
+    cloud.finish_run(cloud.runs[0]["id"])
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output.endswith("Success\n")) == (0, True)
+    assert "get_dbt_cloud_run_status" not in errors
+
+
+def test_handlers_are_restored(cloud: DBTCloudEmulator) -> None:
     before = signal.getsignal(signal.SIGTERM)
     run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_thread_touches_no_handler(cloud: DBTCloudEmulator) -> None:
+def test_a_thread_leaves_handlers_alone(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
-    ended: list[Any] = []
-    thread = threading.Thread(target=lambda: ended.append(run_dbt_cloud_job(job_id=job)))
-    thread.start()
-    thread.join()
-    assert ended[0]["is_success"]
+    assert in_background(lambda: run_dbt_cloud_job(job_id=job)).result()["is_success"]
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-def test_a_run_without_a_page_is_named_all_the_same(
+def test_a_run_without_a_page_is_named(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
@@ -240,7 +217,7 @@ def test_a_run_without_a_page_is_named_all_the_same(
     assert f"Run {run['id']} is not waited for" in caplog.text
 
 
-def test_a_timeout_cancels_where_that_is_asked_for(cloud: DBTCloudEmulator) -> None:
+def test_a_timeout_cancels_the_run_if_asked_to(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Long", duration=None)
     with pytest.raises(DBTCloudRunTimeout):
         run_dbt_cloud_job(job_id=job, timeout=0.1, cancel_on_abandon=True)
@@ -257,12 +234,12 @@ def test_a_process_that_is_killed_while_it_triggers_leaves_one_run_to_the_next(
     cloud: DBTCloudEmulator, script: Script, route: str, when: Any
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
-    cloud.fail(route, "hang", when=when, seconds=60)
+    cloud.fail(route, "hang", when=when, seconds=3600)
     process = script(job, bound=True)
     until(lambda: cloud.struck)
     process.kill()
     process.communicate()
-    output, errors = script(job, bound=True).communicate(timeout=30)
+    output, errors = script(job, bound=True).communicate(timeout=PATIENCE)
     assert output == f"{cloud.runs[0]['id']} Success\n", errors
     assert len(cloud.runs) == 1
 
@@ -280,6 +257,6 @@ def test_a_process_that_is_killed_while_it_waits_leaves_one_run_to_the_next(
     before = len(cloud.requests)
     until(lambda: len(cloud.requests) > before + 1)
     cloud.finish_run(cloud.runs[0]["id"])
-    output, errors = following.communicate(timeout=30)
+    output, errors = following.communicate(timeout=PATIENCE)
     assert output == f"{cloud.runs[0]['id']} Success\n", errors
     assert len(cloud.runs) == 1

@@ -14,9 +14,11 @@ import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import WriteConfig
+from tests.support.clock import DBT_PATIENCE
+from tests.support.processes import ROOT, run
 from tests.support.wire import WireServer
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<h1>Sign in</h1>\n"
 
 Demo = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,18 +32,16 @@ def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     # the demo keeps its own data, and has no data of this test's
     monkeypatch.delenv("DLT_DATA_DIR")
 
-    def run(
+    def run_demo(
         days: int | None = 1, script: str = "load_and_transform", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         if days is not None:
             environment["SOURCES__FLIGHTS__NYCFLIGHTS__DAYS"] = str(days)
         command = [sys.executable, f"examples/{script}.py"]
         env = {**os.environ, "COLUMNS": "120", **environment}
-        return subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=300, check=False
-        )
+        return run(command, env=env, timeout=DBT_PATIENCE)
 
-    return run
+    return run_demo
 
 
 def assert_is_one_clear_line(done: subprocess.CompletedProcess[str], *words: str) -> None:

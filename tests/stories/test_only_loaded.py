@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,12 @@ from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import until
+from tests.support.clock import PATIENCE, until
 from tests.support.flights import Flights, executed
+from tests.support.processes import ROOT, running
+from tests.support.threads import in_background
 from tests.support.warehouse import warehouse
 
-ROOT = Path(__file__).parents[2]
 SOURCE = {
     "package_name": "shop",
     "source_name": "landing",
@@ -313,23 +313,17 @@ def test_a_run_that_was_to_serve_and_is_cancelled_is_followed_by_our_own(
     cloud: DBTCloudEmulator,
 ) -> None:
     run = queued(cloud)
-    outcome: list[Run] = []
     job = run["job_definition_id"]
-
-    def share_and_wait() -> None:
-        outcome.append(run_dbt_cloud_job(job_id=job, reuse_queued_run=True))
-
-    worker = threading.Thread(target=share_and_wait)
-    worker.start()
+    worker = in_background(lambda: run_dbt_cloud_job(job_id=job, reuse_queued_run=True))
     until(lambda: any(f"runs/{run['id']}/" in request.path for request in cloud.requests))
     cancel_dbt_cloud_run(run_id=run["id"])
     until(lambda: len(cloud.runs) == 3)
     cloud.finish_run(cloud.runs[0]["id"])
     until(lambda: cloud.runs[2]["is_running"])
     cloud.finish_run(cloud.runs[2]["id"])
-    worker.join()
-    assert outcome[0]["id"] == cloud.runs[2]["id"]
-    assert outcome[0]["is_success"]
+    shared = worker.result()
+    assert shared["id"] == cloud.runs[2]["id"]
+    assert shared["is_success"]
 
 
 def test_a_queued_retry_of_a_run_does_not_serve(cloud: DBTCloudEmulator) -> None:
@@ -373,7 +367,7 @@ def test_a_manifest_of_another_target_does_not_hide_what_is_fed(
     assert steps_of(cloud.runs[-1]) == NARROWED
 
 
-# twenty processes, which have what they import in common
+# forks, so that they import dlt once
 PROCESSES = """
 import os, dlt, duckdb
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -408,15 +402,15 @@ def test_twenty_pipelines_share_two_runs(
     command = [sys.executable, "-c", PROCESSES]
     with (
         log.open("w") as stderr,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as processes,
+        running(command, stdout=subprocess.PIPE, stderr=stderr) as processes,
     ):
-        # one that has triggered or adopted a run may still find that another one came before
+        # a process that has triggered or adopted a run may still find an earlier one
         until(lambda: len(waited_for(log)) == 20 and len({*waited_for(log).values()}) == 1)
         until(lambda: len(kept(cloud)) == 2)
         cloud.finish_run(first["id"])
         (served,) = [run for run in kept(cloud) if run["id"] != first["id"]]
         cloud.finish_run(served["id"])
-        ended = [line.split() for line in processes.communicate(timeout=60)[0].splitlines()]
+        ended = [line.split() for line in processes.communicate(timeout=PATIENCE)[0].splitlines()]
     assert [int(run_id) for run_id, _ in ended] == [served["id"]] * 20
     began = time_of(kept(cloud)[1], "started_at") or 0.0
     assert all(began > float(committed) for _, committed in ended)
@@ -424,9 +418,11 @@ def test_twenty_pipelines_share_two_runs(
 
 
 def waited_for(log: Path) -> dict[str, str]:
-    """Return the run that each process has named last as its own, by the process."""
+    """Return the run that each process logged last as its own, by process id."""
     named = r"\|(\d+)\|\d+\|dlt\|trigger\.py\|.*(?:has run|\|Run) (\d+) "
-    return dict(re.findall(named, log.read_text()))
+    text = log.read_text()
+    assert "Traceback" not in text, text
+    return dict(re.findall(named, text))
 
 
 def kept(cloud: DBTCloudEmulator) -> list[Run]:
