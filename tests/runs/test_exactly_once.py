@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FastClock, until
+from tests.support.threads import in_background
 
 LOAD = LastLoad("flights", "1732150000.123")
 
@@ -61,14 +61,6 @@ FAULTS = [
 
 
 @pytest.fixture
-def impatient(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a client that does not wait long for what hangs."""
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.2")
-    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
-        yield client
-
-
-@pytest.fixture
 def config(cloud: DBTCloudEmulator) -> DBTCloudConfiguration:
     return resolve_configuration(DBTCloudConfiguration(raise_on_failure=True, wait_seconds=10.0))
 
@@ -87,6 +79,14 @@ def run(
     return Running(client, config, clock).run_all([trigger])[0]
 
 
+def clock_of(fault: Fault, has_effect: Callable[[], object]) -> FastClock:
+    """Return a clock on which a late effect comes in time, however late the machine makes it."""
+    clock = FastClock()
+    if fault.kind == "late":
+        clock.at(200 * fault.options["seconds"], lambda: until(has_effect))
+    return clock
+
+
 def kept(cloud: DBTCloudEmulator) -> list[Run]:
     return [run for run in cloud.runs if not run["is_cancelled"]]
 
@@ -95,7 +95,7 @@ def kept(cloud: DBTCloudEmulator) -> list[Run]:
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_trigger_makes_exactly_one_run(
     cloud: DBTCloudEmulator,
-    impatient: DBTCloudClientV2,
+    client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
     fault: Fault,
     load: LastLoad | None,
@@ -103,7 +103,7 @@ def test_a_trigger_makes_exactly_one_run(
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
     cloud.fail("trigger_job", fault.kind, **fault.options)
-    ended = run(impatient, job, config, load)
+    ended = run(client, job, config, load, clock_of(fault, lambda: cloud.runs))
     assert ended["is_success"]
     assert [run["id"] for run in kept(cloud)] == [ended["id"]]
     assert ("trigger_job", fault.kind) in cloud.struck
@@ -114,7 +114,7 @@ def test_a_trigger_makes_exactly_one_run(
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_status_check_that_fails_is_no_run_that_failed(
     cloud: DBTCloudEmulator,
-    impatient: DBTCloudClientV2,
+    client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
     fault: Fault,
     load: LastLoad | None,
@@ -127,10 +127,9 @@ def test_a_status_check_that_fails_is_no_run_that_failed(
         until(lambda: cloud.struck)
         cloud.finish_run(cloud.runs[0]["id"])
 
-    finisher = Thread(target=finish)
-    finisher.start()
-    assert run(impatient, job, config, load)["is_success"]
-    finisher.join()
+    finishing = in_background(finish)
+    assert run(client, job, config, load)["is_success"]
+    finishing.result()
     assert len(cloud.runs) == 1
     assert ("get_run", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
@@ -139,14 +138,16 @@ def test_a_status_check_that_fails_is_no_run_that_failed(
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_retry_makes_exactly_one_run(
     cloud: DBTCloudEmulator,
-    impatient: DBTCloudClientV2,
+    client: DBTCloudClientV2,
     fault: Fault,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "success"])
-    failed = impatient.start_job_run(job)
+    failed = client.start_job_run(job)
     cloud.fail("retry_run", fault.kind, **fault.options)
-    retried = retry_once(impatient, failed, timeout=600, clock=FastClock())
+    retried = retry_once(
+        client, failed, timeout=600, clock=clock_of(fault, lambda: len(cloud.runs) == 2)
+    )
     assert retried["retrying_run_id"] == failed["id"]
     assert len(cloud.runs) == 2
     assert ("retry_run", fault.kind) in cloud.struck
@@ -156,13 +157,14 @@ def test_a_retry_makes_exactly_one_run(
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_cancel_is_confirmed(
     cloud: DBTCloudEmulator,
-    impatient: DBTCloudClientV2,
+    client: DBTCloudClientV2,
     fault: Fault,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    running = impatient.start_job_run(cloud.create_job("Long", duration=None))
+    running = client.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
-    watch = cancel_and_confirm(impatient, [running], timeout=600, clock=FastClock(100))
+    clock = clock_of(fault, lambda: cloud.runs[0]["is_cancelled"])
+    watch = cancel_and_confirm(client, [running], timeout=600, clock=clock)
     assert watch.runs[id_of(running)]["is_cancelled"]
     assert not watch.errors
     assert len(cloud.runs) == 1

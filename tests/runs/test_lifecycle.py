@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import dlt
@@ -30,7 +29,8 @@ from dlt_dbtcloud.runs.lifecycle import Part, Running, report
 from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, FastClock
+from tests.support.clock import PATIENCE, FakeClock, FastClock, until
+from tests.support.threads import in_background, interrupting
 from tests.support.warehouse import warehouse
 
 
@@ -68,10 +68,14 @@ def test_a_load_that_has_its_run_gets_no_other(
 def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = cloud.create_job("Nightly", duration=None)
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, wait_for_outcome=False)
-    ending = threading.Timer(0.1, cloud.finish_run, (first["id"],))
-    ending.start()
+
+    def finish() -> None:
+        until(lambda: any(f"/runs/{first['id']}/" in asked.path for asked in cloud.requests))
+        cloud.finish_run(first["id"])
+
+    finishing = in_background(finish)
     again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    ending.join()
+    finishing.result()
     assert again["id"] == first["id"]
     assert again["is_success"]
 
@@ -111,28 +115,36 @@ def test_other_overrides_are_another_run(cloud: DBTCloudEmulator, pipeline: dlt.
 
 
 def test_workers_that_come_at_the_same_time_share_one_run(
-    cloud: DBTCloudEmulator,
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = cloud.create_job("Nightly", duration=0.5)
+    job = cloud.create_job("Nightly", duration=None)
     config = resolve_configuration(DBTCloudConfiguration(wait_seconds=0.2))
+    # after dlt has set its level for the config
+    caplog.set_level("INFO", logger="dlt")
     load = LastLoad("flights", "1732150000.123")
-    together = threading.Barrier(6)
-    ended: list[Run] = []
+    together = threading.Barrier(6, timeout=PATIENCE)
 
-    def work() -> None:
+    def work() -> Run:
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
             together.wait()
             trigger = Trigger(client, str(job), {"cause": "x"}, load)
-            ended.extend(Running(client, config).run_all([trigger]))
+            return Running(client, config).run_all([trigger])[0]
 
-    workers = [threading.Thread(target=work) for _ in range(6)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    kept = [run["id"] for run in cloud.runs if not run["is_cancelled"]]
-    assert len(kept) == 1
-    assert {run["id"] for run in ended} == set(kept)
+    def kept() -> list[int | None]:
+        return [run["id"] for run in cloud.runs if not run["is_cancelled"]]
+
+    def waited_for() -> dict[int | None, str]:
+        """Return the run that each thread logged last as its own."""
+        logged = [(each.thread, each.getMessage()) for each in list(caplog.records)]
+        named = [(thread, re.search(r"(?:has run|^Run) (\d+) ", text)) for thread, text in logged]
+        return {thread: found[1] for thread, found in named if found}
+
+    workers = [in_background(work) for _ in range(6)]
+    until(lambda: len(waited_for()) == 6 and len({*waited_for().values()}) == 1 == len(kept()))
+    (run_id,) = kept()
+    cloud.finish_run(run_id)
+    ended = [worker.result() for worker in workers]
+    assert {run["id"] for run in ended} == {run_id} == {*kept()}
     assert all(run["is_success"] for run in ended)
 
 
@@ -197,11 +209,21 @@ def test_what_is_no_list_of_jobs_is_refused(cloud: DBTCloudEmulator, jobs: Any) 
     assert cloud.requests == []
 
 
-def test_the_error_of_many_jobs_tells_of_all(cloud: DBTCloudEmulator) -> None:
+def run_on_a_fake_clock(client: DBTCloudClientV2, jobs: list[int], **options: Any) -> list[Run]:
+    """Run jobs with a time limit that a slow machine does not use up."""
+    clock = FakeClock()
+    config = resolve_configuration(DBTCloudConfiguration(timeout=60.0, **options))
+    triggers = [Trigger(client, str(job), {"cause": "x"}, clock=clock) for job in jobs]
+    return Running(client, config, clock).run_all(triggers)
+
+
+def test_the_error_of_many_jobs_tells_of_all(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     long = [cloud.create_job(f"long {i}", duration=None) for i in range(2)]
     bad, good = cloud.create_job("bad", outcome="error"), cloud.create_job("good")
     with pytest.raises(DBTCloudNotFoundError) as caught:
-        run_dbt_cloud_jobs([1, long[0], bad, good, long[1]], timeout=0.3, raise_on_failure=True)
+        run_on_a_fake_clock(client, [1, long[0], bad, good, long[1]], raise_on_failure=True)
     said = str(caught.value)
     ids = {run["job_id"]: run["id"] for run in cloud.runs}
     for job in long:
@@ -284,33 +306,17 @@ def test_clocks_that_differ_make_no_second_run(
     assert len({run["id"] for run in (first, *bound)}) == 2 == len(cloud.runs)
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C have its effect also in a process of the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("cancel", [False, True])
 def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool
 ) -> None:
     first, second = (cloud.create_job(name, duration=None) for name in ("a", "b"))
-    cloud.fail("trigger_job", "rate_limit", retry_after=60, skip=1, calls=None)
-
-    def interrupt() -> None:
-        while not any(kind == "rate_limit" for _, kind in cloud.struck):
-            stopped.wait(0.02)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    stopped = threading.Event()
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    cloud.fail("trigger_job", "rate_limit", retry_after=500, skip=1, calls=None)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        interrupting(KeyboardInterrupt, lambda: cloud.struck),
+    ):
         run_dbt_cloud_jobs([first, second], cancel_on_abandon=cancel)
-    thread.join()
     (run,) = cloud.runs
     assert f"Job {second} may have been triggered: look" in caplog.text
     assert run["is_cancelled"] is cancel
@@ -319,11 +325,11 @@ def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
 
 
 def test_only_runs_that_go_on_are_left(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     done, long = cloud.create_job("done"), cloud.create_job("long", duration=None)
     with pytest.raises(DBTCloudRunTimeout) as caught:
-        run_dbt_cloud_jobs([done, long], timeout=0.3, cancel_on_abandon=True)
+        run_on_a_fake_clock(client, [done, long], cancel_on_abandon=True)
     assert [run["status_humanized"] for run in cloud.runs] == ["Success", "Cancelled"]
     assert "Stopped waiting for it: Cancelled." in str(caught.value)
     assert "still running in dbt Cloud" not in str(caught.value)

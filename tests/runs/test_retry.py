@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import duckdb
@@ -23,9 +22,10 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.retry import retry, undone_only
 from dlt_dbtcloud.typing import Run, RunStep
-from tests.support.clock import FakeClock, FastClock, until
+from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, until
 from tests.support.flights import Flights, executed, own_results, statuses
 from tests.support.shop import write_shop
+from tests.support.threads import in_background
 
 
 def node(name: str, kind: str = "model", package: str = "shop") -> dict[str, Any]:
@@ -274,21 +274,18 @@ def test_a_load_that_another_worker_had_built_is_not_retried(
 ) -> None:
     flights.load("airlines")
     job = cloud.create_job("Nightly", duration=None)
-    outcome: list[Run] = []
-
-    def work() -> None:
-        outcome.append(run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, retries=2))
-
-    worker = threading.Thread(target=work)
-    cloud.fail("get_artifact", "slow", seconds=1.0)
-    worker.start()
+    cloud.fail("get_artifact", "hang", when="before", seconds=3600)
+    worker = in_background(
+        lambda: run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, retries=2)
+    )
     until(lambda: len(cloud.runs) == 1)
     cloud.finish_run(cloud.runs[0]["id"], "error")
-    # the other worker comes while the first one reads why it failed
+    # the other worker comes while the first reads why its run failed
+    until(lambda: cloud.struck)
     other = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
     cloud.finish_run(other["id"])
-    worker.join()
-    assert outcome[0]["id"] == other["id"]
+    cloud.heal()
+    assert worker.result()["id"] == other["id"]
     assert len(cloud.runs) == 2
 
 
@@ -332,7 +329,10 @@ def test_a_retry_is_exactly_one_run_whatever_becomes_of_its_answer(
         outdate(cloud, failed)
     before = len(cloud.runs)
     cloud.fail("trigger_job" if is_outdated else "retry_run", kind, seconds=0.01)
-    again = retry(client, failed, clock=FastClock())
+    clock = FastClock()
+    if kind == "late":
+        clock.at(2.0, lambda: until(lambda: len(cloud.runs) > before))
+    again = retry(client, failed, clock=clock)
     kept = [run["id"] for run in cloud.runs[before:] if not run["is_cancelled"]]
     assert kept == [again["id"]]
 
@@ -455,17 +455,14 @@ def test_retries_end_well_where_a_fault_goes_away_by_itself(
     flights.load("airlines")
     job = flights.job("dbt run --select stg_airlines")
 
-    def hold_the_database() -> None:
-        with duckdb.connect(flights.database):
-            is_held.set()
-            while len(cloud.runs) < 2:
-                ended.wait(0.05)
+    database = duckdb.connect(flights.database)
 
-    is_held, ended = threading.Event(), threading.Event()
-    holder = threading.Thread(target=hold_the_database)
-    holder.start()
-    is_held.wait()
+    def release_the_database() -> None:
+        with database:
+            until(lambda: len(cloud.runs) == 2, within=DBT_PATIENCE)
+
+    releasing = in_background(release_the_database)
     run = run_dbt_cloud_job(job_id=job, retries=2, raise_on_failure=True)
-    holder.join()
+    releasing.result()
     assert run["is_success"]
     assert 2 <= len(cloud.runs) <= 3
