@@ -100,6 +100,6 @@ def test_a_line_is_not_cut_within_a_secret(quote: Callable[[str, int], str]) -> 
     "junk", ["a.", "eyJaaaaaaaa.", "token ", "password=", "x://y:", "--secret-"]
 )
 def test_junk_costs_no_more_than_its_length(junk: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     without_secrets(junk * 20_000)
-    assert time.perf_counter() - began < 10
+    assert time.thread_time() - began < 10

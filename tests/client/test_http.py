@@ -218,7 +218,7 @@ def test_a_session_of_the_callers_is_used_and_left_open(httpserver: HTTPServer) 
         session.headers["X-Team"] = "data"
         with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/"), session=session) as client:
             client.get_run_status(5)
-        assert session.get(httpserver.url_for(RUN), timeout=5).ok
+        assert session.get(httpserver.url_for(RUN), timeout=60).ok
         assert "Authorization" not in session.headers
 
 

@@ -190,7 +190,7 @@ def test_a_job_that_is_deleted_meanwhile_does_not_matter(
     def delete() -> None:
         headers = {"Authorization": f"Token {cloud.api_token}"}
         url = f"{client.base_api_url}/accounts/{cloud.account_id}/jobs/{job}/"
-        assert requests.delete(url, headers=headers, timeout=10).ok
+        assert requests.delete(url, headers=headers, timeout=60).ok
 
     clock.at(5, delete)
     clock.at(20, partial(cloud.finish_run, run["id"]))

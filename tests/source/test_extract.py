@@ -29,6 +29,7 @@ from tests.support.results import (
     nightly,
     rows,
 )
+from tests.support.threads import in_background
 
 RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
 ID = RESULT["unique_id"]
@@ -78,7 +79,7 @@ def test_an_outage_leaves_no_connection_open(
         extract()
     # the error keeps hold of the answers
     gc.collect()
-    until(lambda: not connections(), within=10)
+    until(lambda: not connections())
 
 
 def connections() -> list[str]:
@@ -206,12 +207,11 @@ def test_a_token_that_may_not_read_the_job_reads_its_runs(
 def test_runs_are_read_at_the_same_time(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
     runs = [ended_run(job) for _ in range(3)]
-    cloud.fail("get_artifact", "hang", seconds=60, calls=None, run_id=runs[0], when="before")
-    loading = threading.Thread(target=pipeline.run, args=[dbt_cloud_results()])
-    loading.start()
+    cloud.fail("get_artifact", "hang", seconds=3600, calls=None, run_id=runs[0], when="before")
+    loading = in_background(lambda: pipeline.run(dbt_cloud_results()))
     until(lambda: files_asked_for(cloud).count("manifest.json") == 2)
     cloud.heal()
-    loading.join()
+    loading.result()
     assert counts(pipeline)["dbt_node_results"] == 6
 
 

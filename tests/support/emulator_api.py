@@ -7,6 +7,7 @@ from typing import Any
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.clock import DBT_PATIENCE
 
 
 class Api:
@@ -19,13 +20,13 @@ class Api:
         self.account = f"{cloud.url}/api/v2/accounts/{cloud.account_id}"
 
     def get(self, path: str, **params: Any) -> requests.Response:
-        return self.session.get(self.account + path, params=params, timeout=10)
+        return self.session.get(self.account + path, params=params, timeout=60)
 
     def post(self, path: str, body: Any = None) -> requests.Response:
-        return self.session.post(self.account + path, json=body, timeout=10)
+        return self.session.post(self.account + path, json=body, timeout=60)
 
     def delete(self, path: str) -> requests.Response:
-        return self.session.delete(self.account + path, timeout=10)
+        return self.session.delete(self.account + path, timeout=60)
 
     def data(self, path: str, **params: Any) -> Any:
         response = self.get(path, **params)
@@ -40,6 +41,6 @@ class Api:
     def run(self, run_id: int, *include: str) -> Any:
         return self.data(f"/runs/{run_id}/", include_related=",".join(include))
 
-    def ended(self, run_id: int, within: float = 120.0) -> Any:
+    def ended(self, run_id: int, within: float = DBT_PATIENCE) -> Any:
         self.cloud.wait_for_run(run_id, within)
         return self.run(run_id, "trigger", "job", "run_steps", "debug_logs")

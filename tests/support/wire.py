@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+from tests.support.clock import PATIENCE
+
 
 class WireServer:
     """Answers each request with the next of the given bytes, and then closes the connection.
@@ -47,6 +49,7 @@ class WireServer:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
+            connection.settimeout(PATIENCE)
             with connection, connection.makefile("rb") as lines:
                 self.requests.append(lines.readline().decode().strip())
                 length = 0

@@ -17,8 +17,8 @@ def _any(api: Api, version: str) -> str:
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_an_account_is_shown_and_listed(cloud: DBTCloudEmulator, api: Api, version: str) -> None:
     base = _any(api, version)
-    assert api.session.get(base, timeout=5).json()["data"]["id"] == cloud.account_id
-    listed = api.session.get(base.rpartition("/")[0], timeout=5).json()
+    assert api.session.get(base, timeout=60).json()["data"]["id"] == cloud.account_id
+    listed = api.session.get(base.rpartition("/")[0], timeout=60).json()
     assert [account["name"] for account in listed["data"]] == ["Embedded dbt Cloud"]
     assert listed["extra"]["pagination"] == {"count": 1, "total_count": 1}
     assert listed["data"][0]["run_slots"] > 0
@@ -32,27 +32,27 @@ def test_projects_and_environments_are_created_changed_and_deleted(
     base = f"{_any(api, version)}/{noun}"
     project = api.data("/projects/")[0]["id"]
     body: Any = {"name": "New", "project_id": project, "type": 0 if noun == "projects" else None}
-    made = api.session.post(f"{base}/", json=body, timeout=5).json()["data"]
+    made = api.session.post(f"{base}/", json=body, timeout=60).json()["data"]
     assert (made["name"], made["state"]) == ("New", 1)
-    assert api.session.get(f"{base}/{made['id']}", timeout=5).json()["data"] == made
-    changed = api.session.post(f"{base}/{made['id']}/", json={"name": "Newer"}, timeout=5)
+    assert api.session.get(f"{base}/{made['id']}", timeout=60).json()["data"] == made
+    changed = api.session.post(f"{base}/{made['id']}/", json={"name": "Newer"}, timeout=60)
     assert changed.json()["data"]["name"] == "Newer"
-    found = api.session.get(f"{base}/?name__icontains=newer&pk={made['id']}", timeout=5).json()
+    found = api.session.get(f"{base}/?name__icontains=newer&pk={made['id']}", timeout=60).json()
     assert [item["id"] for item in found["data"]] == [made["id"]]
-    deleted = api.session.delete(f"{base}/{made['id']}/", timeout=5)
+    deleted = api.session.delete(f"{base}/{made['id']}/", timeout=60)
     assert (deleted.status_code, deleted.json()["data"]["state"]) == (200, 2)
-    assert api.session.delete(f"{base}/{made['id']}/", timeout=5).status_code == 404
-    assert api.session.post(f"{base}/", json={}, timeout=5).status_code == 400
+    assert api.session.delete(f"{base}/{made['id']}/", timeout=60).status_code == 404
+    assert api.session.post(f"{base}/", json={}, timeout=60).status_code == 400
 
 
 def test_environments_are_listed_under_their_project(cloud: DBTCloudEmulator, api: Api) -> None:
     other = cloud.create_project("Other")
     base = f"{_any(api, 'v3')}/projects/{other}/environments"
-    (found,) = api.session.get(f"{base}/", timeout=5).json()["data"]
+    (found,) = api.session.get(f"{base}/", timeout=60).json()["data"]
     assert found["project_id"] == other
-    made = api.session.post(f"{base}/", json={"name": "Staging"}, timeout=5).json()["data"]
+    made = api.session.post(f"{base}/", json={"name": "Staging"}, timeout=60).json()["data"]
     assert made["project_id"] == other
-    assert api.session.get(f"{base}/{made['id']}", timeout=5).json()["data"]["name"] == "Staging"
+    assert api.session.get(f"{base}/{made['id']}", timeout=60).json()["data"]["name"] == "Staging"
     ids = [item["id"] for item in api.data("/environments/", project_id=other)]
     assert ids == [found["id"], made["id"]]
 
@@ -69,4 +69,4 @@ def test_projects_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Ap
 def test_a_job_has_no_environment_variables(api: Api) -> None:
     project = api.data("/projects/")[0]["id"]
     url = f"{_any(api, 'v3')}/projects/{project}/environment-variables/job/?job_definition_id=1"
-    assert api.session.get(url, timeout=5).json()["data"] == {}
+    assert api.session.get(url, timeout=60).json()["data"] == {}
