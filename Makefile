@@ -1,23 +1,34 @@
-# Every target first sets up what it needs in .venv, once.
+# Every target first sets up what it needs in .venv, once, with the versions of constraints.txt.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+LOCK := --constraint constraints.txt --build-constraint constraints.txt
+
+# The indexes that a machine is configured for are used, its other wishes are not.
+unexport PIP_BUILD_CONSTRAINT PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_HASHES PIP_REQUIREMENT PIP_TARGET PIP_USER
+unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASHES UV_RESOLUTION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak subsets format clean
+.PHONY: help demo test test-latest test-oldest bench soak subsets format lock clean
 
 help: ## Show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 demo: $(VENV)/.demo ## Load 336,776 flights with dlt and build them with dbt, offline
 	@$(BIN)/python examples/load_and_transform.py
 
-test: $(VENV)/.dev ## Check everything: format, lint, types, tests
+test: $(VENV)/.dev ## Check everything: format, lint, types, tests (ARGS='-m "not dbt"' for pytest)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-latest: $(VENV)/.uv ## Run the tests with the newest versions that pyproject.toml allows
+	$(call test_with,.venv-latest,highest)
+
+test-oldest: $(VENV)/.uv ## Run the tests with the lowest versions (PYTHON=python3.10 is the lowest Python)
+	$(call test_with,.venv-oldest,lowest-direct)
 
 bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks
@@ -29,24 +40,49 @@ soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five mi
 subsets: $(VENV)/.dev ## Build every set of the five tables alone, with real dbt, in about five minutes
 	@$(BIN)/python -m benchmarks.subsets
 
-format: $(VENV)/.dev ## Format the code and mend what can be mended
+format: $(VENV)/.dev ## Format the code and fix lint findings
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-clean: ## Remove the environment and all that was made
-	rm -rf $(VENV) .demo .interop .mypy_cache .pytest_cache .ruff_cache
+lock: $(VENV)/.uv ## Pin the newest versions of all dependencies in constraints.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate \
+		--all-extras --group setup --group examples --group dev \
+		--custom-compile-command 'make lock' --output-file constraints.txt pyproject.toml
 
-$(VENV)/.pip:
+clean: ## Remove the environments and all other generated files
+	rm -rf $(VENV) .venv-latest .venv-oldest .demo .interop .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit("dlt-dbtcloud needs Python 3.10 or newer, this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)") if sys.version_info < (3, 10) else None'
-	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@echo "Creating $(VENV) with $$($(PYTHON) --version) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install 'pip>=25.1'
+	@echo "Installing uv, the installer ..."
+	@$(PIP) install --constraint constraints.txt uv || echo "uv is not available here."
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.pip pyproject.toml
-	@$(PIP) install --editable '.[local]' --group examples
+$(VENV)/.demo: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "Installing dlt, dbt Core, DuckDB and the flights ..."
+	@$(call install,--editable '.[local]' --group examples)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo pyproject.toml
-	@$(PIP) install --editable '.[local]' --group examples --group dev
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "Installing pytest, mypy, ruff and what else the checks need ..."
+	@$(call install,--group dev)
 	@touch $@
+
+# pip takes five times as long, but knows indexes that uv is not configured for
+define install
+$(BIN)/uv pip install --quiet --python $(BIN)/python $(LOCK) $(1) || { \
+	echo "uv failed; trying pip, which takes about a minute ..."; \
+	$(PIP) install --constraint constraints.txt pip && $(PIP) install $(LOCK) $(1); }
+endef
+
+define test_with
+@echo "Installing the versions to test ($(2)) in $(1) ..."
+@$(PYTHON) -m venv --clear --without-pip $(1)
+@$(BIN)/uv pip install --quiet --upgrade --resolution $(2) --python $(1)/bin/python \
+	--editable '.[local,openlineage]' --group examples --group dev
+@$(BIN)/uv pip list --quiet --python $(1)/bin/python --format freeze | \
+	grep -E '^(dlt|dbt-core|dbt-duckdb|duckdb|jsonschema|openlineage-python|requests|urllib3|werkzeug)='
+@$(1)/bin/python -m pytest $(ARGS)
+endef
