@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a folder, a dlt and an environment of each test's own."""
+"""Fixtures of all tests, and the isolation of tests from each other."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def logging_of_dlt() -> None:
-    """Let dlt set up its logger before a test listens to it."""
+    """Let dlt set up its logger before `caplog` captures it."""
     Container()[PluggableRunContext].reload(str(Path.cwd()))
 
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in an empty folder, where dlt sees no config, no credentials and no data but a test's."""
+    """Run each test in an empty folder without config, credentials and data of others."""
     for name in [name for name in os.environ if name.startswith(("DBT_", "DLT_", "RUNTIME__"))]:
         monkeypatch.delenv(name)
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -71,7 +71,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # retries do not wait
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setattr(run_context, "global_dir", lambda: str(tmp_path / "global"))
-    # dlt makes itself another one when it needs it
+    # dlt makes a new context on demand
     if PluggableRunContext in Container():
         del Container()[PluggableRunContext]
     return folder
@@ -91,7 +91,7 @@ def write_config(isolated: Path) -> WriteConfig:
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[DBTCloudEmulator]:
-    """Return an embedded dbt Cloud that the environment points at."""
+    """Return an embedded dbt Cloud, which `DBT_CLOUD__*` points to."""
     with DBTCloudEmulator() as emulator:
         for name, value in emulator.environment().items():
             monkeypatch.setenv(name, value)
@@ -108,7 +108,7 @@ def client(cloud: DBTCloudEmulator) -> Iterator[DBTCloudClientV2]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the queries that are read from DuckDB, as they are executed."""
+    """Return the SELECT statements sent to DuckDB, updated as they are executed."""
     queries: list[str] = []
     execute = DuckDbSqlClient.execute_query
 
@@ -122,27 +122,27 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
-    """Return a pipeline into a DuckDB, for tests that care neither which nor where."""
+    """Return a pipeline into a new DuckDB."""
     destination = warehouse("shop.duckdb")
     return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 
 @pytest.fixture
 def flights(cloud: DBTCloudEmulator, tmp_path: Path) -> Flights:
-    """Return the example's project, its jobs on the embedded dbt Cloud, and a pipeline for it."""
+    """Return the example project with its jobs and its pipeline."""
     return Flights(cloud, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
-    """Return what real dbt Core left behind on the embedded dbt Cloud; for tests marked `dbt`."""
+    """Return a run of real dbt Core on the orchard project, for `dbt` tests."""
     return run_orchard(tmp_path_factory.mktemp("orchard"))
 
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
-    """Return what real runs of the example's project look like as tables; for `dbt` tests."""
-    folder = tmp_path_factory.mktemp("told")
+    """Return runs of the example project by real dbt, loaded as tables, for `dbt` tests."""
+    folder = tmp_path_factory.mktemp("loaded")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))

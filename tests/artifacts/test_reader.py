@@ -16,8 +16,8 @@ from tests.support.results import (
     RUN_RESULTS,
     SOURCES,
     ended_run,
-    files_asked_for,
     nightly,
+    requested_files,
 )
 
 
@@ -30,7 +30,7 @@ def test_freshness_of_stale_sources_is_waited_for(
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
     reader = RunReader(client, run, clock=FakeClock())
     assert [found for _, found in reader.freshness] == [SOURCES]
-    assert files_asked_for(cloud)[-3:] == ["sources.json"] * 3
+    assert requested_files(cloud)[-3:] == ["sources.json"] * 3
 
 
 @pytest.mark.parametrize("status", [403, 404])

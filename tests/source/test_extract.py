@@ -24,9 +24,9 @@ from tests.support.results import (
     RUN_RESULTS,
     counts,
     ended_run,
-    files_asked_for,
     load_quickly,
     nightly,
+    requested_files,
     rows,
 )
 from tests.support.threads import in_background
@@ -209,7 +209,7 @@ def test_runs_are_read_at_the_same_time(cloud: DBTCloudEmulator, pipeline: dlt.P
     runs = [ended_run(job) for _ in range(3)]
     cloud.fail("get_artifact", "hang", seconds=3600, calls=None, run_id=runs[0], when="before")
     loading = in_background(lambda: pipeline.run(dbt_cloud_results()))
-    until(lambda: files_asked_for(cloud).count("manifest.json") == 2)
+    until(lambda: requested_files(cloud).count("manifest.json") == 2)
     cloud.heal()
     loading.result()
     assert counts(pipeline)["dbt_node_results"] == 6

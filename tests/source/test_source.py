@@ -26,9 +26,9 @@ from tests.support.results import (
     MANIFEST,
     counts,
     ended_run,
-    files_asked_for,
     load_quickly,
     nightly,
+    requested_files,
     rows,
 )
 
@@ -164,7 +164,7 @@ def test_a_table_by_itself_fetches_what_it_needs(
 ) -> None:
     ended_run(nightly(cloud, run_generate_sources=True))
     pipeline.extract(dbt_cloud_results().with_resources(table))
-    assert sorted(files_asked_for(cloud)) == files
+    assert sorted(requested_files(cloud)) == files
     assert pipeline.schemas["dbt_cloud_results"].data_table_names() == [table]
 
 
@@ -174,7 +174,7 @@ def test_a_file_is_fetched_once_however_many_tables_take_it(
     steps = ["dbt seed", "dbt run", "dbt test"]
     job = nightly(cloud, execute_steps=steps, run_generate_sources=True)
     pipeline.run(dbt_cloud_results(run_id=ended_run(job)))
-    assert Counter(files_asked_for(cloud)) == {
+    assert Counter(requested_files(cloud)) == {
         "run_results.json": 3,
         "manifest.json": 1,
         "sources.json": 1,

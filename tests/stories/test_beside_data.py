@@ -1,4 +1,4 @@
-"""What dbt did goes through the pipeline of the data, and never takes the data's place."""
+"""Results that are loaded by the pipeline of the data, and are never taken for data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fail_to_load(pipeline: dlt.Pipeline) -> None:
 
 
 @pytest.mark.parametrize("results", ["rows", "none", "a failure", "a table", "made before"])
-def test_a_load_of_results_does_not_hide_that_the_data_failed(
+def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, results: str
 ) -> None:
     made_before = dbt_cloud_results()
@@ -53,7 +53,7 @@ def test_a_load_of_results_does_not_hide_that_the_data_failed(
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]
 
 
-def test_another_process_knows_that_the_data_failed(
+def test_another_process_knows_of_a_failed_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     fail_to_load(pipeline)
@@ -63,7 +63,7 @@ def test_another_process_knows_that_the_data_failed(
         run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
 
 
-def test_a_failure_is_known_where_the_trace_is_lost(
+def test_a_failed_load_is_known_without_its_trace(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     fail_to_load(pipeline)
@@ -74,7 +74,7 @@ def test_a_failure_is_known_where_the_trace_is_lost(
 
 
 @pytest.mark.parametrize("table", [None, "dbt_runs"])
-def test_results_that_fail_do_not_hold_up_the_job(
+def test_a_failed_load_of_results_does_not_stop_the_job(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str | None
 ) -> None:
     pipeline.run([{"id": 1}], table_name="orders")
@@ -84,7 +84,7 @@ def test_results_that_fail_do_not_hold_up_the_job(
     assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)["is_success"]
 
 
-def test_data_that_was_made_good_without_rows_is_good(
+def test_an_empty_load_after_a_failed_one_is_a_success(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
@@ -97,7 +97,7 @@ def test_data_that_was_made_good_without_rows_is_good(
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
 
 
-def test_the_load_of_the_data_stays_the_last(
+def test_a_load_of_results_is_not_the_last_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
@@ -117,17 +117,15 @@ def test_the_load_of_the_data_stays_the_last(
     )
     expected = [(run["id"], "shop", "raw", "2", "shop")]
     assert rows(pipeline, query) == expected
-    # the counts, which dlt forgets when it loads again, are kept
+    # the row counts are kept, although dlt forgets them with the next load
     pipeline.run(dbt_cloud_results(pipeline=pipeline))
     assert rows(pipeline, query) == expected
 
 
-def test_data_that_is_loaded_after_the_results_is_data(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
+def test_data_is_loaded_after_the_results(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
     pipeline.run(dbt_cloud_results())
-    # without a schema of its own it goes into that of the first load
+    # data without a schema goes into the schema of the first load
     pipeline.run([{"id": 1}], table_name="orders")
     assert pipeline.default_schema_name == "dbt_cloud_results"
     assert loaded_tables(pipeline) == {"orders": 1}
@@ -137,7 +135,7 @@ def test_data_that_is_loaded_after_the_results_is_data(
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
 
 
-def test_a_load_of_no_results_between_data_and_job_changes_nothing(
+def test_a_load_without_results_between_data_and_job_changes_nothing(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
@@ -151,7 +149,7 @@ def test_a_load_of_no_results_between_data_and_job_changes_nothing(
     assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
 
 
-def test_a_load_of_results_that_fails_is_no_failed_load(
+def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
@@ -166,7 +164,9 @@ def test_a_load_of_results_that_fails_is_no_failed_load(
     assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
 
 
-def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_each_package_of_a_load_is_joined_with_its_run(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
     @dlt.source(name="one")
     def one() -> Any:
         return dlt.resource([{"id": 1}], name="orders")
@@ -185,7 +185,7 @@ def test_each_package_of_a_load_is_joined(cloud: DBTCloudEmulator, pipeline: dlt
     assert found == [("one", '{"orders":1}'), ("two", '{"users":2}')]
 
 
-def test_a_load_that_somebody_elses_run_serves_is_joined(
+def test_a_load_is_joined_with_an_adopted_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud, duration=None)
@@ -201,13 +201,13 @@ def test_a_load_that_somebody_elses_run_serves_is_joined(
     assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
 
 
-def test_a_table_by_itself_is_no_data_either(
+def test_a_single_table_of_results_is_not_data(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
     pipeline.run([{"id": 1}], table_name="orders")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    # without its source it goes into the schema of the data
+    # a resource without its source goes into the schema of the data
     pipeline.run(dbt_cloud_results(job_id=job).dbt_runs)
     assert "dbt_runs" in pipeline.default_schema.tables
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]

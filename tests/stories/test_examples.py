@@ -1,4 +1,4 @@
-"""The examples run as they are, on real data, and say in one line what is wrong."""
+"""The examples, run unchanged on real data, and their errors of one line."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Demo = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
-    """Return what runs the demo of a copy of the examples, with a day of flights by default."""
+    """Return a function that runs a copy of an example, by default with one day of flights."""
     shutil.copytree(EXAMPLES, isolated / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setenv("HOME", str(isolated / "home"))
-    # the demo keeps its own data, and has no data of this test's
+    # the demo has a data folder of its own
     monkeypatch.delenv("DLT_DATA_DIR")
 
     def run_demo(
@@ -79,9 +79,7 @@ def test_only_what_changed_is_built(demo: Demo) -> None:
 
 
 @pytest.mark.dbt
-def test_a_project_that_does_not_compile_is_shown_with_dbts_own_words(
-    demo: Demo, isolated: Path
-) -> None:
+def test_a_compilation_error_is_shown_in_dbts_words(demo: Demo, isolated: Path) -> None:
     model = isolated / "examples/flights_dbt/models/marts/dim_carriers.sql"
     model.write_text("select * from {{ ref('no_such_model') }}")
     done = demo()
@@ -137,7 +135,7 @@ def test_a_failed_run_ends_the_demo_with_an_error(cloud: DBTCloudEmulator, demo:
     assert "Traceback" not in done.stderr
 
 
-def test_a_token_in_secrets_toml_is_used_for_the_real_one(
+def test_a_token_in_secrets_toml_selects_the_real_dbt_cloud(
     cloud: DBTCloudEmulator, demo: Demo, write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in cloud.environment():

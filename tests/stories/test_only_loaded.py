@@ -1,4 +1,4 @@
-"""A load builds what it feeds and nothing else, and many loads share the runs that serve them."""
+"""Runs that build only what was loaded, and runs that many loads share."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pipeline() -> dlt.Pipeline:
 
 @pytest.fixture
 def job(cloud: DBTCloudEmulator) -> int:
-    """Return a job that has left a manifest."""
+    """Return a job with a manifest."""
     scripted = cloud.create_job("Nightly", artifacts={"manifest.json": MANIFEST})
     run_dbt_cloud_job(job_id=scripted)
     return scripted
@@ -69,7 +69,7 @@ def steps_of(run: Run) -> Any:
     return (run["trigger"] or {})["steps_override"]
 
 
-def test_a_bound_call_asks_no_more_than_it_must(
+def test_a_call_for_a_load_sends_no_needless_requests(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     load(pipeline, "airlines")
@@ -82,14 +82,14 @@ def test_a_bound_call_asks_no_more_than_it_must(
         f"GET {account}/jobs/{job}/",
         f"GET {account}/jobs/{job}/artifacts/manifest.json",
         f"POST {account}/jobs/{job}/run/",
-        # the first check, which also tells of other workers
+        # the first status check, which also finds runs of other workers
         f"GET {account}/runs/",
     ]
     assert steps_of(cloud.runs[-1]) == NARROWED
     assert run["is_success"]
 
 
-def test_the_same_load_builds_once_and_nothing_new_builds_nothing(
+def test_a_load_is_built_once_and_an_empty_load_is_skipped(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     load(pipeline, "airlines")
@@ -103,7 +103,7 @@ def test_the_same_load_builds_once_and_nothing_new_builds_nothing(
     assert len(cloud.runs) == 2
 
 
-def test_a_run_of_the_whole_job_for_the_load_will_do(
+def test_a_run_of_the_whole_job_counts_for_only_loaded(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     load(pipeline, "airlines")
@@ -112,7 +112,7 @@ def test_a_run_of_the_whole_job_for_the_load_will_do(
     assert part["id"] == whole["id"]
 
 
-def test_a_run_of_a_part_does_not_stand_for_the_whole(
+def test_a_run_of_a_part_does_not_count_for_the_whole_job(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     load(pipeline, "airlines")
@@ -121,7 +121,7 @@ def test_a_run_of_a_part_does_not_stand_for_the_whole(
 
 
 @pytest.mark.parametrize("then", [(), ("other",), ("airlines", "other")])
-def test_what_an_earlier_run_failed_to_build_is_built_with_the_next_load(
+def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, then: tuple[str, ...]
 ) -> None:
     job = cloud.create_job(
@@ -140,13 +140,13 @@ def test_what_an_earlier_run_failed_to_build_is_built_with_the_next_load(
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
     assert steps_of(cloud.runs[-1]) == NARROWED
-    # and then it is built
+    # now it is built
     load(pipeline, "other")
     after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert after["status_humanized"] == "Skipped"
 
 
-def test_what_the_first_run_failed_to_build_is_built_with_the_next_load(
+def test_the_next_load_builds_what_the_first_run_failed_to_build(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = cloud.create_job(
@@ -159,7 +159,7 @@ def test_what_the_first_run_failed_to_build_is_built_with_the_next_load(
     assert steps_of(cloud.runs[-1]) == NARROWED
 
 
-def test_a_job_is_built_whole_where_what_was_loaded_is_forgotten(
+def test_the_whole_job_runs_if_the_loaded_tables_are_forgotten(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     load(pipeline, "airlines")
@@ -170,7 +170,7 @@ def test_a_job_is_built_whole_where_what_was_loaded_is_forgotten(
     assert "is run whole" in caplog.text
 
 
-def test_tables_that_feed_nothing_need_no_run(
+def test_tables_that_feed_nothing_are_skipped(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     load(pipeline, "unheard_of")
@@ -180,7 +180,7 @@ def test_tables_that_feed_nothing_need_no_run(
     assert len(cloud.runs) == 1
 
 
-def test_commands_that_the_caller_names_are_not_narrowed(
+def test_steps_of_the_caller_are_not_narrowed(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     load(pipeline, "airlines")
@@ -199,7 +199,7 @@ def test_other_overrides_are_kept(
     assert (cloud.runs[-1]["trigger"] or {})["threads_override"] == 9
 
 
-def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
+def test_only_loaded_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
     with pytest.raises(ValueError, match=r"`only_loaded` .* Pass `pipeline`, or") as caught:
         run_dbt_cloud_job(job_id=job, only_loaded=True)
     assert isinstance(caught.value, ConfigurationValueError)
@@ -212,7 +212,7 @@ def test_it_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None:
     ("fault", "error"),
     [({"status": 403}, DBTCloudAuthError), ({"status": 503}, DBTCloudServerError)],
 )
-def test_what_cannot_be_found_out_runs_nothing(
+def test_an_error_before_the_trigger_starts_no_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
 ) -> None:
     load(pipeline, "airlines")
@@ -244,7 +244,7 @@ def test_a_pipeline_that_was_never_run_is_skipped(
 
 
 def queued(cloud: DBTCloudEmulator, **data: Any) -> Run:
-    """Return a run that waits for another of its job."""
+    """Return a queued run, behind a running one of its job."""
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
     for _ in range(2):
         run = run_dbt_cloud_job(job_id=job, data=data, wait_for_outcome=False)
@@ -256,7 +256,7 @@ def share(run: Run, **options: Any) -> Run:
     return run_dbt_cloud_job(job_id=job, reuse_queued_run=True, wait_for_outcome=False, **options)
 
 
-def test_a_run_that_is_still_queued_serves(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_a_queued_run_is_adopted(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     run = queued(cloud)
     load(pipeline, "airlines")
     before = len(cloud.requests)
@@ -267,13 +267,13 @@ def test_a_run_that_is_still_queued_serves(cloud: DBTCloudEmulator, pipeline: dl
     assert len(cloud.runs) == 2
 
 
-def test_a_run_that_has_started_never_serves(cloud: DBTCloudEmulator) -> None:
+def test_a_running_run_is_not_adopted(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Shared", duration=None)
     running = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
     assert share(running)["id"] != running["id"]
 
 
-def test_a_run_that_starts_before_it_is_looked_at_again_does_not_serve(
+def test_a_run_that_starts_before_the_load_is_not_adopted(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, client: Any
 ) -> None:
     run = queued(cloud)
@@ -293,13 +293,13 @@ def test_a_run_that_starts_before_it_is_looked_at_again_does_not_serve(
         {"generate_docs_override": True},
     ],
 )
-def test_a_run_with_other_overrides_does_not_serve(cloud: DBTCloudEmulator, data: Any) -> None:
+def test_a_run_with_other_overrides_is_not_adopted(cloud: DBTCloudEmulator, data: Any) -> None:
     run = queued(cloud, **data)
     assert share(run)["id"] != run["id"]
     assert share(run, data=data)["id"] == run["id"]
 
 
-def test_a_narrower_run_does_not_serve_a_wider_one(
+def test_a_narrower_run_is_not_adopted_for_a_wider_one(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run = queued(cloud, steps_override=["dbt build --select source:landing.carriers+ tag:x"])
@@ -309,7 +309,7 @@ def test_a_narrower_run_does_not_serve_a_wider_one(
     assert share(run, data=part)["id"] == run["id"]
 
 
-def test_a_run_that_was_to_serve_and_is_cancelled_is_followed_by_our_own(
+def test_an_adopted_run_that_is_cancelled_is_replaced(
     cloud: DBTCloudEmulator,
 ) -> None:
     run = queued(cloud)
@@ -326,7 +326,7 @@ def test_a_run_that_was_to_serve_and_is_cancelled_is_followed_by_our_own(
     assert shared["is_success"]
 
 
-def test_a_queued_retry_of_a_run_does_not_serve(cloud: DBTCloudEmulator) -> None:
+def test_a_queued_retry_is_not_adopted(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Shared", duration=None)
     first, blocking = (run_dbt_cloud_job(job_id=job, wait_for_outcome=False) for _ in range(2))
     cloud.finish_run(first["id"], "error")
@@ -340,7 +340,7 @@ def test_a_queued_retry_of_a_run_does_not_serve(cloud: DBTCloudEmulator) -> None
     assert share(blocking)["id"] != queued_retry["id"]
 
 
-def test_a_load_that_adopted_a_run_gets_no_other(
+def test_a_load_with_an_adopted_run_gets_no_other_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run = queued(cloud)
@@ -356,7 +356,7 @@ def test_a_load_that_adopted_a_run_gets_no_other(
 
 
 @pytest.mark.parametrize("data", [{"target_name_override": "ci"}, {"git_branch": "fix"}])
-def test_a_manifest_of_another_target_does_not_hide_what_is_fed(
+def test_a_manifest_of_another_target_hides_no_descendants(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, data: Any
 ) -> None:
     load(pipeline, "airlines", "only_there")
@@ -430,7 +430,9 @@ def kept(cloud: DBTCloudEmulator) -> list[Run]:
 
 
 @pytest.mark.dbt
-def test_a_real_load_builds_just_what_it_feeds(cloud: DBTCloudEmulator, flights: Flights) -> None:
+def test_a_real_load_builds_exactly_its_descendants(
+    cloud: DBTCloudEmulator, flights: Flights
+) -> None:
     flights.load()
     job = flights.job("dbt seed", "dbt build --exclude tag:history", "dbt run-operation noop")
     flights.add("macros/noop.sql", "{% macro noop() %}{% endmacro %}")

@@ -1,4 +1,4 @@
-"""The example's project on real dbt Core, with some days of flights that a pipeline has loaded."""
+"""The example project on real dbt Core, with some days of flights loaded by a pipeline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 class Flights:
-    """A copy of the project, a database, and jobs that build the one in the other.
+    """A copy of the project, a database, and jobs that build the project there.
 
     Args:
         cloud: Where the jobs are.
@@ -41,7 +41,7 @@ class Flights:
         shutil.copytree(EXAMPLES / "flights_dbt", self.project)
 
     def load(self, *tables: str, days: int = 1) -> None:
-        """Load some of the tables, by default all of them."""
+        """Load some of the tables, by default all."""
         sys.path.insert(0, str(EXAMPLES))
         try:
             from flights import nycflights
@@ -61,7 +61,7 @@ class Flights:
         )
 
     def sql(self, statement: str) -> list[Any]:
-        """Execute a statement while nobody else uses the database."""
+        """Execute a statement; no other connection may be open."""
         with duckdb.connect(self.database) as connection:
             return connection.execute(statement).fetchall()
 
@@ -70,11 +70,11 @@ class Flights:
         self.sql("UPDATE raw.flights SET dep_time = 9999 WHERE dep_time = 517")
 
     def make_times_possible(self) -> None:
-        """Mend what makes it fail."""
+        """Repair the row that makes `fct_flights` fail."""
         self.sql("UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999")
 
     def listed(self, *words: str) -> set[str]:
-        """Return the names of the nodes that `dbt build` would execute, as `dbt ls` tells."""
+        """Return the names of the nodes that `dbt ls` lists, without sources."""
         done = run(
             [
                 str(Path(sys.executable).with_name("dbt")),
@@ -103,7 +103,7 @@ class Flights:
 
 
 def own_results(run_id: int | None) -> list[NodeResult]:
-    """Return what a run has done itself, not those that it retries."""
+    """Return the results of a run without those of the runs that it retries."""
     return [each for each in get_dbt_cloud_run_results(run_id=run_id) if each["run_id"] == run_id]
 
 
@@ -113,5 +113,5 @@ def executed(run_id: int | None) -> set[str]:
 
 
 def statuses(results: list[NodeResult]) -> Counter[str]:
-    """Count nodes by what became of them."""
+    """Count results by status."""
     return Counter(each["status"] for each in results)

@@ -1,4 +1,4 @@
-"""Runs of the example's project on real dbt Core, and what is told of them as tables."""
+"""Runs of the example project on real dbt Core, with their results as tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.flights import Flights
 
 @dataclass(frozen=True)
 class LoadedFlights:
-    """The runs, their assets, and the database that has the tables, in the schema `raw`."""
+    """The runs, their assets, and the database with the tables in the schema `raw`."""
 
     nightly: Run
     failed: Run
@@ -36,7 +36,7 @@ class LoadedFlights:
 
 
 def run_and_load_flights(flights: Flights) -> LoadedFlights:
-    """Load, run three steps with docs, fail, retry, run without artifacts, and tell of it all."""
+    """Run a job with docs, one that fails and is retried, and one without results; load all."""
     pipeline = flights.pipeline
     flights.load()
     steps = ("dbt seed", "dbt run", "dbt snapshot")
@@ -50,6 +50,6 @@ def run_and_load_flights(flights: Flights) -> LoadedFlights:
     flights.make_times_possible()
     retry = retry_dbt_cloud_run(run_id=failed["id"], wait_seconds=0.5)
     parsed = run_dbt_cloud_job(job_id=flights.job("dbt parse"), wait_seconds=0.5)
-    # all of them, two for the second time
+    # all runs, two of them again
     pipeline.run(dbt_cloud_results())
     return LoadedFlights(nightly, failed, retry, parsed, assets, flights.database)

@@ -1,4 +1,4 @@
-"""Small artifacts, written by hand."""
+"""Small handwritten artifacts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def node(unique_id: str, *parents: str, **more: Any) -> dict[str, Any]:
 
 def result(unique_id: str, status: str = "success", **more: Any) -> NodeResult:
     kind, _, name, *_ = unique_id.split(".")
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "run_id": 7,
         "step_index": 4,
         "command": "dbt build",
@@ -63,11 +63,11 @@ def result(unique_id: str, status: str = "success", **more: Any) -> NodeResult:
         "path": None,
         **more,
     }
-    return cast(NodeResult, told)
+    return cast(NodeResult, fields)
 
 
-def outcome(told: Any, *results: NodeResult, catalog: Any = None, **more: Any) -> Outcome:
-    return Outcome(results, Manifest(told, catalog), **more)
+def outcome(artifact: Any, *results: NodeResult, catalog: Any = None, **more: Any) -> Outcome:
+    return Outcome(results, Manifest(artifact, catalog), **more)
 
 
 BUILT = {"unique_id": "model.shop.orders", "status": "success"}

@@ -1,4 +1,4 @@
-"""A dbt project with all that lineage has to get right, and what a run of it leaves behind."""
+"""A dbt project with every case of lineage, and a run of it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ models:
 
 @dataclass(frozen=True)
 class Orchard:
-    """A run, and what its steps did."""
+    """A run and the outcomes of its steps."""
 
     run: Run
     outcomes: list[Outcome]

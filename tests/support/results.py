@@ -1,4 +1,4 @@
-"""A small dbt project on scripted runs, and how its results are loaded and counted."""
+"""Artifacts of a small dbt project for scripted runs, and loads of their results."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def counts(pipeline: dlt.Pipeline) -> dict[str, int]:
     return dict(zip(TABLES, rows(pipeline, f"SELECT {each}")[0], strict=True))
 
 
-def files_asked_for(cloud: DBTCloudEmulator) -> list[str]:
+def requested_files(cloud: DBTCloudEmulator) -> list[str]:
     paths = [request.path for request in cloud.requests]
     return [path.rpartition("/")[2] for path in paths if "/artifacts/" in path]
 
@@ -98,7 +98,7 @@ def ended_run(job: int, **trigger: Any) -> int:
 
 
 def load_quickly(pipeline: dlt.Pipeline, run_id: int | None = None) -> None:
-    """Load with a clock that lets the wait for late artifacts pass."""
+    """Load the results without waiting for late artifacts."""
     config = resolve_configuration(DBTCloudConfiguration())
     run = None if run_id is None else str(run_id)
     pipeline.run(results_source(config, run_id=run, clock=FastClock(2000)))

@@ -1,4 +1,4 @@
-"""A dbt project and a package, full of names that are easily taken for one another."""
+"""A dbt project and a package with many names that are easily confused."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ selectors:
 """,
 }
 
-# each runs in a process of its own, because dbt leaves its state behind
+# each runs in its own process, because dbt keeps global state
 _NODES = """
 from dbt.cli.main import dbtRunner
 
@@ -186,7 +186,7 @@ answers = [sorted(greedy), sorted(valued)]
 
 
 def write_shop(folder: Path, *, has_default: bool = False) -> Path:
-    """Write the project, with what it reads, and install its package."""
+    """Write the project and its source tables, and install its package."""
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -202,7 +202,7 @@ def write_shop(folder: Path, *, has_default: bool = False) -> Path:
 
 
 def nodes_of(project: Path, lines: Iterable[list[str]], *, once: bool = False) -> list[Any]:
-    """Return what each dbt command executes or lists: unique ids, or what dbt said against it.
+    """Return the unique ids that each dbt command executes or lists, or its error.
 
     Args:
         project: Its folder.
@@ -214,12 +214,12 @@ def nodes_of(project: Path, lines: Iterable[list[str]], *, once: bool = False) -
 
 
 def options_of(lines: Iterable[list[str]]) -> list[Any]:
-    """Return what dbt's own parser reads in each command: the selection, or an error."""
+    """Return the selection that dbt's parser finds in each command, or its error."""
     return _answers(_OPTIONS, lines)
 
 
 def kinds_of_options() -> list[set[str]]:
-    """Return dbt's options that take many words, and those that take one."""
+    """Return dbt's options that take many words, and those that take one word."""
     return [set(names) for names in _answers(_KINDS, [])]
 
 

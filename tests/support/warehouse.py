@@ -1,4 +1,4 @@
-"""A DuckDB that is opened once for a test, however many loads go into it."""
+"""A DuckDB destination that stays open between loads."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ __all__ = ["warehouse"]
 
 
 def warehouse(path: str) -> DuckDB:
-    """Return dlt's destination of a DuckDB file, which no other process can open meanwhile."""
+    """Return a destination for a DuckDB file, which no other process can open meanwhile."""
     return DuckDB(duckdb.connect(path))

@@ -1,4 +1,4 @@
-"""Servers that do what no well-behaved server does, or count what it does not tell."""
+"""HTTP servers that misbehave, and one that counts connections."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.support.clock import PATIENCE
 
 
 class WireServer:
-    """Answers each request with the next of the given bytes, and then closes the connection.
+    """Server that answers each request with the next of some bytes and closes the connection.
 
-    `None` closes it without an answer. `requests` are the request lines that came in.
+    `None` closes it without a response. `requests` has the request lines received.
     """
 
     def __init__(self, *answers: bytes | None) -> None:
@@ -26,7 +26,7 @@ class WireServer:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
+        """Return its URL."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> WireServer:
@@ -62,7 +62,7 @@ class WireServer:
 
 
 class KeepAliveServer:
-    """Answers every request with the same JSON, and counts connections and requests."""
+    """Server that answers each request with the same JSON, and counts connections and requests."""
 
     def __init__(self, answer: Any) -> None:
         self.connections = 0
@@ -96,7 +96,7 @@ class KeepAliveServer:
 
     @property
     def url(self) -> str:
-        """Return where it listens."""
+        """Return its URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> KeepAliveServer:
