@@ -110,10 +110,10 @@ def ends_of_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
 
 def watch_ours(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeClock) -> None:
     """Trigger a run that ends by the clock, and watch it with our helper."""
-    with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+    with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url, clock=clock) as client:
         run = client.start_job_run(job)
         clock.at(length, partial(cloud.finish_run, run["id"]))
-        watch_runs(client, [run], wait_seconds=10, timeout=86400, are_new=True, clock=clock)
+        watch_runs(client, [run], wait_seconds=10, timeout=86400, are_new=True)
 
 
 def watch_theirs(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeClock) -> None:
@@ -128,14 +128,14 @@ def watch_theirs(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeCl
 
 def many_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
     """Count the requests of one status check of a thousand runs."""
-    with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+    clock = FakeClock()
+    with ours.DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url, clock=clock) as client:
         jobs = [cloud.create_job(str(number), duration=None) for number in range(RUNS)]
         runs = [client.start_job_run(job) for job in jobs]
-        clock = FakeClock()
         before = len(cloud.requests)
         for run in runs:
             clock.at(0.5, partial(cloud.finish_run, run["id"]))
-        watch_runs(client, runs, wait_seconds=10, timeout=86400, clock=clock)
+        watch_runs(client, runs, wait_seconds=10, timeout=86400)
         our_requests = len(cloud.requests) - before
     before = len(cloud.requests)
     TheirClient.__init__.__defaults__ = (None, f"{cloud.url}/api")

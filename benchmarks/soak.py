@@ -20,7 +20,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind, When
 from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.runs.lifecycle import Running
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FastClock
@@ -57,7 +57,9 @@ class Soak:
     def _work(self, number: int) -> None:
         chance = random.Random(f"{self.seed}/{number}")
         with DBTCloudEmulator() as cloud:
-            client = DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url)
+            client = DBTCloudClientV2(
+                cloud.api_token, cloud.account_id, cloud.url, clock=FastClock(SPEED)
+            )
             with client:
                 for call in range(self.calls // WORKERS):
                     if time.monotonic() > self.stop_at:
@@ -72,11 +74,11 @@ class Soak:
         job = cloud.create_job("Soak", outcome=outcome, duration=chance.choice([0.5, 0.8]))
         _spoil(chance, cloud)
         load = LastLoad("soak", str(time.time() + call)) if chance.random() < 0.5 else None
-        trigger = Trigger(client, str(job), {"cause": "a soak"}, load, clock=FastClock(SPEED))
+        trigger = Trigger(str(job), {"cause": "a soak"}, load)
         config = DBTCloudConfiguration(cloud.api_token, str(cloud.account_id), cloud.url)
         ended: Run = {}
         try:
-            (ended,) = Running(client, config, FastClock(SPEED)).run_all([trigger])
+            (ended,) = Lifecycle(client, config).run_all([trigger])
         except DBTCloudException as error:
             print(f"call {call}: {type(error).__name__}: {error}", file=sys.stderr)
         self._count(cloud, ended, outcome)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
@@ -25,6 +26,7 @@ from dlt_dbtcloud.client.credentials import (
     valid_id,
     valid_token,
 )
+from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.typing import TriggerData
 
@@ -261,6 +263,6 @@ def trigger_data(
     return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
 
 
-def connect(config: DBTCloudConfiguration) -> DBTCloudClientV2:
+def connect(config: DBTCloudConfiguration, clock: Clock = time) -> DBTCloudClientV2:
     """Return a client of the configured account."""
-    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url)
+    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url, clock=clock)

@@ -66,6 +66,22 @@ class DBTCloudException(DltException):
         """Whether the error may be temporary: transient, or not a response of the API."""
         return self.may_have_arrived or isinstance(self, TransientException)
 
+    def with_others(
+        self, errors: Sequence[DBTCloudException], outcomes: Sequence[str]
+    ) -> DBTCloudException:
+        """Return this error, reporting the other runs of the same call as well.
+
+        Args:
+            errors: The errors of other runs.
+            outcomes: The outcomes of the runs without an error, one sentence each.
+        """
+        if errors:
+            numbered = [f"({i}) {error}" for i, error in enumerate((self, *errors), start=1)]
+            self.args = ("\n".join([*numbered, *outcomes]),)
+        elif outcomes:
+            self.args = ("\n".join([str(self), *outcomes]),)
+        return self
+
 
 class InvalidCredentialsException(DBTCloudException, TerminalException):
     """A token, an id or a host is missing or unusable; no request was sent."""
@@ -117,6 +133,11 @@ class DBTCloudNotFoundError(DBTCloudAPIError, TerminalException):
     """404: the object does not exist, or the token has no permission to read it."""
 
     _advice = "Check the ids in this URL, and the token's permissions for the account and project."
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether a proxy may have sent the 404: it is a page, not a response of the API."""
+        return self.may_have_arrived and bool(self.user_message)
 
 
 class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):

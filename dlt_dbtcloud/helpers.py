@@ -18,7 +18,7 @@ from dlt_dbtcloud.configuration import (
     with_dbt_cloud_config,
 )
 from dlt_dbtcloud.loads import last_load
-from dlt_dbtcloud.runs.lifecycle import Running
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger import Trigger, skipped_run
 from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
 
@@ -197,7 +197,7 @@ def get_dbt_cloud_run_status(
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
-        return Running(client, config).follow(config.run_id)
+        return Lifecycle(client, config).follow(config.run_id)
 
 
 @with_dbt_cloud_config
@@ -273,7 +273,7 @@ def retry_dbt_cloud_run(
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
-        return Running(client, config).retry(client.get_run_status(config.run_id))
+        return Lifecycle(client, config).retry(client.get_run_status(config.run_id))
 
 
 @with_dbt_cloud_config
@@ -309,7 +309,7 @@ def cancel_dbt_cloud_run(
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
-        return Running(client, config).cancel(config.run_id)
+        return Lifecycle(client, config).cancel(config.run_id)
 
 
 def _run_jobs(
@@ -333,7 +333,6 @@ def _run_jobs(
     with connect(config) as client:
         triggers = [
             Trigger(
-                client,
                 job_id,
                 body,
                 load,
@@ -343,4 +342,4 @@ def _run_jobs(
             )
             for job_id in job_ids
         ]
-        return Running(client, config).run_all(triggers)
+        return Lifecycle(client, config).run_all(triggers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as python_json
 import math
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -15,7 +14,7 @@ from typing import Any
 from dlt.common.json import json
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, through_outages
+from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudServerError
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.typing import Run
@@ -36,28 +35,14 @@ class RunArtifacts:
     """Reads the artifacts of one run, each of them once.
 
     Args:
-        client: What fetches them.
-        run: The run, when it is over.
-        clock: What the time is told by.
-        outage: Seconds after which an outage is taken for an error.
-        cool_down: More seconds, where the API itself says how long it wants to be left alone.
+        client: The client, which waits out outages if it is patient.
+        run: The run, when it has finished.
     """
 
-    def __init__(
-        self,
-        client: DBTCloudClientV2,
-        run: Run,
-        clock: Clock = time,
-        *,
-        outage: float = OUTAGE,
-        cool_down: float = 0.0,
-    ) -> None:
-        self._client = client.without_retries()
+    def __init__(self, client: DBTCloudClientV2, run: Run) -> None:
+        self._client = client
         self._run_id = run["id"]
-        self._clock = clock
-        self._outage = outage
-        self._cool_down = cool_down
-        self._patience = _patience(run, clock)
+        self._patience = _patience(run, client.clock)
         self._read: dict[tuple[str, int | None], dict[str, Any] | None] = {}
 
     def read(
@@ -94,7 +79,7 @@ class RunArtifacts:
             if pause <= 0:
                 return
             self._patience -= pause
-            self._clock.sleep(pause)
+            self._client.clock.sleep(pause)
             yield
 
     def _fetch(self, path: str, step: int | None) -> dict[str, Any] | None:
@@ -102,7 +87,7 @@ class RunArtifacts:
             file = Path(folder, Path(path).name)
             # half a file may be whole the next time
             for _ in range(_LOOKS):
-                if not self._is_downloaded(path, file, step):
+                if not self._download(path, file, step):
                     return None
                 artifact = _json(file)
                 if isinstance(artifact, dict):
@@ -110,21 +95,12 @@ class RunArtifacts:
         said = f"This is no artifact of run {self._run_id}."
         raise DBTCloudServerError("GET", path, HTTPStatus.OK, said)
 
-    def _is_downloaded(self, path: str, file: Path, step: int | None) -> bool:
-        return through_outages(
-            lambda: self._download(path, file, step),
-            timeout=self._outage,
-            cool_down=self._cool_down,
-            clock=self._clock,
-        )
-
     def _download(self, path: str, file: Path, step: int | None) -> bool:
-        """Tell whether there is an artifact, which then is in the file."""
+        """Return whether there is an artifact, after writing it to a file."""
         try:
             self._client.download_run_artifact(self._run_id, path, file, step)
         except DBTCloudNotFoundError as error:
-            # a page that says 404 is a proxy's, which does not know what there is
-            if error.is_outage and error.user_message:
+            if error.is_outage:
                 raise
             return False
         return True

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 from dlt.common import logger
 
-from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
+from dlt_dbtcloud.artifacts.download import RunArtifacts
 from dlt_dbtcloud.artifacts.results import leaves_results, told_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, Pace, through_outages
 from dlt_dbtcloud.dbt import Manifest, subcommand_of
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import command_of, ended_early, has_finished, steps_of
@@ -220,13 +218,9 @@ class RunReader:
     """Reads the artifacts of one run, as they are asked for; what cannot be is in `problems`.
 
     Args:
-        client: What fetches them.
-        run: The run, with its steps, when it is over.
-        pace: How fast it is asked, together with others.
-        keeps_code: Keep the code of nodes, which is most of what there is.
-        clock: What the time is told by.
-        outage: Seconds after which an outage is raised as an error.
-        cool_down: More seconds, where the API itself says how long it wants to be left alone.
+        client: The client, which waits out outages if it is patient.
+        run: The run, with its steps, when it has finished.
+        keeps_code: Whether to keep the code of nodes, which is most of an artifact.
 
     Attributes:
         problems: What could not be read.
@@ -238,19 +232,11 @@ class RunReader:
         client: DBTCloudClientV2,
         run: Run,
         *,
-        pace: Pace | None = None,
         keeps_code: bool = False,
-        clock: Clock = time,
-        outage: float = OUTAGE,
-        cool_down: float = 0.0,
     ) -> None:
         self._client = client
         self._listed = run
-        self._pace = pace or Pace(clock=clock)
         self._keeps_code = keeps_code
-        self._clock = clock
-        self._outage = outage
-        self._cool_down = cool_down
         self.problems = Problems(run)
         self.has_asked = False
         self._run: Run | None = None
@@ -336,7 +322,7 @@ class RunReader:
     def _files(self) -> RunArtifacts:
         """Return what reads the run's files, which waits the less the longer the run is over."""
         if self._artifacts is None:
-            self._artifacts = self._files_of(self.run)
+            self._artifacts = RunArtifacts(self._client, self.run)
         return self._artifacts
 
     @property
@@ -348,25 +334,12 @@ class RunReader:
         """Return the steps that leave results."""
         return [*filter(leaves_results, self._steps)]
 
-    def _files_of(self, run: Run) -> RunArtifacts:
-        return RunArtifacts(
-            self._client, run, self._clock, outage=self._outage, cool_down=self._cool_down
-        )
-
     def _read_run(self) -> Run:
         never_began = "started_at" in self._listed and not self._listed["started_at"]
         if self._listed.get("run_steps") or never_began:
             return self._listed
-        ask = self._client.without_retries().get_run_status
-        self._pace.keep()
         found = self.problems.read(
-            "its steps",
-            lambda: through_outages(
-                lambda: ask(self._listed["id"], RELATED),
-                timeout=self._outage,
-                cool_down=self._cool_down,
-                clock=self._clock,
-            ),
+            "its steps", lambda: self._client.get_run_status(self._listed["id"], RELATED)
         )
         return lean(found) if found else self._listed
 
@@ -391,10 +364,9 @@ class RunReader:
         if not run_id:
             self.problems.note("a step defers, and it is not told to which run")
             return Manifest(None)
-        self._pace.keep()
         found = self.problems.read(
             "what it defers to",
-            lambda: self._files_of(Run(id=run_id)).read("manifest.json"),
+            lambda: RunArtifacts(self._client, Run(id=run_id)).read("manifest.json"),
             f"run {run_id}, which it defers to, has no `manifest.json`",
         )
         if found is not None:
@@ -403,7 +375,6 @@ class RunReader:
 
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         where = f"`{path}` of step {step.get('index')}"
-        self._pace.keep()
         found = self.problems.read(
             where,
             lambda: self._files.read(path, step.get("index"), is_expected=is_expected),

@@ -5,17 +5,15 @@ Every version of `run_results.json` since dbt 1.5 is read by the fields that it 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 from dlt.common import logger
 
-from dlt_dbtcloud.artifacts.download import RunArtifacts
+from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import command_of, ended_early, has_finished, id_of
@@ -42,9 +40,7 @@ _RELATED = ("run_steps", "trigger")
 _LONGEST_CHAIN = 20
 
 
-def node_results(
-    client: DBTCloudClientV2, run_id: int | str | None, *, clock: Clock = time
-) -> list[NodeResult]:
+def node_results(client: DBTCloudClientV2, run_id: int | str | None) -> list[NodeResult]:
     """Return what each node did in a run, step by step.
 
     A retry has done again what failed before: its results take the place of those, and what had
@@ -56,7 +52,7 @@ def node_results(
         DBTCloudTransportError: There was no answer.
     """
     chain = retry_chain(client, run_id)
-    newest_first = [_results_of(client, run, clock) for run in chain]
+    newest_first = [_results_of(client, run) for run in chain]
     return reduce(merge, reversed(newest_first))
 
 
@@ -143,11 +139,11 @@ def retry_chain(
             return
 
 
-def _results_of(client: DBTCloudClientV2, run: Run, clock: Clock) -> list[NodeResult]:
+def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:
     if not has_finished(run):
         logger.warning(f"Run {run['id']} is not over: there are no results before its end.")
         return []
-    artifacts = RunArtifacts(client, run, clock)
+    artifacts = RunArtifacts(client.patient(OUTAGE), run)
     found = [
         (step, run_results)
         for step in run.get("run_steps") or []

@@ -6,6 +6,7 @@ API: https://docs.getdbt.com/dbt-cloud/api-v2
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from pathlib import Path
@@ -19,6 +20,7 @@ from dlt.common.json import json
 
 from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, valid_token
 from dlt_dbtcloud.client.http import Transport, not_this_api
+from dlt_dbtcloud.client.outages import OUTAGE, Clock, Patience, RateLimiter
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import Job, Run
@@ -61,10 +63,12 @@ class DBTCloudClientV2:
         base_api_url: str = BASE_URL,
         *,
         session: requests.Session | None = None,
+        clock: Clock = time,
     ) -> None:
         self.account_id = None if account_id in (None, "") else valid_id("account_id", account_id)
         self.base_api_url = f"{valid_base_url(base_api_url)}/{self.api_version}"
-        self._transport = Transport(self.base_api_url, valid_token(api_token), session)
+        self.clock = clock
+        self._transport = Transport(self.base_api_url, valid_token(api_token), session, clock)
 
     def __enter__(self) -> DBTCloudClientV2:
         return self
@@ -84,13 +88,25 @@ class DBTCloudClientV2:
         """Close the connection; the client opens another one where it is used again."""
         self._transport.close()
 
-    def without_retries(self) -> DBTCloudClientV2:
-        """Return a client over the same connection that sends GETs once, too.
+    def patient(
+        self,
+        timeout: float = OUTAGE,
+        *,
+        cool_down: float = 0.0,
+        limiter: RateLimiter | None = None,
+    ) -> DBTCloudClientV2:
+        """Return a client on the same connection that waits out outages.
 
-        It is for those who have a way of their own to wait out an outage.
+        It sends GETs and cancellations again until they are answered. A POST that creates a run is
+        sent again only if it certainly did not arrive.
+
+        Args:
+            timeout: Seconds for which one request is retried; 0 sends each request once.
+            cool_down: Additional seconds while the API limits the rate of requests.
+            limiter: The rate of requests, retries included.
         """
         other = copy(self)
-        other._transport = self._transport.without_retries()
+        other._transport = self._transport.patient(Patience(timeout, cool_down, limiter))
         return other
 
     def without_token(self, text: str) -> str:
@@ -172,7 +188,7 @@ class DBTCloudClientV2:
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
         """
-        return cast(Run, self._transport.post(self._run(run_id, "cancel/")))
+        return cast(Run, self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
 
     def retry_run(self, run_id: int | str | None) -> Run:
         """Retry a failed run from its point of failure, and return the new run that does it.
@@ -227,10 +243,14 @@ class DBTCloudClientV2:
         """
         target = Path(to)
         url = self._run(run_id, _artifact(path))
-        with self._transport.stream(url, step=step) as response:
-            _check_is_no_page(response, path)
-            _write(target, response.iter_content(_CHUNK))
-        return target
+
+        def download() -> Path:
+            with self._transport.stream(url, step=step) as response:
+                _check_is_no_page(response, path)
+                _write(target, response.iter_content(_CHUNK))
+            return target
+
+        return self._transport.attempt(download)
 
     def get_account(self) -> dict[str, Any]:
         """Return the account.
@@ -240,6 +260,9 @@ class DBTCloudClientV2:
         return self._transport.get(self._path())
 
     def _artifact(self, path: str, step: int | None = None) -> Any:
+        return self._transport.attempt(lambda: self._read_artifact(path, step))
+
+    def _read_artifact(self, path: str, step: int | None) -> Any:
         with self._transport.stream(path, step=step) as response:
             _check_is_no_page(response, path)
             content = response.content

@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from email.utils import mktime_tz, parsedate_tz
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import requests
 from dlt.common.json import json
-from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.requests import Client, Session
 from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
 from requests import Response
 from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
+from dlt_dbtcloud.client.outages import Clock, Patience
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudAuthError,
@@ -37,6 +39,8 @@ __all__ = [
     "unwrap_objects",
 ]
 
+
+_T = TypeVar("_T")
 
 _MESSAGE_LIMIT = 500
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -205,56 +209,85 @@ def _seconds(retry_after: str) -> float | None:
 
 _PAGE = 100
 _TIMEOUT = 60.0
-# the connection was never made: refused, no such name, route or proxy, no answer to the handshake
+# no connection was made: refused, no such name, route or proxy, no handshake
 _NEVER_LEFT = (ConnectTimeoutError, NewConnectionError, ProxyError)
 
 
 class Transport:
-    """Sends requests and opens their answers.
+    """HTTP requests to one API, and the decoding of its responses.
 
     Args:
         base_url: `https://HOST/api/v2`.
-        token: What authorises the requests.
-        session: A session to send with, which stays its owner's; without it one of dlt's, which
-            retries GETs as `RUNTIME__REQUEST_*` says.
+        token: The token that authorizes the requests.
+        session: The session to use, closed by its owner; by default one of dlt's, which retries
+            GETs as `RUNTIME__REQUEST_*` configures.
+        clock: A clock, injectable for tests.
+        patience: How to wait out outages, in place of the session's own retries.
     """
 
-    def __init__(self, base_url: str, token: str, session: requests.Session | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        session: requests.Session | None = None,
+        clock: Clock = time,
+        patience: Patience | None = None,
+    ) -> None:
         self._base_url = base_url
         self._auth = _TokenAuth(token)
         self._given = session
         self._client = None if session else Client(raise_for_status=False)
-        self._retries = True
+        self._single = _single(session or self._session)
+        self._clock = clock
+        self._patience = patience
 
     def close(self) -> None:
-        """Close the connection, unless the session is somebody else's."""
+        """Close the connection, unless the session was passed in."""
         if self._client is not None:
             self._client.session.close()
 
-    def without_retries(self) -> Transport:
-        """Return one over the same connection that sends GETs once, too."""
+    def patient(self, patience: Patience) -> Transport:
+        """Return a transport on the same connection that waits out outages."""
         other = copy(self)
-        other._retries = False
+        other._patience = patience
         return other
 
     def without_token(self, text: str) -> str:
-        """Return a text from which the token is cut out."""
+        """Cut the token out of a text."""
         return self._auth.without_token(text)
 
+    def attempt(self, request: Callable[[], _T], *, is_idempotent: bool = True) -> _T:
+        """Send a request and read its response, again during an outage if this is patient."""
+        if self._patience is None:
+            return request()
+        return self._patience.request(request, self._clock, is_idempotent=is_idempotent)
+
     def get(self, path: str, **query: Any) -> dict[str, Any]:
-        """Return the object that a GET is answered with."""
-        return unwrap_object(self._send("GET", path, params=_params(query)))
+        """Return the object in the response to a GET."""
+        params = _params(query)
+        return self.attempt(lambda: unwrap_object(self._send("GET", path, params=params)))
 
     def get_list(self, path: str, **query: Any) -> list[Any]:
-        """Return the list that a GET is answered with, where it has no pages."""
-        return unwrap_list(self._send("GET", path, params=_params(query)))
+        """Return the list in the response to a GET that has no pages."""
+        params = _params(query)
+        return self.attempt(lambda: unwrap_list(self._send("GET", path, params=params)))
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the object that a POST is answered with, which is sent once."""
-        return unwrap_object(self._send("POST", path, json=body))
+    def post(
+        self, path: str, body: Mapping[str, Any] | None = None, *, is_idempotent: bool = False
+    ) -> dict[str, Any]:
+        """Return the object in the response to a POST.
+
+        Args:
+            path: The path below the base URL.
+            body: The JSON body.
+            is_idempotent: Whether a patient transport sends it again when it may have arrived.
+        """
+        return self.attempt(
+            lambda: unwrap_object(self._send("POST", path, json=body)), is_idempotent=is_idempotent
+        )
 
     def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the items of a list, page after page."""
+        """Yield the items of a list, page by page."""
         params = {"limit": _PAGE, "offset": 0, **_params(query)}
         limit = params["limit"] = min(_PAGE, int(params["limit"]))
         paginator = OffsetPaginator(
@@ -263,18 +296,23 @@ class Transport:
         request = requests.Request("GET", params=params)
         paginator.init_request(request)
         while paginator.has_next_page:
-            response = self._send("GET", path, params=request.params)
-            items = unwrap_objects(response)
-            try:
-                paginator.update_state(response, items)
-            except ValueError:
-                raise not_this_api(response) from None
+            yield from self.attempt(partial(self._page, path, request, paginator))
             paginator.update_request(request)
-            yield from items
+
+    def _page(
+        self, path: str, request: requests.Request, paginator: OffsetPaginator
+    ) -> list[dict[str, Any]]:
+        response = self._send("GET", path, params=request.params)
+        items = unwrap_objects(response)
+        try:
+            paginator.update_state(response, items)
+        except ValueError:
+            raise not_this_api(response) from None
+        return items
 
     @contextmanager
     def stream(self, path: str, **query: Any) -> Iterator[requests.Response]:
-        """Open a file, whose content is not read yet."""
+        """Open a file without reading its content."""
         headers = {"Accept": "*/*"}
         response = self._send("GET", path, params=_params(query), headers=headers, stream=True)
         with response, self._as_transport_error("GET", self._base_url + path):
@@ -296,10 +334,10 @@ class Transport:
         options["timeout"] = getattr(session, "timeout", _TIMEOUT)
         # a POST that follows a redirect becomes a GET, or is sent a second time
         options["allow_redirects"] = method == "GET"
-        is_sent_again = method == "GET" and self._retries
-        send = session.send if is_sent_again else _once(session.send)
+        is_retried = method == "GET" and self._patience is None
+        sender = session if is_retried else self._single
         with self._as_transport_error(method, url):
-            return send(request, **options)
+            return sender.send(request, **options)
 
     @contextmanager
     def _as_transport_error(self, method: str, url: str) -> Iterator[None]:
@@ -335,9 +373,15 @@ class _TokenAuth(AuthBase):
         return text.replace(self._token, "***")
 
 
-def _once(send: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
-    """Return what sends a request once, below tenacity's wrapping in a session of dlt's."""
-    return cast(Any, send).__wrapped__ if hasattr(send, "retry") else send
+def _single(session: requests.Session) -> requests.Session:
+    """Return a session on the same connections that sends a request once, unlike dlt's."""
+    if not isinstance(session, Session):
+        return session
+    single = requests.Session()
+    single.trust_env = session.trust_env
+    for prefix, adapter in session.adapters.items():
+        single.mount(prefix, adapter)
+    return single
 
 
 def _cause(error: requests.RequestException) -> object:

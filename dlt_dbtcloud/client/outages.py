@@ -1,53 +1,60 @@
-"""Waiting out what passes by itself: how long, and how often to ask meanwhile."""
+"""Retry policy for transient API errors, rate limit and clock."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol, TypeVar
 
 from dlt.common import logger
 
-from dlt_dbtcloud.exceptions import DBTCloudException
+from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRateLimitError
 
-__all__ = ["Clock", "Pace", "outage_pause", "through_outages"]
+__all__ = ["OUTAGE", "Clock", "Patience", "RateLimiter", "outage_pause", "retry_after"]
+
+# seconds after which an outage is an error
+OUTAGE = 120.0
+_LONGEST_PAUSE = 60.0
+# a shorter wait does not advance every clock
+_SHORTEST_WAIT = 1e-3
+# the API accepts 5,000 requests a minute from an account, and other clients send some of them
+_REQUESTS_A_MINUTE = 4000
+
+_T = TypeVar("_T")
 
 
 class Clock(Protocol):
-    """What the time is told by, and passed with; the module `time` is one."""
+    """A clock, injectable for tests. The module `time` is one."""
 
     def monotonic(self) -> float:
         """Return seconds that never run backwards."""
 
     def sleep(self, seconds: float, /) -> None:
-        """Let seconds pass."""
+        """Sleep."""
 
     def time(self) -> float:
-        """Return seconds since 1970, as far as this machine knows them."""
+        """Return seconds since 1970."""
 
 
-# the API takes 5,000 requests a minute from an account, and others ask it, too
-_A_MINUTE = 4000
-
-
-class Pace:
-    """Lets each one who asks go on when it is his turn.
+class RateLimiter:
+    """Rate limiter shared by threads.
 
     Args:
-        a_minute: How many may go on in a minute.
-        clock: What the time is told by.
+        a_minute: Requests per minute.
+        clock: A clock, injectable for tests.
     """
 
-    def __init__(self, a_minute: float = _A_MINUTE, clock: Clock = time) -> None:
+    def __init__(self, a_minute: float = _REQUESTS_A_MINUTE, clock: Clock = time) -> None:
         self._interval = 60.0 / a_minute
         self._clock = clock
         self._next = clock.monotonic()
         self._lock = Lock()
 
-    def keep(self) -> None:
-        """Sleep until it is the caller's turn."""
+    def wait(self) -> None:
+        """Sleep until the next request may be sent."""
         with self._lock:
             now = self._clock.monotonic()
             turn = max(now, self._next)
@@ -56,53 +63,59 @@ class Pace:
             self._clock.sleep(turn - now)
 
 
-_LONGEST_PAUSE = 60.0
-_LONGEST_OUTAGE = 120.0
-
-_T = TypeVar("_T")
-
-
-def through_outages(
-    ask: Callable[[], _T],
-    *,
-    timeout: float = _LONGEST_OUTAGE,
-    cool_down: float = 0.0,
-    clock: Clock = time,
-) -> _T:
-    """Return the answer to something that may be asked again and again, once there is one.
+@dataclass(frozen=True)
+class Patience:
+    """How a client waits out outages.
 
     Args:
-        ask: Asks once.
-        timeout: Seconds after which an outage is taken for an error.
-        cool_down: More seconds, where the API itself says how long it wants to be left alone.
-        clock: What the time is told by.
-
-    Raises:
-        DBTCloudException: An error that does not pass by itself, or not within `timeout`.
+        timeout: Seconds for which one request is retried; 0 sends it once.
+        cool_down: Additional seconds while the API limits the rate of requests.
+        limiter: The rate of requests, retries included.
     """
-    began, failures = clock.monotonic(), 0
-    while True:
-        try:
-            return ask()
-        except DBTCloudException as error:
-            failures += 1
-            asked = _asked_for(error)
-            left = timeout + (cool_down if asked else 0.0) - (clock.monotonic() - began)
-            if not error.is_outage or left <= 0 or asked > left:
-                raise
-            if failures == 1:
-                logger.warning(f"{error} It is tried again, for up to {left:.0f} seconds.")
-            # the last try comes when the time is over
-            clock.sleep(min(outage_pause(error, failures), left))
+
+    timeout: float = OUTAGE
+    cool_down: float = 0.0
+    limiter: RateLimiter | None = None
+
+    def request(
+        self, send: Callable[[], _T], clock: Clock = time, *, is_idempotent: bool = True
+    ) -> _T:
+        """Send a request until it is answered.
+
+        Args:
+            send: Sends the request once.
+            clock: A clock, injectable for tests.
+            is_idempotent: Whether to send it again after an error that left its effect unknown.
+
+        Raises:
+            DBTCloudException: The error is permanent, or the outage outlasted the timeout.
+        """
+        began, failures = clock.monotonic(), 0
+        while True:
+            try:
+                if self.limiter:
+                    self.limiter.wait()
+                return send()
+            except DBTCloudException as error:
+                failures += 1
+                cool_down = self.cool_down if isinstance(error, DBTCloudRateLimitError) else 0.0
+                left = self.timeout + cool_down - (clock.monotonic() - began)
+                is_repeatable = error.is_outage and (is_idempotent or not error.may_have_arrived)
+                if not is_repeatable or left < _SHORTEST_WAIT or retry_after(error) > left:
+                    raise
+                if failures == 1:
+                    logger.warning(f"{error} Retrying for up to {left:.0f} seconds.")
+                # the last attempt is made when the time is up
+                clock.sleep(min(outage_pause(error, failures), left))
 
 
 def outage_pause(error: DBTCloudException, failures: int) -> float:
-    """Return the seconds to the next try: more each time, not in step with others, as asked."""
-    jitter = random.uniform(0.5, 1.0)  # noqa: S311, it keeps no secret
-    growing = min(_LONGEST_PAUSE, 2.0**failures) * jitter
-    return max(growing, _asked_for(error))
+    """Return the seconds to the next attempt: exponential with jitter, at least `Retry-After`."""
+    jitter = random.uniform(0.5, 1.0)  # noqa: S311, not used for secrets
+    growing = min(_LONGEST_PAUSE, 2.0 ** min(failures, 10)) * jitter
+    return max(growing, retry_after(error))
 
 
-def _asked_for(error: DBTCloudException) -> float:
-    """Return for how many seconds the API wants to be left alone."""
+def retry_after(error: DBTCloudException) -> float:
+    """Return the seconds that the API asks to wait."""
     return getattr(error, "retry_after", None) or 0.0

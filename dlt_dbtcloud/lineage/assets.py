@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import dlt
 
+from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
 from dlt_dbtcloud.artifacts.results import retry_chain
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
@@ -120,13 +119,12 @@ def materialized_assets(
         return read_assets(client, run_id)
 
 
-def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -> list[Asset]:
+def read_assets(client: DBTCloudClientV2, run_id: str) -> list[Asset]:
     """Return the assets that a run, and the runs that it retries, built.
 
     Args:
         client: The client that reads the runs and their artifacts.
         run_id: The run.
-        clock: A clock, injectable for tests.
 
     Raises:
         DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
@@ -134,7 +132,7 @@ def read_assets(client: DBTCloudClientV2, run_id: str, *, clock: Clock = time) -
     """
     built: dict[str, Asset] = {}
     for run in retry_chain(client, run_id, RELATED):
-        reader = RunReader(client, run, keeps_code=True, clock=clock)
+        reader = RunReader(client.patient(OUTAGE), run, keeps_code=True)
         older = {asset["unique_id"]: asset for asset in built_assets(run, read_outcomes(reader))}
         reader.problems.warn()
         built = {**older, **built}  # a rebuilt asset keeps its newest build

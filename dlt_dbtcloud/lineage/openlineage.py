@@ -13,6 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import dlt
 
+from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
@@ -103,7 +104,9 @@ def openlineage_events(
     if run_id is None:
         return []
     with connect(resolved_config(credentials, "account_id")) as client:
-        reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
+        reader = RunReader(
+            client.patient(OUTAGE), client.get_run_status(run_id, RELATED), keeps_code=True
+        )
         events = run_events(
             reader.run,
             read_outcomes(reader),

@@ -1,79 +1,84 @@
-"""How a POST that makes a run makes exactly one, whatever becomes of its answer."""
+"""Exactly one run per trigger, even if a response is lost."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterable
-from itertools import chain, repeat
+from dataclasses import dataclass
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudException,
-    DBTCloudRateLimitError,
-    DBTCloudTransportError,
     DBTCloudTriggerUnknownError,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["Once"]
+__all__ = ["ExactlyOnce", "Sent", "keep_one"]
 
-
-# how long an accepted run may take to be listed: pauses between searches, in seconds
+# pauses between searches for an accepted run that is not listed yet, in seconds
 _SETTLE = (1.0, 2.0, 4.0, 8.0)
-_SEARCH_PAUSE = 4.0
 _SEARCH_LIMIT = 60.0
 _REFUSED_LIMIT = 15.0
 _RATE_LIMIT = 600.0
-_LOST_ANSWERS = 5
+_LOST_RESPONSES = 5
 
 
-class Once:
-    """Sends a POST until there is the run that it makes, and sees to it that there is but one.
+@dataclass(frozen=True)
+class Sent:
+    """The run that a POST created.
 
     Args:
-        client: What it is sent with.
-        job_id: The job whose run it makes.
-        post: Sends it, once.
-        search: Asks once for the runs that this POST has made.
-        cause: What a person would recognise the run by.
-        timeout: Seconds that may pass until it is accepted.
-        clock: What the time is told by.
+        run: The run.
+        was_repeated: Whether the POST was sent more than once, so that a second run may appear.
+    """
+
+    run: Run
+    was_repeated: bool = False
+
+
+class ExactlyOnce:
+    """Sends a POST that creates a run until there is exactly one.
+
+    Args:
+        client: The client.
+        job_id: The job of the run.
+        post: Sends the POST with the client that it is given.
+        search: Lists the runs that this POST created, with the client that it is given.
+        cause: The text by which a person recognizes the run.
+        timeout: Seconds until the POST has to be accepted.
     """
 
     def __init__(
         self,
         client: DBTCloudClientV2,
         job_id: str,
-        post: Callable[[], Run],
-        search: Callable[[], list[Run]],
+        post: Callable[[DBTCloudClientV2], Run],
+        search: Callable[[DBTCloudClientV2], list[Run]],
         cause: str,
         timeout: float,
-        clock: Clock = time,
     ) -> None:
-        self.was_repeated = False
+        refused, limited = min(_REFUSED_LIMIT, timeout), min(_RATE_LIMIT, timeout)
         self._client = client
+        self._sender = client.patient(refused, cool_down=limited - refused)
+        self._searcher = client.patient(min(_SEARCH_LIMIT, timeout))
         self._job_id = job_id
         self._post = post
         self._search = search
         self._cause = cause
-        self._timeout = timeout
-        self._clock = clock
 
-    def send(self) -> Run:
+    def send(self) -> Sent:
         """Return the run.
 
-        Whatever else is raised into it, such as Ctrl-C, leaves a run that may not be known.
+        An interrupt, such as Ctrl-C, may leave a run behind; a warning names its cause.
 
         Raises:
-            DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
-            DBTCloudAPIError: The API did not accept it; there is no run.
+            DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
+            DBTCloudAPIError: The API refused the POST; there is no run.
             DBTCloudTransportError: The API cannot be reached; there is no run.
         """
         try:
@@ -87,107 +92,91 @@ class Once:
             )
             raise
 
-    def _send(self) -> Run:
-        for lost_answers in range(_LOST_ANSWERS + 1):
+    def _send(self) -> Sent:
+        for lost_responses in range(_LOST_RESPONSES + 1):
             try:
-                found = [self._accepted()]
+                found = [self._post(self._sender)]
             except DBTCloudException as error:
-                found = self._after(error, lost_answers)
-                if not found and lost_answers == _LOST_ANSWERS:
+                found = self._after(error, lost_responses)
+                if not found and lost_responses == _LOST_RESPONSES:
                     raise
-            self.was_repeated = lost_answers > 0
-            if found and self.was_repeated:
-                found += self._late()
+            was_repeated = lost_responses > 0
+            if found and was_repeated:
+                found += self._late_runs()
             if found:
-                return self.only(found)
-        raise AssertionError("the last lost answer raises")
+                return Sent(keep_one(self._client, found), was_repeated)
+        raise AssertionError("the last lost response raises")
 
-    def _after(self, error: DBTCloudException, lost_answers: int) -> list[Run]:
-        """Return the run that there is in spite of an error."""
+    def _after(self, error: DBTCloudException, lost_responses: int) -> list[Run]:
+        """Return the runs that exist in spite of an error."""
         if error.may_have_arrived:
-            return self._settled(error)
-        found = self._late() if lost_answers else []
+            return self._find(error)
+        found = self._late_runs() if lost_responses else []
         if not found:
             raise error
         return found
 
-    def _accepted(self) -> Run:
-        """Send, and try again while it is certain that nothing has arrived."""
-        began = self._clock.monotonic()
-        for pause in chain(_SETTLE, repeat(60.0)):
-            try:
-                return self._post()
-            except (DBTCloudRateLimitError, DBTCloudTransportError) as error:
-                if error.may_have_arrived:
-                    raise
-                limit = _RATE_LIMIT if isinstance(error, DBTCloudAPIError) else _REFUSED_LIMIT
-                pause = max(_jittered(pause), getattr(error, "retry_after", None) or 0.0)
-                waited = self._clock.monotonic() - began + pause
-                if waited > min(limit, self._timeout):
-                    raise
-                self._clock.sleep(pause)
-        raise AssertionError("the pauses have no end")
-
-    def _settled(self, lost: DBTCloudException) -> list[Run]:
-        """Look for the run of a lost answer until it is there, or has had its time to appear."""
-        logger.warning(f"The answer to a trigger was lost, its run is looked for. {lost}")
-        began = self._clock.monotonic()
-        trouble: DBTCloudException | None = None
-        for number, pause in enumerate(chain(_SETTLE, repeat(_SEARCH_PAUSE)), start=1):
-            self._clock.sleep(_jittered(pause))
-            try:
-                found, trouble = self._search(), None
-            except DBTCloudException as error:
-                if not error.is_outage:
-                    raise self._unknown(lost) from error
-                found, trouble = [], error
-            if found or (trouble is None and number >= len(_SETTLE)):
-                return found
-            searched = self._clock.monotonic() - began
-            if trouble and searched > min(_SEARCH_LIMIT, self._timeout):
-                raise self._unknown(lost) from trouble
-        raise AssertionError("the pauses have no end")
-
-    def _late(self) -> list[Run]:
-        """Look for runs of answers that were lost before the one that came."""
+    def _find(self, lost: DBTCloudException) -> list[Run]:
+        """Search for the run of a lost response until it is listed, or certainly absent."""
+        logger.warning(f"The response to the trigger was lost; searching for its run. {lost}")
         found: list[Run] = []
         for pause in _SETTLE:
-            self._clock.sleep(_jittered(pause))
+            self._client.clock.sleep(_jittered(pause))
             try:
-                found = self._search()
+                found = self._search(self._searcher)
+            except DBTCloudException as error:
+                raise self._unknown(lost) from error
+            if found:
+                break
+        return found
+
+    def _late_runs(self) -> list[Run]:
+        """Search for runs of earlier POSTs whose responses were lost."""
+        found: list[Run] = []
+        for pause in _SETTLE:
+            self._client.clock.sleep(_jittered(pause))
+            try:
+                found = self._search(self._client.patient(0))
             except DBTCloudException as error:
                 logger.warning(f"A second run of the same trigger could not be ruled out. {error}")
             if len(found) > 1:
                 break
         return found
 
-    def only(self, runs: Iterable[Run], kept: Run | None = None) -> Run:
-        """Return one of some runs, by default the first, and cancel the others.
-
-        One that cannot be cancelled is said to go on; it does not make the one that is kept fail.
-        """
-        by_id = {id_of(run): run for run in runs}
-        kept = kept or by_id[min(by_id)]
-        for run_id, run in by_id.items():
-            if run_id != kept["id"] and not has_finished(run):
-                self._cancel(run_id, id_of(kept))
-        return kept
-
-    def _cancel(self, run_id: int, kept_id: int) -> None:
-        beside = f"Run {run_id} was made by the same trigger as run {kept_id}"
-        try:
-            request_cancel(self._client, run_id, clock=self._clock)
-        except DBTCloudException as error:
-            logger.error(f"{beside}, and could not be cancelled: cancel it yourself. {error}")
-        else:
-            logger.warning(f"{beside}, and is cancelled.")
-
     def _unknown(self, lost: DBTCloudException) -> DBTCloudException:
-        """Return the error for a run of which nothing is known: the API's no where it said no."""
+        """Return the API's own refusal if there was one, else the error for an unknown run."""
         if isinstance(lost, DBTCloudAPIError) and 400 <= lost.status_code < 500:
             return lost
         return DBTCloudTriggerUnknownError(int(self._job_id), self._cause, str(lost))
 
 
+def keep_one(client: DBTCloudClientV2, runs: Iterable[Run], keep: Run | None = None) -> Run:
+    """Cancel all but one of the runs of a trigger, and return that one.
+
+    A run that cannot be cancelled is logged as an error.
+
+    Args:
+        client: The client.
+        runs: The runs.
+        keep: The run to keep, by default the first.
+    """
+    by_id = {id_of(run): run for run in runs}
+    kept = keep or by_id[min(by_id)]
+    for run_id, run in by_id.items():
+        if run_id != id_of(kept) and not has_finished(run):
+            _cancel(client, run_id, id_of(kept))
+    return kept
+
+
+def _cancel(client: DBTCloudClientV2, run_id: int, kept_id: int) -> None:
+    duplicate = f"Run {run_id} is a duplicate of run {kept_id}, created by the same trigger,"
+    try:
+        request_cancel(client, run_id)
+    except DBTCloudException as error:
+        logger.error(f"{duplicate} and could not be cancelled: cancel it yourself. {error}")
+    else:
+        logger.warning(f"{duplicate} and was cancelled.")
+
+
 def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311, it keeps no secret
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311, not used for secrets

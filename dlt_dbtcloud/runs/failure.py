@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from textwrap import indent
 from typing import cast
 
-from dlt_dbtcloud.artifacts.download import RunArtifacts
+from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, read_results, step_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.dbt import Manifest, match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -194,19 +192,16 @@ RELATED = ("run_steps", "job", "trigger", "audit")
 _FAILURES = 20
 
 
-def explain(
-    client: DBTCloudClientV2, run: Run, load: LastLoad | None = None, *, clock: Clock = time
-) -> DBTCloudRunError:
+def explain(client: DBTCloudClientV2, run: Run, load: LastLoad | None = None) -> DBTCloudRunError:
     """Return the error of a run that did not succeed, with as much of its cause as can be read.
 
     Args:
         client: What reads it.
         run: The run.
         load: The load that the run is bound to.
-        clock: What the time is told by.
     """
     try:
-        return Postmortem(client, run, clock=clock).error(load)
+        return Postmortem(client, run).error(load)
     except Exception as error:  # noqa: BLE001, whatever is wrong must not hide that the run failed
         known = run_error(run)
         if isinstance(known, DBTCloudRunCancelled):
@@ -223,17 +218,15 @@ class Postmortem:
     Args:
         client: What asks the API.
         run: The run, when it is over.
-        clock: What the time is told by.
 
     Raises:
         DBTCloudException: The run cannot be read; so do the properties, for its artifacts.
     """
 
-    def __init__(self, client: DBTCloudClientV2, run: Run, *, clock: Clock = time) -> None:
-        self._client = client.without_retries()
-        self._clock = clock
+    def __init__(self, client: DBTCloudClientV2, run: Run) -> None:
+        self._client = client.patient()
         self.run = self._read(id_of(run))
-        self._artifacts = RunArtifacts(client, self.run, clock)
+        self._artifacts = RunArtifacts(client.patient(OUTAGE), self.run)
 
     @property
     def step(self) -> RunStep | None:
@@ -291,9 +284,7 @@ class Postmortem:
         return self.step is not None and not self.step.get("logs")
 
     def _read(self, run_id: int) -> Run:
-        return through_outages(
-            lambda: self._client.get_run_status(run_id, RELATED), clock=self._clock
-        )
+        return self._client.get_run_status(run_id, RELATED)
 
 
 def _hidden(failure: NodeFailure, hide: Callable[[str], str]) -> NodeFailure:

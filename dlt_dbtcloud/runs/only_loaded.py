@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from itertools import count
+from typing import Any
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, through_outages
+from dlt_dbtcloud.client.outages import outage_pause, retry_after
 from dlt_dbtcloud.dbt import Manifest, Match, match_sources, narrowed_commands
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.typing import Job, TriggerData
@@ -35,10 +35,8 @@ _OTHER_PROJECT = frozenset(
 )
 # the clone, the connection and `dbt deps` come before a job's own commands
 _SETUP_STEPS = 3
-# how often in a row a manifest may be refused while the API answers all else: for about a minute
+# consecutive refusals of a manifest while the API answers other requests, in about a minute
 _REFUSALS = 6
-
-_T = TypeVar("_T")
 
 
 def narrowed_trigger(
@@ -48,7 +46,6 @@ def narrowed_trigger(
     relations: Sequence[Relation],
     *,
     timeout: float = 86400.0,
-    clock: Clock = time,
 ) -> TriggerData | None:
     """Return a trigger of a job on what some tables feed, or None where they feed nothing of it.
 
@@ -60,15 +57,14 @@ def narrowed_trigger(
         job_id: The job.
         body: The trigger; its commands come before the job's.
         relations: The tables.
-        timeout: Seconds after which an outage is taken for an error.
-        clock: What the time is told by.
+        timeout: Seconds after which an outage is an error.
 
     Raises:
         DBTCloudAuthError: The token is not accepted.
         DBTCloudAPIError: The API answered with another error, or had an outage for too long.
         DBTCloudTransportError: There was no answer for too long.
     """
-    reader = _Reader(client, job_id, timeout, clock)
+    reader = _Reader(client, job_id, timeout)
     job = reader.job()
     commands = body.get("steps_override") or job.get("execute_steps") or []
     try:
@@ -96,61 +92,65 @@ class _NoManifestError(Exception):
 
 
 class _Reader:
-    """Reads a job and its newest manifest, through outages, within one time limit for both."""
+    """Reads a job and its newest manifest within one time limit, outages included."""
 
-    def __init__(self, client: DBTCloudClientV2, job_id: str, timeout: float, clock: Clock) -> None:
-        self._client = client.without_retries()
+    def __init__(self, client: DBTCloudClientV2, job_id: str, timeout: float) -> None:
+        self._client = client
         self._job_id = job_id
-        self._clock = clock
-        self._until = clock.monotonic() + timeout
-        self._refusals = 0
+        self._until = client.clock.monotonic() + timeout
 
     def job(self) -> Job:
-        """Return the job, with the run that its newest artifacts are of."""
-        related = ("most_recent_completed_run",)
-        return self._through_outages(lambda: self._client.get_job(self._job_id, related))
+        """Return the job with its most recent completed run."""
+        return self._client.patient(self._left).get_job(
+            self._job_id, ("most_recent_completed_run",)
+        )
 
     def manifest(self, job: Job) -> Manifest:
         """Return the newest manifest, which the last step of the last run may not have left.
 
         Raises:
-            _NoManifestError: There is none, or none that can be read.
+            _NoManifestError: There is none, or it cannot be read.
         """
         with suppress(DBTCloudNotFoundError):
-            return self._read(lambda: self._client.get_job_artifact(self._job_id, _MANIFEST))
+            return self._read(lambda client: client.get_job_artifact(self._job_id, _MANIFEST))
         run = job.get("most_recent_completed_run")
         step = _SETUP_STEPS + bool(job.get("run_generate_sources")) + 1
         if run:
             with suppress(DBTCloudNotFoundError):
-                return self._read(lambda: self._client.get_run_artifact(run["id"], _MANIFEST, step))
+                return self._read(
+                    lambda client: client.get_run_artifact(run["id"], _MANIFEST, step)
+                )
         raise _NoManifestError("it has left no manifest yet.")
 
-    def _read(self, ask: Callable[[], Any]) -> Manifest:
-        return Manifest(self._through_outages(lambda: self._look(ask)))
+    def _read(self, get: Callable[[DBTCloudClientV2], Any]) -> Manifest:
+        """Return a manifest, unless it is refused while the API answers other requests."""
+        client, refusals = self._client.patient(0), 0
+        for failures in count(1):
+            try:
+                return Manifest(get(client))
+            except DBTCloudException as error:
+                pause, left = outage_pause(error, failures), self._left
+                if not error.is_outage or left <= 0 or retry_after(error) > left:
+                    raise
+                if not isinstance(error, DBTCloudRateLimitError):
+                    refusals = refusals + 1 if self._is_api_up() else 0
+                if refusals == _REFUSALS:
+                    raise _NoManifestError(f"its manifest cannot be read. {error}") from error
+            client.clock.sleep(min(pause, left))
+        raise AssertionError("the loop has no end")
 
-    def _look(self, ask: Callable[[], Any]) -> Any:
-        """Ask for a manifest once, and give up where it alone is refused again and again."""
+    def _is_api_up(self) -> bool:
         try:
-            return ask()
-        except DBTCloudRateLimitError:
-            raise
+            self._client.patient(0).get_job(self._job_id)
         except DBTCloudException as error:
             if not error.is_outage:
                 raise
-            self._count_refusal()
-            if self._refusals >= _REFUSALS:
-                raise _NoManifestError(f"its manifest cannot be read. {error}") from error
-            raise
+            return False
+        return True
 
-    def _count_refusal(self) -> None:
-        """Count a refusal, unless nothing else is answered either: that is an outage."""
-        count, self._refusals = self._refusals + 1, 0
-        self._client.get_job(self._job_id)
-        self._refusals = count
-
-    def _through_outages(self, ask: Callable[[], _T]) -> _T:
-        left = max(0.0, self._until - self._clock.monotonic())
-        return through_outages(ask, timeout=left, clock=self._clock)
+    @property
+    def _left(self) -> float:
+        return max(0.0, self._until - self._client.clock.monotonic())
 
 
 def _narrowed(

@@ -1,13 +1,12 @@
-"""Retrying a run that failed, the cheapest way that works: never more than it left undone.
+"""Retry of a failed run, in the cheapest way that works.
 
-1. The API's own retry of that run, where it can be.
-2. Else the step that failed on just its unsuccessful nodes, and the steps that never began.
-3. Else the step that failed and those that never began, whole.
+1. The API's own retry of that run, if it is available.
+2. Else the failed step for its unsuccessful nodes only, and the steps that never began.
+3. Else the failed step and the steps that never began, unchanged.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import takewhile
 from typing import cast
@@ -17,7 +16,6 @@ from dlt.common import logger
 from dlt_dbtcloud.artifacts.results import UNSUCCESSFUL
 from dlt_dbtcloud.cause import retried_run, with_retries
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest, fits, node_selector
 from dlt_dbtcloud.exceptions import (
@@ -27,97 +25,90 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.payloads import id_of, planned_commands, remaining_work
-from dlt_dbtcloud.runs.exactly_once import Once
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import RELATED, Postmortem
-from dlt_dbtcloud.runs.trigger import Trigger, start
+from dlt_dbtcloud.runs.trigger import Trigger, keep_earliest, start
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
 __all__ = ["newer_runs", "retry", "retry_once", "undone_only"]
 
 
-def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float, clock: Clock = time) -> Run:
-    """Retry a failed run through the API, exactly once, and return the run that does it.
+def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Run:
+    """Retry a failed or cancelled run exactly once, and return the run that does it.
 
-    Raises:
-        DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
-        DBTCloudAPIError: The API refused; there is no run.
-        DBTCloudTransportError: The API cannot be reached; there is no run.
-    """
-
-    def search() -> list[Run]:
-        return [other for other in newer_runs(client, run) if retried_run(other) == run["id"]]
-
-    return Once(
-        client,
-        str(run["job_definition_id"]),
-        post=lambda: client.retry_run(run["id"]),
-        search=search,
-        cause=f"a retry of run {run['id']}",
-        timeout=timeout,
-        clock=clock,
-    ).send()
-
-
-def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
-    """Return the runs of a run's job that were triggered after it, the newest first.
-
-    Raises:
-        DBTCloudAPIError: The API answered with an error.
-        DBTCloudTransportError: There was no answer.
-    """
-    newest = client.without_retries().list_runs(
-        job_definition_id=run["job_definition_id"],
-        id__gt=run["id"],
-        include_related=["trigger"],
-        order_by="-id",
-    )
-    return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
-
-
-def retry(
-    client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0, clock: Clock = time
-) -> Run:
-    """Retry a run that failed or was cancelled, exactly once, and return the run that does it.
-
-    Where it has been retried already, that goes on from the latest of its retries: one in flight or
+    A run that was retried before is continued from its latest retry. A retry that is in flight or
     successful is returned.
 
     Args:
-        client: What speaks to the API.
-        run: The run, when it is over.
-        timeout: Seconds that may pass until the retry is accepted.
-        clock: What the time is told by.
+        client: The client.
+        run: The run, when it has finished.
+        timeout: Seconds until the retry has to be accepted.
 
     Raises:
-        DBTCloudTriggerUnknownError: There may be a retry, which cannot be found out.
+        DBTCloudTriggerUnknownError: There may be a retry, and it could not be found.
         DBTCloudAPIError: The API refused; there is no retry.
         DBTCloudTransportError: The API cannot be reached; there is no retry.
     """
-    latest = _latest(client, run, clock)
+    latest = _latest(client, run)
     if run_error(latest) is None:
         logger.warning(f"Run {latest['id']} is not retried: {latest.get('status_humanized')}.")
         return latest
-    postmortem = Postmortem(client, latest, clock=clock)
+    postmortem = Postmortem(client, latest)
     failed = postmortem.run
     if failed.get("can_retry"):
         try:
-            again = retry_once(client, failed, timeout=timeout, clock=clock)
+            again = retry_once(client, failed, timeout=timeout)
         except DBTCloudAPIError as error:
             if not _is_refusal(error):
                 raise
             logger.info(f"dbt Cloud does not retry run {latest['id']} itself. {error}")
         else:
-            logger.info(f"Run {again['id']} retries run {latest['id']} from its failure on.")
+            logger.info(f"Run {again['id']} retries run {latest['id']} from its failure.")
             return again
+    steps = _steps(postmortem, _planned(client, failed))
     trigger = Trigger(
-        client,
-        str(latest["job_definition_id"]),
-        _body(failed, _steps(postmortem, _planned(client, failed, clock))),
-        retried=failed,
-        timeout=timeout,
-        clock=clock,
+        str(latest["job_definition_id"]), _body(failed, steps), retried=failed, timeout=timeout
     )
-    return start(trigger)
+    return keep_earliest(client, trigger, start(client, trigger)).run
+
+
+def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
+    """Retry a failed run through the API, exactly once, and return the run that does it.
+
+    Raises:
+        DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
+        DBTCloudAPIError: The API refused; there is no run.
+        DBTCloudTransportError: The API cannot be reached; there is no run.
+    """
+
+    def retries(searcher: DBTCloudClientV2) -> list[Run]:
+        return [other for other in newer_runs(searcher, run) if retried_run(other) == id_of(run)]
+
+    once = ExactlyOnce(
+        client,
+        str(run["job_definition_id"]),
+        post=lambda sender: sender.retry_run(id_of(run)),
+        search=retries,
+        cause=f"a retry of run {run['id']}",
+        timeout=timeout,
+    )
+    return once.send().run
+
+
+def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
+    """Return the runs of the same job that were triggered after a run, the newest first.
+
+    Raises:
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    newest = client.list_runs(
+        job_definition_id=run["job_definition_id"],
+        id__gt=id_of(run),
+        include_related=["trigger"],
+        order_by="-id",
+    )
+    return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
 
 
 def undone_only(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:
@@ -140,10 +131,9 @@ def undone_only(line: str, results: Sequence[NodeResult], manifest: Manifest) ->
     return str(again) if fits(again) else None
 
 
-def _latest(client: DBTCloudClientV2, run: Run, clock: Clock) -> Run:
-    """Return the run that the newest retry of a run, and the retries of that, have led to."""
-    newer = through_outages(lambda: newer_runs(client, run), clock=clock)
-    chain = with_retries([run], newer)
+def _latest(client: DBTCloudClientV2, run: Run) -> Run:
+    """Return the newest usable retry of a run, else its newest retry, else the run."""
+    chain = with_retries([run], newer_runs(client.patient(), run))
     return next((each for each in reversed(chain) if run_error(each) is None), chain[-1])
 
 
@@ -162,15 +152,14 @@ def _steps(postmortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
     return (again or undone.failed, *undone.remaining)
 
 
-def _planned(client: DBTCloudClientV2, run: Run, clock: Clock) -> tuple[str, ...]:
-    """Return the commands that a run was to execute: of the API's retry, what was left then."""
+def _planned(client: DBTCloudClientV2, run: Run) -> tuple[str, ...]:
+    """Return the commands that a run had to execute; for the API's retry, those left then."""
     before = run.get("retrying_run_id")
     # a retry is always the newer one
     if not before or before >= id_of(run):
         return planned_commands(run)
-    once = client.without_retries()
-    parent = through_outages(lambda: once.get_run_status(before, RELATED), clock=clock)
-    undone = remaining_work(parent, _planned(client, parent, clock))
+    parent = client.patient().get_run_status(before, RELATED)
+    undone = remaining_work(parent, _planned(client, parent))
     return (*([undone.failed] if undone.failed else ()), *undone.remaining)
 
 

@@ -1,10 +1,9 @@
-"""How one call becomes exactly one run, and one load exactly one that succeeds."""
+"""Triggers of jobs, and the run that each one leads to: an existing run or a new one."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dlt.common import logger
@@ -21,48 +20,40 @@ from dlt_dbtcloud.cause import (
     with_retries,
 )
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, through_outages
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import covers
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
-from dlt_dbtcloud.runs.exactly_once import Once
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, keep_one
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
 
-__all__ = ["Trigger", "skipped_run", "start"]
+__all__ = ["Started", "Trigger", "cancel_duplicates", "existing_run", "keep_earliest", "start"]
 
-
-# seconds by which the clocks of the service and of the loader may differ
-_CLOCKS_DIFFER = 3600.0
-_SEARCH_WITHIN = 120.0
+# seconds by which the clocks of the service and of the loading machine may differ
+_CLOCK_SKEW = 3600.0
+_SEARCH_LIMIT = 120.0
 _PAGE = 100
 _STEPS: Final = "steps_override"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trigger:
-    """One call's trigger of a job.
+    """A request for one run of a job.
 
     Args:
-        client: What speaks to the API.
         job_id: The job.
-        body: The trigger, as `trigger_data` gives it.
+        body: The body of the trigger, as `trigger_data` returns it.
         load: The load that the run is bound to.
-        retried: The run that it does again, in part or whole; it has that run's key.
-        only_loaded: Whether `body` is to be narrowed to what the load changed before it is sent.
-        reuse_queued_run: Whether a run that has not started yet will do, whoever triggered it.
-        timeout: Seconds that may pass until the run is accepted.
-        clock: What the time is told by.
-
-    Attributes:
-        adopted: The id of somebody else's run that serves, if one does.
-        sent: The run that it has made, unless another one took its place.
+        retried: The run to retry in part or whole; the retry carries the same key.
+        only_loaded: Whether to build only what descends from the tables of the load.
+        reuse_queued_run: Whether to use a run that has not started yet, whoever triggered it.
+        timeout: Seconds until the run has to be accepted.
+        call_key: The key of a run that is bound to no load.
     """
 
-    client: DBTCloudClientV2
     job_id: str
     body: TriggerData
     load: LastLoad | None = None
@@ -70,227 +61,124 @@ class Trigger:
     only_loaded: bool = False
     reuse_queued_run: bool = False
     timeout: float = 86400.0
-    clock: Clock = time
-
-    def __post_init__(self) -> None:
-        """Give the trigger its key."""
-        self.adopted: int | None = None
-        self.sent: Run | None = None
-        self.whole = self.body
-        self._keys = self._serving_keys()
-        self._cause = (
-            retry_cause(self.retried)
-            if self.retried
-            else cause_with_key(
-                self.body["cause"], self._keys[0], self.load.origin if self.load else None
-            )
-        )
-        self._known: list[Run] = []
-        self._stale: set[int] = set()
-        self._once: Once | None = None
-        self._since = self.load.began if self.load else self.clock.time()
-        self._began = self.clock.monotonic()
+    call_key: str = field(default_factory=new_key)
 
     @property
-    def seconds_left(self) -> float:
-        """Return how many seconds of `timeout` are left."""
-        return max(0.0, self.timeout - (self.clock.monotonic() - self._began))
-
-    def standing_run(self) -> Run | None:
-        """Return the run that the load has already, in flight or successful; a retry is one, too.
-
-        Raises:
-            DBTCloudAPIError: The API answered with an error.
-            DBTCloudTransportError: There was no answer.
-        """
-        if not self._is_shared:
-            return None
-        self._known = self._through_outages(self._recent)
-        # what failed is not taken for a run of this call
-        self._stale = {id_of(run) for run in self._known if self._is_ours(run)}
-        serving = with_retries([run for run in self._known if self._serves_load(run)], self._known)
-        serving += [run for run in self._known if run["id"] == self._remembered]
-        standing = [run for run in serving if run_error(run) is None]
-        done = [run for run in standing if has_finished(run)]
-        return min(done or standing, key=id_of, default=None)
-
-    def unbuilt_since(self) -> float | None:
-        """Return when what the job has not built yet began to be loaded, where its runs tell.
-
-        That is after the newest load for which the same call has succeeded, or else with the first
-        for which it has not, in seconds since 1970.
-        """
-        bound = [
-            (float(load.load_id), run)
-            for run in self._known
-            if has_finished(run) and (load := bound_load(run)) and self._is_same_call(load)
-        ]
-        built = [began for began, run in bound if run_error(run) is None]
-        if built:
-            return max(built)
-        # ids of loads are moments down to a microsecond
-        return min((began - 1e-6 for began, _ in bound), default=None)
-
-    def queued_run(self) -> Run | None:
-        """Return a run that has not started yet and builds what this one would, if that will do.
-
-        Raises:
-            DBTCloudAPIError: The API answered with an error.
-            DBTCloudTransportError: There was no answer.
-        """
-        queued = min(filter(self._is_reusable, self._known), key=id_of, default=None)
-        if queued is None:
-            return None
-        # it may have started since it was listed, though hardly before the load was committed
-        run = self.client.get_run_status(queued["id"])
-        if not self._begins_after_load(run):
-            return None
-        self._adopt(run)
-        return run
-
-    def send(self) -> Run:
-        """Trigger exactly one run and return it.
-
-        Raises:
-            DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
-            DBTCloudAPIError: The API refused; there is no run.
-            DBTCloudTransportError: The API cannot be reached; there is no run.
-        """
-        body = {**self.body, "cause": self._cause}
-        self._once = Once(
-            self.client,
-            self.job_id,
-            post=lambda: self.client.start_job_run(self.job_id, body),
-            search=lambda: [run for run in self._ask() if run["id"] not in self._stale],
-            cause=self._cause,
-            timeout=self.timeout,
-            clock=self.clock,
-        )
-        self.sent = self._once.send()
-        return self.sent
-
-    def end(self, run: Run) -> None:
-        """Cancel what turned up beside a run after all, where an answer was lost before it."""
-        if not (self._once and self._once.was_repeated):
-            return
-        try:
-            others = [other for other in self._search() if other["id"] not in self._stale]
-        except DBTCloudException as error:
-            logger.error(
-                f"Whether run {run['id']} is the only one with its cause is not known. {error}"
-            )
-            return
-        self._once.only(others, kept=run)
-
-    def elder(self, run: Run) -> tuple[Run | None, Run]:
-        """Return the run that another worker triggered before and that serves as well, and ours.
-
-        Raises:
-            DBTCloudAPIError: The API answered with an error.
-            DBTCloudTransportError: There was no answer.
-        """
-        if not self._is_shared:
-            return None, run
-        recent = self._through_outages(self._recent)
-        older = [each for each in reversed(recent) if id_of(each) < id_of(run)]
-        same = [each for each in older if self._serves_load(each) and run_error(each) is None]
-        queued = [each for each in older if self._is_reusable(each)]
-        elder = next(iter(same or queued), None)
-        if elder and not same:
-            self._adopt(elder)
-        return elder, next((each for each in recent if each["id"] == run["id"]), run)
-
-    @property
-    def _is_shared(self) -> bool:
-        """Whether others may trigger the same."""
-        return bool(self.load or self.retried or self.reuse_queued_run)
-
-    def _serving_keys(self) -> list[str]:
-        """Return the own key, and that of a run of the whole job, which would do as well."""
+    def cause(self) -> str:
+        """The cause of the run, with its key."""
         if self.retried:
-            return []
-        return self._keys_of(self.load) if self.load else [new_key()]
+            return retry_cause(self.retried)
+        origin = self.load.origin if self.load else None
+        return cause_with_key(self.body["cause"], self.keys[0], origin)
 
-    def _keys_of(self, load: LastLoad) -> list[str]:
-        whole = bound_key(load.origin, self.job_id, self.whole)
-        part = bound_key(load.origin, self.job_id, {**self.whole, "only_loaded": True})
+    @property
+    def keys(self) -> list[str]:
+        """The key of the run, and the key of a run of the whole job, which serves as well."""
+        return self.keys_of(self.load) if self.load else [self.call_key]
+
+    def keys_of(self, load: LastLoad) -> list[str]:
+        """Return the keys of the same trigger for another load."""
+        whole = bound_key(load.origin, self.job_id, self.body)
+        part = bound_key(load.origin, self.job_id, {**self.body, "only_loaded": True})
         return [part, whole] if self.only_loaded else [whole]
 
-    def _is_same_call(self, bound: BoundLoad) -> bool:
-        """Tell whether a run was triggered by this same call, for another load of its pipeline."""
-        name = self.load.pipeline_name if self.load else ""
-        return bound.pipeline_name == name and bound.key in self._keys_of(LastLoad(*bound[:2]))
-
     @property
-    def _remembered(self) -> int | None:
-        """Return the run that was adopted for the load, where this machine remembers."""
-        is_of_load = self.load and self.reuse_queued_run
-        return self.load.adopted_run(self._keys[0]) if self.load and is_of_load else None
+    def is_shared(self) -> bool:
+        """Whether other processes may trigger the same run."""
+        return bool(self.load or self.retried or self.reuse_queued_run)
 
-    def _adopt(self, run: Run) -> None:
-        self.adopted = run["id"]
-        if self.load:
-            self.load.remember_adopted(self._keys[0], id_of(run))
-
-    def _search(self) -> list[Run]:
-        """Return the runs that this trigger makes, one or by mischance several, through outages."""
-        return self._through_outages(self._ask)
-
-    def _ask(self) -> list[Run]:
-        return [run for run in self._recent() if self._is_ours(run)]
-
-    def _recent(self) -> list[Run]:
-        """Return the newest runs of the job: a page at least, as clocks may differ by far."""
-        newest = self.client.without_retries().list_runs(
-            job_definition_id=self.job_id, include_related=["trigger"], order_by="-id"
-        )
-        found: list[Run] = []
-        for run in newest:
-            found.append(run)
-            created = time_of(run, "created_at")
-            is_old = created is not None and created < self._since - _CLOCKS_DIFFER
-            if is_old and len(found) >= _PAGE:
-                break
-        return found
-
-    def _is_ours(self, run: Run) -> bool:
+    def created(self, run: Run) -> bool:
+        """Return whether a run was created by this trigger."""
         if self.retried:
-            return retried_run(run) == self.retried["id"]
-        return has_key(run, self._keys[0]) and retried_run(run) is None
+            return retried_run(run) == id_of(self.retried)
+        return has_key(run, self.keys[0]) and retried_run(run) is None
 
-    def _serves_load(self, run: Run) -> bool:
-        is_of_load = any(has_key(run, key) for key in self._keys) and retried_run(run) is None
-        return is_of_load or self._is_ours(run)
+    def is_served_by(self, run: Run) -> bool:
+        """Return whether a run builds the load of this trigger."""
+        if self.retried:
+            return self.created(run)
+        return any(has_key(run, key) for key in self.keys) and retried_run(run) is None
 
-    def _is_reusable(self, run: Run) -> bool:
-        """Tell whether a run has not started, and builds what this one would in the same way."""
+    def is_repeated_by(self, bound: BoundLoad) -> bool:
+        """Return whether a run was triggered in the same way for another load of the pipeline."""
+        name = self.load.pipeline_name if self.load else ""
+        return bound.pipeline_name == name and bound.key in self.keys_of(LastLoad(*bound[:2]))
+
+    def can_reuse(self, run: Run, body: TriggerData) -> bool:
+        """Return whether a queued run builds all that a trigger with this body would.
+
+        Args:
+            run: The run, with its trigger.
+            body: The body to compare with, which may be narrowed to the load.
+        """
         is_queued = run.get("status") == RunStatus.QUEUED and retried_run(run) is None
         if not self.reuse_queued_run or not is_queued:
             return False
-        theirs, ours = run.get("trigger"), self.body
-        if not isinstance(theirs, dict) or any(
-            theirs.get(name) != ours.get(name) for name in OVERRIDES if name != _STEPS
+        other = run.get("trigger")
+        if not isinstance(other, dict) or any(
+            other.get(name) != body.get(name) for name in OVERRIDES if name != _STEPS
         ):
             return False
-        steps, own = theirs.get(_STEPS), ours.get(_STEPS)
-        # None is all of the job's own, of which ours are a part
-        if steps in (own, self.whole.get(_STEPS)):
+        steps, own = other.get(_STEPS), body.get(_STEPS)
+        # None means all steps of the job, which include ours
+        if steps in (own, self.body.get(_STEPS)):
             return True
         return bool(steps and own) and covers(steps or (), own or ())
 
-    def _begins_after_load(self, run: Run) -> bool:
-        if run.get("status") == RunStatus.QUEUED:
-            return True
-        began = time_of(run, "dequeued_at") or time_of(run, "started_at")
-        committed = self.load.committed if self.load else None
-        return bool(began and committed and began > committed)
 
-    def _through_outages(self, ask: Callable[[], list[Run]]) -> list[Run]:
-        return through_outages(ask, timeout=min(self.timeout, _SEARCH_WITHIN), clock=self.clock)
+@dataclass(frozen=True)
+class Started:
+    """The outcome of a trigger.
+
+    Args:
+        run: The run: existing, new or skipped.
+        is_new: Whether the trigger created the run.
+        is_adopted: Whether the run was not triggered for this load.
+        was_repeated: Whether the trigger was sent more than once, so that a second run may appear.
+        body: The body of the trigger, narrowed to the load if that was requested.
+        failed_ids: The ids of earlier runs of the same trigger, which failed.
+        since: The time of the trigger or of its load, in seconds since 1970.
+    """
+
+    run: Run
+    is_new: bool = False
+    is_adopted: bool = False
+    was_repeated: bool = False
+    body: TriggerData = field(default_factory=TriggerData)
+    failed_ids: frozenset[int] = frozenset()
+    since: float = 0.0
+
+
+def start(client: DBTCloudClientV2, trigger: Trigger) -> Started:
+    """Return the run of a trigger: an existing run, a new run, or a skipped one.
+
+    Raises:
+        DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
+        DBTCloudAPIError: The API refused, or returned an error.
+        DBTCloudTransportError: The API cannot be reached.
+    """
+    began, since = client.clock.monotonic(), _since(client, trigger)
+    known = _known_runs(client, trigger, since)
+    existing = _existing(trigger, known)
+    body = trigger.body
+    if trigger.only_loaded and trigger.load:
+        left = max(0.0, trigger.timeout - (client.clock.monotonic() - began))
+        narrowed = _narrowed_body(client, trigger, trigger.load, existing, known, left)
+        if isinstance(narrowed, _NothingToBuild):
+            return Started(skipped_run(narrowed.reason))
+        body = narrowed
+    queued = None if existing else _queued_run(client, trigger, body, known)
+    if queued:
+        _remember(trigger, queued)
+    found = existing or queued
+    if found:
+        logger.info(f"Job {trigger.job_id} already has run {found['id']} for this.")
+        return Started(found, is_adopted=queued is not None)
+    return _send(client, trigger, body, known, since)
 
 
 def skipped_run(reason: str) -> Run:
-    """Return what stands for the run where there is nothing to build, and say so."""
+    """Log that there is nothing to build, and return the run that stands for it."""
     logger.warning(f"No dbt Cloud job was run: {reason}")
     return Run(
         id=None,
@@ -304,68 +192,219 @@ def skipped_run(reason: str) -> Run:
     )
 
 
-def start(trigger: Trigger) -> Run:
-    """Return the one run of a trigger: one that serves already, or a new one, or none: "Skipped".
+def existing_run(client: DBTCloudClientV2, trigger: Trigger) -> Run | None:
+    """Return the run that builds the load already, in flight or successful, or a retry of it.
 
     Raises:
-        DBTCloudTriggerUnknownError: There may be a run, which cannot be found out.
-        DBTCloudAPIError: The API refused, or answered with an error.
-        DBTCloudTransportError: The API cannot be reached.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
     """
-    standing = trigger.standing_run()
-    reason = _narrow(trigger, standing) if trigger.only_loaded else None
-    if reason:
-        return skipped_run(reason)
-    found = standing or trigger.queued_run()
-    if found:
-        logger.info(f"Job {trigger.job_id} has run {found['id']} for this already.")
-        return found
-    run = trigger.send()
-    logger.info(f"Run {run['id']} of job {trigger.job_id} was triggered{run_link(run)}.")
-    return _eldest(trigger, run)
+    return _existing(trigger, _known_runs(client, trigger, _since(client, trigger)))
 
 
-def _narrow(trigger: Trigger, standing: Run | None) -> str | None:
-    """Narrow a trigger to what its load changed, unless it has a run; tell if nothing is to do."""
-    load = trigger.load
-    if load is None:
+def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) -> Started:
+    """Cancel a new run if an earlier run, triggered by another process, serves as well."""
+    if not (started.is_new and trigger.is_shared):
+        return started
+    run_id = id_of(started.run)
+    try:
+        recent = _known_runs(client, trigger, started.since)
+        earlier = _earlier_run(trigger, started, recent)
+        if earlier is None:
+            seen = next((run for run in recent if id_of(run) == run_id), started.run)
+            return replace(started, run=seen)
+        logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run_id}.")
+        request_cancel(client, run_id)
+    except DBTCloudException as error:
+        logger.warning(f"Run {run_id} may not be the only one of its trigger. {error}")
+        return started
+    return earlier
+
+
+def cancel_duplicates(
+    client: DBTCloudClientV2, trigger: Trigger, started: Started, run: Run
+) -> None:
+    """Cancel the runs that appeared late beside a run whose trigger was sent more than once."""
+    if not started.was_repeated:
+        return
+    try:
+        others = _created_runs(
+            _patient(client, trigger), trigger, started.since, started.failed_ids
+        )
+    except DBTCloudException as error:
+        logger.error(f"Run {run['id']} may not be the only one with its cause. {error}")
+        return
+    keep_one(client, others, keep=run)
+
+
+@dataclass(frozen=True)
+class _NothingToBuild:
+    reason: str
+
+
+def _since(client: DBTCloudClientV2, trigger: Trigger) -> float:
+    return trigger.load.began if trigger.load else client.clock.time()
+
+
+def _patient(client: DBTCloudClientV2, trigger: Trigger) -> DBTCloudClientV2:
+    return client.patient(min(trigger.timeout, _SEARCH_LIMIT))
+
+
+def _known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
+    """Return the runs among which another process may have triggered the same one."""
+    return _recent_runs(_patient(client, trigger), trigger, since) if trigger.is_shared else []
+
+
+def _recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
+    """Return the newest runs of the job, at least a page of them because clocks differ."""
+    newest = client.list_runs(
+        job_definition_id=trigger.job_id, include_related=["trigger"], order_by="-id"
+    )
+    found: list[Run] = []
+    for run in newest:
+        found.append(run)
+        created = time_of(run, "created_at")
+        is_old = created is not None and created < since - _CLOCK_SKEW
+        if is_old and len(found) >= _PAGE:
+            break
+    return found
+
+
+def _existing(trigger: Trigger, known: Sequence[Run]) -> Run | None:
+    """Return a successful run that builds the load, else one in flight."""
+    remembered = _remembered_id(trigger)
+    serving = with_retries([run for run in known if trigger.is_served_by(run)], known)
+    serving += [run for run in known if id_of(run) == remembered]
+    usable = [run for run in serving if run_error(run) is None]
+    finished = [run for run in usable if has_finished(run)]
+    return min(finished or usable, key=lambda run: id_of(run), default=None)
+
+
+def _queued_run(
+    client: DBTCloudClientV2, trigger: Trigger, body: TriggerData, known: Sequence[Run]
+) -> Run | None:
+    """Return a run that has not started and builds what this trigger would, if it may be used."""
+    queued = [run for run in known if trigger.can_reuse(run, body)]
+    if not queued:
         return None
-    if standing:
-        has_loaded = loaded_relations(load.pipeline) or not has_finished(standing)
-        since = f"has loaded nothing since run {standing['id']}"
-        return None if has_loaded else f"pipeline `{load.pipeline_name}` {since}"
-    relations = loaded_relations(load.pipeline, trigger.unbuilt_since())
+    # it may have started since it was listed, but hardly before the load was committed
+    run = client.get_run_status(min(id_of(each) for each in queued))
+    return run if _begins_after_load(run, trigger.load) else None
+
+
+def _begins_after_load(run: Run, load: LastLoad | None) -> bool:
+    if run.get("status") == RunStatus.QUEUED:
+        return True
+    began = time_of(run, "dequeued_at") or time_of(run, "started_at")
+    committed = load.committed if load else None
+    return bool(began and committed and began > committed)
+
+
+def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> Started | None:
+    """Return the run that another process triggered before a new run, and that serves as well."""
+    earlier = [run for run in reversed(recent) if id_of(run) < id_of(started.run)]
+    for run in earlier:
+        if trigger.is_served_by(run) and run_error(run) is None:
+            return Started(run)
+    for run in earlier:
+        if trigger.can_reuse(run, started.body):
+            _remember(trigger, run)
+            return Started(run, is_adopted=True)
+    return None
+
+
+def _narrowed_body(
+    client: DBTCloudClientV2,
+    trigger: Trigger,
+    load: LastLoad,
+    existing: Run | None,
+    known: Sequence[Run],
+    timeout: float,
+) -> TriggerData | _NothingToBuild:
+    """Return the body of a trigger for what its load changed, or the reason not to run it."""
+    if existing:
+        has_loaded = loaded_relations(load.pipeline) or not has_finished(existing)
+        since = f"has loaded nothing since run {existing['id']}"
+        nothing = _NothingToBuild(f"pipeline `{load.pipeline_name}` {since}")
+        return trigger.body if has_loaded else nothing
+    relations = loaded_relations(load.pipeline, _unbuilt_since(trigger, known))
     if not relations:
         logger.warning(
-            f"Job {trigger.job_id} is run whole: what load {load.load_id} changed is not known any "
-            "more, and no run after it has succeeded."
+            f"Running all of job {trigger.job_id}: the tables of load {load.load_id} are no longer "
+            "known, and no run after it has succeeded."
         )
-        return None
-    narrowed = narrowed_trigger(
-        trigger.client,
-        trigger.job_id,
-        trigger.whole,
-        relations,
-        timeout=trigger.seconds_left,
-        clock=trigger.clock,
-    )
+        return trigger.body
+    narrowed = narrowed_trigger(client, trigger.job_id, trigger.body, relations, timeout=timeout)
     if narrowed:
-        trigger.body = narrowed
-        return None
+        return narrowed
     names = ", ".join(sorted(relation.name for relation in relations))
-    return f"nothing that it builds descends from what was loaded: {names}"
+    return _NothingToBuild(f"nothing that it builds descends from the loaded tables: {names}")
 
 
-def _eldest(trigger: Trigger, run: Run) -> Run:
-    """Return the run of another worker that was faster and serves as well, or ours."""
-    try:
-        elder, seen = trigger.elder(run)
-        if elder is None:
-            return seen
-        logger.info(f"Run {elder['id']} came before: run {run['id']} is cancelled.")
-        request_cancel(trigger.client, id_of(run), clock=trigger.clock)
-        trigger.sent = None
-    except DBTCloudException as error:
-        logger.warning(f"Whether run {run['id']} is the only one is not known. {error}")
-        return run
-    return elder
+def _unbuilt_since(trigger: Trigger, known: Sequence[Run]) -> float | None:
+    """Return the time since which loads are not built yet, in seconds since 1970, if known.
+
+    It is the newest load for which the same trigger succeeded, else the first for which it failed.
+    """
+    bound = [
+        (float(load.load_id), run)
+        for run in known
+        if has_finished(run) and (load := bound_load(run)) and trigger.is_repeated_by(load)
+    ]
+    built = [began for began, run in bound if run_error(run) is None]
+    if built:
+        return max(built)
+    # load ids are times with microseconds
+    return min((began - 1e-6 for began, _ in bound), default=None)
+
+
+def _send(
+    client: DBTCloudClientV2,
+    trigger: Trigger,
+    body: TriggerData,
+    known: Sequence[Run],
+    since: float,
+) -> Started:
+    """Create a run."""
+    failed_ids = frozenset(id_of(run) for run in known if trigger.created(run))
+    cause = trigger.cause
+    sent = ExactlyOnce(
+        client,
+        trigger.job_id,
+        post=lambda sender: sender.start_job_run(trigger.job_id, {**body, "cause": cause}),
+        search=lambda searcher: _created_runs(searcher, trigger, since, failed_ids),
+        cause=cause,
+        timeout=trigger.timeout,
+    ).send()
+    logger.info(f"Triggered run {sent.run['id']} of job {trigger.job_id}{run_link(sent.run)}.")
+    return Started(
+        sent.run,
+        is_new=True,
+        was_repeated=sent.was_repeated,
+        body=body,
+        failed_ids=failed_ids,
+        since=since,
+    )
+
+
+def _created_runs(
+    client: DBTCloudClientV2, trigger: Trigger, since: float, failed_ids: frozenset[int]
+) -> list[Run]:
+    """Return the runs that a trigger created, earlier failed ones excepted."""
+    return [
+        run
+        for run in _recent_runs(client, trigger, since)
+        if trigger.created(run) and id_of(run) not in failed_ids
+    ]
+
+
+def _remembered_id(trigger: Trigger) -> int | None:
+    """Return the id of the run that was adopted for the load on this machine."""
+    if trigger.load and trigger.reuse_queued_run:
+        return trigger.load.adopted_run(trigger.keys[0])
+    return None
+
+
+def _remember(trigger: Trigger, run: Run) -> None:
+    if trigger.load:
+        trigger.load.remember_adopted(trigger.keys[0], id_of(run))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from threading import Lock
@@ -10,7 +9,7 @@ from threading import Lock
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock, Pace
+from dlt_dbtcloud.client.outages import RateLimiter
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.source.destination import Versions, from_json, stored
@@ -132,7 +131,6 @@ class Extraction:
         news: The runs, and the tables to which each is new.
         bookmarks: Where runs that could not be read are remembered, if runs are.
         known: What is known of a load that a run may be bound to.
-        clock: What the time is told by.
     """
 
     def __init__(
@@ -142,14 +140,12 @@ class Extraction:
         *,
         bookmarks: Bookmarks | None = None,
         known: KnownLoad | None = None,
-        clock: Clock = time,
     ) -> None:
         self.news = news
         self._client = client
         self._bookmarks = bookmarks
         self._known = known
-        self._clock = clock
-        self._pace = Pace(clock=clock)
+        self._limiter = RateLimiter(clock=client.clock)
         self._nodes = Versions("dbt_nodes", is_catalogued=True)
         self._parents = Versions("dbt_node_parents")
         self._unread = UnreadRuns(retried=bookmarks.unread if bookmarks else ())
@@ -199,7 +195,7 @@ class Extraction:
         if self._remaining > 0:
             return {table: of_table for table, of_table in rows.items() if of_table}
         # where runs are not remembered, none can be read again
-        ask = self._client.without_retries().get_run_status if self._bookmarks else None
+        ask = self._client.patient(0).get_run_status if self._bookmarks else None
         try:
             self._unread.check(ask)
         finally:
@@ -214,14 +210,9 @@ class Extraction:
         return rows.get(table)
 
     def _read(self, new: NewRun) -> Rows:
-        reader = RunReader(
-            self._client,
-            new.run,
-            pace=self._pace,
-            clock=self._clock,
-            outage=_OUTAGE_AGAIN if self._unread.is_retried(new) else OUTAGE,
-            cool_down=_COOL_DOWN,
-        )
+        outage = _OUTAGE_AGAIN if self._unread.is_retried(new) else OUTAGE
+        client = self._client.patient(outage, cool_down=_COOL_DOWN, limiter=self._limiter)
+        reader = RunReader(client, new.run)
         rows: dict[str, list[Row]] = {}
         try:
             if has_finished(new.run):

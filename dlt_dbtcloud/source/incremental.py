@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple
 
 from dlt_dbtcloud.artifacts.reader import RELATED, lean
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
 from dlt_dbtcloud.payloads import has_finished
 from dlt_dbtcloud.source.destination import stored
@@ -151,7 +149,7 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
 
 
 def finished_runs(
-    client: DBTCloudClientV2, job_id: int | str | None, bookmarks: Bookmarks, clock: Clock = time
+    client: DBTCloudClientV2, job_id: int | str | None, bookmarks: Bookmarks
 ) -> list[NewRun]:
     """Return the finished runs that are new to a table.
 
@@ -161,7 +159,6 @@ def finished_runs(
         client: What lists them.
         job_id: Whose runs; without it all of the account's.
         bookmarks: Tells which are new.
-        clock: What the time is told by.
 
     Raises:
         DBTCloudNotFoundError: There is no such job.
@@ -173,7 +170,7 @@ def finished_runs(
         with suppress(DBTCloudAuthError):
             client.get_job(job_id)
     # a range needs an end, and clocks differ
-    until = datetime.fromtimestamp(clock.time(), timezone.utc) + timedelta(days=1)
+    until = datetime.fromtimestamp(client.clock.time(), timezone.utc) + timedelta(days=1)
     listed = client.list_runs(
         job_definition_id=job_id,
         finished_at__range=[bookmarks.since.isoformat(), until.isoformat()],

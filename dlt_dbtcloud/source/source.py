@@ -146,7 +146,7 @@ def results_source(
         run_id: The run.
         start: From when on a first load takes runs.
         known: What is known of a load that a run may be bound to.
-        clock: What the time is told by.
+        clock: A clock, injectable for tests.
     """
 
     def runs() -> Iterator[Extraction]:
@@ -154,11 +154,11 @@ def results_source(
         pipeline = active_pipeline()
         if pipeline:
             note_failure(pipeline)
-        with connect(config) as client:
+        with connect(config, clock) as client:
             tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
             bookmarks = None if run_id else _bookmarks(config, tables, start)
             news = (
-                finished_runs(client, config.job_id, bookmarks, clock)
+                finished_runs(client, config.job_id, bookmarks)
                 if bookmarks
                 else one_run(client, str(run_id), tables)
             )
@@ -168,7 +168,6 @@ def results_source(
             not_stored(news, append_only) if append_only else news,
             bookmarks=bookmarks,
             known=known,
-            clock=clock,
         )
 
     return _source(runs)

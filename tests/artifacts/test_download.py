@@ -8,7 +8,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from dlt_dbtcloud import DBTCloudAPIError, DBTCloudClientV2
-from dlt_dbtcloud.artifacts.download import RunArtifacts
+from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock
 
@@ -24,8 +24,9 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def artifacts(httpserver: HTTPServer, clock: FakeClock) -> RunArtifacts:
-    client = DBTCloudClientV2("t", 1, httpserver.url_for("/"))
-    return RunArtifacts(client, Run(id=5, finished_at="2026-01-31 06:00:00.000000+00:00"), clock)
+    client = DBTCloudClientV2("t", 1, httpserver.url_for("/"), clock=clock)
+    run = Run(id=5, finished_at="2026-01-31 06:00:00.000000+00:00")
+    return RunArtifacts(client.patient(OUTAGE), run)
 
 
 def answer(httpserver: HTTPServer, status: int, body: str, kind: str) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
-from dlt_dbtcloud.client.outages import Pace
+from dlt_dbtcloud.client.outages import RateLimiter
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 from tests.support.results import (
     FILES,
     MANIFEST,
@@ -28,7 +28,7 @@ def test_freshness_of_stale_sources_is_waited_for(
     run = client.get_run_status(ended_run(job), RELATED)
     run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
-    reader = RunReader(client, run, clock=FakeClock())
+    reader = RunReader(clocked(client, FakeClock()), run)
     assert [found for _, found in reader.freshness] == [SOURCES]
     assert requested_files(cloud)[-3:] == ["sources.json"] * 3
 
@@ -38,25 +38,25 @@ def test_a_run_that_can_be_asked_for_no_more_has_nothing(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
 ) -> None:
     cloud.fail("get_run", "status", status=status, calls=None, when="before")
-    assert RunReader(client, Run(id=7, is_complete=True), clock=FakeClock()).results == []
+    assert RunReader(clocked(client, FakeClock()), Run(id=7, is_complete=True)).results == []
 
 
 def test_a_run_of_which_just_the_id_is_known_is_asked_for(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run_id = ended_run(nightly(cloud))
-    reader = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock())
+    reader = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True))
     assert [found for _, found in reader.results] == [RUN_RESULTS]
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(DBTCloudServerError):
-        _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+        _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).results
 
 
 def test_a_page_in_a_runs_place_may_pass(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run_id = ended_run(nightly(cloud))
     cloud.fail("get_run", "html", status=200, calls=None, when="before")
     with pytest.raises(DBTCloudServerError, match="Something is in the way"):
-        _ = RunReader(client, Run(id=run_id, is_complete=True), clock=FakeClock()).results
+        _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).results
 
 
 def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
@@ -66,7 +66,7 @@ def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
     run = client.get_run_status(ended_run(job), RELATED)
     # the results of both steps, and then the manifest of the last one
     cloud.fail("get_artifact", "status", status=403, skip=2, when="before")
-    assert RunReader(client, run, clock=FakeClock()).manifest.nodes == MANIFEST["nodes"]
+    assert RunReader(clocked(client, FakeClock()), run).manifest.nodes == MANIFEST["nodes"]
 
 
 @pytest.mark.parametrize("step", ["dbt parse", "dbt source freshness"])
@@ -75,7 +75,7 @@ def test_a_run_without_results_has_a_manifest(
 ) -> None:
     job = nightly(cloud, execute_steps=[step])
     run = client.get_run_status(ended_run(job), RELATED)
-    assert RunReader(client, run, clock=FakeClock()).manifest.nodes == MANIFEST["nodes"]
+    assert RunReader(clocked(client, FakeClock()), run).manifest.nodes == MANIFEST["nodes"]
 
 
 def test_a_manifest_is_read_where_results_are_foreign(
@@ -83,7 +83,7 @@ def test_a_manifest_is_read_where_results_are_foreign(
 ) -> None:
     job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
     run = client.get_run_status(ended_run(job), RELATED)
-    reader = RunReader(client, run, clock=FakeClock())
+    reader = RunReader(clocked(client, FakeClock()), run)
     assert (reader.results, reader.manifest.nodes) == ([], MANIFEST["nodes"])
 
 
@@ -94,7 +94,7 @@ def test_what_only_python_reads_as_json_is_read(
     results += b'"adapter_response": {"rows_affected": ' + b"9" * 5000 + b"}}]}"
     job = nightly(cloud, artifacts={**FILES, "run_results.json": results})
     run = client.get_run_status(ended_run(job), RELATED)
-    ((_, found),) = RunReader(client, run, clock=FakeClock()).results
+    ((_, found),) = RunReader(clocked(client, FakeClock()), run).results
     assert found["results"] == [
         {
             "message": "?\ufffd",
@@ -119,6 +119,7 @@ def test_code_is_kept_where_that_is_asked_for(
 def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
     clock = FakeClock()
-    reader = RunReader(client, run, pace=Pace(a_minute=60, clock=clock), clock=clock)
+    client = clocked(client, clock).patient(limiter=RateLimiter(60, clock))
+    reader = RunReader(client, run)
     assert reader.manifest
     assert clock.sleeps == [1.0]

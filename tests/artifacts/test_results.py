@@ -23,7 +23,7 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, executed, statuses
 
 STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
@@ -231,7 +231,7 @@ def test_artifacts_that_are_late_are_waited_for(
     run_id = scripted(cloud, "dbt build")
     cloud.fail("get_artifact", "status", status=404, calls=3, when="before")
     clock = FakeClock()
-    (read,) = node_results(client, run_id, clock=clock)
+    (read,) = node_results(clocked(client, clock), run_id)
     assert read["name"] == "orders"
     assert clock.sleeps == [1.0, 2.0, 4.0]
 
@@ -242,7 +242,7 @@ def test_artifacts_that_never_come_are_not_waited_for_for_ever(
     run_id = scripted(cloud, "dbt build", "dbt test")
     cloud.fail("get_artifact", "status", status=404, calls=None, when="before")
     clock = FakeClock()
-    assert node_results(client, run_id, clock=clock) == []
+    assert node_results(clocked(client, clock), run_id) == []
     assert 50 < clock.now <= 60
 
 
@@ -250,7 +250,7 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClient
     run_id = scripted(cloud, "dbt build")
     for kind in ("status", "cut", "html", "rate_limit"):
         cloud.fail("get_artifact", kind)
-    assert len(node_results(client, run_id, clock=FakeClock())) == 1
+    assert len(node_results(clocked(client, FakeClock()), run_id)) == 1
 
 
 @pytest.mark.parametrize("status", [200, 404])
@@ -260,9 +260,9 @@ def test_a_page_in_an_artifacts_place_is_an_error(
     run_id = scripted(cloud, "dbt build")
     cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
     with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
-        node_results(client, run_id, clock=FakeClock())
+        node_results(clocked(client, FakeClock()), run_id)
     cloud.heal()
-    assert len(node_results(client, run_id, clock=FakeClock())) == 1
+    assert len(node_results(clocked(client, FakeClock()), run_id)) == 1
 
 
 def test_a_page_in_a_retried_runs_place_is_an_error(
@@ -274,7 +274,7 @@ def test_a_page_in_a_retried_runs_place_is_an_error(
     retry = get_dbt_cloud_run_status(run_id=client.trigger_job_run(job, {"cause": cause}))["id"]
     cloud.fail("get_run", "html", status=404, calls=None, when="before", run_id=first)
     with pytest.raises(DBTCloudNotFoundError, match="Something is in the way"):
-        node_results(client, retry, clock=FakeClock())
+        node_results(clocked(client, FakeClock()), retry)
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"results": [', b"<html></html>", b""])

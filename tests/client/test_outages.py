@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from dlt_dbtcloud import DBTCloudNotFoundError, DBTCloudServerError
-from dlt_dbtcloud.client.outages import Pace, through_outages
+from dlt_dbtcloud.client.outages import Clock, Patience, RateLimiter
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRateLimitError
 from tests.support.clock import FakeClock
 
@@ -27,19 +27,25 @@ def failing(error: DBTCloudException, times: int) -> Callable[[], str]:
     return ask
 
 
+def wait_out(
+    send: Callable[[], str], *, timeout: float = 120, cool_down: float = 0, clock: Clock
+) -> str:
+    return Patience(timeout, cool_down).request(send, clock)
+
+
 def test_an_outage_is_waited_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
-    assert through_outages(failing(OUTAGE, 5), timeout=100, clock=clock) == "an answer"
+    assert wait_out(failing(OUTAGE, 5), timeout=100, clock=clock) == "an answer"
     (said,) = [each.message for each in caplog.records]
     assert "not well" in said
-    assert "tried again, for up to 100 seconds" in said
+    assert "Retrying for up to 100 seconds" in said
     assert len(clock.sleeps) == 5
 
 
 def test_the_last_try_comes_when_the_time_is_over() -> None:
     clock = FakeClock()
     with pytest.raises(DBTCloudServerError):
-        through_outages(failing(OUTAGE, 1000), timeout=100, clock=clock)
+        wait_out(failing(OUTAGE, 1000), timeout=100, clock=clock)
     assert sum(clock.sleeps) == 100
 
 
@@ -48,10 +54,10 @@ def test_the_api_is_left_alone_for_as_long_as_it_asks(asked: float, slept: list[
     clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
     error.retry_after = asked
     if slept:
-        assert through_outages(failing(error, 1), timeout=100, clock=clock) == "an answer"
+        assert wait_out(failing(error, 1), timeout=100, clock=clock) == "an answer"
     else:
         with pytest.raises(DBTCloudRateLimitError):
-            through_outages(failing(error, 1), timeout=100, clock=clock)
+            wait_out(failing(error, 1), timeout=100, clock=clock)
     assert clock.sleeps == slept
 
 
@@ -59,34 +65,34 @@ def test_a_cool_down_is_waited_out_beyond_the_time_for_outages() -> None:
     clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
     error.retry_after = 300.0
     ask = failing(error, 1)
-    assert through_outages(ask, timeout=60, cool_down=330, clock=clock) == "an answer"
+    assert wait_out(ask, timeout=60, cool_down=330, clock=clock) == "an answer"
     with pytest.raises(DBTCloudRateLimitError):
-        through_outages(failing(error, 2), timeout=60, cool_down=330, clock=clock)
+        wait_out(failing(error, 2), timeout=60, cool_down=330, clock=clock)
     with pytest.raises(DBTCloudServerError):
-        through_outages(failing(OUTAGE, 100), timeout=60, cool_down=330, clock=clock)
+        wait_out(failing(OUTAGE, 100), timeout=60, cool_down=330, clock=clock)
     assert sum(clock.sleeps) == 300 + 300 + 60
 
 
 def test_what_does_not_pass_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     with pytest.raises(DBTCloudNotFoundError):
-        through_outages(failing(DBTCloudNotFoundError("GET", "/", 404, ""), 1), clock=clock)
+        wait_out(failing(DBTCloudNotFoundError("GET", "/", 404, ""), 1), clock=clock)
     assert clock.sleeps == []
     assert caplog.records == []
 
 
 def test_many_at_once_go_one_after_the_other() -> None:
     clock = FakeClock()
-    pace = Pace(60, clock)
+    limiter = RateLimiter(60, clock)
     for _ in range(5):
-        pace.keep()
+        limiter.wait()
     assert clock.sleeps == [1.0] * 4
 
 
 def test_who_comes_late_does_not_wait() -> None:
     clock = FakeClock()
-    pace = Pace(60, clock)
-    pace.keep()
+    limiter = RateLimiter(60, clock)
+    limiter.wait()
     clock.now += 10
-    pace.keep()
+    limiter.wait()
     assert clock.sleeps == []

@@ -21,7 +21,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.assets import built_assets, read_assets
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
 from tests.support.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
 from tests.support.openlineage_schema import validate
@@ -181,7 +181,7 @@ def test_missing_artifacts_are_left_out_with_a_warning(
     only_results = {"run_results.json": FILES["run_results.json"]}
     job = cloud.create_job("x", artifacts=only_results, generate_docs=True)
     run_id = run_dbt_cloud_job(job_id=job)["id"]
-    (asset,) = read_assets(client, str(run_id), clock=FakeClock())
+    (asset,) = read_assets(clocked(client, FakeClock()), str(run_id))
     assert (asset["name"], asset["upstream"]) == ("orders", [])
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert "`manifest.json` of step 4" in warning
@@ -195,7 +195,7 @@ def test_a_web_page_in_place_of_an_artifact_is_an_error(
     run_id = str(run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))["id"])
     cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
     with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
-        read_assets(client, run_id, clock=FakeClock())
+        read_assets(clocked(client, FakeClock()), run_id)
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -9,12 +9,11 @@ import pytest
 from dlt_dbtcloud import DBTCloudAPIError, run_dbt_cloud_job
 from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Pace
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.outcomes import read_outcomes
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 from tests.support.nodes import FILES, manifest, node, outcome, result, warnings_of
 
 OWN = '"db"."ci_1"."up"'
@@ -151,9 +150,8 @@ def test_an_outage_while_reading_the_state_is_raised(
     fault: dict[str, Any] = {"calls": None, "when": "before", "run_id": prod["id"]}
     cloud.fail("get_artifact", kind, status=status, retry_after=5, **fault)
     clock = FakeClock()
-    reader = RunReader(
-        client, ci, keeps_code=True, clock=clock, outage=7, cool_down=cool_down, pace=Pace(1e9)
-    )
+    client = clocked(client, clock).patient(7, cool_down=cool_down)
+    reader = RunReader(client, ci, keeps_code=True)
     with pytest.raises(DBTCloudAPIError, match=f"{prod['id']}/artifacts/manifest.json"):
         read_outcomes(reader)
     # a `Retry-After` that exceeds the time left ends the wait
@@ -176,7 +174,7 @@ def test_an_unreadable_state_is_a_warning(
     ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
     ci["deferring_run_id"] = 7
     cloud.fail("get_artifact", "status", status=status, calls=None, when="before", run_id=7)
-    reader = RunReader(client, ci, keeps_code=True, clock=FakeClock())
+    reader = RunReader(clocked(client, FakeClock()), ci, keeps_code=True)
     [outcome] = read_outcomes(reader)
     assert [up["relation_name"] for up in outcome.read_nodes(outcome.results[0])] == [None]
     reader.problems.warn()
@@ -191,7 +189,7 @@ def test_a_foreign_file_in_place_of_the_state_is_a_warning(
     prod = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
     ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
     ci["deferring_run_id"] = prod["id"]
-    reader = RunReader(client, ci, keeps_code=True, clock=FakeClock())
+    reader = RunReader(clocked(client, FakeClock()), ci, keeps_code=True)
     assert len(read_outcomes(reader)) == 1
     reader.problems.warn()
     (warning,) = warnings_of(ci, caplog)

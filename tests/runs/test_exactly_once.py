@@ -13,12 +13,12 @@ from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.lifecycle import Running
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry import retry_once
-from dlt_dbtcloud.runs.trigger import Trigger
+from dlt_dbtcloud.runs.trigger import Trigger, start
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, FastClock, until
+from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.threads import in_background
 
 LOAD = LastLoad("flights", "1732150000.123")
@@ -73,10 +73,8 @@ def run(
     clock: Any = None,
 ) -> Run:
     clock = clock or FastClock()
-    trigger = Trigger(
-        client, str(job), {"cause": "a test"}, load, timeout=config.timeout, clock=clock
-    )
-    return Running(client, config, clock).run_all([trigger])[0]
+    trigger = Trigger(str(job), {"cause": "a test"}, load, timeout=config.timeout)
+    return Lifecycle(clocked(client, clock), config).run_all([trigger])[0]
 
 
 def clock_of(fault: Fault, has_effect: Callable[[], object]) -> FastClock:
@@ -145,9 +143,8 @@ def test_a_retry_makes_exactly_one_run(
     job = cloud.create_job("Flaky", outcome=["error", "success"])
     failed = client.start_job_run(job)
     cloud.fail("retry_run", fault.kind, **fault.options)
-    retried = retry_once(
-        client, failed, timeout=600, clock=clock_of(fault, lambda: len(cloud.runs) == 2)
-    )
+    clock = clock_of(fault, lambda: len(cloud.runs) == 2)
+    retried = retry_once(clocked(client, clock), failed, timeout=600)
     assert retried["retrying_run_id"] == failed["id"]
     assert len(cloud.runs) == 2
     assert ("retry_run", fault.kind) in cloud.struck
@@ -164,7 +161,7 @@ def test_a_cancel_is_confirmed(
     running = client.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
     clock = clock_of(fault, lambda: cloud.runs[0]["is_cancelled"])
-    watch = cancel_and_confirm(client, [running], timeout=600, clock=clock)
+    watch = cancel_and_confirm(clocked(client, clock), [running], timeout=600)
     assert watch.runs[id_of(running)]["is_cancelled"]
     assert not watch.errors
     assert len(cloud.runs) == 1
@@ -177,9 +174,9 @@ def test_a_refusal_after_a_lost_answer_does_not_hide_a_run_that_came_late(
 ) -> None:
     job = cloud.create_job("Nightly")
     clock = FakeClock()
-    trigger = Trigger(client, str(job), {"cause": "a test"}, clock=clock)
+    trigger = Trigger(str(job), {"cause": "a test"})
     cloud.fail("trigger_job", "status", status=503, when="before")
     cloud.fail("trigger_job", "status", status=400, when="before", skip=1)
     clock.at(20.0, lambda: client.start_job_run(job, cloud.requests[0].json))
-    assert trigger.send()["id"] == cloud.runs[0]["id"]
+    assert start(clocked(client, clock), trigger).run["id"] == cloud.runs[0]["id"]
     assert len(cloud.runs) == 1

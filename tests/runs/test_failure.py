@@ -20,7 +20,7 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.failure import advice, describe_nodes, describe_step, explain, node_failures
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights
 from tests.support.wire import WireServer
 
@@ -58,7 +58,7 @@ def test_an_outage_does_not_hide_that_the_run_failed(
 ) -> None:
     run = failed(cloud)
     cloud.fail("get_run", "status", calls=None)
-    error = explain(client, run, clock=FakeClock())
+    error = explain(clocked(client, FakeClock()), run)
     assert isinstance(error, DBTCloudRunFailed)
     assert f"Run {run['id']} of job" in str(error)
     assert "Its steps and logs show the reason; they could not be read: `GET " in str(error)
@@ -78,7 +78,7 @@ def test_an_outage_does_not_hide_that_the_run_failed(
 def test_nor_does_what_is_no_artifact(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
 ) -> None:
-    error = explain(client, failed(cloud, files), clock=FakeClock())
+    error = explain(clocked(client, FakeClock()), failed(cloud, files))
     assert isinstance(error, DBTCloudRunFailed)
     assert "failed" in str(error)
 
@@ -86,7 +86,7 @@ def test_nor_does_what_is_no_artifact(
 def test_the_end_of_the_log_is_told_where_there_are_no_results(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    error = explain(client, failed(cloud, {}), clock=FakeClock())
+    error = explain(clocked(client, FakeClock()), failed(cloud, {}))
     assert "the end of its log" in str(error)
     assert "Encountered an error, as scripted" in str(error)
 
@@ -114,7 +114,7 @@ def test_a_log_that_is_late_is_waited_for(missing: str | None) -> None:
         WireServer(answer(early), answer(None, 404), answer(early), answer(late)) as server,
         DBTCloudClientV2("a-token", 1, server.url) as client,
     ):
-        error = explain(client, early, clock=clock)
+        error = explain(clocked(client, clock), early)
     assert "No such package." in str(error)
     assert clock.sleeps == [1.0]
 
@@ -134,7 +134,7 @@ def test_secrets_of_a_command_are_cut_out(
 ) -> None:
     steps = ['dbt build --vars \'{"db_password": "hunter2"}\'']
     for files in (FILES, {}):
-        error = explain(client, failed(cloud, files, execute_steps=steps), clock=FakeClock())
+        error = explain(clocked(client, FakeClock()), failed(cloud, files, execute_steps=steps))
         assert "hunter2" not in str(error) + str(vars(error))
 
 

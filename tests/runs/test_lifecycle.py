@@ -24,12 +24,12 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.exactly_once import Once
-from dlt_dbtcloud.runs.lifecycle import Part, Running, report
+from dlt_dbtcloud.runs.exactly_once import keep_one
+from dlt_dbtcloud.runs.lifecycle import Lifecycle, Part, report
 from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import PATIENCE, FakeClock, FastClock, until
+from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.threads import in_background, interrupting
 from tests.support.warehouse import warehouse
 
@@ -101,8 +101,8 @@ def test_a_lost_answer_after_a_failed_run_does_not_bring_that_one_back(
     load = LastLoad("flights", "1732150000.123")
     for expected in ("Error", "Success"):
         cloud.fail("trigger_job", "cut", when="after")
-        trigger = Trigger(client, str(job), {"cause": "x"}, load, clock=FastClock())
-        (run,) = Running(client, config, FastClock()).run_all([trigger])
+        trigger = Trigger(str(job), {"cause": "x"}, load)
+        (run,) = Lifecycle(clocked(client, FastClock()), config).run_all([trigger])
         assert run["status_humanized"] == expected
     assert len(cloud.runs) == 2
 
@@ -127,8 +127,8 @@ def test_workers_that_come_at_the_same_time_share_one_run(
     def work() -> Run:
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
             together.wait()
-            trigger = Trigger(client, str(job), {"cause": "x"}, load)
-            return Running(client, config).run_all([trigger])[0]
+            trigger = Trigger(str(job), {"cause": "x"}, load)
+            return Lifecycle(client, config).run_all([trigger])[0]
 
     def kept() -> list[int | None]:
         return [run["id"] for run in cloud.runs if not run["is_cancelled"]]
@@ -213,8 +213,8 @@ def run_on_a_fake_clock(client: DBTCloudClientV2, jobs: list[int], **options: An
     """Run jobs with a time limit that a slow machine does not use up."""
     clock = FakeClock()
     config = resolve_configuration(DBTCloudConfiguration(timeout=60.0, **options))
-    triggers = [Trigger(client, str(job), {"cause": "x"}, clock=clock) for job in jobs]
-    return Running(client, config, clock).run_all(triggers)
+    triggers = [Trigger(str(job), {"cause": "x"}) for job in jobs]
+    return Lifecycle(clocked(client, clock), config).run_all(triggers)
 
 
 def test_the_error_of_many_jobs_tells_of_all(
@@ -247,7 +247,7 @@ def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
     gone = Run(id=id_of(run) + 1_000_000, status=1)
     clock = FakeClock()
     clock.at(20, lambda: cloud.finish_run(run["id"]))
-    watch = Watch(client, [run, gone], clock=clock)
+    watch = Watch(clocked(client, clock), [run, gone])
     watch.until(timeout=60, wait_seconds=10)
     assert watch.runs[id_of(run)]["is_success"]
     assert isinstance(watch.errors[id_of(gone)], DBTCloudNotFoundError)
@@ -261,10 +261,10 @@ def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(
     cloud.fail("trigger_job", "status", when="before")
     # the searches after the lost answer and after the repeated one are answered
     cloud.fail("list_runs", "status", calls=None, skip=8)
-    trigger = Trigger(client, str(job), {"cause": "x"}, clock=FastClock())
-    (run,) = Running(client, config, FastClock()).run_all([trigger])
+    trigger = Trigger(str(job), {"cause": "x"})
+    (run,) = Lifecycle(clocked(client, FastClock()), config).run_all([trigger])
     assert run["is_success"]
-    assert f"Whether run {run['id']} is the only one with its cause is not known" in caplog.text
+    assert f"Run {run['id']} may not be the only one with its cause" in caplog.text
 
 
 def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
@@ -272,15 +272,18 @@ def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
     clock = FakeClock()
-    trigger = Trigger(client, str(job), {"cause": "x"}, clock=clock)
+    trigger = Trigger(str(job), {"cause": "x"})
     cloud.fail("trigger_job", "status", when="before")
     cloud.fail("cancel_run", "status", status=403, when="before", calls=None)
     # the first one turns up late
     clock.at(19.0, lambda: client.start_job_run(job, cloud.requests[0].json))
-    run = trigger.send()
+    run = start(clocked(client, clock), trigger).run
     assert len(cloud.runs) == 2
     assert run["id"] == cloud.runs[0]["id"]
-    assert f"Run {cloud.runs[1]['id']} was made by the same trigger" in caplog.text
+    assert (
+        f"Run {cloud.runs[1]['id']} is a duplicate of run {run['id']}, created by the same trigger"
+        in caplog.text
+    )
 
 
 def test_at_the_end_the_run_that_is_returned_is_the_one_that_is_kept(
@@ -288,8 +291,7 @@ def test_at_the_end_the_run_that_is_returned_is_the_one_that_is_kept(
 ) -> None:
     job = str(cloud.create_job("Nightly", duration=None))
     older, ours = (client.start_job_run(job) for _ in range(2))
-    once = Once(client, job, lambda: ours, list, "x", timeout=60)
-    assert once.only([older, ours], kept=ours) is ours
+    assert keep_one(client, [older, ours], keep=ours) is ours
     assert [run["is_cancelled"] for run in cloud.runs] == [True, False]
 
 
@@ -301,9 +303,10 @@ def test_clocks_that_differ_make_no_second_run(
     job = cloud.create_job("Nightly", duration=None)
     load = LastLoad("flights", f"{clock.time():.5f}")
     cloud.fail("trigger_job", "cut", when="after")
-    first = Trigger(client, str(job), {"cause": "x"}, clock=clock).send()
-    bound = [start(Trigger(client, str(job), {"cause": "x"}, load, clock=clock)) for _ in range(2)]
-    assert len({run["id"] for run in (first, *bound)}) == 2 == len(cloud.runs)
+    client = clocked(client, clock)
+    triggers = [Trigger(str(job), {"cause": "x"}, bound) for bound in (None, load, load)]
+    started = [start(client, trigger).run["id"] for trigger in triggers]
+    assert len({*started}) == 2 == len(cloud.runs)
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -320,8 +323,8 @@ def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
     (run,) = cloud.runs
     assert f"Job {second} may have been triggered: look" in caplog.text
     assert run["is_cancelled"] is cancel
-    assert f"Run {run['id']}" in caplog.text
-    assert ("goes on watching it" in caplog.text) is not cancel
+    assert f"Stopped waiting for run {run['id']} (" in caplog.text
+    assert ("to keep waiting" in caplog.text) is not cancel
 
 
 def test_only_runs_that_go_on_are_left(
@@ -333,7 +336,7 @@ def test_only_runs_that_go_on_are_left(
     assert [run["status_humanized"] for run in cloud.runs] == ["Success", "Cancelled"]
     assert "Stopped waiting for it: Cancelled." in str(caught.value)
     assert "still running in dbt Cloud" not in str(caught.value)
-    assert f"Run {cloud.runs[0]['id']} (" not in caplog.text
+    assert f"run {cloud.runs[0]['id']} (" not in caplog.text
 
 
 def test_the_first_look_at_a_run_is_waited_for_as_well(
@@ -342,7 +345,7 @@ def test_the_first_look_at_a_run_is_waited_for_as_well(
     run_id = client.trigger_job_run(cloud.create_job("Nightly"))
     cloud.fail("get_run", "status", calls=12)
     config = resolve_configuration(DBTCloudConfiguration())
-    assert Running(client, config, FastClock()).follow(run_id)["is_success"]
+    assert Lifecycle(clocked(client, FastClock()), config).follow(run_id)["is_success"]
 
 
 def test_retries_without_waiting_are_said_to_do_nothing(
@@ -350,7 +353,7 @@ def test_retries_without_waiting_are_said_to_do_nothing(
 ) -> None:
     job = cloud.create_job("Nightly", outcome="error")
     run_dbt_cloud_job(job_id=job, retries=2, wait_for_outcome=False)
-    assert "`retries` does nothing without `wait_for_outcome`" in caplog.text
+    assert "`retries` has no effect without `wait_for_outcome`" in caplog.text
     assert len(cloud.runs) == 1
 
 

@@ -18,7 +18,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.typing import TriggerData
 from dlt_dbtcloud.values import Relation
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 
 SOURCES = {
     f"source.shop.raw.{name}": {
@@ -96,7 +96,7 @@ def test_without_a_manifest_the_job_runs_whole_and_that_is_said(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = job_with(cloud, files)
-    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock()) == BODY
+    assert narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS) == BODY
     assert f"Job {job} is run whole" in caplog.text
 
 
@@ -128,7 +128,7 @@ def test_an_outage_is_waited_out(
     # the job is read before it, and not again while the outage lasts
     cloud.fail("get_job", kind, skip=1, calls=30)
     clock = FakeClock()
-    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock)
+    narrowed = narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS)
     assert narrowed is not None
     assert "steps_override" in narrowed
     assert len(cloud.struck) == (30 if kind == "rate_limit" else 60)
@@ -139,7 +139,7 @@ def test_the_job_is_asked_for_once_a_try(cloud: DBTCloudEmulator, client: DBTClo
     job = job_with(cloud, {"manifest.json": MANIFEST})
     cloud.fail("get_job", "status", calls=7)
     clock = FakeClock()
-    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock) != BODY
+    assert narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS) != BODY
     assert len(clock.sleeps) == 7
 
 
@@ -153,7 +153,7 @@ def test_an_outage_that_outlasts_the_timeout_is_an_error(
     cloud.fail("get_job_artifact", kind, calls=None)
     clock = FakeClock()
     with pytest.raises(DBTCloudException) as caught:
-        narrowed_trigger(client, job, BODY, FLIGHTS, timeout=300, clock=clock)
+        narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
     assert caught.value.is_outage
     assert clock.now == pytest.approx(300)
 
@@ -165,7 +165,7 @@ def test_a_pause_that_is_asked_for_and_too_long_is_an_error_at_once(
     cloud.fail("get_job_artifact", "rate_limit", retry_after=301)
     clock = FakeClock()
     with pytest.raises(DBTCloudRateLimitError):
-        narrowed_trigger(client, job, BODY, FLIGHTS, timeout=300, clock=clock)
+        narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
     assert clock.sleeps == []
 
 
@@ -178,7 +178,7 @@ def test_a_token_that_is_not_accepted_is_an_error(
     job = job_with(cloud, files)
     cloud.fail(path, "status", status=status, when="before")
     with pytest.raises(DBTCloudAuthError, match=str(status)):
-        narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
+        narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS)
 
 
 @pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no response")])
@@ -192,7 +192,7 @@ def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waite
     job = job_with(cloud, {"manifest.json": MANIFEST})
     cloud.fail("get_job_artifact", kind, calls=None)
     clock = FakeClock()
-    assert narrowed_trigger(client, job, BODY, FLIGHTS, clock=clock) == BODY
+    assert narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS) == BODY
     (warned,) = [each.getMessage() for each in caplog.records if "whole" in each.getMessage()]
     assert f"Job {job} is run whole" in warned
     assert "its manifest cannot be read" in warned
@@ -207,7 +207,7 @@ def test_an_outage_that_ends_while_the_manifest_is_read_does_not_count_against_i
     cloud.fail("get_job_artifact", "status", calls=9)
     # the API answers beside all of the failures but the sixth, and so not six times in a row
     cloud.fail("get_job", "status", skip=6, calls=1)
-    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS, clock=FakeClock())
+    narrowed = narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS)
     assert narrowed is not None
     assert "steps_override" in narrowed
 

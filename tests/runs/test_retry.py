@@ -22,7 +22,7 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.retry import retry, undone_only
 from dlt_dbtcloud.typing import Run, RunStep
-from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, until
+from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.flights import Flights, executed, own_results, statuses
 from tests.support.shop import write_shop
 from tests.support.threads import in_background
@@ -234,7 +234,7 @@ def test_the_run_before_is_asked_for_once_a_try(
     # the retry is read first, and then the run that it retries
     cloud.fail("get_run", "status", skip=1, calls=4)
     clock = FakeClock()
-    retry(client, failed, clock=clock)
+    retry(clocked(client, clock), failed)
     assert len(clock.sleeps) == 4
 
 
@@ -332,7 +332,7 @@ def test_a_retry_is_exactly_one_run_whatever_becomes_of_its_answer(
     clock = FastClock()
     if kind == "late":
         clock.at(2.0, lambda: until(lambda: len(cloud.runs) > before))
-    again = retry(client, failed, clock=clock)
+    again = retry(clocked(client, clock), failed)
     kept = [run["id"] for run in cloud.runs[before:] if not run["is_cancelled"]]
     assert kept == [again["id"]]
 

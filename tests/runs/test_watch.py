@@ -26,7 +26,7 @@ from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.runs.watch import watch_runs
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, clocked
 
 RUN = "/api/v2/accounts/1/runs/5/"
 QUEUED = Run(id=5, status=1, status_humanized="Queued", is_complete=False)
@@ -66,7 +66,7 @@ def answering(httpserver: HTTPServer) -> Iterator[Answers]:
 
 def watch(client: DBTCloudClientV2, clock: FakeClock, **options: Any) -> Run:
     options = {"wait_seconds": 10, "timeout": 3600, "are_new": True, **options}
-    return watch_runs(client, [QUEUED], clock=clock, **options)[0]
+    return watch_runs(clocked(client, clock), [QUEUED], **options)[0]
 
 
 @pytest.mark.parametrize("length", [3, 10, 30, 100, 600, 3600])
@@ -76,7 +76,9 @@ def test_the_end_is_seen_within_a_tenth_of_the_runs_length_and_with_few_checks(
     run = client.start_job_run(cloud.create_job("Long", duration=None))
     clock = FakeClock()
     clock.at(length, partial(cloud.finish_run, run["id"]))
-    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=86400, are_new=True, clock=clock)
+    (ended,) = watch_runs(
+        clocked(client, clock), [run], wait_seconds=10, timeout=86400, are_new=True
+    )
     assert ended["status_humanized"] == "Success"
     assert clock.now - length <= length / 10 + 1
     assert len(cloud.requests) - 1 <= length / 10 + 20
@@ -85,7 +87,7 @@ def test_the_end_is_seen_within_a_tenth_of_the_runs_length_and_with_few_checks(
 
 def test_a_run_that_is_over_costs_no_request(client: DBTCloudClientV2) -> None:
     clock = FakeClock()
-    assert watch_runs(client, [DONE], wait_seconds=10, timeout=1, clock=clock) == [DONE]
+    assert watch_runs(clocked(client, clock), [DONE], wait_seconds=10, timeout=1) == [DONE]
     assert clock.sleeps == []
 
 
@@ -149,7 +151,7 @@ def test_the_last_check_comes_after_the_time_is_up(
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
     clock = FakeClock()
     clock.at(99.5, partial(cloud.finish_run, run["id"]))
-    (ended,) = watch_runs(client, [run], wait_seconds=60, timeout=100, clock=clock)
+    (ended,) = watch_runs(clocked(client, clock), [run], wait_seconds=60, timeout=100)
     assert ended["is_success"]
     assert clock.now <= 100.001
 
@@ -159,7 +161,7 @@ def test_a_run_that_goes_on_is_said_to_with_how_to_go_on_watching(
 ) -> None:
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
     with pytest.raises(DBTCloudRunTimeout) as caught:
-        watch_runs(client, [run], wait_seconds=10, timeout=100, clock=FakeClock())
+        watch_runs(clocked(client, FakeClock()), [run], wait_seconds=10, timeout=100)
     assert "is still running after `timeout=100` seconds" in str(caught.value)
     assert f"get_dbt_cloud_run_status(run_id={run['id']})" in str(caught.value)
     assert caught.value.run_url == run["href"]
@@ -176,7 +178,7 @@ def test_a_clock_that_jumps_past_the_end_does_not_hide_that_the_run_ended(
         cloud.finish_run(run["id"])
 
     clock.at(5, jump)
-    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=100, clock=clock)
+    (ended,) = watch_runs(clocked(client, clock), [run], wait_seconds=10, timeout=100)
     assert ended["is_success"]
 
 
@@ -194,7 +196,7 @@ def test_a_job_that_is_deleted_meanwhile_does_not_matter(
 
     clock.at(5, delete)
     clock.at(20, partial(cloud.finish_run, run["id"]))
-    (ended,) = watch_runs(client, [run], wait_seconds=10, timeout=100, clock=clock)
+    (ended,) = watch_runs(clocked(client, clock), [run], wait_seconds=10, timeout=100)
     assert ended["is_success"]
 
 
@@ -212,7 +214,7 @@ def test_many_runs_are_watched_with_one_request_a_hundred(
     for number, run in enumerate(runs):
         clock.at(5 if number < 60 else 9, partial(cloud.finish_run, run["id"]))
     before = len(cloud.requests)
-    ended = watch_runs(client, runs, wait_seconds=10, timeout=60, are_new=True, clock=clock)
+    ended = watch_runs(clocked(client, clock), runs, wait_seconds=10, timeout=60, are_new=True)
     assert [run["id"] for run in ended] == [run["id"] for run in runs]
     assert all(run["is_success"] for run in ended)
     asked = cloud.requests[before:]
@@ -226,7 +228,7 @@ def test_one_of_many_that_is_gone_ends_the_watch(
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
     gone = Run(id=id_of(run) + 1_000_000, status=1)
     with pytest.raises(DBTCloudNotFoundError):
-        watch_runs(client, [run, gone], wait_seconds=10, timeout=60, clock=FakeClock())
+        watch_runs(clocked(client, FakeClock()), [run, gone], wait_seconds=10, timeout=60)
 
 
 @pytest.mark.parametrize(

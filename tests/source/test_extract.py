@@ -17,7 +17,7 @@ from dlt_dbtcloud.source.extract import Extraction
 from dlt_dbtcloud.source.incremental import NewRun, one_run
 from dlt_dbtcloud.source.schema import TABLES
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, FastClock, until
+from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.results import (
     FILES,
     MANIFEST,
@@ -70,7 +70,7 @@ def test_an_outage_leaves_no_connection_open(
     cloud.fail("get_artifact", "status", calls=None, when="before")
 
     def extract() -> None:
-        extraction = Extraction(client, news, clock=FastClock(2000))
+        extraction = Extraction(clocked(client, FastClock(2000)), news)
         with ThreadPoolExecutor(4) as pool:
             for read in pool.map(extraction.read, news):
                 extraction.end(read)
@@ -251,7 +251,7 @@ def test_a_run_that_is_read_again_is_as_old_as_it_is(
     new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
     tomorrow = FakeClock()
     tomorrow.now = 86400.0
-    Extraction(client, [new], clock=tomorrow).read(new)
+    Extraction(clocked(client, tomorrow), [new]).read(new)
     # for the pace, not for files
     assert sum(tomorrow.sleeps) < 1
     (warning,) = [each.message for each in caplog.records]
@@ -263,7 +263,7 @@ def test_a_run_that_is_there_no_more_is_said_by_its_id(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     new = NewRun(Run(id=7, is_complete=True), frozenset(TABLES))
-    Extraction(client, [new], clock=FakeClock()).read(new)
+    Extraction(clocked(client, FakeClock()), [new]).read(new)
     (warning,) = [each.message for each in caplog.records]
     assert warning.startswith("Run 7 cannot be")
 
@@ -302,7 +302,7 @@ def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
 ) -> None:
     run_id = ended_run(nightly(cloud, artifacts=artifacts))
     (new,) = one_run(client, str(run_id), TABLES)
-    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    read = Extraction(clocked(client, FakeClock()), [new]).read(new)
     assert len(read["dbt_run_steps"]) == 4
     assert len(read["dbt_node_results"]) == tables
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
@@ -354,7 +354,7 @@ def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
     run_id = ended_run(job)
     (new,) = one_run(client, str(run_id), TABLES)
-    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    read = Extraction(clocked(client, FakeClock()), [new]).read(new)
     told = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
     assert "None" not in [row[column] for row in told for column in ("unique_id", "status")]
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
@@ -368,6 +368,6 @@ def test_files_of_dbt_are_not_foreign(
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
     (new,) = one_run(client, str(ended_run(job)), TABLES)
-    read = Extraction(client, [new], clock=FakeClock()).read(new)
+    read = Extraction(clocked(client, FakeClock()), [new]).read(new)
     assert len(read["dbt_source_freshness"]) == 1
     assert caplog.records == []

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from copy import copy
+
+from dlt_dbtcloud import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import Clock
 
 # seconds of real time after which something is stuck, however slow the machine
 PATIENCE = 300.0
@@ -66,3 +70,12 @@ def until(condition: Callable[[], object], within: float = PATIENCE) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"The condition does not hold after {within:g} s."
         threading.Event().wait(0.02)
+
+
+def clocked(client: DBTCloudClientV2, clock: Clock) -> DBTCloudClientV2:
+    """Return a client on the same connection with another clock."""
+    other = copy(client)
+    other.clock = clock
+    other._transport = copy(client._transport)
+    other._transport._clock = clock
+    return other
