@@ -167,7 +167,7 @@ def test_the_whole_job_runs_if_the_loaded_tables_are_forgotten(
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
     assert steps_of(cloud.runs[-1]) is None
-    assert "is run whole" in caplog.text
+    assert "Running all of job" in caplog.text
 
 
 def test_tables_that_feed_nothing_are_skipped(
