@@ -12,8 +12,9 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import dlt
 from dlt.common import logger
-from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration import configspec, resolve_configuration, with_config
 from dlt.common.configuration.exceptions import ConfigurationValueError
+from dlt.common.configuration.inject import create_resolved_partial
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.typing import ConfigValueSentinel, TSecretStrValue
@@ -157,15 +158,15 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
             `resolved_config` reads it. Parameters named like its fields receive their values.
     """
     signature = inspect.signature(function)
-    options = _fields().keys() & signature.parameters.keys()
+    injected = with_config(function, spec=DBTCloudConfiguration)
 
     @functools.wraps(function)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         arguments = signature.bind(*args, **kwargs).arguments
         given = {**_given(_fields_of(arguments.pop("credentials", None))), **_given(arguments)}
         config = resolve_configuration(DBTCloudConfiguration(), explicit_value=given)
-        arguments |= {name: config[name] for name in options}
-        return cast(Callable[..., _R], function)(credentials=config, **arguments)
+        call = create_resolved_partial(injected, config)
+        return cast(Callable[..., _R], call)(**{**arguments, "credentials": config})
 
     return wrapper
 

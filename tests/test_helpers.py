@@ -200,7 +200,7 @@ def test_no_token_is_in_any_output(
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
     run_dbt_cloud_job(job_id=job)
-    assert "is retried now" in caplog.text
+    assert "Retrying: retry" in caplog.text
     assert any(record.levelname == "DEBUG" for record in caplog.records)
     captured = capfd.readouterr()
     for text in (

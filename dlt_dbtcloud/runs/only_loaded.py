@@ -169,5 +169,5 @@ def _narrowed(
 
 
 def _whole(body: TriggerData, job_id: str, reason: str) -> TriggerData:
-    logger.warning(f"Job {job_id} is run whole, not only on what was loaded: {reason}")
+    logger.warning(f"Running all of job {job_id} instead of only what was loaded: {reason}")
     return body

@@ -136,7 +136,10 @@ def test_workers_that_come_at_the_same_time_share_one_run(
     def waited_for() -> dict[int | None, str]:
         """Return the run that each thread logged last as its own."""
         logged = [(each.thread, each.getMessage()) for each in list(caplog.records)]
-        named = [(thread, re.search(r"(?:has run|^Triggered run|^Run) (\d+) ", text)) for thread, text in logged]
+        named = [
+            (thread, re.search(r"(?:has run|^Triggered run|^Run) (\d+) ", text))
+            for thread, text in logged
+        ]
         return {thread: found[1] for thread, found in named if found}
 
     workers = [in_background(work) for _ in range(6)]

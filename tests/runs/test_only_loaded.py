@@ -97,7 +97,7 @@ def test_without_a_manifest_the_job_runs_whole_and_that_is_said(
 ) -> None:
     job = job_with(cloud, files)
     assert narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS) == BODY
-    assert f"Job {job} is run whole" in caplog.text
+    assert f"Running all of job {job}" in caplog.text
 
 
 def test_a_job_that_has_never_run_is_run_whole(
@@ -193,8 +193,8 @@ def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waite
     cloud.fail("get_job_artifact", kind, calls=None)
     clock = FakeClock()
     assert narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS) == BODY
-    (warned,) = [each.getMessage() for each in caplog.records if "whole" in each.getMessage()]
-    assert f"Job {job} is run whole" in warned
+    (warned,) = [each.getMessage() for each in caplog.records if "all of job" in each.getMessage()]
+    assert f"Running all of job {job}" in warned
     assert "its manifest cannot be read" in warned
     assert said in warned
     assert 20 < clock.now < 120
