@@ -11,18 +11,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from tests.support import guard
 from tests.support.clock import PATIENCE
+from tests.support.guard import MARK, PROC, kill_marked
 
 ROOT = Path(__file__).parents[2]
-_MARK = "TEST_PROCESS_MARK"
-_PROC = Path("/proc")
 _INHERITED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 
 
@@ -41,7 +40,7 @@ def running(
     with _default_signals():
         process = subprocess.Popen(
             command,
-            env={**(os.environ if env is None else env), _MARK: mark},
+            env={**(os.environ if env is None else env), MARK: mark},
             text=True,
             start_new_session=True,
             **options,
@@ -85,36 +84,25 @@ def run_python(code: str, *arguments: str, **options: Any) -> str:
 def start_guard() -> subprocess.Popen[bytes]:
     """Mark this process's children, and start a process that kills them when this one ends."""
     mark = _new_mark()
-    guard = subprocess.Popen(
-        [sys.executable, "-m", __name__, mark],
+    started = subprocess.Popen(
+        [sys.executable, "-m", guard.__name__, mark],
         cwd=ROOT,
         # the guard of a killed process must outlive it
-        env={name: value for name, value in os.environ.items() if name != _MARK},
+        env={name: value for name, value in os.environ.items() if name != MARK},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    os.environ[_MARK] = mark
-    return guard
-
-
-def kill_marked(mark: str) -> None:
-    """Kill all processes that have a mark, and wait until none is left."""
-    deadline = time.monotonic() + PATIENCE
-    while pids := _marked(mark):
-        assert time.monotonic() < deadline, f"Processes {pids} cannot be killed."
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+    os.environ[MARK] = mark
+    return started
 
 
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; a zombie does not."""
-    if _PROC.is_dir():
+    if PROC.is_dir():
         try:
-            return (_PROC / str(pid) / "environ").read_bytes() != b""
+            return (PROC / str(pid) / "environ").read_bytes() != b""
         except OSError:
             return False
     try:
@@ -126,23 +114,12 @@ def is_alive(pid: int) -> bool:
 
 def _new_mark() -> str:
     """Return a mark that begins with this process's own."""
-    return f"{os.environ.get(_MARK, '')}{uuid4().hex}/"
-
-
-def _marked(mark: str) -> list[int]:
-    sought = f"\0{_MARK}={mark}".encode()
-    found = []
-    for file in _PROC.glob("[0-9]*/environ"):
-        # the process may be gone, or another user's
-        with suppress(OSError):
-            if sought in b"\0" + file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
+    return f"{os.environ.get(MARK, '')}{uuid4().hex}/"
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
     # the id of a process that was waited for may be another's
-    if process.returncode is None or not _PROC.is_dir():
+    if process.returncode is None or not PROC.is_dir():
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -159,11 +136,3 @@ def _default_signals() -> Iterator[None]:
     finally:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
-
-
-if __name__ == "__main__":
-    for ignored_number in _INHERITED:
-        signal.signal(ignored_number, signal.SIG_IGN)
-    # the end of the process that holds the other end of the pipe
-    sys.stdin.buffer.read()
-    kill_marked(sys.argv[1])
