@@ -107,7 +107,10 @@ class DBTCloudAPIError(DBTCloudException):
         status_code: int,
         user_message: str,
         developer_message: str = "",
+        *,
+        may_have_arrived: bool = False,
     ) -> None:
+        self.may_have_arrived = may_have_arrived
         self.method = method
         self.url = url
         self.status_code = status_code
@@ -148,10 +151,16 @@ class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
     """
 
     _advice = "Try again later."
-    retry_after: float | None
 
-    def __init__(self, method: str, url: str, status_code: int, *messages: str) -> None:
-        self.retry_after = None
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        status_code: int,
+        *messages: str,
+        retry_after: float | None = None,
+    ) -> None:
+        self.retry_after = retry_after
         super().__init__(method, url, status_code, *messages)
 
 

@@ -170,9 +170,9 @@ def test_a_token_from_a_file_loses_its_newline(monkeypatch: pytest.MonkeyPatch) 
     [
         ({"api_token": "set me up!"}, "Still a placeholder: `api_token`"),
         ({"git_branch": "<configure me>"}, "Still a placeholder: `git_branch`"),
-        ({"job_id": "../../1"}, r"`job_id='\.\./\.\./1'` is no id"),
-        ({"account_id": True}, "`account_id='True'` is no id"),
-        ({"base_api_url": "http://example.com"}, "in clear"),
+        ({"job_id": "../../1"}, r"`job_id='\.\./\.\./1'` is not a dbt Cloud id"),
+        ({"account_id": True}, "`account_id='True'` is not a dbt Cloud id"),
+        ({"base_api_url": "http://example.com"}, "unencrypted"),
         ({"job": 1}, "unknown keys: job"),
         ("dbtc_token", "`credentials` is a `str`"),
     ],

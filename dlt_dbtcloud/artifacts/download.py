@@ -92,7 +92,7 @@ class RunArtifacts:
                 artifact = _json(file)
                 if isinstance(artifact, dict):
                     return artifact
-        said = f"This is no artifact of run {self._run_id}."
+        said = f"This is not an artifact of run {self._run_id}."
         raise DBTCloudServerError("GET", path, HTTPStatus.OK, said)
 
     def _download(self, path: str, file: Path, step: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""A client of the dbt Cloud Administrative API v2: one method per operation.
+"""Client of the dbt Cloud Administrative API v2, with one method per operation.
 
 API: https://docs.getdbt.com/dbt-cloud/api-v2
 """
@@ -32,26 +32,31 @@ _CHUNK = 1 << 16
 
 
 class DBTCloudClientV2:
-    """A client of one account, on one kept-alive connection.
+    """Client of one account, on one kept-alive connection.
 
-    GETs are retried as dlt's `RUNTIME__REQUEST_*` settings say; a POST is sent once, because one
-    that got no answer may have taken effect. Use it as a context manager, or call `close`.
+    GETs are retried as dlt's `RUNTIME__REQUEST_*` settings configure. A POST is sent once, because
+    it may have taken effect if its response is lost. Use the client as a context manager, or call
+    `close`.
 
     Every method that sends a request raises
 
-    - `InvalidCredentialsException`: `account_id` or the id that it needs is missing or no id
-    - `DBTCloudAPIError`, or the subclass that fits: the API refused, or answered with an error
-    - `DBTCloudTransportError`: no answer; a POST may have taken effect all the same
+    - `InvalidCredentialsException`: `account_id` or another id is missing or invalid
+    - `DBTCloudAPIError` or one of its subclasses: the API returned an error
+    - `DBTCloudTransportError`: the API did not respond; a POST may have taken effect
 
     Args:
         api_token: A service token or a personal access token.
-        account_id: Digits.
+        account_id: The account, as digits.
         base_api_url: The account's Access URL, with or without `/api`; `http` to loopback only.
-        session: A session to send with in place of the client's own, such as one with your proxy
-            or certificates. How it retries GETs is its own affair, and closing it is yours.
+        session: A session to use instead of the client's own, for example with your proxy or
+            certificates. It applies its own retries, and its owner closes it.
+        clock: A clock, injectable for tests.
+
+    Attributes:
+        clock: The clock.
 
     Raises:
-        InvalidCredentialsException: A value cannot be used.
+        InvalidCredentialsException: A value is unusable.
     """
 
     api_version = "v2"
@@ -85,7 +90,7 @@ class DBTCloudClientV2:
         return f"{type(self).__name__}({self.base_api_url!r}, account_id={self.account_id!r})"
 
     def close(self) -> None:
-        """Close the connection; the client opens another one where it is used again."""
+        """Close the connection; the next request opens another one."""
         self._transport.close()
 
     def patient(
@@ -110,24 +115,24 @@ class DBTCloudClientV2:
         return other
 
     def without_token(self, text: str) -> str:
-        """Return a text from which the client's token is cut out."""
+        """Cut the client's token out of a text."""
         return self._transport.without_token(text)
 
     def trigger_job_run(
         self, job_id: int | str | None, data: Mapping[str, Any] | None = None
     ) -> int:
-        """Trigger a run of a job and return the run's id; `start_job_run` tells more."""
+        """Trigger a run of a job and return its id; `start_job_run` returns the run."""
         return id_of(self.start_job_run(job_id, data))
 
     def start_job_run(self, job_id: int | str | None, data: Mapping[str, Any] | None = None) -> Run:
-        """Trigger a run of a job and return it as it stands then, queued.
+        """Trigger a run of a job and return it, queued.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
 
         Args:
             job_id: The job.
-            data: What this run overrides, the fields of `TriggerData`; a `cause` is added where
-                there is none, because the API asks for one.
+            data: The overrides of this run, the fields of `TriggerData`; a missing `cause` is
+                added, because the API requires it.
         """
         body = {"cause": "Triggered via API", **(data or {})}
         return cast(Run, self._transport.post(self._job(job_id, "run/"), body))
@@ -139,23 +144,23 @@ class DBTCloudClientV2:
 
         Args:
             run_id: The run.
-            include_related: What else to send with it: `trigger`, `job`, `environment`,
-                `repository`, `run_steps`, `run_retries`, `audit`, `debug_logs`; the latter needs
-                `run_steps` as well.
+            include_related: Related objects to include: `trigger`, `job`, `environment`,
+                `repository`, `run_steps`, `run_retries`, `audit`, `debug_logs`; the last one
+                requires `run_steps` as well.
         """
         path = self._run(run_id)
         return cast(Run, self._transport.get(path, include_related=include_related))
 
     def list_runs(self, **filters: Any) -> Iterator[Run]:
-        """Yield the runs of the account, over all pages.
+        """Yield the runs of the account, from all pages.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Runs
 
         Args:
-            **filters: As the API names them: `job_definition_id`, `project_id`, `environment_id`,
+            **filters: The API's filters: `job_definition_id`, `project_id`, `environment_id`,
                 `status`, `status__in`, `pk__in`, `id__gt`, `created_at__range`,
                 `finished_at__range`, `include_related`, `order_by`, `limit` (the size of a page,
-                at most 100), `offset` … Lists are sent in the form that the API expects.
+                at most 100), `offset` … Lists are encoded as the API expects.
         """
         return self._transport.pages(self._path("runs/"), filters)
 
@@ -166,59 +171,59 @@ class DBTCloudClientV2:
 
         Args:
             job_id: The job.
-            include_related: What else to send with it: `environment`, `most_recent_run`,
+            include_related: Related objects to include: `environment`, `most_recent_run`,
                 `most_recent_completed_run`, `custom_environment_variables`.
         """
         path = self._job(job_id)
         return cast(Job, self._transport.get(path, include_related=include_related))
 
     def list_jobs(self, **filters: Any) -> Iterator[Job]:
-        """Yield the jobs of the account, over all pages.
+        """Yield the jobs of the account, from all pages.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Jobs
 
         Args:
-            **filters: As the API names them: `project_id`, `environment_id`, `name__icontains`,
+            **filters: The API's filters: `project_id`, `environment_id`, `name__icontains`,
                 `state`, `include_related`, `order_by`, `limit`, `offset` …
         """
         return self._transport.pages(self._path("jobs/"), filters)
 
     def cancel_run(self, run_id: int | str | None) -> Run:
-        """Ask for a run to be cancelled, which takes effect later, and return it as it stands.
+        """Request the cancellation of a run, which takes effect later, and return the run.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
         """
         return cast(Run, self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
 
     def retry_run(self, run_id: int | str | None) -> Run:
-        """Retry a failed run from its point of failure, and return the new run that does it.
+        """Retry a failed run from its point of failure, and return the new run.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
         """
         return cast(Run, self._transport.post(self._run(run_id, "retry/")))
 
     def list_run_artifacts(self, run_id: int | str | None) -> list[str]:
-        """Return the paths of a run's artifacts; none where there are none yet.
+        """Return the paths of a run's artifacts.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Run%20Artifacts
         """
         return self._transport.get_list(self._run(run_id, "artifacts/"))
 
     def get_run_artifact(self, run_id: int | str | None, path: str, step: int | None = None) -> Any:
-        """Return an artifact of a run: JSON where its path ends in `.json`, else its bytes.
+        """Return an artifact of a run: decoded if its path ends in `.json`, else its bytes.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
         Args:
             run_id: The run.
-            path: As `list_run_artifacts` gives it: `manifest.json`, `run_results.json` …
-            step: Whose artifact, counted from 1; without it the last step's, which is
-                `dbt docs generate` where the job generates docs.
+            path: As `list_run_artifacts` returns it: `manifest.json`, `run_results.json` …
+            step: The index of the step, counted from 1; by default the last step, which is
+                `dbt docs generate` if the job generates docs.
         """
         return self._artifact(self._run(run_id, _artifact(path)), step)
 
     def get_job_artifact(self, job_id: int | str | None, path: str) -> Any:
-        """Return the latest artifact of a job: JSON where its path ends in `.json`, else its bytes.
+        """Return the latest artifact of a job: decoded if its path ends in `.json`, else bytes.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job%20Artifact
         """
@@ -231,22 +236,22 @@ class DBTCloudClientV2:
         to: str | os.PathLike[str],
         step: int | None = None,
     ) -> Path:
-        """Stream an artifact of a run to a file; the file appears when it is whole.
+        """Stream an artifact of a run to a file, which appears when it is complete.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
         Args:
             run_id: The run.
-            path: As `list_run_artifacts` gives it.
+            path: As `list_run_artifacts` returns it.
             to: The file to write; its folder must exist.
-            step: Whose artifact, counted from 1; without it the last step's.
+            step: The index of the step, counted from 1; by default the last step.
         """
         target = Path(to)
         url = self._run(run_id, _artifact(path))
 
         def download() -> Path:
             with self._transport.stream(url, step=step) as response:
-                _check_is_no_page(response, path)
+                _raise_for_page(response, path)
                 _write(target, response.iter_content(_CHUNK))
             return target
 
@@ -264,7 +269,7 @@ class DBTCloudClientV2:
 
     def _read_artifact(self, path: str, step: int | None) -> Any:
         with self._transport.stream(path, step=step) as response:
-            _check_is_no_page(response, path)
+            _raise_for_page(response, path)
             content = response.content
             if not path.endswith(".json"):
                 return content
@@ -297,18 +302,20 @@ def _required_id(name: str, value: object) -> str:
 
 
 def _artifact(path: str) -> str:
-    """Return an artifact's path for a URL, and refuse one that would leave the run's artifacts.
+    """Return the URL path of an artifact within the run's artifacts.
 
     Raises:
-        ValueError: It is empty, absolute, or holds `..`.
+        ValueError: It is empty, absolute, or contains `..`.
     """
     if not path or {"", ".", ".."} & set(path.split("/")):
-        raise ValueError(f"`path={path!r}` is no artifact: give one like `run_results.json`.")
+        raise ValueError(
+            f"`path={path!r}` is not an artifact: pass a path like `run_results.json`."
+        )
     return f"artifacts/{quote(path)}"
 
 
 def _write(target: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that appears when it is whole, and leave nothing behind where that fails."""
+    """Write a file that appears when it is complete; leave nothing behind on failure."""
     part = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         with part.open("xb") as file:
@@ -318,13 +325,13 @@ def _write(target: Path, chunks: Iterable[bytes]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _check_is_no_page(response: requests.Response, path: str) -> None:
-    """Refuse a page that something between us and the API sent in place of a file."""
+def _raise_for_page(response: requests.Response, path: str) -> None:
+    """Raise if a page of a proxy arrived in place of a file."""
     is_page = "text/html" in response.headers.get("Content-Type", "")
     if is_page and not path.endswith(".html") and not _looks_like_json(response, path):
         raise not_this_api(response)
 
 
 def _looks_like_json(response: requests.Response, path: str) -> bool:
-    """Tell whether a file is one in spite of its type, which is what some servers call any text."""
+    """Return whether a file is JSON although the server declares it as HTML."""
     return path.endswith(".json") and response.content.lstrip()[:1] == b"{"

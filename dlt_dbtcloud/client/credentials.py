@@ -1,4 +1,4 @@
-"""What makes a token, an id and a host usable, before a request is built from them."""
+"""Validation of tokens, ids and base URLs."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _PLACEHOLDER = re.compile(
 )
 _HINT = (
     "It is the Access URL in the account settings of dbt Cloud, "
-    "such as `https://ab123.us1.dbt.com` or `https://cloud.getdbt.com`."
+    "for example `https://ab123.us1.dbt.com`."
 )
 
 
 def is_placeholder(value: str) -> bool:
-    """Tell whether a value stands for one that somebody still has to fill in."""
+    """Return whether a value is a placeholder from a template."""
     return bool(_PLACEHOLDER.fullmatch(value.strip()))
 
 
 def valid_token(token: object) -> str:
-    """Return a token without the white space around it, as files and copying leave it there.
+    """Return a token without surrounding white space, which files and copying add.
 
     Raises:
-        InvalidCredentialsException: It is empty, a placeholder, or could not stand in a header.
+        InvalidCredentialsException: It is empty, a placeholder, or not valid in an HTTP header.
     """
     text = token.strip() if isinstance(token, str) else ""
     if not text:
@@ -42,7 +42,7 @@ def valid_token(token: object) -> str:
     elif is_placeholder(text):
         problem = "is still a placeholder"
     elif not _TOKEN.fullmatch(text):
-        problem = "holds white space or characters that no token has"
+        problem = "contains white space or characters that are not valid in a token"
     else:
         return text
     raise InvalidCredentialsException(
@@ -53,41 +53,40 @@ def valid_token(token: object) -> str:
 
 
 def valid_id(name: str, value: object) -> str:
-    """Return an id of dbt Cloud as its digits.
+    """Return a dbt Cloud id as a string of digits.
 
     Args:
-        name: What the id is of, for the error: `job_id`.
-        value: A whole number, or its digits.
+        name: The name of the id for the error message, for example `job_id`.
+        value: A positive integer, or its digits.
 
     Raises:
-        InvalidCredentialsException: It is anything else.
+        InvalidCredentialsException: The value is anything else.
     """
     is_number = isinstance(value, int | str) and not isinstance(value, bool)
     match = _ID.fullmatch(str(value).strip()) if is_number else None
     if match is None:
         raise InvalidCredentialsException(
-            f"`{name}={_shown(value)}` is no id of dbt Cloud: ids are digits, "
-            "as they stand in the URLs of its pages."
+            f"`{name}={_shown(value)}` is not a dbt Cloud id: ids are the digits in its URLs."
         )
     return match[1]
 
 
 def valid_base_url(url: str) -> str:
-    """Return the base URL of the API, `https://HOST/api`, from any form of it that people paste.
+    """Return the base URL of the API, `https://HOST/api`, from any form that users paste.
 
     Args:
-        url: A host with or without scheme, port, `/api`, `/api/v2` or a slash at the end.
+        url: A host with or without scheme, port, `/api`, `/api/v2` or a trailing slash.
 
     Raises:
-        InvalidCredentialsException: It names no host, a page that is not the API, or would send
-            the token in clear.
+        InvalidCredentialsException: There is no host in it, it is the URL of a page, or it would
+            send the token unencrypted.
     """
     parts = _split(url)
     prefix, api, _ = f"{parts.path.rstrip('/')}/".partition("/api/")
     if prefix.strip("/") and not api:
         raise _unusable(url, "is a page, not the API")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise _unusable(url, "would send the token in clear: use `https`")
+        raise _unusable(url, "would send the token unencrypted: use `https`")
     return f"{parts.scheme}://{parts.netloc}{prefix.rstrip('/')}/api"
 
 
@@ -96,14 +95,14 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(_with_scheme(url.strip()))
         port_is_usable = parts.port != 0
     except ValueError:
-        raise _unusable(url, "is no URL") from None
+        raise _unusable(url, "is not a URL") from None
     if "@" in parts.netloc:
         raise InvalidCredentialsException(
-            f"`base_api_url` holds a user or a password. Leave them out. {_HINT}"
+            f"`base_api_url` contains a user or a password: remove them. {_HINT}"
         )
     is_host = _HOST.fullmatch(parts.hostname or "") and port_is_usable
     if parts.scheme not in ("http", "https") or not is_host:
-        raise _unusable(url, "names no host")
+        raise _unusable(url, "does not contain a host")
     return parts
 
 
@@ -121,7 +120,7 @@ def _unusable(url: str, problem: str) -> InvalidCredentialsException:
 
 
 def _shown(value: object) -> str:
-    """Return a value for a message; of a long word only the beginning, as it may be a token."""
+    """Return a value for a message; cut a long word, which may be a token."""
     text = str(value)
     is_long_word = len(text) > 16 and not re.search(r"[./: ]", text)
     return repr(f"{text[:4]}...") if is_long_word else repr(text[:100])

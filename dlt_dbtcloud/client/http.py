@@ -1,4 +1,4 @@
-"""How requests reach the API: over one connection, each with a time limit, GETs more than once."""
+"""HTTP requests to the API, and the decoding of its responses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from copy import copy
 from email.utils import mktime_tz, parsedate_tz
 from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 import requests
@@ -48,165 +49,7 @@ _CLASSES: dict[int, type[DBTCloudAPIError]] = {
     401: DBTCloudAuthError,
     403: DBTCloudAuthError,
     404: DBTCloudNotFoundError,
-    429: DBTCloudRateLimitError,
 }
-
-
-def unwrap_object(response: Response) -> dict[str, Any]:
-    """Return the object in an answer: a run, a job, an account.
-
-    Raises:
-        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
-        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
-    """
-    data = _unwrap(response)
-    if not _is_object(data):
-        raise not_this_api(response)
-    return cast(dict[str, Any], data)
-
-
-def unwrap_list(response: Response) -> list[Any]:
-    """Return the list in an answer, which is empty where the API sends null.
-
-    Raises:
-        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
-        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
-    """
-    data = _unwrap(response)
-    if not isinstance(data, list | None):
-        raise not_this_api(response)
-    return data or []
-
-
-def unwrap_objects(response: Response) -> list[dict[str, Any]]:
-    """Return the list of objects in an answer: of runs, of jobs.
-
-    Raises:
-        DBTCloudAPIError: The answer is an error; which one, see `raise_for_error`.
-        DBTCloudServerError: It is a success, but not one of this API: a page, half a JSON.
-    """
-    items = unwrap_list(response)
-    if not all(map(_is_object, items)):
-        raise not_this_api(response)
-    return items
-
-
-def raise_for_error(response: Response) -> None:
-    """Return where an answer is a success, else raise what fits it, with the service's own words.
-
-    Raises:
-        DBTCloudAuthError: 401 or 403.
-        DBTCloudNotFoundError: 404.
-        DBTCloudRateLimitError: 429.
-        DBTCloudServerError: 5xx.
-        DBTCloudAPIError: Any other status that is no success.
-    """
-    if not response.ok:
-        raise _error(response, _parse(response))
-
-
-def not_this_api(response: Response) -> DBTCloudServerError:
-    """Return the error for a success that is not one of this API: a page, or half a JSON."""
-    said = f"this is no answer of the dbt Cloud API: {_readable(response) or '(empty)'}"
-    error = DBTCloudServerError(*_asked(response), response.status_code, said)
-    error.may_have_arrived = True
-    return error
-
-
-def _unwrap(response: Response) -> Any:
-    payload = _parse(response)
-    status = _status(payload)
-    if not response.ok or status.get("is_success") is False:
-        raise _error(response, payload)
-    if not isinstance(payload, dict) or "data" not in payload:
-        raise not_this_api(response)
-    return payload["data"]
-
-
-def _error(response: Response, payload: Any) -> DBTCloudAPIError:
-    code = response.status_code
-    said_code = _status(payload).get("code")
-    if response.ok and isinstance(said_code, int):
-        code = said_code
-    default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
-    # cut out before the text is cut off, or a part of the token would be left at the end
-    said = [_safe(text, response)[:_MESSAGE_LIMIT] for text in _messages(response, payload)]
-    error = _CLASSES.get(code, default)(*_asked(response), code, *said)
-    # what is no JSON was not said by the API, which may have done its part before
-    error.may_have_arrived = code >= 500 or (payload is None and code != 429)
-    if isinstance(error, DBTCloudRateLimitError):
-        error.retry_after = _seconds(response.headers.get("Retry-After", ""))
-    return error
-
-
-def _asked(response: Response) -> tuple[str, str]:
-    return response.request.method or "GET", _safe(response.url, response)
-
-
-def _safe(text: str, response: Response) -> str:
-    """Cut the token out of a text, where a server quotes the request or redirects with it."""
-    for asked in (*response.history, response):
-        token = asked.request.headers.get("Authorization", "").rpartition(" ")[2]
-        text = text.replace(token, "***") if token else text
-    return text
-
-
-def _messages(response: Response, payload: Any) -> tuple[str, str]:
-    """Return what an answer says for people, and its details."""
-    if not isinstance(payload, dict):
-        return _readable(response), ""
-    status = _status(payload)
-    others = (payload.get(key) for key in ("detail", "message", "error"))
-    user = status.get("user_message") or next(filter(None, others), "")
-    details = (status.get("developer_message"), _details(payload.get("data")))
-    developer = " ".join(str(detail) for detail in details if detail)
-    if not user and not developer:
-        return _readable(response), ""
-    return str(user), developer
-
-
-def _is_object(data: object) -> bool:
-    """Tell whether something is an object with an id, as all of the API's are."""
-    number = data.get("id") if isinstance(data, dict) else None
-    return isinstance(number, int) and not isinstance(number, bool) and number > 0
-
-
-def _details(data: Any) -> str:
-    """Return the details that stand in `data` of a 400: a sentence, or one for each field."""
-    if isinstance(data, dict):
-        return "; ".join(f"`{field}`: {problem}" for field, problem in data.items())
-    return data if isinstance(data, str) else ""
-
-
-def _status(payload: Any) -> dict[str, Any]:
-    status = payload.get("status") if isinstance(payload, dict) else None
-    return status if isinstance(status, dict) else {}
-
-
-def _parse(response: Response) -> Any:
-    try:
-        return json.loadb(response.content)
-    except ValueError:
-        return None
-
-
-def _readable(response: Response) -> str:
-    """Return the beginning of a text, or of the words of a page."""
-    text = _safe(response.text, response)[: 20 * _MESSAGE_LIMIT]
-    return " ".join(_MARKUP.sub(" ", text).split())[:_MESSAGE_LIMIT]
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Return the seconds of a `Retry-After` header, which is a number or a date."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        date = parsedate_tz(retry_after)
-        return max(0.0, mktime_tz(date) - time.time()) if date else None
-    except (ValueError, OverflowError):
-        return None
-
-
 _PAGE = 100
 _TIMEOUT = 60.0
 # no connection was made: refused, no such name, route or proxy, no handshake
@@ -345,7 +188,7 @@ class Transport:
             yield
         except requests.RequestException as error:
             never_left = _never_left(_cause(error))
-            # a server may quote the token, and what urllib3 raised below says the same at length
+            # a server may quote the token; the chained urllib3 errors repeat the reason
             reason = self._auth.without_token(_reason(error))
             error.args, error.request, error.response = (reason,), None, None
             error.__cause__ = error.__context__ = None
@@ -359,7 +202,7 @@ class Transport:
 
 
 class _TokenAuth(AuthBase):
-    """Authorises a request; being an `auth`, it also keeps a .netrc from overruling the token."""
+    """Authorization of requests, which a .netrc does not override."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -371,6 +214,165 @@ class _TokenAuth(AuthBase):
     def without_token(self, text: str) -> str:
         """Cut the token out of a text."""
         return text.replace(self._token, "***")
+
+
+def unwrap_object(response: Response) -> dict[str, Any]:
+    """Return the object in a response: a run, a job, an account.
+
+    Raises:
+        DBTCloudAPIError: The response is an error, see `raise_for_error`.
+        DBTCloudServerError: The response is not one of this API: a page, or incomplete JSON.
+    """
+    data = _unwrap(response)
+    if not _is_object(data):
+        raise not_this_api(response)
+    return cast(dict[str, Any], data)
+
+
+def unwrap_list(response: Response) -> list[Any]:
+    """Return the list in a response; null is an empty list.
+
+    Raises:
+        DBTCloudAPIError: The response is an error, see `raise_for_error`.
+        DBTCloudServerError: The response is not one of this API: a page, or incomplete JSON.
+    """
+    data = _unwrap(response)
+    if not isinstance(data, list | None):
+        raise not_this_api(response)
+    return data or []
+
+
+def unwrap_objects(response: Response) -> list[dict[str, Any]]:
+    """Return the list of objects in a response: runs, jobs.
+
+    Raises:
+        DBTCloudAPIError: The response is an error, see `raise_for_error`.
+        DBTCloudServerError: The response is not one of this API: a page, or incomplete JSON.
+    """
+    items = unwrap_list(response)
+    if not all(map(_is_object, items)):
+        raise not_this_api(response)
+    return items
+
+
+def raise_for_error(response: Response) -> None:
+    """Raise the matching `DBTCloudAPIError` unless the response is a success.
+
+    Raises:
+        DBTCloudAuthError: 401 or 403.
+        DBTCloudNotFoundError: 404.
+        DBTCloudRateLimitError: 429.
+        DBTCloudServerError: 5xx.
+        DBTCloudAPIError: Any other status that is not a success.
+    """
+    if not response.ok:
+        raise _error(response, _parse(response))
+
+
+def not_this_api(response: Response) -> DBTCloudServerError:
+    """Return the error for a success that another server sent: a page, or incomplete JSON."""
+    text = f"this is not a dbt Cloud API response: {_readable(response) or '(empty)'}"
+    return DBTCloudServerError(
+        *_request_of(response), response.status_code, text, may_have_arrived=True
+    )
+
+
+def _unwrap(response: Response) -> Any:
+    payload = _parse(response)
+    status = _status(payload)
+    if not response.ok or status.get("is_success") is False:
+        raise _error(response, payload)
+    if not isinstance(payload, dict) or "data" not in payload:
+        raise not_this_api(response)
+    return payload["data"]
+
+
+def _error(response: Response, payload: Any) -> DBTCloudAPIError:
+    code = response.status_code
+    reported_code = _status(payload).get("code")
+    if response.ok and isinstance(reported_code, int):
+        code = reported_code
+    # without the token first: a text that is cut may end within it
+    messages = [_safe(text, response)[:_MESSAGE_LIMIT] for text in _messages(response, payload)]
+    if code == HTTPStatus.TOO_MANY_REQUESTS:
+        retry_after = _seconds(response.headers.get("Retry-After", ""))
+        return DBTCloudRateLimitError(
+            *_request_of(response), code, *messages, retry_after=retry_after
+        )
+    default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
+    # the API may have processed a request whose response another server sent
+    may_have_arrived = code >= 500 or payload is None
+    return _CLASSES.get(code, default)(
+        *_request_of(response), code, *messages, may_have_arrived=may_have_arrived
+    )
+
+
+def _request_of(response: Response) -> tuple[str, str]:
+    return response.request.method or "GET", _safe(response.url, response)
+
+
+def _safe(text: str, response: Response) -> str:
+    """Cut the token out of a text, because a server may quote the request."""
+    for each in (*response.history, response):
+        token = each.request.headers.get("Authorization", "").rpartition(" ")[2]
+        text = text.replace(token, "***") if token else text
+    return text
+
+
+def _messages(response: Response, payload: Any) -> tuple[str, str]:
+    """Return the messages of a response for users and for developers."""
+    if not isinstance(payload, dict):
+        return _readable(response), ""
+    status = _status(payload)
+    others = (payload.get(key) for key in ("detail", "message", "error"))
+    user = status.get("user_message") or next(filter(None, others), "")
+    details = (status.get("developer_message"), _details(payload.get("data")))
+    developer = " ".join(str(detail) for detail in details if detail)
+    if not user and not developer:
+        return _readable(response), ""
+    return str(user), developer
+
+
+def _is_object(data: object) -> bool:
+    """Return whether a value is an object with an id, as all objects of the API have."""
+    number = data.get("id") if isinstance(data, dict) else None
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
+
+
+def _details(data: Any) -> str:
+    """Return the details in the `data` of a 400: a sentence, or one for each field."""
+    if isinstance(data, dict):
+        return "; ".join(f"`{field}`: {problem}" for field, problem in data.items())
+    return data if isinstance(data, str) else ""
+
+
+def _status(payload: Any) -> dict[str, Any]:
+    status = payload.get("status") if isinstance(payload, dict) else None
+    return status if isinstance(status, dict) else {}
+
+
+def _parse(response: Response) -> Any:
+    try:
+        return json.loadb(response.content)
+    except ValueError:
+        return None
+
+
+def _readable(response: Response) -> str:
+    """Return the beginning of a text, without markup."""
+    text = _safe(response.text, response)[: 20 * _MESSAGE_LIMIT]
+    return " ".join(_MARKUP.sub(" ", text).split())[:_MESSAGE_LIMIT]
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Return the seconds of a `Retry-After` header, which is a number or a date."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        date = parsedate_tz(retry_after)
+        return max(0.0, mktime_tz(date) - time.time()) if date else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _single(session: requests.Session) -> requests.Session:
@@ -385,25 +387,25 @@ def _single(session: requests.Session) -> requests.Session:
 
 
 def _cause(error: requests.RequestException) -> object:
-    """Return what urllib3 says of a failure, below its own and requests' wrappings."""
+    """Return the urllib3 error that a requests error wraps."""
     cause = error.args[0] if error.args else error
     return getattr(cause, "reason", cause)
 
 
 def _never_left(cause: object) -> bool:
-    """Tell whether a request was certainly not sent; a certificate is looked at before it is."""
-    below = cause.args[0] if isinstance(cause, SSLError) and cause.args else cause
-    return isinstance(cause, _NEVER_LEFT) or isinstance(below, ssl.SSLCertVerificationError)
+    """Return whether a request was certainly not sent, as after a failed TLS verification."""
+    wrapped = cause.args[0] if isinstance(cause, SSLError) and cause.args else cause
+    return isinstance(cause, _NEVER_LEFT) or isinstance(wrapped, ssl.SSLCertVerificationError)
 
 
 def _reason(error: requests.RequestException) -> str:
-    """Return the cause of a failure, without the addresses of Python objects."""
-    said = re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", str(_cause(error)))
-    return said or type(error).__name__
+    """Return the reason of a failure, without the addresses of Python objects."""
+    reason = re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", str(_cause(error)))
+    return reason or type(error).__name__
 
 
 def _params(query: Mapping[str, Any]) -> dict[str, str | int]:
-    """Write a query as the API reads it: a list as one JSON text, names to include as one word."""
+    """Encode a query: a list as one JSON text, related objects as one comma-separated text."""
     params = {name: _param(name, value) for name, value in query.items() if value is not None}
     return {name: param for name, param in params.items() if param != ""}
 

@@ -155,7 +155,7 @@ def test_what_is_no_json_is_no_artifact(httpserver: HTTPServer, body: str) -> No
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../../1/", "a/../../b", "a//b", "./a"])
 def test_a_path_that_leaves_the_artifacts_is_refused(client: DBTCloudClientV2, path: str) -> None:
-    with pytest.raises(ValueError, match="is no artifact"):
+    with pytest.raises(ValueError, match="is not an artifact"):
         client.get_run_artifact(1, path)
 
 

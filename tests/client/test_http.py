@@ -283,12 +283,12 @@ def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> No
         (502, HTML, DBTCloudServerError, "502 Bad Gateway Bad Gateway"),
         (503, {"message": "gateway"}, DBTCloudServerError, "gateway"),
         (504, ["x"], DBTCloudServerError, '[ "x" ]'),
-        (200, HTML, DBTCloudServerError, "no answer of the dbt Cloud API: 502 Bad Gateway"),
+        (200, HTML, DBTCloudServerError, "not a dbt Cloud API response: 502 Bad Gateway"),
         (200, "", DBTCloudServerError, "(empty)"),
-        (200, [], DBTCloudServerError, "no answer of the dbt Cloud API"),
-        (200, {"status": "ok"}, DBTCloudServerError, "no answer of the dbt Cloud API"),
-        (200, envelope(200, "Success!"), DBTCloudServerError, "no answer of the dbt Cloud API"),
-        (200, envelope(200, "", data={}), DBTCloudServerError, "no answer of the dbt Cloud API"),
+        (200, [], DBTCloudServerError, "not a dbt Cloud API response"),
+        (200, {"status": "ok"}, DBTCloudServerError, "not a dbt Cloud API response"),
+        (200, envelope(200, "Success!"), DBTCloudServerError, "not a dbt Cloud API response"),
+        (200, envelope(200, "", data={}), DBTCloudServerError, "not a dbt Cloud API response"),
         (200, envelope(401, "Invalid token."), DBTCloudAuthError, "status 401"),
         (200, {"status": {"code": "x", "is_success": False}}, DBTCloudAPIError, "status 200"),
     ],
@@ -314,7 +314,7 @@ def test_half_a_json_is_no_answer(httpserver: HTTPServer, client: DBTCloudClient
     httpserver.expect_request(RUN).respond_with_data(
         '{"status": {"code": 200, "is_suc', content_type="application/json"
     )
-    with client, pytest.raises(DBTCloudServerError, match="no answer of the dbt Cloud API"):
+    with client, pytest.raises(DBTCloudServerError, match="not a dbt Cloud API response"):
         client.get_run_status(5)
 
 

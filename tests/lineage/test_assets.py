@@ -225,7 +225,7 @@ def test_an_invalid_run_is_refused(cloud: DBTCloudEmulator) -> None:
                 function(run)
         with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
             function(None)
-        with pytest.raises(InvalidCredentialsException, match="is no id of dbt Cloud"):
+        with pytest.raises(InvalidCredentialsException, match="is not a dbt Cloud id"):
             function(a_word)
     assert cloud.requests == []
 

@@ -196,7 +196,7 @@ def test_one_that_cannot_be_triggered_keeps_no_other_from_running(cloud: DBTClou
 
 
 def test_a_job_id_that_is_none_lets_no_job_run(cloud: DBTCloudEmulator) -> None:
-    with pytest.raises(InvalidCredentialsException, match="`job_id='x'` is no id"):
+    with pytest.raises(InvalidCredentialsException, match="`job_id='x'` is not a dbt Cloud id"):
         run_dbt_cloud_jobs([cloud.create_job("x"), "x"])
     assert cloud.requests == []
 
