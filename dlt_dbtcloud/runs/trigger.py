@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from dlt.common import logger
@@ -63,7 +64,7 @@ class Trigger:
     timeout: float = 86400.0
     call_key: str = field(default_factory=new_key)
 
-    @property
+    @cached_property
     def cause(self) -> str:
         """The cause of the run, with its key."""
         if self.retried:
@@ -71,16 +72,15 @@ class Trigger:
         origin = self.load.origin if self.load else None
         return cause_with_key(self.body["cause"], self.keys[0], origin)
 
-    @property
+    @cached_property
     def keys(self) -> list[str]:
         """The key of the run, and the key of a run of the whole job, which serves as well."""
         return self.keys_of(self.load) if self.load else [self.call_key]
 
     def keys_of(self, load: LastLoad) -> list[str]:
         """Return the keys of the same trigger for another load."""
-        whole = bound_key(load.origin, self.job_id, self.body)
-        part = bound_key(load.origin, self.job_id, {**self.body, "only_loaded": True})
-        return [part, whole] if self.only_loaded else [whole]
+        bodies = [{**self.body, "only_loaded": True}] if self.only_loaded else []
+        return [bound_key(load.origin, self.job_id, body) for body in (*bodies, self.body)]
 
     @property
     def is_shared(self) -> bool:
