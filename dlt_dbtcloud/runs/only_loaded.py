@@ -1,4 +1,4 @@
-"""What a job's run has to build for a load: just what descends from the tables that it changed."""
+"""Triggers narrowed to the descendants of loaded tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["narrowed_trigger"]
 
 
 _MANIFEST = "manifest.json"
-# with these a run may see other sources than the one that left the manifest
+# overrides with which a run may have other sources than the manifest
 _OTHER_PROJECT = frozenset(
     {
         "azure_pull_request_id",
@@ -47,22 +47,22 @@ def narrowed_trigger(
     *,
     timeout: float = 86400.0,
 ) -> TriggerData | None:
-    """Return a trigger of a job on what some tables feed, or None where they feed nothing of it.
+    """Return a trigger that builds the descendants of tables, or None if the job has none.
 
-    The commands are narrowed by the newest manifest of the job; where there is none, or none that
-    can be read, the trigger stays as it is, with a warning. An outage is no such case.
+    The newest manifest of the job narrows its commands. Without a readable manifest the trigger is
+    returned unchanged, with a warning; an outage is an error instead.
 
     Args:
-        client: What asks the API.
+        client: The client.
         job_id: The job.
-        body: The trigger; its commands come before the job's.
+        body: The body of the trigger; its commands replace the job's.
         relations: The tables.
         timeout: Seconds after which an outage is an error.
 
     Raises:
         DBTCloudAuthError: The token is not accepted.
-        DBTCloudAPIError: The API answered with another error, or had an outage for too long.
-        DBTCloudTransportError: There was no answer for too long.
+        DBTCloudAPIError: The API returned another error, or an outage outlasted `timeout`.
+        DBTCloudTransportError: The API did not respond within `timeout`.
     """
     reader = _Reader(client, job_id, timeout)
     job = reader.job()
@@ -77,18 +77,18 @@ def narrowed_trigger(
         return _whole(
             body,
             job_id,
-            f"no source of its newest manifest declares {names}, but this "
-            "run's git reference, target or schema may have one.",
+            f"its newest manifest does not declare {names} as sources, but the git reference, "
+            "target or schema of this run may do so.",
         )
     if match.undeclared:
-        logger.info(f"No dbt source declares {', '.join(match.undeclared)}, which were loaded.")
+        logger.info(f"Loaded tables without a dbt source: {', '.join(match.undeclared)}.")
     if not steps:
         return None
     return body if steps == commands else {**body, "steps_override": steps}
 
 
 class _NoManifestError(Exception):
-    """There is no manifest to narrow a job by; its text says why."""
+    """There is no usable manifest; the message is the reason."""
 
 
 class _Reader:
@@ -120,7 +120,7 @@ class _Reader:
                 return self._read(
                     lambda client: client.get_run_artifact(run["id"], _MANIFEST, step)
                 )
-        raise _NoManifestError("it has left no manifest yet.")
+        raise _NoManifestError("it has no manifest yet.")
 
     def _read(self, get: Callable[[DBTCloudClientV2], Any]) -> Manifest:
         """Return a manifest, unless it is refused while the API answers other requests."""
@@ -156,16 +156,16 @@ class _Reader:
 def _narrowed(
     commands: Sequence[str], manifest: Manifest, relations: Sequence[Relation]
 ) -> tuple[Match, list[str]]:
-    """Return what some tables are to a project, and the commands on what they feed.
+    """Return the sources that match tables, and the commands for their descendants.
 
     Raises:
-        _NoManifestError: The manifest is none, or is of another shape than dbt's.
+        _NoManifestError: The manifest is not one of dbt's.
     """
     try:
         match = match_sources(relations, manifest)
         return match, narrowed_commands(commands, manifest, match.sources)
     except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
-        raise _NoManifestError(f"its manifest cannot be understood: {error!r}") from error
+        raise _NoManifestError(f"its manifest is not valid: {error!r}") from error
 
 
 def _whole(body: TriggerData, job_id: str, reason: str) -> TriggerData:
