@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
 from dlt_dbtcloud.payloads import has_finished, run_name
-from dlt_dbtcloud.redaction import without_secrets
+from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import NodeFailure, Run, RunStatus
 
 __all__ = [
@@ -298,7 +298,7 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
 
 
 def _reason(run: Run) -> str:
-    message = without_secrets(run.get("status_message") or "").rstrip(" .")
+    message = redact(run.get("status_message") or "").rstrip(" .")
     return f": {message}" if message else ""
 
 

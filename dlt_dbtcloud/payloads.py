@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dlt_dbtcloud.redaction import tail, without_secrets
+from dlt_dbtcloud.redaction import Redact, last_lines, plain_text, redact
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import as_datetime, as_mapping, as_text
 
@@ -111,16 +111,16 @@ def log_of(step: RunStep) -> str:
     return as_text(step.get("logs")) or as_text(step.get("debug_logs")) or ""
 
 
-def log_tail(step: RunStep, hide: Callable[[str], str] = str) -> str:
+def log_tail(step: RunStep, redact: Redact = redact) -> str:
     """Return the last fifty lines of a step's log without secrets; empty if there is no log.
 
     Args:
         step: The step.
-        hide: Removes the API's token from a text.
+        redact: Redacts a text.
     """
     # a secret is recognized by a line that may come long before it
-    end = tail(hide(log_of(step)), 10 * _LOG_LINES)
-    return tail(without_secrets(end), _LOG_LINES)
+    end = plain_text(log_of(step)).split("\n")[-10 * _LOG_LINES :]
+    return last_lines(redact("\n".join(end)), _LOG_LINES)
 
 
 def command_of(step: RunStep) -> str | None:

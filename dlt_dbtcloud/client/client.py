@@ -23,6 +23,7 @@ from dlt_dbtcloud.client.http import Transport, not_this_api
 from dlt_dbtcloud.client.outages import OUTAGE, Clock, Patience, RateLimiter
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.payloads import id_of
+from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import Job, Run
 
 __all__ = ["DBTCloudClientV2"]
@@ -113,6 +114,10 @@ class DBTCloudClientV2:
         other = copy(self)
         other._transport = self._transport.patient(Patience(timeout, cool_down, limiter))
         return other
+
+    def redact(self, text: str) -> str:
+        """Return a plain text without the client's token and without what looks like a secret."""
+        return redact(self.without_token(text))
 
     def without_token(self, text: str) -> str:
         """Cut the client's token out of a text."""

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 from dlt_dbtcloud.dbt import Manifest, Node
-from dlt_dbtcloud.redaction import without_secrets
 from dlt_dbtcloud.typing import NodeResult
 from dlt_dbtcloud.values import as_mapping, as_text
 
@@ -100,8 +99,12 @@ def engine_facet(dbt_version: str | None) -> Facets:
 
 
 def error_facet(message: str) -> Facets:
-    """Return the redacted error message of a run."""
-    fields = {"message": without_secrets(message), "programmingLanguage": "SQL"}
+    """Return the error message of a run.
+
+    Args:
+        message: The redacted message.
+    """
+    fields = {"message": message, "programmingLanguage": "SQL"}
     return {"errorMessage": _facet("1-0-1", "ErrorMessageRunFacet", **fields)}
 
 
@@ -117,9 +120,14 @@ def job_type_facet(job_type: str) -> Facets:
     return {"jobType": _facet("2-0-4", "JobTypeJobFacet", **fields)}
 
 
-def sql_facet(project: Manifest, unique_id: str, code: str) -> Facets:
-    """Return the redacted query of a node, if its code is SQL."""
-    query = without_secrets(code)
+def sql_facet(project: Manifest, unique_id: str, query: str) -> Facets:
+    """Return the query of a node, if its code is SQL.
+
+    Args:
+        project: The manifest.
+        unique_id: The node.
+        query: Its redacted code.
+    """
     if not query.strip() or project.entry(unique_id).get("language") == "python":
         return {}
     dialect = {"dialect": project.adapter_type} if project.adapter_type else {}

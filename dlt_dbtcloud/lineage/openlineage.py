@@ -5,7 +5,7 @@ Spec: https://openlineage.io/docs/spec/object-model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,7 @@ from dlt_dbtcloud.lineage.facets import (
 )
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
 from dlt_dbtcloud.payloads import has_finished
+from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.values import as_datetime, as_text
 
@@ -112,7 +113,7 @@ def openlineage_events(
             read_outcomes(reader),
             namespace=namespace,
             job_namespace=job_namespace,
-            hide=client.without_token,
+            redact=client.redact,
         )
         reader.problems.warn()
         return events
@@ -124,7 +125,7 @@ def run_events(
     *,
     namespace: str | None = None,
     job_namespace: str | None = None,
-    hide: Callable[[str], str] = str,
+    redact: Redact = redact,
 ) -> list[Event]:
     """Return the OpenLineage run events of a run and its nodes.
 
@@ -137,7 +138,7 @@ def run_events(
         outcomes: The outcomes of its steps.
         namespace: The warehouse's namespace; by default it names the dbt Cloud environment.
         job_namespace: The namespace of the jobs; by default the dbt Cloud account.
-        hide: Removes the API token from a text.
+        redact: Redacts a text.
 
     Raises:
         ValueError: The run has no `created_at`.
@@ -149,7 +150,7 @@ def run_events(
         project.dbt_version or as_text(run.get("dbt_version")),
         namespace or _default_namespace(run, project),
         job_namespace or f"dbt-cloud-{run.get('account_id')}",
-        hide,
+        redact,
     )
     return [*events.all()]
 
@@ -170,7 +171,7 @@ class _RunEvents:
     dbt_version: str | None
     namespace: str
     job_namespace: str
-    hide: Callable[[str], str]
+    redact: Redact
 
     def all(self) -> Iterator[Event]:
         """Yield the events of the run, with the events of its nodes in between."""
@@ -258,7 +259,7 @@ class _RunEvents:
         return str(uuid5(NAMESPACE_URL, "/".join(str(name) for name in names)))
 
     def _error_facet(self, message: str | None) -> Facets:
-        return error_facet(self.hide(message or "No reason was given."))
+        return error_facet(self.redact(message or "No reason was given."))
 
     def _run(self, facets: Facets | None = None) -> _Object:
         facets = {**engine_facet(self.dbt_version), **(facets or {})}
@@ -275,7 +276,7 @@ class _RunEvents:
 
     def _node_job(self, outcome: Outcome, result: NodeResult) -> _Object:
         job, unique_id = self._job(), result["unique_id"]
-        code = self.hide(outcome.compiled_code.get(unique_id) or "")
+        code = self.redact(outcome.compiled_code.get(unique_id) or "")
         job_type = job_type_facet(_JOB_TYPES[result["resource_type"]])
         facets = {**job_type, **sql_facet(outcome.project, unique_id, code)}
         return {**job, "name": f"{job['name']}.{unique_id}", "facets": facets}

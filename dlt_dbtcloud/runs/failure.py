@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from textwrap import indent
 from typing import cast
@@ -21,7 +21,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import failed_step, id_of, log_of, log_tail, run_name
-from dlt_dbtcloud.redaction import head, without_secrets
+from dlt_dbtcloud.redaction import Redact, first_lines, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
 __all__ = [
@@ -46,6 +46,7 @@ def node_failures(
     results: Sequence[NodeResult],
     manifest: Manifest,
     loads: Mapping[str, str] | None = None,
+    redact: Redact = redact,
 ) -> list[NodeFailure]:
     """Return the nodes that failed, in the order in which dbt reports them.
 
@@ -53,10 +54,11 @@ def node_failures(
         results: What each node did in the step that failed.
         manifest: The step's manifest; without it, lineage stays empty.
         loads: The id of the load that filled a source last, by the source's unique id.
+        redact: Redacts a text.
     """
     skipped = {each["unique_id"] for each in results if each["status"] == "skipped"}
     return [
-        _failure(result, manifest, skipped, loads or {})
+        _failure(result, manifest, skipped, loads or {}, redact)
         for result in results
         if result["status"] in FAILED
     ]
@@ -67,8 +69,9 @@ def _failure(
     manifest: Manifest,
     skipped: set[str],
     loads: Mapping[str, str],
+    redact: Redact,
 ) -> NodeFailure:
-    unique_id = result["unique_id"]
+    unique_id, message = result["unique_id"], result["message"]
     sources = sources_of(manifest, unique_id) if manifest else []
     below = manifest.descendants([unique_id]) if manifest else set()
     return NodeFailure(
@@ -76,19 +79,15 @@ def _failure(
         name=result["name"],
         resource_type=result["resource_type"],
         status=result["status"],
-        message=_quoted(result["message"]),
+        message=first_lines(redact(message), _KEPT_LINES) if message else None,
         path=result["path"],
         relation_name=result["relation_name"],
         step_index=result["step_index"],
-        command=without_secrets(result["command"]),
+        command=redact(result["command"]),
         skipped=len(skipped & below),
         tables=sorted(_table(manifest, source) for source in sources),
         load_id=max((loads[source] for source in sources if source in loads), default=None),
     )
-
-
-def _quoted(message: str | None) -> str | None:
-    return without_secrets(head(str(message), _KEPT_LINES)) if message else None
 
 
 def _table(manifest: Manifest, source: str) -> str:
@@ -118,19 +117,19 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
     )
 
 
-def describe_step(run: Run, step: RunStep | None, hide: Callable[[str], str] = str) -> str:
+def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
     """Tell of a run that failed where no node did: the step, and the end of its log.
 
     Args:
         run: The run, with its job.
         step: The step that ended it, or None where none had begun.
-        hide: Cuts the API's token out of a text.
+        redact: Redacts a text.
     """
     if step is None:
-        said = without_secrets(run.get("status_message") or "")
+        said = redact(run.get("status_message") or "")
         return f"{run_name(run)} failed before its first step{f': {said}' if said else '.'}"
-    place = f"in step {step.get('index')}, {without_secrets(step.get('name') or '').strip()}"
-    log = log_tail(step, hide)
+    place = f"in step {step.get('index')}, {redact(step.get('name') or '').strip()}"
+    log = log_tail(step, redact)
     end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
     return f"{run_name(run)} failed {place}; {end}"
 
@@ -158,7 +157,7 @@ def _entry(number: int, failure: NodeFailure) -> str:
 
 def _details(failure: NodeFailure) -> Iterator[str]:
     if failure["message"]:
-        yield indent(head(failure["message"], _MESSAGE_LINES), "  ")
+        yield indent(first_lines(failure["message"], _MESSAGE_LINES), "  ")
     if failure["status"] == "fail" and failure["relation_name"]:
         yield f"The rows that failed are in {failure['relation_name']}."
     if failure["skipped"]:
@@ -259,17 +258,18 @@ class Postmortem:
         """
         if isinstance(run_error(self.run), DBTCloudRunCancelled):
             return DBTCloudRunCancelled(self.run)
-        failures = node_failures(self.results, self.manifest, _filled(load, self.manifest))
-        hide = self._client.without_token
+        redact, without_token = self._client.redact, self._client.without_token
+        results, manifest = self.results, self.manifest
+        failures = node_failures(results, manifest, _filled(load, manifest), redact)
         if failures:
             outcome = describe_nodes(self.run, self.results, failures)
         else:
             self._wait_for_log()
-            outcome = describe_step(self.run, self.step, hide)
+            outcome = describe_step(self.run, self.step, redact)
         return DBTCloudRunFailed(
             self.run,
-            hide(outcome),
-            [_hidden(failure, hide) for failure in failures[:_FAILURES]],
+            without_token(outcome),
+            [_without_token(failure, without_token) for failure in failures[:_FAILURES]],
             advice(self.run, failures, self.step),
         )
 
@@ -287,9 +287,9 @@ class Postmortem:
         return self._client.get_run_status(run_id, RELATED)
 
 
-def _hidden(failure: NodeFailure, hide: Callable[[str], str]) -> NodeFailure:
-    hidden = {name: hide(text) if isinstance(text, str) else text for name, text in failure.items()}
-    return cast(NodeFailure, hidden)
+def _without_token(failure: NodeFailure, without_token: Redact) -> NodeFailure:
+    texts = {name: without_token(text) for name, text in failure.items() if isinstance(text, str)}
+    return cast(NodeFailure, {**failure, **texts})
 
 
 def _filled(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:

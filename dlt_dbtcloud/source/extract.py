@@ -20,6 +20,7 @@ from dlt_dbtcloud.source.rows import (
     load_rows,
     node_rows,
     parent_rows,
+    redacted_rows,
     result_rows,
     run_row,
     step_rows,
@@ -161,7 +162,7 @@ class Extraction:
         self._remember(table)
         runs = [new.run for new in self.news if table in new.tables]
         if table == "dbt_runs":
-            return [run_row(run, self._client.without_token) for run in runs]
+            return redacted_rows(table, map(run_row, runs), self._client)
         rows = load_rows([run for run in runs if has_finished(run)], self._known)
         return [*_not_told(rows)]
 
@@ -218,7 +219,8 @@ class Extraction:
             if has_finished(new.run):
                 for table, read in self._readers(reader).items():
                     if table in new.tables:
-                        rows[table] = reader.problems.try_to_read(table, read)
+                        read_rows = reader.problems.try_to_read(table, read)
+                        rows[table] = redacted_rows(table, read_rows, self._client)
         except DBTCloudException as error:
             self._unread.met(new, rows, error)
             is_given_up = not self._bookmarks or self._bookmarks.is_given_up(id_of(new.run))
@@ -237,7 +239,7 @@ class Extraction:
 
     def _readers(self, reader: RunReader) -> dict[str, Callable[[], list[Row]]]:
         return {
-            "dbt_run_steps": lambda: [*step_rows(reader.run, self._client.without_token)],
+            "dbt_run_steps": lambda: [*step_rows(reader.run, self._client.redact)],
             "dbt_node_results": lambda: [*self._result_rows(reader)],
             "dbt_source_freshness": lambda: [*self._freshness_rows(reader)],
             "dbt_node_parents": lambda: self._collect_parents(reader),
@@ -255,16 +257,14 @@ class Extraction:
         return []
 
     def _result_rows(self, reader: RunReader) -> Iterator[Row]:
-        hide = self._client.without_token
         return chain.from_iterable(
-            result_rows(reader.run, step, results, reader.manifest, hide)
+            result_rows(reader.run, step, results, reader.manifest)
             for step, results in reader.results
         )
 
     def _freshness_rows(self, reader: RunReader) -> Iterator[Row]:
-        hide = self._client.without_token
         return chain.from_iterable(
-            freshness_rows(reader.run, step, sources, hide) for step, sources in reader.freshness
+            freshness_rows(reader.run, step, sources) for step, sources in reader.freshness
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,9 +11,10 @@ from dlt.common.json import json
 
 from dlt_dbtcloud.artifacts.results import step_results, told_results
 from dlt_dbtcloud.cause import bound_load, retried_run
+from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.payloads import command_of, has_finished, id_of, log_tail
-from dlt_dbtcloud.redaction import redacted
+from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.source.destination import from_json, stored
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
@@ -34,6 +35,7 @@ __all__ = [
     "load_rows",
     "node_rows",
     "parent_rows",
+    "redacted_rows",
     "result_rows",
     "run_row",
     "step_rows",
@@ -54,6 +56,13 @@ _CONVERTERS: Mapping[str | None, Callable[[object], object]] = {
     "text": as_text,
 }
 _TIME_FIELDS = ("created_at", "dequeued_at", "started_at", "finished_at")
+# columns that contain what users and databases wrote; the log is redacted before it is cut
+_COLUMNS_WITH_SECRETS = {
+    "dbt_runs": {"cause", "status_message", "steps_override"},
+    "dbt_run_steps": {"command", "name"},
+    "dbt_node_results": {"adapter_response", "command", "message"},
+    "dbt_source_freshness": {"criteria", "message"},
+}
 _HASH_DIGITS = 16
 # levels of JSON; dbt writes fewer, and warehouses refuse more
 _MAX_DEPTH = 100
@@ -78,13 +87,28 @@ class KnownLoad:
     adopted_run_id: int | None = None
 
 
-def run_row(run: Run, hide: Callable[[str], str]) -> Row:
-    """Return the row of a run.
+def redacted_rows(table: str, rows: Iterable[Row], client: DBTCloudClientV2) -> list[Row]:
+    """Return rows without the API token, and without other secrets in columns that may have them.
 
     Args:
-        run: The run, with its trigger, job and audit.
-        hide: Removes the API token from a text.
+        table: The table.
+        rows: Its rows.
+        client: The client, which redacts.
     """
+    columns = _COLUMNS_WITH_SECRETS.get(table)
+    if columns is None:
+        return [*rows]
+    return [
+        {
+            name: _redacted(value, client.redact if name in columns else client.without_token)
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def run_row(run: Run) -> Row:
+    """Return the row of a run, with its trigger, job and audit."""
     fields: Mapping[str, Any] = run
     trigger = as_mapping(run.get("trigger"))
     actor = as_mapping(as_mapping(as_mapping(run.get("audit")).get("trigger")).get("actor"))
@@ -94,9 +118,9 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         **{name: trigger.get(name) for name in _TRIGGER_FIELDS},
         **{name: as_datetime(fields.get(name)) for name in _TIME_FIELDS},
         "status": as_integer(run.get("status")) or 0,
-        "status_message": redacted(as_text(run.get("status_message")), hide),
-        "cause": redacted(as_text(trigger.get("cause")), hide),
-        "steps_override": _redacted_all(trigger.get("steps_override"), hide),
+        "status_message": run.get("status_message"),
+        "cause": trigger.get("cause"),
+        "steps_override": _commands(trigger.get("steps_override")),
         "job_name": as_mapping(run.get("job")).get("name"),
         "retried_run_id": retried_run(run),
         "in_progress": not has_finished(run),
@@ -106,15 +130,15 @@ def run_row(run: Run, hide: Callable[[str], str]) -> Row:
         "queued_seconds": as_seconds(run.get("queued_duration")),
         "run_seconds": as_seconds(run.get("run_duration")),
     }
-    return _typed("dbt_runs", row, hide)
+    return _typed("dbt_runs", row)
 
 
-def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
+def step_rows(run: Run, redact: Redact = redact) -> Iterator[Row]:
     """Yield a row for each step of a run; a failed step has the end of its log.
 
     Args:
         run: The run, with its steps.
-        hide: Removes the API token from a text.
+        redact: Redacts a text.
     """
     for step in cast(list[RunStep], as_dicts(run.get("run_steps"))):
         has_failed = step.get("status") == RunStatus.ERROR
@@ -122,24 +146,20 @@ def step_rows(run: Run, hide: Callable[[str], str]) -> Iterator[Row]:
             "run_id": run["id"],
             "step_index": as_integer(step.get("index")) or 0,
             "step_id": step.get("id"),
-            "name": redacted(as_text(step.get("name")), hide),
-            "command": redacted(command_of(step), hide),
+            "name": step.get("name"),
+            "command": command_of(step),
             "status": as_integer(step.get("status")) or 0,
             "status_humanized": step.get("status_humanized"),
             "started_at": as_datetime(step.get("started_at")),
             "finished_at": as_datetime(step.get("finished_at")),
             "duration_seconds": as_seconds(step.get("duration")),
-            "log_tail": log_tail(step, hide) or None if has_failed else None,
+            "log_tail": log_tail(step, redact) or None if has_failed else None,
         }
-        yield _typed("dbt_run_steps", row, hide)
+        yield _typed("dbt_run_steps", row)
 
 
 def result_rows(
-    run: Run,
-    step: RunStep,
-    run_results: Mapping[str, Any],
-    manifest: Manifest,
-    hide: Callable[[str], str],
+    run: Run, step: RunStep, run_results: Mapping[str, Any], manifest: Manifest
 ) -> Iterator[Row]:
     """Yield a row for each node that a step executed.
 
@@ -148,20 +168,17 @@ def result_rows(
         step: The step.
         run_results: Its `run_results.json`.
         manifest: A manifest with the nodes' names and files.
-        hide: Removes the API token from a text.
     """
     results = step_results(id_of(run), step, run_results, manifest)
     for reported, result in zip(told_results(run_results), results, strict=True):
         response = as_mapping(reported.get("adapter_response"))
         yield {
             **result,
-            "command": redacted(result["command"], hide),
-            "message": redacted(result["message"], hide),
             "started_at": as_datetime(result["started_at"]),
             "completed_at": as_datetime(result["completed_at"]),
             "bytes_processed": as_integer(response.get("bytes_processed")),
             "bytes_billed": as_integer(response.get("bytes_billed")),
-            "adapter_response": _redacted_json(response, hide) or None,
+            "adapter_response": response or None,
         }
 
 
@@ -202,16 +219,13 @@ def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
             }
 
 
-def freshness_rows(
-    run: Run, step: RunStep, sources: Mapping[str, Any], hide: Callable[[str], str]
-) -> Iterator[Row]:
+def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Iterator[Row]:
     """Yield a row for each source whose freshness a step checked.
 
     Args:
         run: The run.
         step: The step.
         sources: Its `sources.json`.
-        hide: Removes the API token from a text.
     """
     for result in told_results(sources):
         yield {
@@ -219,11 +233,11 @@ def freshness_rows(
             "step_index": step.get("index") or 0,
             "unique_id": result["unique_id"],
             "status": as_text(result.get("status")) or "",
-            "message": redacted(as_text(result.get("error")), hide),
+            "message": as_text(result.get("error")),
             "max_loaded_at": as_datetime(result.get("max_loaded_at")),
             "snapshotted_at": as_datetime(result.get("snapshotted_at")),
             "age_seconds": as_number(result.get("max_loaded_at_time_ago_in_s")),
-            "criteria": _redacted_json(as_mapping(result.get("criteria")), hide) or None,
+            "criteria": as_mapping(result.get("criteria")) or None,
             "execution_time": as_number(result.get("execution_time")),
         }
 
@@ -280,21 +294,15 @@ def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
     return rows
 
 
-def _redacted_all(commands: object, hide: Callable[[str], str]) -> list[str | None] | None:
-    if not isinstance(commands, list):
-        return None
-    return [redacted(str(command), hide) for command in commands]
+def _commands(value: object) -> list[str] | None:
+    return [str(command) for command in value] if isinstance(value, list) else None
 
 
-def _typed(table: str, row: Row, hide: Callable[[str], str]) -> Row:
-    """Return a row with values of its columns' types or None, and without the API token."""
-    fitting = {
+def _typed(table: str, row: Row) -> Row:
+    """Return a row with values of its columns' types or None."""
+    return {
         name: read(value) if (read := _CONVERTERS.get(TABLES[table][name]["data_type"])) else value
         for name, value in row.items()
-    }
-    # a name may contain the token
-    return {
-        name: hide(value) if isinstance(value, str) else value for name, value in fitting.items()
     }
 
 
@@ -302,11 +310,11 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumpb(content, sort_keys=True)).hexdigest()[:_HASH_DIGITS]
 
 
-def _redacted_json(value: Any, hide: Callable[[str], str], depth: int = _MAX_DEPTH) -> Any:
+def _redacted(value: Any, redact: Redact, depth: int = _MAX_DEPTH) -> Any:
     if isinstance(value, (dict, list)) and not depth:
         return None
     if isinstance(value, dict):
-        return {name: _redacted_json(part, hide, depth - 1) for name, part in value.items()}
+        return {name: _redacted(part, redact, depth - 1) for name, part in value.items()}
     if isinstance(value, list):
-        return [_redacted_json(part, hide, depth - 1) for part in value]
-    return redacted(value, hide) if isinstance(value, str) else value
+        return [_redacted(part, redact, depth - 1) for part in value]
+    return redact(value) if isinstance(value, str) else value

@@ -13,6 +13,7 @@ from dlt_dbtcloud import openlineage_events, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.openlineage import run_events
 from dlt_dbtcloud.lineage.outcomes import Outcome
+from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import Run
 from tests.support.nodes import FILES, RUN, manifest, node, outcome, result
 from tests.support.openlineage_schema import validate
@@ -185,7 +186,7 @@ def test_secrets_are_redacted() -> None:
     events = run_events(
         run,
         [outcome(SHOP, failed, compiled_code=code)],
-        hide=lambda text: text.replace("TOKEN", "***"),
+        redact=lambda text: redact(text, "TOKEN"),
     )
     assert "postgres://me:***@db and ***" in json.dumps(events)
     assert not [word for word in ("hunter2", "TOKEN") if word in json.dumps(events)]

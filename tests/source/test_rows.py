@@ -69,28 +69,28 @@ def nodes(schema: str, **trigger: Any) -> dict[str, dict[str, Any]]:
 def test_odd_fields_of_a_run_are_dropped(odd: Any) -> None:
     run: Any = dict.fromkeys((*Run.__annotations__, *RELATED), odd)
     run["id"] = 7
-    assert_fits("dbt_runs", run_row(run, str))
+    assert_fits("dbt_runs", run_row(run))
     nested: Any = {
         "id": 7,
         "trigger": dict.fromkeys(TABLES["dbt_runs"], odd),
         "job": {"name": odd},
         "audit": {"trigger": {"actor": {"name": odd, "type": odd}}},
     }
-    assert_fits("dbt_runs", run_row(nested, str))
+    assert_fits("dbt_runs", run_row(nested))
 
 
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_fields_of_a_step_are_dropped(odd: Any) -> None:
     step: Any = dict.fromkeys(RunStep.__annotations__, odd)
     run: Any = {"id": 7, "run_steps": [step, {**step, "status": 20}, odd]}
-    for row in step_rows(run, str):
+    for row in step_rows(run):
         assert_fits("dbt_run_steps", row)
-    assert [*step_rows({"id": 7, "run_steps": odd}, str)] == []
+    assert [*step_rows({"id": 7, "run_steps": odd})] == []
 
 
 def test_valid_fields_of_a_step_are_kept() -> None:
     step = RunStep(index=4, id=9, name="Invoke dbt with `dbt build`", status=20, logs="Oh no")
-    (row,) = step_rows(Run(id=7, run_steps=[{**step, "duration": "00:01:02"}]), str)
+    (row,) = step_rows(Run(id=7, run_steps=[{**step, "duration": "00:01:02"}]))
     assert_fits("dbt_run_steps", row)
     assert {name: value for name, value in row.items() if value is not None} == {
         "run_id": 7,
@@ -169,7 +169,7 @@ def test_the_destination_is_read_for_retries_only(
 @pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7", None])
 def test_an_integer_that_does_not_fit_is_dropped(number: Any) -> None:
     result = {**RUN_RESULTS["results"][0], "adapter_response": {"rows_affected": number}}
-    (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, Manifest(None), str)
+    (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, Manifest(None))
     assert row["rows_affected"] is None
     assert row["adapter_response"] == {"rows_affected": number}
 
