@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 from dlt_dbtcloud.redaction import Redact, last_lines, plain_text, redact
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
-from dlt_dbtcloud.values import as_datetime, as_mapping, as_text
+from dlt_dbtcloud.values import as_datetime, as_dicts, as_integer, as_mapping, as_text
 
 __all__ = [
+    "RELATED",
     "RemainingWork",
     "command_of",
     "ended_early",
     "failed_step",
     "has_finished",
     "id_of",
+    "lean_run",
     "log_of",
     "log_tail",
     "planned_commands",
@@ -29,8 +31,15 @@ __all__ = [
 ]
 
 
+# to be requested with a run; neither the job nor the steps come without
+RELATED = ("trigger", "job", "run_steps", "audit")
+
 _COMMAND = re.compile(r"`\s*dbt\b(.*)`", re.DOTALL | re.IGNORECASE)
 _LOG_LINES = 50
+# lines that are redacted, as a secret may be recognized by an earlier line
+_REDACTED_LINES = 10 * _LOG_LINES
+_LOGS = ("logs", "debug_logs", "truncated_debug_logs")
+_STEP_TYPES = {"index": as_integer, "name": as_text, "status": as_integer}
 _RETRY = "dbt retry"
 
 
@@ -118,9 +127,23 @@ def log_tail(step: RunStep, redact: Redact = redact) -> str:
         step: The step.
         redact: Redacts a text.
     """
-    # a secret is recognized by a line that may come long before it
-    end = plain_text(log_of(step)).split("\n")[-10 * _LOG_LINES :]
+    end = plain_text(log_of(step)).split("\n")[-_REDACTED_LINES:]
     return last_lines(redact("\n".join(end)), _LOG_LINES)
+
+
+def lean_run(run: Run) -> Run:
+    """Return a run without what no table contains: most of its job and logs."""
+    job = {"name": as_mapping(run.get("job")).get("name")}
+    steps = [_lean_step(step) for step in as_dicts(run.get("run_steps")) if step]
+    return cast(Run, {**run, "job": job, "run_steps": steps})
+
+
+def _lean_step(step: dict[str, Any]) -> RunStep:
+    kept = {name: value for name, value in step.items() if name not in _LOGS}
+    typed = {name: read(step[name]) for name, read in _STEP_TYPES.items() if name in step}
+    if step.get("status") == RunStatus.ERROR:
+        typed["logs"] = "\n".join((as_text(step.get("logs")) or "").split("\n")[-_REDACTED_LINES:])
+    return cast(RunStep, {**kept, **typed})
 
 
 def command_of(step: RunStep) -> str | None:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from dlt.common import logger
 
 from dlt_dbtcloud.artifacts.download import RunArtifacts
-from dlt_dbtcloud.artifacts.results import leaves_results, told_results
+from dlt_dbtcloud.artifacts.results import leaves_results, reported_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Manifest, subcommand_of
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.payloads import command_of, ended_early, has_finished, steps_of
+from dlt_dbtcloud.payloads import RELATED, command_of, ended_early, has_finished, lean_run, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
 __all__ = [
-    "RELATED",
     "Problems",
     "RunReader",
-    "lean",
     "odd_in_results",
     "odd_in_sources",
     "odd_sections",
@@ -284,7 +282,7 @@ class RunReader:
         """
         told = {
             result["unique_id"]: result.get("relation_name")
-            for result in told_results(run_results)
+            for result in reported_results(run_results)
             if as_text(result.get("relation_name"))
         }
         is_last = step is self.results[-1][0] or not self.manifest
@@ -341,7 +339,7 @@ class RunReader:
         found = self.problems.read(
             "its steps", lambda: self._client.get_run_status(self._listed["id"], RELATED)
         )
-        return lean(found) if found else self._listed
+        return lean_run(found) if found else self._listed
 
     def _read_results(self) -> list[_Found]:
         read = []
@@ -403,29 +401,3 @@ def _does(step: RunStep, *what: str) -> bool:
 
 def _has_succeeded(step: RunStep) -> bool:
     return step.get("status") == RunStatus.SUCCESS
-
-
-# of a failed step; more than a table takes, so that no secret is cut in two
-_LOG_LINES = 500
-_LOGS = ("logs", "debug_logs", "truncated_debug_logs")
-_STEP_TYPES = {"index": as_integer, "name": as_text, "status": as_integer}
-RELATED = ("trigger", "job", "run_steps", "audit")
-
-
-def lean(run: Run) -> Run:
-    """Return a run without what no table takes, and that is most of it: logs, the whole job."""
-    job = {"name": as_mapping(run.get("job")).get("name")}
-    steps = [_lean_step(step) for step in as_dicts(run.get("run_steps")) if step]
-    return cast(Run, {**run, "job": job, "run_steps": steps})
-
-
-def _lean_step(step: dict[str, Any]) -> RunStep:
-    kept = {name: value for name, value in step.items() if name not in _LOGS}
-    typed = {name: read(step[name]) for name, read in _STEP_TYPES.items() if name in step}
-    logs = {"logs": _end(step)} if step.get("status") == RunStatus.ERROR else {}
-    return cast(RunStep, {**kept, **typed, **logs})
-
-
-def _end(step: dict[str, Any]) -> str:
-    """Return the end of a log as it is, for who cuts secrets out of it."""
-    return "\n".join((as_text(step.get("logs")) or "").split("\n")[-_LOG_LINES:])

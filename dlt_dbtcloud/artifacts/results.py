@@ -16,7 +16,7 @@ from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
-from dlt_dbtcloud.payloads import command_of, ended_early, has_finished, id_of
+from dlt_dbtcloud.payloads import RELATED, command_of, ended_early, has_finished, id_of
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
 
@@ -27,16 +27,15 @@ __all__ = [
     "merge",
     "node_results",
     "read_results",
+    "reported_results",
     "retry_chain",
     "step_results",
-    "told_results",
 ]
 
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 UNSUCCESSFUL = FAILED | {"skipped"}
 
-_RELATED = ("run_steps", "trigger")
 _LONGEST_CHAIN = 20
 
 
@@ -78,7 +77,7 @@ def step_results(
         run_results: Its `run_results.json`.
         manifest: Its manifest, for names and files; ids give the names that it lacks.
     """
-    for result in told_results(run_results):
+    for result in reported_results(run_results):
         unique_id = result["unique_id"]
         node = manifest.entry(unique_id)
         timing = as_dicts(result.get("timing"))
@@ -105,33 +104,26 @@ def step_results(
         )
 
 
-def told_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
+def reported_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results of a `run_results.json` as they stand in it, each of which has an id."""
     return [each for each in as_dicts(run_results.get("results")) if as_text(each.get("unique_id"))]
 
 
-def retry_chain(
-    client: DBTCloudClientV2, run_id: int | str | None, related: Iterable[str] = _RELATED
-) -> Iterator[Run]:
+def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[Run]:
     """Yield a run, the run that it retries, and so on.
 
-    Args:
-        client: What reads them.
-        run_id: The run.
-        related: What each is read with; without its trigger not every retry is known for one.
-
     Raises:
-        DBTCloudAPIError: The API answered with an error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
     """
-    run = client.get_run_status(run_id, related)
+    run = client.get_run_status(run_id, RELATED)
     for _ in range(_LONGEST_CHAIN):
         yield run
         before = retried_run(run)
         if before is None:
             return
         try:
-            run = client.get_run_status(before, related)
+            run = client.get_run_status(before, RELATED)
         except DBTCloudNotFoundError as error:
             if error.is_outage:
                 raise

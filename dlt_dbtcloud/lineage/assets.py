@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import dlt
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
-from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import retry_chain
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import (
@@ -131,7 +131,7 @@ def read_assets(client: DBTCloudClientV2, run_id: str) -> list[Asset]:
         DBTCloudTransportError: The API did not respond.
     """
     built: dict[str, Asset] = {}
-    for run in retry_chain(client, run_id, RELATED):
+    for run in retry_chain(client, run_id):
         reader = RunReader(client.patient(OUTAGE), run, keeps_code=True)
         older = {asset["unique_id"]: asset for asset in built_assets(run, read_outcomes(reader))}
         reader.problems.warn()

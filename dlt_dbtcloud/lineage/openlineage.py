@@ -14,7 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 import dlt
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
-from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
@@ -36,7 +36,7 @@ from dlt_dbtcloud.lineage.facets import (
     statistics_facet,
 )
 from dlt_dbtcloud.lineage.outcomes import BUILDING, Outcome, read_outcomes, requested_run_id
-from dlt_dbtcloud.payloads import has_finished
+from dlt_dbtcloud.payloads import RELATED, has_finished
 from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.values import as_datetime, as_text

@@ -10,7 +10,7 @@ from typing import Any, cast
 from dlt.common.json import json
 
 from dlt_dbtcloud.artifacts.reader import RunReader
-from dlt_dbtcloud.artifacts.results import step_results, told_results
+from dlt_dbtcloud.artifacts.results import reported_results, step_results
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, resolved_config
 from dlt_dbtcloud.dbt import Manifest, Node
@@ -113,7 +113,7 @@ def read_outcomes(reader: RunReader) -> list[Outcome]:
         reader: The reader of the run's artifacts, which keeps the code of nodes.
     """
     steps = reader.results if has_finished(reader.run) else []
-    executed = {result["unique_id"] for _, found in steps for result in told_results(found)}
+    executed = {result["unique_id"] for _, found in steps for result in reported_results(found)}
     return [_outcome(reader, step, found, executed) for step, found in steps]
 
 
@@ -131,7 +131,7 @@ def _outcome(
 
 
 def _compiled_code(run_results: Mapping[str, Any]) -> dict[str, str]:
-    results = told_results(run_results)
+    results = reported_results(run_results)
     codes = {result["unique_id"]: result.get("compiled_code") for result in results}
     return {unique_id: code for unique_id, code in codes.items() if isinstance(code, str)}
 

@@ -20,12 +20,11 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
-from dlt_dbtcloud.payloads import failed_step, id_of, log_of, log_tail, run_name
+from dlt_dbtcloud.payloads import RELATED, failed_step, id_of, log_of, log_tail, run_name
 from dlt_dbtcloud.redaction import Redact, first_lines, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
 __all__ = [
-    "RELATED",
     "Postmortem",
     "advice",
     "describe_nodes",
@@ -187,7 +186,6 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-RELATED = ("run_steps", "job", "trigger", "audit")
 _FAILURES = 20
 
 

@@ -24,9 +24,9 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRateLimitError,
     run_error,
 )
-from dlt_dbtcloud.payloads import id_of, planned_commands, remaining_work
+from dlt_dbtcloud.payloads import RELATED, id_of, planned_commands, remaining_work
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
-from dlt_dbtcloud.runs.failure import RELATED, Postmortem
+from dlt_dbtcloud.runs.failure import Postmortem
 from dlt_dbtcloud.runs.trigger import Trigger, keep_earliest, start
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 

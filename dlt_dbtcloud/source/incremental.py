@@ -7,10 +7,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from dlt_dbtcloud.artifacts.reader import RELATED, lean
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
-from dlt_dbtcloud.payloads import has_finished
+from dlt_dbtcloud.payloads import RELATED, has_finished, lean_run
 from dlt_dbtcloud.source.destination import stored
 from dlt_dbtcloud.source.schema import KEYS
 from dlt_dbtcloud.typing import Run
@@ -145,7 +144,7 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
         DBTCloudAPIError: The API answered with another error.
         DBTCloudTransportError: There was no answer.
     """
-    return [NewRun(lean(client.get_run_status(run_id, RELATED)), frozenset(tables))]
+    return [NewRun(lean_run(client.get_run_status(run_id, RELATED)), frozenset(tables))]
 
 
 def finished_runs(
@@ -177,7 +176,7 @@ def finished_runs(
         order_by="finished_at",
         include_related=RELATED,
     )
-    runs = {str(run["id"]): lean(run) for run in listed if has_finished(run)}
+    runs = {str(run["id"]): lean_run(run) for run in listed if has_finished(run)}
     unread = bookmarks.unread
     news = [NewRun(run, tables) for run in runs.values() if (tables := bookmarks.news(run))]
     news.sort(key=lambda new: str(new.run["id"]) in unread)

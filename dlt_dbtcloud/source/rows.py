@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from dlt.common.json import json
 
-from dlt_dbtcloud.artifacts.results import step_results, told_results
+from dlt_dbtcloud.artifacts.results import reported_results, step_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Manifest
@@ -170,7 +170,7 @@ def result_rows(
         manifest: A manifest with the nodes' names and files.
     """
     results = step_results(id_of(run), step, run_results, manifest)
-    for reported, result in zip(told_results(run_results), results, strict=True):
+    for reported, result in zip(reported_results(run_results), results, strict=True):
         response = as_mapping(reported.get("adapter_response"))
         yield {
             **result,
@@ -227,7 +227,7 @@ def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Itera
         step: The step.
         sources: Its `sources.json`.
     """
-    for result in told_results(sources):
+    for result in reported_results(sources):
         yield {
             "run_id": run["id"],
             "step_index": step.get("index") or 0,

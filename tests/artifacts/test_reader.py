@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError
-from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.outages import RateLimiter
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.results import (

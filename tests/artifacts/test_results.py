@@ -283,7 +283,7 @@ def test_a_foreign_file_in_an_artifacts_place_is_named(
 ) -> None:
     job = cloud.create_job("x", artifacts={"run_results.json": content})
     run_id = run_dbt_cloud_job(job_id=job)["id"]
-    with pytest.raises(DBTCloudServerError, match=f"no artifact of run {run_id}"):
+    with pytest.raises(DBTCloudServerError, match=f"not an artifact of run {run_id}"):
         get_dbt_cloud_run_results(run_id=run_id)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud import DBTCloudAPIError, run_dbt_cloud_job
-from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.outcomes import read_outcomes
+from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.nodes import FILES, manifest, node, outcome, result, warnings_of

@@ -10,10 +10,9 @@ import dlt
 import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, run_dbt_cloud_job
-from dlt_dbtcloud.artifacts.reader import lean
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.payloads import id_of
+from dlt_dbtcloud.payloads import id_of, lean_run
 from dlt_dbtcloud.source.incremental import Bookmarks, NewRun, finished_runs
 from dlt_dbtcloud.typing import Run
 from tests.support.results import counts, ended_run, nightly, rows
@@ -161,16 +160,16 @@ def test_logs_are_cut_to_the_end_of_those_of_failed_steps() -> None:
     log = "\n".join(map(str, range(1000)))
     steps = [{"status": status, "logs": log, "debug_logs": log} for status in (10, 20)]
     run: Any = {"id": 1, "run_steps": steps, "job": {"name": "Nightly", "settings": {}}}
-    done, failed = lean(run)["run_steps"]
+    done, failed = lean_run(run)["run_steps"]
     assert done == {"status": 10}
     assert (failed["logs"] or "").split("\n") == [*map(str, range(500, 1000))]
-    assert lean(run)["job"] == {"name": "Nightly"}
+    assert lean_run(run)["job"] == {"name": "Nightly"}
 
 
 @pytest.mark.parametrize("steps", [None, [None], [5, "a", [{}]], {"a": 1}, "steps"])
 def test_odd_steps_are_none(steps: Any) -> None:
     run: Any = {"id": 1, "run_steps": steps, "retrying_run_id": "x", "trigger": None, "job": None}
-    assert lean(run)["run_steps"] == []
+    assert lean_run(run)["run_steps"] == []
     assert retried_run(run) is None
 
 
@@ -178,7 +177,7 @@ def test_odd_steps_are_none(steps: Any) -> None:
 def test_what_is_odd_about_a_step_is_left_out(odd: Any) -> None:
     step = {"status": 20, "index": odd, "name": odd, "logs": odd}
     run: Any = {"id": 1, "run_steps": [step, {"index": 4, "status": odd}], "job": odd}
-    assert lean(run)["run_steps"] == [
+    assert lean_run(run)["run_steps"] == [
         {"status": 20, "index": None, "name": None, "logs": ""},
         {"index": 4, "status": None},
     ]

@@ -9,10 +9,10 @@ import dlt
 import pytest
 
 from dlt_dbtcloud import dbt_cloud_results, retry_dbt_cloud_run, run_dbt_cloud_job
-from dlt_dbtcloud.artifacts.reader import RELATED
 from dlt_dbtcloud.cause import cause_with_key
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.source.rows import (
     KnownLoad,
     load_rows,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import duckdb
 
-from dlt_dbtcloud.artifacts.reader import RELATED, RunReader
+from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.outcomes import Outcome, read_outcomes
+from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.emulator_api import Api
 
