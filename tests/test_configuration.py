@@ -18,6 +18,7 @@ from dlt.helpers.dbt_cloud.configuration import DBTCloudConfiguration as TheirCo
 
 from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
 from dlt_dbtcloud.configuration import resolved_config, trigger_data, with_dbt_cloud_config
+from dlt_dbtcloud.typing import TriggerData
 from tests.conftest import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
@@ -234,6 +235,12 @@ def config(**fields: Any) -> DBTCloudConfiguration:
 
 def test_a_cause_is_always_sent_and_unset_fields_never() -> None:
     assert trigger_data(config()) == {"cause": "Triggered via API"}
+
+
+def test_the_config_has_the_overrides_of_a_trigger() -> None:
+    fields = DBTCloudConfiguration.get_resolvable_fields()
+    overrides = {name for name in TriggerData.__annotations__ if name.endswith("_override")}
+    assert {name for name in fields if name.endswith("_override")} == overrides
 
 
 def test_every_override_of_the_config_is_sent() -> None:

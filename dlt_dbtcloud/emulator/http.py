@@ -22,7 +22,7 @@ from werkzeug.test import run_wsgi_app
 from werkzeug.wrappers import Request, Response
 
 from dlt_dbtcloud.emulator.api import answers
-from dlt_dbtcloud.emulator.api.routes import Call, endpoints, url_map
+from dlt_dbtcloud.emulator.api.routes import ROUTES, Call, url_map
 from dlt_dbtcloud.emulator.errors import ApiError, bad_request, not_found
 from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.models import JSON
@@ -74,10 +74,10 @@ class App:
         self.faults = Faults()
         self._state = state
         self._handlers: dict[str, Callable[[Call], Response]] = {
-            name: getattr(group, name)
-            for name in endpoints()
+            name: handler
             for group in groups
-            if hasattr(group, name)
+            for _, _, name in ROUTES
+            if (handler := getattr(group, name, None))
         }
         self._token = token
         self._urls = url_map()

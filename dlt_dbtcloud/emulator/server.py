@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
-from dlt_dbtcloud.emulator.api.routes import endpoints
+from dlt_dbtcloud.emulator.api.routes import ROUTES
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
 from dlt_dbtcloud.emulator.dbt.process import find_project
@@ -371,7 +371,11 @@ class DBTCloudEmulator:
         Raises:
             ValueError: `route`, `kind` or `when` is unknown.
         """
-        known = {"route": (route, endpoints()), "kind": (kind, KINDS), "when": (when, WHENS)}
+        known = {
+            "route": (route, sorted({name for *_, name in ROUTES})),
+            "kind": (kind, KINDS),
+            "when": (when, WHENS),
+        }
         for name, (value, values) in known.items():
             if value not in values:
                 raise ValueError(f"`{name}={value!r}` is not one of {', '.join(values)}.")

@@ -117,8 +117,8 @@ class Lifecycle:
                 self._replace_cancelled()
                 self._cancel_duplicates()
                 self._retry()
-            elif self._config.retries:
-                logger.warning("`retries` has no effect without `wait_for_outcome`.")
+            else:
+                self._warn_of_retries()
         return self._report()
 
     def retry(self, run: Run) -> Run:
@@ -128,10 +128,12 @@ class Lifecycle:
             DBTCloudException: As for `run_all`.
         """
         with self._abandoning():
-            self._parts = [Part(run=retry(self._client, run))]
+            self._parts = [Part(run=retry(self._client, run, timeout=self._seconds_left))]
             if self._config.wait_for_outcome:
                 self._wait()
                 self._retry()
+            else:
+                self._warn_of_retries()
         return self._report()[0]
 
     def follow(self, run_id: int | str | None) -> Run:
@@ -237,6 +239,10 @@ class Lifecycle:
         for part in self._parts:
             if part.trigger and part.started and part.run and part.run["id"]:
                 cancel_duplicates(self._client, part.trigger, part.started, part.run)
+
+    def _warn_of_retries(self) -> None:
+        if self._config.retries:
+            logger.warning("`retries` has no effect without `wait_for_outcome`.")
 
     def _retry(self) -> None:
         """Retry failed runs as often as the config allows, within its timeout."""

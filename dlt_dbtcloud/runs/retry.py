@@ -1,5 +1,7 @@
 """Retry of a failed run, in the cheapest way that works.
 
+How often a call retries (`retries`) is decided in `lifecycle`.
+
 1. The API's own retry of that run, if it is available.
 2. Else the failed step for its unsuccessful nodes only, and the steps that never began.
 3. Else the failed step and the steps that never began, unchanged.

@@ -14,6 +14,7 @@ from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudConfiguration,
     DBTCloudNotFoundError,
+    DBTCloudRateLimitError,
     DBTCloudRunCancelled,
     DBTCloudRunFailed,
     DBTCloudRunTimeout,
@@ -349,6 +350,18 @@ def test_the_first_look_at_a_run_is_waited_for_as_well(
     cloud.fail("get_run", "status", calls=12)
     config = resolve_configuration(DBTCloudConfiguration())
     assert Lifecycle(clocked(client, FastClock()), config).follow(run_id)["is_success"]
+
+
+def test_a_retry_is_triggered_within_the_timeout(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    failed = run_dbt_cloud_job(job_id=cloud.create_job("Nightly", outcome="error"))
+    cloud.fail("retry_run", "rate_limit", retry_after=2, calls=None)
+    config = resolve_configuration(DBTCloudConfiguration(timeout=5.0))
+    clock = FakeClock()
+    with pytest.raises(DBTCloudRateLimitError):
+        Lifecycle(clocked(client, clock), config).retry(failed)
+    assert clock.now <= 5.0
 
 
 def test_retries_without_waiting_are_said_to_do_nothing(

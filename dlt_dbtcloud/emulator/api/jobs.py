@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
 from dlt_dbtcloud.emulator.api.resources import filter_fields, mark_deleted, require_active, update
-from dlt_dbtcloud.emulator.api.routes import Call, route
+from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.plan import plan_commands, plan_run, refusal
 from dlt_dbtcloud.emulator.defaults import JOB, with_defaults
@@ -27,7 +27,6 @@ class Jobs:
         self._scheduler = scheduler
         self._runs = runs
 
-    @route("GET", "jobs/")
     def list_jobs(self, call: Call) -> Response:
         """List the jobs of an account."""
         self._state.account(call.account_id)
@@ -38,12 +37,10 @@ class Jobs:
         shown = queries.Page(described, page.total_count)
         return answers.listing(shown, selection, account_id=call.account_id)
 
-    @route("GET", "jobs/<int:id>/")
     def get_job(self, call: Call) -> Response:
         """Show a job, even a deleted one."""
         return self._show(self._find(call), call)
 
-    @route("POST", "jobs/")
     def create_job(self, call: Call) -> Response:
         """Create a job, which runs dbt if its project has a folder and succeeds otherwise."""
         self._state.account(call.account_id)
@@ -51,7 +48,6 @@ class Jobs:
         fields = bodies.parse(call.body, bodies.JOB)
         return self._show(self.add(call.account_id, fields), call)
 
-    @route("POST", "jobs/<int:id>/")
     def update_job(self, call: Call) -> Response:
         """Change a job."""
         job = require_active(self._find(call))
@@ -61,14 +57,12 @@ class Jobs:
         update(job, call.body, bodies.JOB, JOB)
         return self._show(self._find(call), call)
 
-    @route("DELETE", "jobs/<int:id>/")
     def delete_job(self, call: Call) -> Response:
         """Mark a job as deleted."""
         job = require_active(self._find(call))
         mark_deleted(job)
         return self._show(self._find(call), call)
 
-    @route("POST", "jobs/<int:id>/run/")
     def trigger_job(self, call: Call) -> Response:
         """Start a run with the overrides in the body."""
         job = self._triggerable(call)
@@ -76,7 +70,6 @@ class Jobs:
         run = self._scheduler.enqueue(job, plan_run(job, data), data)
         return self._runs.start(run)
 
-    @route("POST", "jobs/<int:id>/rerun/")
     def rerun_job(self, call: Call) -> Response:
         """Retry the last run of a job if it failed, otherwise start a new run."""
         job = self._triggerable(call)
@@ -87,7 +80,6 @@ class Jobs:
         run = self._scheduler.enqueue(job, plan_run(job, data), data, category="rerun")
         return self._runs.start(run)
 
-    @route("GET", "jobs/<int:id>/artifacts/<path:name>")
     def get_job_artifact(self, call: Call) -> Response:
         """Send a file of the job's latest run that has it."""
         for run in reversed(self._state.history(self._find(call))):

@@ -8,13 +8,11 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
-from dlt_dbtcloud.emulator.api.routes import ANY_VERSION, Call, route
+from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.defaults import ENVIRONMENT, PROJECT, apply_changes
 from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.models import DELETED, JSON, Definition, now
 from dlt_dbtcloud.emulator.state import State
-
-NESTED = "projects/<int:project_id>/environments/"
 
 
 class Resources:
@@ -23,7 +21,6 @@ class Resources:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    @route("GET", f"/api/{ANY_VERSION}/accounts/")
     def list_accounts(self, call: Call) -> Response:
         """List the accounts that the token may see."""
         selection = queries.parse(call.query, queries.ACCOUNTS)
@@ -31,13 +28,11 @@ class Resources:
         rows = [(filter_fields(item), definitions.account_payload(item)) for item in accounts]
         return answers.listing(queries.select(selection, rows), selection)
 
-    @route("GET", "", version=ANY_VERSION)
     def get_account(self, call: Call) -> Response:
         """Show an account."""
         account = self._state.account(call.account_id)
         return answers.success(definitions.account_payload(account))
 
-    @route("GET", "projects/", version=ANY_VERSION)
     def list_projects(self, call: Call) -> Response:
         """List the projects of an account."""
         selection = queries.parse(call.query, queries.PROJECTS)
@@ -46,13 +41,11 @@ class Resources:
         page = queries.select(selection, rows)
         return answers.listing(page, selection, account_id=call.account_id)
 
-    @route("GET", "projects/<int:id>/", version=ANY_VERSION)
     def get_project(self, call: Call) -> Response:
         """Show a project."""
         project = self._state.find(self._state.projects, call.account_id, call.id)
         return answers.success(definitions.project_payload(project))
 
-    @route("POST", "projects/", version=ANY_VERSION)
     def create_project(self, call: Call) -> Response:
         """Create a project."""
         self._state.account(call.account_id)
@@ -61,27 +54,23 @@ class Resources:
         project = self._state.add_project(call.account_id, fields, None)
         return answers.success(definitions.project_payload(project))
 
-    @route("POST", "projects/<int:id>/", version=ANY_VERSION)
     def update_project(self, call: Call) -> Response:
         """Change a project."""
         project = self._find_active(call, self._state.projects)
         update(project, call.body, bodies.PROJECT, PROJECT)
         return answers.success(definitions.project_payload(project))
 
-    @route("DELETE", "projects/<int:id>/", version=ANY_VERSION)
     def delete_project(self, call: Call) -> Response:
         """Mark a project as deleted."""
         project = self._find_active(call, self._state.projects)
         mark_deleted(project)
         return answers.success(definitions.project_payload(project))
 
-    @route("GET", "projects/<int:id>/environment-variables/job/", version="v3")
     def list_job_variables(self, call: Call) -> Response:
         """Return no environment variables; some clients request them."""
         self._state.find(self._state.projects, call.account_id, call.id)
         return answers.success({})
 
-    @route("GET", "environments/", NESTED, version=ANY_VERSION)
     def list_environments(self, call: Call) -> Response:
         """List the environments of the account or project in the path."""
         selection = queries.parse(call.query, queries.ENVIRONMENTS)
@@ -94,13 +83,11 @@ class Resources:
         page = queries.select(selection, rows)
         return answers.listing(page, selection, account_id=call.account_id)
 
-    @route("GET", "environments/<int:id>/", NESTED + "<int:id>/", version=ANY_VERSION)
     def get_environment(self, call: Call) -> Response:
         """Show an environment."""
         environment = self._state.find(self._state.environments, call.account_id, call.id)
         return answers.success(definitions.environment_payload(environment))
 
-    @route("POST", "environments/", NESTED, version=ANY_VERSION)
     def create_environment(self, call: Call) -> Response:
         """Create an environment."""
         body = {**call.body, "project_id": call.path.get("project_id", call.body.get("project_id"))}
@@ -110,14 +97,12 @@ class Resources:
         environment = self._state.add_environment(call.account_id, fields)
         return answers.success(definitions.environment_payload(environment))
 
-    @route("POST", "environments/<int:id>/", NESTED + "<int:id>/", version=ANY_VERSION)
     def update_environment(self, call: Call) -> Response:
         """Change an environment."""
         environment = self._find_active(call, self._state.environments)
         update(environment, call.body, bodies.ENVIRONMENT, ENVIRONMENT)
         return answers.success(definitions.environment_payload(environment))
 
-    @route("DELETE", "environments/<int:id>/", NESTED + "<int:id>/", version=ANY_VERSION)
     def delete_environment(self, call: Call) -> Response:
         """Mark an environment as deleted."""
         environment = self._find_active(call, self._state.environments)

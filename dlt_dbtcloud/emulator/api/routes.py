@@ -1,30 +1,71 @@
-"""Registration of the API's routes, and the calls that their handlers receive.
+"""The routes of the API, and the calls that their handlers receive.
 
 API: https://docs.getdbt.com/dbt-cloud/api-v2
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from werkzeug.routing import Map, Rule
-from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api.queries import Query
 from dlt_dbtcloud.emulator.models import JSON
 
+_V2 = "/api/v2/accounts/<int:account_id>/"
+_V3 = "/api/v3/accounts/<int:account_id>/"
 # clients read accounts, projects and environments through either version
-ANY_VERSION = "<any(v2, v3):version>"
+_ANY = "/api/<any(v2, v3):version>/accounts/<int:account_id>/"
 
-_rules: list[Rule] = []
+# HTTP method, path, and the method of a class in this package that handles it
+ROUTES = (
+    # resources.py
+    ("GET", "/api/<any(v2, v3):version>/accounts/", "list_accounts"),
+    ("GET", _ANY, "get_account"),
+    ("GET", f"{_ANY}projects/", "list_projects"),
+    ("GET", f"{_ANY}projects/<int:id>/", "get_project"),
+    ("POST", f"{_ANY}projects/", "create_project"),
+    ("POST", f"{_ANY}projects/<int:id>/", "update_project"),
+    ("DELETE", f"{_ANY}projects/<int:id>/", "delete_project"),
+    ("GET", f"{_V3}projects/<int:id>/environment-variables/job/", "list_job_variables"),
+    ("GET", f"{_ANY}environments/", "list_environments"),
+    ("GET", f"{_ANY}projects/<int:project_id>/environments/", "list_environments"),
+    ("GET", f"{_ANY}environments/<int:id>/", "get_environment"),
+    ("GET", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "get_environment"),
+    ("POST", f"{_ANY}environments/", "create_environment"),
+    ("POST", f"{_ANY}projects/<int:project_id>/environments/", "create_environment"),
+    ("POST", f"{_ANY}environments/<int:id>/", "update_environment"),
+    ("POST", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "update_environment"),
+    ("DELETE", f"{_ANY}environments/<int:id>/", "delete_environment"),
+    ("DELETE", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "delete_environment"),
+    # jobs.py
+    ("GET", f"{_V2}jobs/", "list_jobs"),
+    ("GET", f"{_V2}jobs/<int:id>/", "get_job"),
+    ("POST", f"{_V2}jobs/", "create_job"),
+    ("POST", f"{_V2}jobs/<int:id>/", "update_job"),
+    ("DELETE", f"{_V2}jobs/<int:id>/", "delete_job"),
+    ("POST", f"{_V2}jobs/<int:id>/run/", "trigger_job"),
+    ("POST", f"{_V2}jobs/<int:id>/rerun/", "rerun_job"),
+    ("GET", f"{_V2}jobs/<int:id>/artifacts/<path:name>", "get_job_artifact"),
+    # runs.py
+    ("GET", f"{_V2}runs/", "list_runs"),
+    ("GET", f"{_V2}runs/<int:id>/", "get_run"),
+    ("POST", f"{_V2}runs/<int:id>/cancel/", "cancel_run"),
+    ("GET", f"{_V2}runs/<int:id>/retry/", "get_failure_details"),
+    ("POST", f"{_V2}runs/<int:id>/retry/", "retry_run"),
+    ("GET", f"{_V2}steps/<int:id>/", "get_step"),
+    ("GET", f"{_V2}runs/<int:id>/artifacts/", "list_artifacts"),
+    ("GET", f"{_V2}runs/<int:id>/artifacts/<path:name>", "get_artifact"),
+    ("GET", "/deploy/<int:account_id>/projects/<int:project_id>/runs/<int:id>/", "show_run"),
+)
 
 
 @dataclass(frozen=True)
 class Call:
-    """The path's parts, the query and the body of a request."""
+    """The parameters of the path, the query and the body of a request."""
 
     path: Mapping[str, Any]
     query: Query
@@ -41,41 +82,11 @@ class Call:
         return int(self.path["id"])
 
 
-H = TypeVar("H", bound=Callable[[Any, Call], Response])
-
-
-def route(method: str, *paths: str, version: str = "v2") -> Callable[[H], H]:
-    """Register a method as the handler of requests, under its name.
-
-    Args:
-        method: The HTTP method.
-        paths: Paths below an account, or absolute paths, which start with a slash.
-        version: The API version.
-
-    Returns:
-        The decorator.
-    """
-    account = f"/api/{version}/accounts/<int:account_id>/"
-
-    def register(handler: H) -> H:
-        for path in paths:
-            url = path if path.startswith("/") else account + path
-            _rules.append(Rule(url, methods=[method], endpoint=handler.__name__))
-        return handler
-
-    return register
-
-
 @cache
 def url_map() -> Map:
     """Return the map from URLs to names of handlers, which is slow to build.
 
     A path without its last slash is redirected (308), and `//` is not a path of the API.
     """
-    # copies, as a rule belongs to one map and two threads may build one each
-    return Map([rule.empty() for rule in _rules], merge_slashes=False)
-
-
-def endpoints() -> list[str]:
-    """Return the names of the handlers."""
-    return sorted({str(rule.endpoint) for rule in _rules})
+    rules = [Rule(path, methods=[method], endpoint=name) for method, path, name in ROUTES]
+    return Map(rules, merge_slashes=False)

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import FileWrapper
 
 from dlt_dbtcloud.emulator.api import answers, payloads, queries
-from dlt_dbtcloud.emulator.api.routes import Call, route
+from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.dbt import artifacts
 from dlt_dbtcloud.emulator.dbt.plan import failure_details, refusal, retry_plan
 from dlt_dbtcloud.emulator.errors import bad_request, not_found
@@ -32,7 +32,6 @@ class Runs:
         self._state = state
         self._scheduler = scheduler
 
-    @route("GET", "runs/")
     def list_runs(self, call: Call) -> Response:
         """List the runs of an account."""
         self._state.account(call.account_id)
@@ -43,13 +42,11 @@ class Runs:
         shown = queries.Page(described, page.total_count)
         return answers.listing(shown, selection, account_id=call.account_id)
 
-    @route("GET", "runs/<int:id>/")
     def get_run(self, call: Call) -> Response:
         """Show a run."""
         include = queries.included(call.query)
         return answers.success(self.describe(self._find(call), include))
 
-    @route("POST", "runs/<int:id>/cancel/")
     def cancel_run(self, call: Call) -> Response:
         """Cancel a run, and show it as it was before; a finished run is unchanged (inferred)."""
         run = self._find(call)
@@ -57,12 +54,10 @@ class Runs:
         self._scheduler.cancel(run)
         return answer
 
-    @route("GET", "runs/<int:id>/retry/")
     def get_failure_details(self, call: Call) -> Response:
         """Show the steps that a retry would execute."""
         return answers.success(failure_details(self._find(call)))
 
-    @route("POST", "runs/<int:id>/retry/")
     def retry_run(self, call: Call) -> Response:
         """Retry a failed run from the point of failure, as a new run."""
         run = self._find(call)
@@ -71,7 +66,6 @@ class Runs:
             raise bad_request(f"Run {run.id} cannot be retried: {reason}")
         return self.retry(run)
 
-    @route("GET", "steps/<int:id>/")
     def get_step(self, call: Call) -> Response:
         """Show a step."""
         include = queries.included(call.query)
@@ -82,7 +76,6 @@ class Runs:
                     return answers.success(payloads.step_payload(run, step, include))
         raise not_found()
 
-    @route("GET", "runs/<int:id>/artifacts/")
     def list_artifacts(self, call: Call) -> Response:
         """List the files of a step, or null if it has none."""
         run = self._find(call)
@@ -90,7 +83,6 @@ class Runs:
         files = artifacts.list_files(step.artifacts) if step and run.is_finished else []
         return answers.success(files or None)
 
-    @route("GET", "runs/<int:id>/artifacts/<path:name>")
     def get_artifact(self, call: Call) -> Response:
         """Send a file of a step."""
         run = self._find(call)
@@ -98,7 +90,6 @@ class Runs:
             raise not_found()
         return self.send_artifact(run, call)
 
-    @route("GET", "/deploy/<int:account_id>/projects/<int:project_id>/runs/<int:id>/")
     def show_run(self, call: Call) -> Response:
         """Show the status of a run and its steps as text, without a token."""
         run = self._find(call)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.api import bodies
+from dlt_dbtcloud.typing import TriggerData
 from tests.support.emulator_api import Api
 
 
@@ -109,3 +111,7 @@ def test_a_step_that_is_not_a_dbt_command_answers_400(cloud: DBTCloudEmulator, a
     assert answer.status_code == 400
     reason = "`rm -rf /` is not a dbt command: a step starts with `dbt`."
     assert answer.json()["data"] == {"steps_override": reason}
+
+
+def test_a_trigger_takes_every_documented_field() -> None:
+    assert bodies.TRIGGER.keys() == TriggerData.__annotations__.keys()
