@@ -134,7 +134,7 @@ def read_assets(client: DBTCloudClientV2, run_id: str) -> list[Asset]:
     for run in retry_chain(client, run_id):
         reader = RunReader(client.patient(OUTAGE), run, keeps_code=True)
         older = {asset["unique_id"]: asset for asset in built_assets(run, read_outcomes(reader))}
-        reader.problems.warn()
+        reader.warn()
         built = {**older, **built}  # a rebuilt asset keeps its newest build
         if not has_finished(run):
             break

@@ -109,13 +109,13 @@ def openlineage_events(
             client.patient(OUTAGE), client.get_run_status(run_id, RELATED), keeps_code=True
         )
         events = run_events(
-            reader.run,
+            reader.read_run(),
             read_outcomes(reader),
             namespace=namespace,
             job_namespace=job_namespace,
             redact=client.redact,
         )
-        reader.problems.warn()
+        reader.warn()
         return events
 
 

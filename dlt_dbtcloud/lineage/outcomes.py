@@ -112,7 +112,7 @@ def read_outcomes(reader: RunReader) -> list[Outcome]:
     Args:
         reader: The reader of the run's artifacts, which keeps the code of nodes.
     """
-    steps = reader.results if has_finished(reader.run) else []
+    steps = reader.read_results() if has_finished(reader.read_run()) else []
     executed = {result["unique_id"] for _, found in steps for result in reported_results(found)}
     return [_outcome(reader, step, found, executed) for step, found in steps]
 
@@ -120,13 +120,13 @@ def read_outcomes(reader: RunReader) -> list[Outcome]:
 def _outcome(
     reader: RunReader, step: RunStep, run_results: Mapping[str, Any], executed: set[str]
 ) -> Outcome:
-    manifest = reader.manifest_of(step, run_results)
-    project = manifest.with_catalog(reader.catalog)
-    results = [*step_results(id_of(reader.run), step, run_results, manifest)]
+    manifest = reader.read_manifest_of(step, run_results)
+    project = manifest.with_catalog(reader.read_catalog())
+    results = [*step_results(id_of(reader.read_run()), step, run_results, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
     deferred = others if as_mapping(run_results.get("args")).get("defer") is True else []
-    state = reader.state if deferred else Manifest(None)
+    state = reader.read_state() if deferred else Manifest(None)
     return Outcome(results, project, _compiled_code(run_results), {*deferred}, state)
 
 

@@ -9,7 +9,7 @@ from textwrap import indent
 from typing import cast
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
-from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, read_results, step_results
+from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, step_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Manifest, match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
@@ -236,7 +236,7 @@ class Postmortem:
         step = self.step
         if step is None or not leaves_results(step):
             return []
-        written = read_results(self._artifacts, step)
+        written = self._artifacts.read_results(step)
         return [*step_results(id_of(self.run), step, written, self.manifest)] if written else []
 
     @cached_property

@@ -225,11 +225,11 @@ class Extraction:
             self._unread.met(new, rows, error)
             is_given_up = not self._bookmarks or self._bookmarks.is_given_up(id_of(new.run))
             reader.problems.note_outage(error, is_given_up=is_given_up)
-            reader.problems.warn()
+            reader.warn()
         else:
             self._unread.passed(asked=reader.has_asked)
             again = f"`dbt_cloud_results(run_id={new.run['id']})` reads it again."
-            reader.problems.warn(again)
+            reader.warn(again)
         return rows
 
     def _remember(self, table: str, unread: Mapping[str, Iterable[str]] | None = None) -> None:
@@ -239,7 +239,7 @@ class Extraction:
 
     def _readers(self, reader: RunReader) -> dict[str, Callable[[], list[Row]]]:
         return {
-            "dbt_run_steps": lambda: [*step_rows(reader.run, self._client.redact)],
+            "dbt_run_steps": lambda: [*step_rows(reader.read_run(), self._client.redact)],
             "dbt_node_results": lambda: [*self._result_rows(reader)],
             "dbt_source_freshness": lambda: [*self._freshness_rows(reader)],
             "dbt_node_parents": lambda: self._collect_parents(reader),
@@ -247,24 +247,25 @@ class Extraction:
         }
 
     def _collect_nodes(self, reader: RunReader) -> list[Row]:
-        rows = node_rows(reader.run, reader.manifest.with_catalog(reader.catalog))
-        self._nodes.add(id_of(reader.run), rows)
+        run, manifest = reader.read_run(), reader.read_manifest()
+        self._nodes.add(id_of(run), node_rows(run, manifest.with_catalog(reader.read_catalog())))
         return []
 
     def _collect_parents(self, reader: RunReader) -> list[Row]:
-        rows = parent_rows(reader.run, reader.manifest)
-        self._parents.add(id_of(reader.run), rows)
+        run = reader.read_run()
+        self._parents.add(id_of(run), parent_rows(run, reader.read_manifest()))
         return []
 
     def _result_rows(self, reader: RunReader) -> Iterator[Row]:
         return chain.from_iterable(
-            result_rows(reader.run, step, results, reader.manifest)
-            for step, results in reader.results
+            result_rows(reader.read_run(), step, results, reader.read_manifest())
+            for step, results in reader.read_results()
         )
 
     def _freshness_rows(self, reader: RunReader) -> Iterator[Row]:
         return chain.from_iterable(
-            freshness_rows(reader.run, step, sources) for step, sources in reader.freshness
+            freshness_rows(reader.read_run(), step, sources)
+            for step, sources in reader.read_freshness()
         )
 
 

@@ -30,7 +30,7 @@ def test_freshness_of_stale_sources_is_waited_for(
     run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
     reader = RunReader(clocked(client, FakeClock()), run)
-    assert [found for _, found in reader.freshness] == [SOURCES]
+    assert [found for _, found in reader.read_freshness()] == [SOURCES]
     assert requested_files(cloud)[-3:] == ["sources.json"] * 3
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_can_be_asked_for_no_more_has_nothing(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
 ) -> None:
     cloud.fail("get_run", "status", status=status, calls=None, when="before")
-    assert RunReader(clocked(client, FakeClock()), Run(id=7, is_complete=True)).results == []
+    assert RunReader(clocked(client, FakeClock()), Run(id=7, is_complete=True)).read_results() == []
 
 
 def test_a_run_of_which_just_the_id_is_known_is_asked_for(
@@ -47,17 +47,17 @@ def test_a_run_of_which_just_the_id_is_known_is_asked_for(
 ) -> None:
     run_id = ended_run(nightly(cloud))
     reader = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True))
-    assert [found for _, found in reader.results] == [RUN_RESULTS]
+    assert [found for _, found in reader.read_results()] == [RUN_RESULTS]
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(DBTCloudServerError):
-        _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).results
+        _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).read_results()
 
 
 def test_a_page_in_a_runs_place_may_pass(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run_id = ended_run(nightly(cloud))
     cloud.fail("get_run", "html", status=200, calls=None, when="before")
     with pytest.raises(DBTCloudServerError, match="Something is in the way"):
-        _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).results
+        _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).read_results()
 
 
 def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
@@ -67,7 +67,7 @@ def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
     run = client.get_run_status(ended_run(job), RELATED)
     # the results of both steps, and then the manifest of the last one
     cloud.fail("get_artifact", "status", status=403, skip=2, when="before")
-    assert RunReader(clocked(client, FakeClock()), run).manifest.nodes == MANIFEST["nodes"]
+    assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
 
 
 @pytest.mark.parametrize("step", ["dbt parse", "dbt source freshness"])
@@ -76,7 +76,7 @@ def test_a_run_without_results_has_a_manifest(
 ) -> None:
     job = nightly(cloud, execute_steps=[step])
     run = client.get_run_status(ended_run(job), RELATED)
-    assert RunReader(clocked(client, FakeClock()), run).manifest.nodes == MANIFEST["nodes"]
+    assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
 
 
 def test_a_manifest_is_read_where_results_are_foreign(
@@ -85,7 +85,7 @@ def test_a_manifest_is_read_where_results_are_foreign(
     job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
     run = client.get_run_status(ended_run(job), RELATED)
     reader = RunReader(clocked(client, FakeClock()), run)
-    assert (reader.results, reader.manifest.nodes) == ([], MANIFEST["nodes"])
+    assert (reader.read_results(), reader.read_manifest().nodes) == ([], MANIFEST["nodes"])
 
 
 def test_what_only_python_reads_as_json_is_read(
@@ -95,7 +95,7 @@ def test_what_only_python_reads_as_json_is_read(
     results += b'"adapter_response": {"rows_affected": ' + b"9" * 5000 + b"}}]}"
     job = nightly(cloud, artifacts={**FILES, "run_results.json": results})
     run = client.get_run_status(ended_run(job), RELATED)
-    ((_, found),) = RunReader(clocked(client, FakeClock()), run).results
+    ((_, found),) = RunReader(clocked(client, FakeClock()), run).read_results()
     assert found["results"] == [
         {
             "message": "?\ufffd",
@@ -113,7 +113,7 @@ def test_code_is_kept_where_that_is_asked_for(
     files = {**FILES, "run_results.json": {"results": [result]}}
     run = client.get_run_status(ended_run(nightly(cloud, artifacts=files)), RELATED)
     for keeps_code in (False, True):
-        ((_, found),) = RunReader(client, run, keeps_code=keeps_code).results
+        ((_, found),) = RunReader(client, run, keeps_code=keeps_code).read_results()
         assert ("compiled_code" in found["results"][0]) == keeps_code
 
 
@@ -122,5 +122,5 @@ def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV
     clock = FakeClock()
     client = clocked(client, clock).patient(limiter=RateLimiter(60, clock))
     reader = RunReader(client, run)
-    assert reader.manifest
+    assert reader.read_manifest()
     assert clock.sleeps == [1.0]

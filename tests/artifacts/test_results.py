@@ -17,7 +17,7 @@ from dlt_dbtcloud import (
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
-from dlt_dbtcloud.artifacts.reader import odd_in_results
+from dlt_dbtcloud.artifacts.problems import unexpected_in_results
 from dlt_dbtcloud.artifacts.results import merge, node_results, step_results
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -144,7 +144,7 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
     odd: dict[str, Any], name: str, expected: Any
 ) -> None:
     content = {"results": [{**RESULT, **odd}]}
-    assert odd_in_results(content) == [name]
+    assert unexpected_in_results(content) == [name]
     (read,) = results_of(content)
     assert dict(read)[name] == expected
 
@@ -152,7 +152,7 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
 @pytest.mark.parametrize("unique_id", [None, "", 5])
 def test_what_names_no_node_is_none(unique_id: Any) -> None:
     content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
-    assert odd_in_results(content) == ["unique_id"]
+    assert unexpected_in_results(content) == ["unique_id"]
     assert len(results_of(content)) == 1
 
 
@@ -160,7 +160,7 @@ def test_a_whole_number_is_one_however_it_is_written() -> None:
     content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
     (read,) = results_of(content)
     assert repr(read["rows_affected"]) == "1"
-    assert odd_in_results(content) == []
+    assert unexpected_in_results(content) == []
 
 
 def test_times_that_are_none_are_passed_over() -> None:
@@ -171,7 +171,7 @@ def test_times_that_are_none_are_passed_over() -> None:
 
 @pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
 def test_results_that_are_none_are_named(content: Any) -> None:
-    assert odd_in_results(content) == ["results"]
+    assert unexpected_in_results(content) == ["results"]
 
 
 def test_a_manifest_of_another_shape_tells_nothing() -> None:
@@ -293,7 +293,7 @@ def test_a_run_that_is_not_over_has_no_results_yet(
     job = cloud.create_job("x", duration=None)
     run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
     assert get_dbt_cloud_run_results(run_id=run_id) == []
-    assert f"Run {run_id} is not over" in caplog.text
+    assert f"Run {run_id} has not finished" in caplog.text
 
 
 def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:

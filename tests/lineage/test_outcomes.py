@@ -158,12 +158,12 @@ def test_an_outage_while_reading_the_state_is_raised(
     # a `Retry-After` that exceeds the time left ends the wait
     assert waited - 5 < clock.now <= waited
     cloud.heal()
-    assert reader.state.entry("model.shop.up") == {"relation_name": "db.prod.up"}
+    assert reader.read_state().entry("model.shop.up") == {"relation_name": "db.prod.up"}
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(403, "what it defers to cannot be read"), (404, "has no `manifest.json`")],
+    [(403, "to which it deferred, cannot be read"), (404, "has no `manifest.json`")],
 )
 def test_an_unreadable_state_is_a_warning(
     cloud: DBTCloudEmulator,
@@ -178,7 +178,7 @@ def test_an_unreadable_state_is_a_warning(
     reader = RunReader(clocked(client, FakeClock()), ci, keeps_code=True)
     [outcome] = read_outcomes(reader)
     assert [up["relation_name"] for up in outcome.read_nodes(outcome.results[0])] == [None]
-    reader.problems.warn()
+    reader.warn()
     (warning,) = warnings_of(ci, caplog)
     assert words in warning
 
@@ -192,6 +192,6 @@ def test_a_foreign_file_in_place_of_the_state_is_a_warning(
     ci["deferring_run_id"] = prod["id"]
     reader = RunReader(clocked(client, FakeClock()), ci, keeps_code=True)
     assert len(read_outcomes(reader)) == 1
-    reader.problems.warn()
+    reader.warn()
     (warning,) = warnings_of(ci, caplog)
     assert f"the manifest of run {prod['id']} contains no nodes" in warning

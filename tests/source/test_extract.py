@@ -280,7 +280,7 @@ def test_a_run_that_is_there_no_more_is_said_by_its_id(
         (
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
-            "has `unique_id`, `status`, `execution_time` that are not",
+            "has `unique_id`, `status`, `execution_time` of an unexpected type",
         ),
         (
             {
@@ -288,7 +288,7 @@ def test_a_run_that_is_there_no_more_is_said_by_its_id(
                 "manifest.json": {**MANIFEST, "metadata": {"dbt_schema_version": "x/v99.json"}},
             },
             2,
-            "of version 99, which is not known",
+            "has the unknown version 99",
         ),
     ],
 )
@@ -312,33 +312,45 @@ def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("sources.json", {}, "`sources.json` of step 4 has `results` that are not"),
-        ("run_results.json", {}, "`run_results.json` of step 5 has `results` that are not"),
+        ("sources.json", {}, "`sources.json` of step 4 has `results` of an unexpected"),
+        (
+            "run_results.json",
+            {},
+            "`run_results.json` of step 5 has `results` of an unexpected type",
+        ),
         ("manifest.json", {}, "its manifest contains no nodes"),
         ("catalog.json", {}, "its catalog contains no nodes"),
-        ("sources.json", {"hello": 1}, "`sources.json` of step 4 has `results` that are not"),
-        ("sources.json", {"results": [{"a": 1}]}, "has `unique_id`, `status` that are not"),
+        (
+            "sources.json",
+            {"hello": 1},
+            "`sources.json` of step 4 has `results` of an unexpected type",
+        ),
+        (
+            "sources.json",
+            {"results": [{"a": 1}]},
+            "has `unique_id`, `status` of an unexpected type",
+        ),
         (
             "sources.json",
             {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
-            "`sources.json` of step 4 has `status`, `execution_time` that are not",
+            "`sources.json` of step 4 has `status`, `execution_time` of an unexpected type",
         ),
-        ("run_results.json", {"results": [{"unique_id": ID, "status": None}]}, "has `status` that"),
+        ("run_results.json", {"results": [{"unique_id": ID, "status": None}]}, "has `status` of"),
         ("catalog.json", {"hello": 1}, "its catalog contains no nodes"),
         (
             "catalog.json",
             {"nodes": {ID: 1}},
-            "its catalog has `nodes` that are not what dbt writes",
+            "its catalog has `nodes` of an unexpected type",
         ),
         (
             "manifest.json",
             {"nodes": {"a": 1}},
-            "its manifest has `nodes` that are not what dbt writes",
+            "its manifest has `nodes` of an unexpected type",
         ),
         (
             "manifest.json",
             {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
-            "its manifest has `sources`, `exposures` that are not what dbt writes",
+            "its manifest has `sources`, `exposures` of an unexpected type",
         ),
     ],
 )

@@ -122,6 +122,6 @@ def run_orchard(folder: Path) -> Orchard:
             run_id = api.ended(api.trigger(job)["id"])["id"]
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
             reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
-            version = reader.manifest.dbt_version
+            version = reader.read_manifest().dbt_version
             assert version
-            return Orchard(reader.run, read_outcomes(reader), version)
+            return Orchard(reader.read_run(), read_outcomes(reader), version)
