@@ -1,4 +1,4 @@
-"""What is said of a failure: which nodes failed, why, what feeds them and what waits for them."""
+"""Explanation of a failed run: the failed nodes, their messages, sources and skipped nodes."""
 
 from __future__ import annotations
 
@@ -24,182 +24,28 @@ from dlt_dbtcloud.payloads import RELATED, failed_step, id_of, log_of, log_tail,
 from dlt_dbtcloud.redaction import Redact, first_lines, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
-__all__ = [
-    "Postmortem",
-    "advice",
-    "describe_nodes",
-    "describe_step",
-    "explain",
-    "node_failures",
-]
+__all__ = ["Postmortem", "advice", "describe_nodes", "describe_step", "explain", "node_failures"]
 
 
-_SHOWN = 10
-_LISTED = 5
-_MESSAGE_LINES = 6
-_KEPT_LINES = 30
+_MAX_FAILURES = 20
+_MAX_DESCRIBED = 10
+_MAX_NAMES = 5
+_MAX_MESSAGE_LINES = 30
+_MAX_DESCRIBED_LINES = 6
 _DOES_NOT_COMPILE = re.compile(r"\b(Compilation|Parsing) Error\b")
 
 
-def node_failures(
-    results: Sequence[NodeResult],
-    manifest: Manifest,
-    loads: Mapping[str, str] | None = None,
-    redact: Redact = redact,
-) -> list[NodeFailure]:
-    """Return the nodes that failed, in the order in which dbt reports them.
-
-    Args:
-        results: What each node did in the step that failed.
-        manifest: The step's manifest; without it, lineage stays empty.
-        loads: The id of the load that filled a source last, by the source's unique id.
-        redact: Redacts a text.
-    """
-    skipped = {each["unique_id"] for each in results if each["status"] == "skipped"}
-    return [
-        _failure(result, manifest, skipped, loads or {}, redact)
-        for result in results
-        if result["status"] in FAILED
-    ]
-
-
-def _failure(
-    result: NodeResult,
-    manifest: Manifest,
-    skipped: set[str],
-    loads: Mapping[str, str],
-    redact: Redact,
-) -> NodeFailure:
-    unique_id, message = result["unique_id"], result["message"]
-    sources = sources_of(manifest, unique_id) if manifest else []
-    below = manifest.descendants([unique_id]) if manifest else set()
-    return NodeFailure(
-        unique_id=unique_id,
-        name=result["name"],
-        resource_type=result["resource_type"],
-        status=result["status"],
-        message=first_lines(redact(message), _KEPT_LINES) if message else None,
-        path=result["path"],
-        relation_name=result["relation_name"],
-        step_index=result["step_index"],
-        command=redact(result["command"]),
-        skipped=len(skipped & below),
-        tables=sorted(_table(manifest, source) for source in sources),
-        load_id=max((loads[source] for source in sources if source in loads), default=None),
-    )
-
-
-def _table(manifest: Manifest, source: str) -> str:
-    node = manifest.entry(source)
-    name = node.get("identifier") or node.get("name") or source
-    return f"{node['schema']}.{name}" if node.get("schema") else str(name)
-
-
-def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
-    """Tell of a run in which nodes failed.
-
-    Args:
-        run: The run, with its job.
-        results: What each node did in the step that failed.
-        failures: What `node_failures` says of them.
-    """
-    warned = [result["name"] for result in results if result["status"] == "warn"]
-    hidden = len(failures) - _SHOWN
-    return "\n".join(
-        [
-            f"{len(failures)} of {_count(len(results), 'node')} failed in {run_name(run, 'run')}: "
-            f"{_summary(results, failures)}.",
-            *(_entry(i, failure) for i, failure in enumerate(failures[:_SHOWN], start=1)),
-            *([f"     ... and {hidden} more"] if hidden > 0 else ()),
-            *([f"Of the tests, {len(warned)} only warned: {_listed(warned)}."] if warned else ()),
-        ]
-    )
-
-
-def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
-    """Tell of a run that failed where no node did: the step, and the end of its log.
-
-    Args:
-        run: The run, with its job.
-        step: The step that ended it, or None where none had begun.
-        redact: Redacts a text.
-    """
-    if step is None:
-        said = redact(run.get("status_message") or "")
-        return f"{run_name(run)} failed before its first step{f': {said}' if said else '.'}"
-    place = f"in step {step.get('index')}, {redact(step.get('name') or '').strip()}"
-    log = log_tail(step, redact)
-    end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
-    return f"{run_name(run)} failed {place}; {end}"
-
-
-def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
-    """Say what to do next, and where to do the same again is unlikely to help."""
-    retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
-    said = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
-    if any(map(_DOES_NOT_COMPILE.search, said)):
-        return f"A retry is unlikely to help before the project is mended; then {retry} goes on."
-    if any(failure["status"] == "fail" for failure in failures):
-        return (
-            "A retry is unlikely to help while the data are the same, as a test failed. When they "
-            f"are mended, {retry} runs just what failed and what was skipped."
-        )
-    return f"{retry} runs just what failed and what was skipped or never began."
-
-
-def _entry(number: int, failure: NodeFailure) -> str:
-    path = f" ({failure['path']})" if failure["path"] else ""
-    verdict = "failed" if failure["status"] == "fail" else failure["status"]
-    first, *more = [f"{failure['unique_id']}{path}: {verdict}", *_details(failure)]
-    return "\n".join([f"{number:3}. {first}", *(indent(text, "     ") for text in more)])
-
-
-def _details(failure: NodeFailure) -> Iterator[str]:
-    if failure["message"]:
-        yield indent(first_lines(failure["message"], _MESSAGE_LINES), "  ")
-    if failure["status"] == "fail" and failure["relation_name"]:
-        yield f"The rows that failed are in {failure['relation_name']}."
-    if failure["skipped"]:
-        yield f"Skipped because of it: {_count(failure['skipped'], 'node')}."
-    if failure["tables"]:
-        load = f", last by load {failure['load_id']}" if failure["load_id"] else ""
-        yield f"It is fed by {_listed(failure['tables'])}{load}."
-
-
-def _summary(results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
-    tests = sum(failure["status"] == "fail" for failure in failures)
-    skipped = sum(result["status"] == "skipped" for result in results)
-    told = (
-        _count(len(failures) - tests, "error"),
-        _count(tests, "failed test"),
-        f"{skipped} skipped",
-    )
-    return ", ".join(words for words in told if not words.startswith("0 "))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-_FAILURES = 20
-
-
 def explain(client: DBTCloudClientV2, run: Run, load: LastLoad | None = None) -> DBTCloudRunError:
-    """Return the error of a run that did not succeed, with as much of its cause as can be read.
+    """Return the error of a run without success, with as much of its cause as can be read.
 
     Args:
-        client: What reads it.
+        client: The client.
         run: The run.
         load: The load that the run is bound to.
     """
     try:
         return Postmortem(client, run).error(load)
-    except Exception as error:  # noqa: BLE001, whatever is wrong must not hide that the run failed
+    except Exception as error:  # noqa: BLE001, an error here must not hide the failure of the run
         known = run_error(run)
         if isinstance(known, DBTCloudRunCancelled):
             return known
@@ -210,14 +56,16 @@ def explain(client: DBTCloudClientV2, run: Run, load: LastLoad | None = None) ->
 
 
 class Postmortem:
-    """Finds out what became of a run, with as few requests as that takes.
+    """Reads why a run ended without success, with as few requests as possible.
+
+    The properties read artifacts, and raise the same errors.
 
     Args:
-        client: What asks the API.
-        run: The run, when it is over.
+        client: The client.
+        run: The run, when it has finished.
 
     Raises:
-        DBTCloudException: The run cannot be read; so do the properties, for its artifacts.
+        DBTCloudException: The run cannot be read.
     """
 
     def __init__(self, client: DBTCloudClientV2, run: Run) -> None:
@@ -232,68 +80,211 @@ class Postmortem:
 
     @cached_property
     def results(self) -> list[NodeResult]:
-        """What each node did in that step; nothing where dbt did not come to tell."""
+        """The results of the nodes in that step; none if dbt wrote no results."""
         step = self.step
         if step is None or not leaves_results(step):
             return []
-        written = self._artifacts.read_results(step)
-        return [*step_results(id_of(self.run), step, written, self.manifest)] if written else []
+        found = self._artifacts.read_results(step)
+        return [*step_results(id_of(self.run), step, found, self.manifest)] if found else []
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The manifest of that step, empty if there is none."""
+        """The manifest of that step; empty if it does not exist."""
         step = self.step
         return Manifest(self._artifacts.read("manifest.json", step.get("index")) if step else None)
 
     def error(self, load: LastLoad | None = None) -> DBTCloudRunError:
-        """Return the error that tells of the run's end.
+        """Return the error that explains the end of the run.
 
         Args:
             load: The load that the run is bound to.
 
         Raises:
-            DBTCloudException: The API answered with an error, or not at all.
+            DBTCloudException: The API returned an error or did not respond.
         """
         if isinstance(run_error(self.run), DBTCloudRunCancelled):
             return DBTCloudRunCancelled(self.run)
-        redact, without_token = self._client.redact, self._client.without_token
-        results, manifest = self.results, self.manifest
-        failures = node_failures(results, manifest, _filled(load, manifest), redact)
+        results, manifest, client = self.results, self.manifest, self._client
+        failures = node_failures(results, manifest, _load_ids(load, manifest), client.redact)
         if failures:
-            outcome = describe_nodes(self.run, self.results, failures)
+            description = describe_nodes(self.run, results, failures)
         else:
             self._wait_for_log()
-            outcome = describe_step(self.run, self.step, redact)
+            description = describe_step(self.run, self.step, client.redact)
         return DBTCloudRunFailed(
             self.run,
-            without_token(outcome),
-            [_without_token(failure, without_token) for failure in failures[:_FAILURES]],
+            client.without_token(description),
+            [_without_token(failure, client) for failure in failures[:_MAX_FAILURES]],
             advice(self.run, failures, self.step),
         )
 
     def _wait_for_log(self) -> None:
-        """Read the run again while the log of its last step is still being uploaded."""
+        """Read the run again while the log of its last step may still be uploaded."""
         pauses = self._artifacts.pauses()
-        while self._lacks_log and next(pauses, False) is None:
+        while self._has_no_log() and next(pauses, False) is None:
             self.run = self._read(id_of(self.run))
 
-    @property
-    def _lacks_log(self) -> bool:
+    def _has_no_log(self) -> bool:
         return self.step is not None and not self.step.get("logs")
 
     def _read(self, run_id: int) -> Run:
         return self._client.get_run_status(run_id, RELATED)
 
 
-def _without_token(failure: NodeFailure, without_token: Redact) -> NodeFailure:
-    texts = {name: without_token(text) for name, text in failure.items() if isinstance(text, str)}
-    return cast(NodeFailure, {**failure, **texts})
-
-
-def _filled(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
-    """Return the id of the load that a run is bound to, for each source that it has filled."""
+def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
+    """Return the id of a load for each source that it filled."""
     if load is None or load.pipeline is None or not manifest:
         return {}
-    return dict.fromkeys(
-        match_sources(loaded_relations(load.pipeline), manifest).sources, load.load_id
+    filled = match_sources(loaded_relations(load.pipeline), manifest).sources
+    return dict.fromkeys(filled, load.load_id)
+
+
+def _without_token(failure: NodeFailure, client: DBTCloudClientV2) -> NodeFailure:
+    texts = {name: text for name, text in failure.items() if isinstance(text, str)}
+    redacted = {name: client.without_token(text) for name, text in texts.items()}
+    return cast(NodeFailure, {**failure, **redacted})
+
+
+def node_failures(
+    results: Sequence[NodeResult],
+    manifest: Manifest,
+    load_ids: Mapping[str, str] | None = None,
+    redact: Redact = redact,
+) -> list[NodeFailure]:
+    """Return the nodes that failed, in the order of dbt's results.
+
+    Args:
+        results: The results of the nodes in the failed step.
+        manifest: The manifest of that step; without it, there is no lineage.
+        load_ids: The id of the last load that filled a source, by the source's unique id.
+        redact: Redacts a text.
+    """
+    skipped = {each["unique_id"] for each in results if each["status"] == "skipped"}
+    return [
+        _failure(result, manifest, skipped, load_ids or {}, redact)
+        for result in results
+        if result["status"] in FAILED
+    ]
+
+
+def _failure(
+    result: NodeResult,
+    manifest: Manifest,
+    skipped: set[str],
+    load_ids: Mapping[str, str],
+    redact: Redact,
+) -> NodeFailure:
+    unique_id, message = result["unique_id"], result["message"]
+    sources = sources_of(manifest, unique_id) if manifest else []
+    descendants = manifest.descendants([unique_id]) if manifest else set()
+    return NodeFailure(
+        unique_id=unique_id,
+        name=result["name"],
+        resource_type=result["resource_type"],
+        status=result["status"],
+        message=first_lines(redact(message), _MAX_MESSAGE_LINES) if message else None,
+        path=result["path"],
+        relation_name=result["relation_name"],
+        step_index=result["step_index"],
+        command=redact(result["command"]),
+        skipped=len(skipped & descendants),
+        tables=sorted(_table(manifest, source) for source in sources),
+        load_id=max((load_ids[source] for source in sources if source in load_ids), default=None),
     )
+
+
+def _table(manifest: Manifest, source: str) -> str:
+    node = manifest.entry(source)
+    name = node.get("identifier") or node.get("name") or source
+    return f"{node['schema']}.{name}" if node.get("schema") else str(name)
+
+
+def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
+    """Describe a run in which nodes failed.
+
+    Args:
+        run: The run, with its job.
+        results: The results of the nodes in the failed step.
+        failures: Its failures, as `node_failures` returns them.
+    """
+    warned = [result["name"] for result in results if result["status"] == "warn"]
+    more = len(failures) - _MAX_DESCRIBED
+    return "\n".join(
+        [
+            f"{len(failures)} of {_count(len(results), 'node')} failed in {run_name(run, 'run')}: "
+            f"{_summary(results, failures)}.",
+            *(_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)),
+            *([f"     ... and {more} more"] if more > 0 else ()),
+            *([f"Of the tests, {len(warned)} only warned: {_listed(warned)}."] if warned else ()),
+        ]
+    )
+
+
+def _summary(results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
+    tests = sum(failure["status"] == "fail" for failure in failures)
+    skipped = sum(result["status"] == "skipped" for result in results)
+    counts = (
+        _count(len(failures) - tests, "error"),
+        _count(tests, "failed test"),
+        f"{skipped} skipped",
+    )
+    return ", ".join(count for count in counts if not count.startswith("0 "))
+
+
+def _entry(number: int, failure: NodeFailure) -> str:
+    path = f" ({failure['path']})" if failure["path"] else ""
+    status = "failed" if failure["status"] == "fail" else failure["status"]
+    first, *more = [f"{failure['unique_id']}{path}: {status}", *_details(failure)]
+    return "\n".join([f"{number:3}. {first}", *(indent(text, "     ") for text in more)])
+
+
+def _details(failure: NodeFailure) -> Iterator[str]:
+    if failure["message"]:
+        yield indent(first_lines(failure["message"], _MAX_DESCRIBED_LINES), "  ")
+    if failure["status"] == "fail" and failure["relation_name"]:
+        yield f"The rows that failed are in {failure['relation_name']}."
+    if failure["skipped"]:
+        yield f"Skipped because of it: {_count(failure['skipped'], 'node')}."
+    if failure["tables"]:
+        load = f", last by load {failure['load_id']}" if failure["load_id"] else ""
+        yield f"It is fed by {_listed(failure['tables'])}{load}."
+
+
+def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
+    """Describe a run that failed without a failed node: its step, and the end of the log.
+
+    Args:
+        run: The run, with its job.
+        step: The step that ended the run, or None if no step had started.
+        redact: Redacts a text.
+    """
+    if step is None:
+        reason = redact(run.get("status_message") or "")
+        return f"{run_name(run)} failed before its first step{f': {reason}' if reason else '.'}"
+    name = redact(step.get("name") or "").strip()
+    log = log_tail(step, redact)
+    end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
+    return f"{run_name(run)} failed in step {step.get('index')}, {name}; {end}"
+
+
+def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
+    """Return the next step, and whether a retry is unlikely to help."""
+    retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
+    texts = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
+    if any(map(_DOES_NOT_COMPILE.search, texts)):
+        return f"Fix the project first; then {retry} resumes from the failure."
+    if any(failure["status"] == "fail" for failure in failures):
+        return (
+            "A test failed, so a retry is unlikely to help until the data change. "
+            f"Then {retry} runs only the nodes that failed or were skipped."
+        )
+    return f"{retry} runs only the nodes and steps that failed, were skipped or never began."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -3,8 +3,8 @@
 How often a call retries (`retries`) is decided in `lifecycle`.
 
 1. The API's own retry of that run, if it is available.
-2. Else the failed step for its unsuccessful nodes only, and the steps that never began.
-3. Else the failed step and the steps that never began, unchanged.
+2. Else the failed command on its failed and skipped nodes, and the commands that never began.
+3. Else the failed command and the commands that never began, unchanged.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ from dlt_dbtcloud.runs.failure import Postmortem
 from dlt_dbtcloud.runs.trigger import Trigger, keep_earliest, start
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
-__all__ = ["newer_runs", "retry", "retry_once", "undone_only"]
+__all__ = ["narrowed_retry", "newer_runs", "retry", "retry_once"]
 
 
 def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Run:
-    """Retry a failed or cancelled run exactly once, and return the run that does it.
+    """Retry a failed or cancelled run exactly once, and return the retry.
 
-    A run that was retried before is continued from its latest retry. A retry that is in flight or
-    successful is returned.
+    If the run was retried before, its latest retry is retried instead, unless that is running or
+    successful: then it is returned.
 
     Args:
         client: The client.
         run: The run, when it has finished.
-        timeout: Seconds until the retry has to be accepted.
+        timeout: Seconds until the retry must be accepted.
 
     Raises:
-        DBTCloudTriggerUnknownError: There may be a retry, and it could not be found.
-        DBTCloudAPIError: The API refused; there is no retry.
-        DBTCloudTransportError: The API cannot be reached; there is no retry.
+        DBTCloudTriggerUnknownError: There may be a retry that could not be found.
+        DBTCloudAPIError: The API returned an error; there is no retry.
+        DBTCloudTransportError: The API did not respond; there is no retry.
     """
     latest = _latest(client, run)
     if run_error(latest) is None:
-        logger.warning(f"Run {latest['id']} is not retried: {latest.get('status_humanized')}.")
+        status = latest.get("status_humanized")
+        logger.warning(f"Run {latest['id']} is not retried, as its status is {status}.")
         return latest
     postmortem = Postmortem(client, latest)
     failed = postmortem.run
@@ -63,7 +64,9 @@ def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Ru
         except DBTCloudAPIError as error:
             if not _is_refusal(error):
                 raise
-            logger.info(f"dbt Cloud does not retry run {latest['id']} itself. {error}")
+            logger.info(
+                f"dbt Cloud does not retry run {latest['id']}; triggering a new run. {error}"
+            )
         else:
             logger.info(f"Run {again['id']} retries run {latest['id']} from its failure.")
             return again
@@ -75,12 +78,12 @@ def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Ru
 
 
 def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
-    """Retry a failed run through the API, exactly once, and return the run that does it.
+    """Retry a failed run through the API exactly once, and return the retry.
 
     Raises:
-        DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
-        DBTCloudAPIError: The API refused; there is no run.
-        DBTCloudTransportError: The API cannot be reached; there is no run.
+        DBTCloudTriggerUnknownError: There may be a retry that could not be found.
+        DBTCloudAPIError: The API returned an error; there is no retry.
+        DBTCloudTransportError: The API did not respond; there is no retry.
     """
 
     def retries(searcher: DBTCloudClientV2) -> list[Run]:
@@ -98,7 +101,7 @@ def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
 
 
 def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
-    """Return the runs of the same job that were triggered after a run, the newest first.
+    """Return the newer runs of the job of a run, newest first.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
@@ -113,12 +116,12 @@ def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
     return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
 
 
-def undone_only(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:
-    """Return a command that failed for just the nodes that it left undone, or None: whole it is.
+def narrowed_retry(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:
+    """Return a failed command on its unsuccessful nodes, or None if it cannot be narrowed.
 
     Args:
         line: The command.
-        results: What each node did in it.
+        results: The results of its nodes.
         manifest: Its manifest.
     """
     undone = [result["unique_id"] for result in results if result["status"] in UNSUCCESSFUL]
@@ -127,10 +130,10 @@ def undone_only(line: str, results: Sequence[NodeResult], manifest: Manifest) ->
         command = DbtCommand.parse(line)
         if not nodes or not all(nodes) or not command.selects_nodes:
             return None
-        again = command.selecting([node_selector(node) for node in nodes])
+        narrowed = command.selecting([node_selector(node) for node in nodes])
     except CommandError:
         return None
-    return str(again) if fits(again) else None
+    return str(narrowed) if fits(narrowed) else None
 
 
 def _latest(client: DBTCloudClientV2, run: Run) -> Run:
@@ -140,39 +143,45 @@ def _latest(client: DBTCloudClientV2, run: Run) -> Run:
 
 
 def _steps(postmortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
-    """Return the commands of a retry: those that a run left undone, narrowed where that can be."""
+    """Return the commands of a retry: those that a run has left, narrowed if possible."""
     run = postmortem.run
-    undone = remaining_work(run, planned)
-    if undone.failed is None:
-        logger.info(f"Run {run['id']} is run again whole: none of its commands had begun.")
-        return undone.remaining
-    # what was cancelled has told of some nodes only
-    is_told = (postmortem.step or {}).get("status") == RunStatus.ERROR and postmortem.results
-    again = undone_only(undone.failed, postmortem.results, postmortem.manifest) if is_told else None
-    part = "its unsuccessful nodes" if again else "its failed command whole"
-    logger.info(f"Run {run['id']} is run again: {part}, and what never began.")
-    return (again or undone.failed, *undone.remaining)
+    left = remaining_work(run, planned)
+    if left.failed is None:
+        logger.info(f"Retrying all of run {run['id']}, as none of its commands had begun.")
+        return left.remaining
+    # the results of a cancelled step are incomplete
+    has_results = (postmortem.step or {}).get("status") == RunStatus.ERROR and postmortem.results
+    narrowed = (
+        narrowed_retry(left.failed, postmortem.results, postmortem.manifest)
+        if has_results
+        else None
+    )
+    part = "the unsuccessful nodes" if narrowed else "all"
+    logger.info(
+        f"Retrying run {run['id']}: {part} of the failed command, and the commands after it."
+    )
+    return (narrowed or left.failed, *left.remaining)
 
 
 def _planned(client: DBTCloudClientV2, run: Run) -> tuple[str, ...]:
-    """Return the commands that a run had to execute; for the API's retry, those left then."""
+    """Return the commands that a run had to execute; for an API retry, those that were left."""
     before = run.get("retrying_run_id")
-    # a retry is always the newer one
+    # a retry is newer than the run that it retries
     if not before or before >= id_of(run):
         return planned_commands(run)
     parent = client.patient().get_run_status(before, RELATED)
-    undone = remaining_work(parent, _planned(client, parent))
-    return (*([undone.failed] if undone.failed else ()), *undone.remaining)
+    left = remaining_work(parent, _planned(client, parent))
+    return (*([left.failed] if left.failed else ()), *left.remaining)
 
 
 def _body(run: Run, steps: Sequence[str]) -> TriggerData:
-    """Return the trigger of a retry: what the run itself was triggered with, on these steps."""
+    """Return the data of a retry: the overrides of the run, with these steps."""
     trigger = run.get("trigger") or {}
-    carried = {name: trigger.get(name) for name in OVERRIDES}
-    # the job's own steps are named only where others are meant, as somebody may have changed them
+    overrides = {name: trigger.get(name) for name in OVERRIDES}
+    # the job's own steps stay unnamed, as they may have changed since
     if steps and tuple(steps) != planned_commands(run):
-        carried["steps_override"] = list(steps)
-    body = {name: value for name, value in carried.items() if value is not None}
+        overrides["steps_override"] = list(steps)
+    body = {name: value for name, value in overrides.items() if value is not None}
     return cast(TriggerData, body)
 
 

@@ -167,7 +167,7 @@ def test_the_account_of_a_test_that_fails(cloud: DBTCloudEmulator, flights: Flig
     assert (test["message"] or "").strip()
     assert str(test["message"]).splitlines()[0] in account
     assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in account
-    assert "A retry is unlikely to help while the data are the same" in account
+    assert "a retry is unlikely to help until the data change" in account
 
 
 @pytest.mark.dbt
@@ -180,7 +180,7 @@ def test_the_account_of_a_project_that_does_not_compile(
     account = str(caught.value)
     assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in account
     assert "no_such_model" in account
-    assert "A retry is unlikely to help before the project is mended" in account
+    assert "Fix the project first" in account
     assert caught.value.failures == []
 
 
@@ -272,7 +272,7 @@ def test_tests_that_failed_are_told_apart_from_errors() -> None:
     )
     assert "test.shop.positive.0 (models/shop.yml): failed\n" in account
     assert 'The rows that failed are in "db"."audit"."positive".' in account
-    assert "while the data are the same" in advice(RUN, failures, STEP)
+    assert "until the data change" in advice(RUN, failures, STEP)
 
 
 def test_many_failures_are_told_within_bounds() -> None:
@@ -318,10 +318,10 @@ def test_a_step_without_a_log_and_a_run_without_steps() -> None:
 def test_the_advice_says_where_a_retry_is_unlikely_to_help() -> None:
     retry = "`retry_dbt_cloud_run(run_id=9001)`"
     broken = RunStep(**{**STEP, "logs": "Encountered an error:\nCompilation Error\n  in model x"})
-    assert "unlikely to help before the project is mended" in advice(RUN, [], broken)
+    assert "Fix the project first; then" in advice(RUN, [], broken)
     failures = node_failures(FAILED, Manifest(MANIFEST))
     assert advice(RUN, failures, STEP) == (
-        f"{retry} runs just what failed and what was skipped or never began."
+        f"{retry} runs only the nodes and steps that failed, were skipped or never began."
     )
     for step in (broken, STEP, None):
         assert retry in advice(RUN, failures, step)

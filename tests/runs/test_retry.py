@@ -20,7 +20,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.artifacts.results import step_results
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.runs.retry import retry, undone_only
+from dlt_dbtcloud.runs.retry import narrowed_retry, retry
 from dlt_dbtcloud.typing import Run, RunStep
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.flights import Flights, executed, own_results, statuses
@@ -60,7 +60,9 @@ UNDONE = (
 def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | None:
     step = RunStep(index=4, name=f"Invoke dbt with `{line}`")
     project = Manifest(manifest or MANIFEST)
-    return undone_only(line, list(step_results(1, step, run_results or RESULTS, project)), project)
+    return narrowed_retry(
+        line, list(step_results(1, step, run_results or RESULTS, project)), project
+    )
 
 
 @pytest.mark.parametrize(
