@@ -62,7 +62,9 @@ FAULTS = [
 
 @pytest.fixture
 def config(cloud: DBTCloudEmulator) -> DBTCloudConfiguration:
-    return resolve_configuration(DBTCloudConfiguration(raise_on_failure=True, wait_seconds=10.0))
+    resolved = resolve_configuration(DBTCloudConfiguration(raise_on_failure=True))
+    resolved.wait_seconds = 10.0
+    return resolved
 
 
 def run(

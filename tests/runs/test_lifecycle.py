@@ -119,7 +119,8 @@ def test_workers_that_come_at_the_same_time_share_one_run(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    config = resolve_configuration(DBTCloudConfiguration(wait_seconds=0.2))
+    config = resolve_configuration(DBTCloudConfiguration())
+    config.wait_seconds = 0.2
     # after dlt has set its level for the config
     caplog.set_level("INFO", logger="dlt")
     load = LastLoad("flights", "1732150000.123")
@@ -217,6 +218,7 @@ def run_on_a_fake_clock(client: DBTCloudClientV2, jobs: list[int], **options: An
     """Run jobs with a time limit that a slow machine does not use up."""
     clock = FakeClock()
     config = resolve_configuration(DBTCloudConfiguration(timeout=60.0, **options))
+    config.wait_seconds = 10.0
     triggers = [Trigger(str(job), {"cause": "x"}) for job in jobs]
     return Lifecycle(clocked(client, clock), config).run_all(triggers)
 

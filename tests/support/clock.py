@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -44,8 +45,8 @@ class FakeClock:
 
     def sleep(self, seconds: float, /) -> None:
         self.sleeps.append(seconds)
-        # several threads that sleep at the same time sleep through the same time
-        wakes = self.now + seconds
+        # threads that sleep at the same time share it; a rest too small to add must still pass
+        wakes = max(self.now + seconds, math.nextafter(self.now, math.inf))
         time.sleep(seconds * self._real)
         self.now = max(self.now, wakes)
         while self._plans and self._plans[0][0] <= self.now:
