@@ -1,4 +1,4 @@
-"""Error messages: what failed, what to do next, and nothing that the API left out."""
+"""Error messages contain the failure, its object and the next step, and omit empty parts."""
 
 from __future__ import annotations
 

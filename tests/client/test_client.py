@@ -1,4 +1,4 @@
-"""Each operation of the API has its method, which gives what the API gives."""
+"""Each method of the client returns the API's payload."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def job(cloud: DBTCloudEmulator) -> int:
     return cloud.create_job("Nightly", artifacts={"run_results.json": RESULTS, "a b.sql": b"\xff"})
 
 
-def test_a_run_is_triggered_with_what_it_overrides(
+def test_a_run_is_triggered_with_its_overrides(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, job: int
 ) -> None:
     run_id = client.trigger_job_run(job, {"cause": "a test", "steps_override": ["dbt run"]})
@@ -48,7 +48,7 @@ def test_a_trigger_without_data_has_a_cause(
     assert (cloud.runs[0]["trigger"] or {})["cause"] == "Triggered via API"
 
 
-def test_a_run_comes_with_what_is_asked_for(client: DBTCloudClientV2, job: int) -> None:
+def test_a_run_includes_related_objects(client: DBTCloudClientV2, job: int) -> None:
     run_id = client.trigger_job_run(job)
     assert not client.get_run_status(run_id).get("run_steps")
     run = client.get_run_status(run_id, include_related=["trigger", "run_steps"])
@@ -56,7 +56,7 @@ def test_a_run_comes_with_what_is_asked_for(client: DBTCloudClientV2, job: int) 
     assert run["run_steps"][0]["index"] == 1
 
 
-def test_lists_are_read_over_all_pages_and_as_the_api_wants_to_be_asked(
+def test_lists_are_read_from_all_pages_with_encoded_filters(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, job: int
 ) -> None:
     ids = [client.trigger_job_run(job) for _ in range(7)]
@@ -72,18 +72,18 @@ def test_lists_are_read_over_all_pages_and_as_the_api_wants_to_be_asked(
     assert list(client.list_runs(id__gt=ids[5], include_related=["trigger", "job"])) != []
 
 
-def test_an_unknown_filter_is_refused_in_the_services_words(client: DBTCloudClientV2) -> None:
+def test_an_unknown_filter_raises_the_services_message(client: DBTCloudClientV2) -> None:
     with pytest.raises(DBTCloudAPIError, match="colour") as caught:
         list(client.list_runs(colour="red"))
     assert caught.value.status_code == 400
 
 
-def test_jobs_are_listed_and_looked_up(client: DBTCloudClientV2, job: int) -> None:
+def test_jobs_are_listed_and_retrieved(client: DBTCloudClientV2, job: int) -> None:
     assert [found["name"] for found in client.list_jobs(name__icontains="night")] == ["Nightly"]
     assert client.get_job(job)["name"] == "Nightly"
 
 
-def test_the_account_is_looked_up(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+def test_the_account_is_retrieved(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     assert client.get_account()["id"] == cloud.account_id
 
 
@@ -125,7 +125,7 @@ def test_a_run_without_artifacts_has_an_empty_list(
     assert client.list_run_artifacts(run_id) == []
 
 
-def test_an_artifact_that_is_not_there_leaves_no_file(
+def test_a_missing_artifact_leaves_no_file(
     client: DBTCloudClientV2, job: int, tmp_path: Path
 ) -> None:
     run_id = client.trigger_job_run(job)
@@ -134,7 +134,7 @@ def test_an_artifact_that_is_not_there_leaves_no_file(
     assert not list(tmp_path.glob("*catalog*"))
 
 
-def test_half_an_artifact_leaves_no_file(tmp_path: Path) -> None:
+def test_an_incomplete_artifact_leaves_no_file(tmp_path: Path) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"
     with WireServer(half) as server, DBTCloudClientV2("t", 1, server.url) as client:
         with pytest.raises(DBTCloudTransportError):
@@ -143,7 +143,7 @@ def test_half_an_artifact_leaves_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", ["<html>Log in</html>", '{"half'], ids=["page", "half"])
-def test_what_is_no_json_is_no_artifact(httpserver: HTTPServer, body: str) -> None:
+def test_an_artifact_that_is_not_json_is_an_error(httpserver: HTTPServer, body: str) -> None:
     kind = "text/html" if body.startswith("<") else "application/json"
     httpserver.expect_request(
         "/api/v2/accounts/1/runs/5/artifacts/manifest.json"
@@ -169,7 +169,7 @@ def test_a_path_that_leaves_the_artifacts_is_refused(client: DBTCloudClientV2, p
         lambda client: client.get_job("abc"),
     ],
 )
-def test_nothing_is_sent_with_an_id_that_is_none(
+def test_no_request_is_sent_with_an_invalid_id(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, call: Any
 ) -> None:
     with pytest.raises(InvalidCredentialsException, match=r"`(job|run)_id"):
@@ -177,19 +177,19 @@ def test_nothing_is_sent_with_an_id_that_is_none(
     assert cloud.requests == []
 
 
-def test_nothing_is_sent_without_an_account(cloud: DBTCloudEmulator) -> None:
+def test_no_request_is_sent_without_an_account(cloud: DBTCloudEmulator) -> None:
     with DBTCloudClientV2(cloud.api_token, base_api_url=cloud.url) as client:
         with pytest.raises(InvalidCredentialsException, match="`account_id` is missing"):
             client.trigger_job_run(1)
     assert cloud.requests == []
 
 
-def test_a_token_that_cannot_be_one_makes_no_client() -> None:
+def test_an_invalid_token_is_refused() -> None:
     with pytest.raises(InvalidCredentialsException, match="`api_token` is missing"):
         DBTCloudClientV2("")
 
 
-def test_a_job_of_another_account_is_as_good_as_missing(
+def test_a_job_of_another_account_is_not_found(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     with pytest.raises(DBTCloudNotFoundError, match="proper permissions"):
@@ -204,14 +204,14 @@ def test_a_wrong_token_is_refused(cloud: DBTCloudEmulator) -> None:
     assert "wrong-token" not in str(caught.value)
 
 
-def test_the_token_is_in_no_representation(
+def test_no_representation_contains_the_token(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     assert cloud.api_token not in repr(client)
     assert cloud.api_token not in str(vars(client))
 
 
-def test_the_url_of_the_host_is_all_that_has_to_be_given(cloud: DBTCloudEmulator) -> None:
+def test_the_url_of_the_host_is_enough(cloud: DBTCloudEmulator) -> None:
     for url in (cloud.url, f"{cloud.url}/", f"{cloud.url}/api/v2", cloud.url.split("//")[1]):
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, url) as client:
             assert client.get_account()["id"] == cloud.account_id

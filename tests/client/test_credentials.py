@@ -1,4 +1,4 @@
-"""A token, an id and a host are taken in every form people paste, and in no other."""
+"""Tokens, ids and hosts are accepted in the forms that users paste, and in no other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from dlt_dbtcloud.exceptions import InvalidCredentialsException
         ("http://[::1]:8580", "http://[::1]:8580/api"),
     ],
 )
-def test_a_base_url_is_taken_in_every_form_that_people_paste(pasted: str, expected: str) -> None:
+def test_a_base_url_is_accepted_in_every_form_that_users_paste(pasted: str, expected: str) -> None:
     assert valid_base_url(pasted) == expected
 
 
@@ -52,7 +52,7 @@ def test_a_base_url_is_taken_in_every_form_that_people_paste(pasted: str, expect
         ("dbt", "does not contain a host"),
     ],
 )
-def test_a_base_url_that_cannot_be_used_is_refused(pasted: str, problem: str) -> None:
+def test_an_unusable_base_url_is_refused(pasted: str, problem: str) -> None:
     with pytest.raises(InvalidCredentialsException, match=problem) as caught:
         valid_base_url(pasted)
     assert "Access URL" in str(caught.value)
@@ -61,7 +61,7 @@ def test_a_base_url_that_cannot_be_used_is_refused(pasted: str, problem: str) ->
 @pytest.mark.parametrize(
     "pasted", ["https://me:hunter2hunter2@cloud.getdbt.com", "dbtc_aVeryLongTokenInTheWrongPlace"]
 )
-def test_a_secret_in_the_wrong_place_is_not_repeated(pasted: str) -> None:
+def test_a_misplaced_secret_is_not_repeated(pasted: str) -> None:
     with pytest.raises(InvalidCredentialsException) as caught:
         valid_base_url(pasted)
     assert "hunter2" not in str(caught.value)
@@ -80,18 +80,18 @@ def test_an_id_is_a_number_or_its_digits(value: object, expected: str) -> None:
     "value",
     ["../../1", "1/2", "abc", "-1", "0", 0, -1, 1.0, True, "٣", "1e3", [1], "9" * 40, "", "1?x=2"],
 )
-def test_anything_else_is_no_id(value: object) -> None:
+def test_anything_else_is_not_an_id(value: object) -> None:
     with pytest.raises(InvalidCredentialsException, match=r"`job_id=.*digits"):
         valid_id("job_id", value)
 
 
-def test_a_token_where_an_id_belongs_is_not_repeated() -> None:
+def test_a_token_passed_as_an_id_is_not_repeated() -> None:
     with pytest.raises(InvalidCredentialsException) as caught:
         valid_id("account_id", "dbtc_aVeryLongTokenInTheWrongPlace")
     assert "LongToken" not in str(caught.value)
 
 
-def test_a_token_loses_the_white_space_around_it() -> None:
+def test_a_token_is_stripped() -> None:
     assert valid_token(" dbtc_abc=\n") == "dbtc_abc="
 
 
@@ -112,7 +112,7 @@ def test_a_token_loses_the_white_space_around_it() -> None:
         ("tökén", "characters"),
     ],
 )
-def test_a_token_that_cannot_be_one_is_refused(token: object, problem: str) -> None:
+def test_an_invalid_token_is_refused(token: object, problem: str) -> None:
     with pytest.raises(InvalidCredentialsException, match=problem) as caught:
         valid_token(token)
     assert "DBT_CLOUD__API_TOKEN" in str(caught.value)

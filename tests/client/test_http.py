@@ -1,4 +1,4 @@
-"""One connection serves all requests, GETs are sent again, and a POST never is."""
+"""All requests share one connection; GETs are retried, POSTs are sent once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_post_is_sent_once(answer: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, UNAVAILABLE], ids=["cut", "503"])
-def test_a_post_is_sent_once_through_a_session_of_dlts_that_would_send_it_again(
+def test_a_post_is_sent_once_through_a_retrying_session_of_dlt(
     answer: bytes | None,
 ) -> None:
     session = Client().session
@@ -60,7 +60,7 @@ def test_a_post_is_sent_once_through_a_session_of_dlts_that_would_send_it_again(
 
 
 @pytest.mark.parametrize("answer", [None, HALF, UNAVAILABLE], ids=["cut", "half", "503"])
-def test_a_get_is_sent_again_as_often_as_dlt_is_told_to(
+def test_a_get_is_retried_as_dlt_is_configured(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "3")
@@ -71,7 +71,7 @@ def test_a_get_is_sent_again_as_often_as_dlt_is_told_to(
         assert len(server.requests) == 3
 
 
-def test_a_get_outlives_a_short_outage(httpserver: HTTPServer) -> None:
+def test_a_get_survives_a_short_outage(httpserver: HTTPServer) -> None:
     httpserver.expect_ordered_request(RUN).respond_with_data("down", 502)
     httpserver.expect_ordered_request(RUN).respond_with_json({}, 429, {"Retry-After": "0"})
     httpserver.expect_ordered_request(RUN).respond_with_json(OK)
@@ -89,7 +89,7 @@ def test_one_connection_serves_all_requests() -> None:
         assert server.connections == 1
 
 
-def test_a_refused_connection_is_known_not_to_have_arrived() -> None:
+def test_a_request_on_a_refused_connection_has_not_arrived() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (
@@ -101,7 +101,7 @@ def test_a_refused_connection_is_known_not_to_have_arrived() -> None:
     assert "object at 0x" not in str(caught.value)
 
 
-def test_a_proxy_that_refuses_is_known_not_to_have_passed_anything_on(
+def test_a_request_to_a_refusing_proxy_has_not_arrived(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -115,7 +115,7 @@ def test_a_proxy_that_refuses_is_known_not_to_have_passed_anything_on(
     assert not caught.value.may_have_arrived
 
 
-def test_a_certificate_that_nobody_vouches_for_is_looked_at_before_anything_is_sent() -> None:
+def test_an_untrusted_certificate_is_refused_before_the_request_is_sent() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with (
@@ -129,7 +129,7 @@ def test_a_certificate_that_nobody_vouches_for_is_looked_at_before_anything_is_s
         assert cloud.requests == []
 
 
-def test_a_cut_connection_may_have_arrived() -> None:
+def test_a_request_on_a_cut_connection_may_have_arrived() -> None:
     with (
         WireServer(None) as server,
         DBTCloudClientV2(TOKEN, 1, server.url) as client,
@@ -145,7 +145,7 @@ QUOTED_IN_A_CHUNK = (
 
 
 @pytest.mark.parametrize("answer", [None, QUOTED_IN_A_CHUNK], ids=["cut", "quoted"])
-def test_no_exception_of_the_chain_holds_the_token(answer: bytes | None) -> None:
+def test_no_exception_of_the_chain_contains_the_token(answer: bytes | None) -> None:
     with WireServer(answer) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
         with pytest.raises(DBTCloudTransportError) as caught:
             client.cancel_run(5)
@@ -155,7 +155,7 @@ def test_no_exception_of_the_chain_holds_the_token(answer: bytes | None) -> None
         error = error.__cause__ or error.__context__
 
 
-def test_a_redirect_that_quotes_the_token_does_not_give_it_away(httpserver: HTTPServer) -> None:
+def test_a_redirect_that_quotes_the_token_does_not_reveal_it(httpserver: HTTPServer) -> None:
     elsewhere = httpserver.url_for("/elsewhere/").replace("localhost", "127.0.0.1")
     location = {"Location": f"{elsewhere}?token={TOKEN}"}
     httpserver.expect_request(RUN).respond_with_data("", 302, location)
@@ -177,7 +177,7 @@ def test_every_request_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(caught.value.__cause__, requests.exceptions.ReadTimeout)
 
 
-def test_the_token_is_what_authorises_whatever_a_netrc_says(
+def test_a_netrc_does_not_override_the_token(
     httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -202,7 +202,7 @@ def test_a_post_follows_no_redirect(httpserver: HTTPServer) -> None:
     assert len(httpserver.log) == 1
 
 
-def test_a_redirect_to_another_host_does_not_take_the_token_along(httpserver: HTTPServer) -> None:
+def test_a_redirect_to_another_host_does_not_send_the_token(httpserver: HTTPServer) -> None:
     elsewhere = httpserver.url_for("/elsewhere/").replace("localhost", "127.0.0.1")
     httpserver.expect_request(RUN).respond_with_data("", 302, {"Location": elsewhere})
     httpserver.expect_request("/elsewhere/").respond_with_json(OK)
@@ -212,7 +212,7 @@ def test_a_redirect_to_another_host_does_not_take_the_token_along(httpserver: HT
     assert "Authorization" not in httpserver.log[1][0].headers
 
 
-def test_a_session_of_the_callers_is_used_and_left_open(httpserver: HTTPServer) -> None:
+def test_the_callers_session_is_used_and_left_open(httpserver: HTTPServer) -> None:
     httpserver.expect_request(RUN, headers={"X-Team": "data"}).respond_with_json(OK)
     with requests.Session() as session:
         session.headers["X-Team"] = "data"
@@ -293,7 +293,7 @@ def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> No
         (200, {"status": {"code": "x", "is_success": False}}, DBTCloudAPIError, "status 200"),
     ],
 )
-def test_each_answer_becomes_its_exception(
+def test_each_response_raises_its_exception(
     httpserver: HTTPServer,
     client: DBTCloudClientV2,
     status: int,
@@ -310,7 +310,7 @@ def test_each_answer_becomes_its_exception(
     assert TOKEN not in str(caught.value)
 
 
-def test_half_a_json_is_no_answer(httpserver: HTTPServer, client: DBTCloudClientV2) -> None:
+def test_incomplete_json_is_an_error(httpserver: HTTPServer, client: DBTCloudClientV2) -> None:
     httpserver.expect_request(RUN).respond_with_data(
         '{"status": {"code": 200, "is_suc', content_type="application/json"
     )
@@ -332,7 +332,7 @@ def test_retry_after_is_read(
     assert caught.value.retry_after == seconds
 
 
-def test_a_wrong_token_is_told_from_a_wrong_host(
+def test_the_error_for_a_wrong_token_mentions_the_host(
     httpserver: HTTPServer, client: DBTCloudClientV2
 ) -> None:
     answer(httpserver, 401, envelope(401, "Invalid token."))
@@ -342,7 +342,7 @@ def test_a_wrong_token_is_told_from_a_wrong_host(
     assert "`base_api_url`" in str(caught.value)
 
 
-def test_a_server_that_quotes_the_request_does_not_give_the_token_away(
+def test_a_server_that_quotes_the_request_does_not_reveal_the_token(
     httpserver: HTTPServer, client: DBTCloudClientV2
 ) -> None:
     def quote(request: Request) -> Response:
@@ -355,14 +355,14 @@ def test_a_server_that_quotes_the_request_does_not_give_the_token_away(
     assert TOKEN not in str(caught.value.attrs())
 
 
-def test_what_may_be_tried_again_is_marked_for_dlt() -> None:
+def test_transient_errors_are_marked_for_dlt() -> None:
     for terminal in (DBTCloudAuthError, DBTCloudNotFoundError):
         assert issubclass(terminal, TerminalException)
     for transient in (DBTCloudRateLimitError, DBTCloudServerError):
         assert issubclass(transient, TransientException)
 
 
-def test_errors_travel_between_processes() -> None:
+def test_errors_can_be_pickled() -> None:
     error = DBTCloudNotFoundError("GET", "https://host/api/v2/", 404, NOT_FOUND)
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == str(error)

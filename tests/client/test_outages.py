@@ -1,4 +1,4 @@
-"""An outage is said at once, and waited out until the time is over and no longer."""
+"""An outage is logged at once and waited out until the timeout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTAGE = DBTCloudServerError("GET", "/runs/1/", 503, "The service is not well.")
 
 
 def failing(error: DBTCloudException, times: int) -> Callable[[], str]:
-    """Return what raises an error so many times, and then answers."""
+    """Return a function that raises an error a number of times, then returns a response."""
     errors = iter([error] * times)
 
     def ask() -> str:
@@ -33,7 +33,7 @@ def wait_out(
     return Patience(timeout, cool_down).request(send, clock)
 
 
-def test_an_outage_is_waited_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_waited_out_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     assert wait_out(failing(OUTAGE, 5), timeout=100, clock=clock) == "an answer"
     (said,) = [each.message for each in caplog.records]
@@ -42,7 +42,7 @@ def test_an_outage_is_waited_out_and_said_once(caplog: pytest.LogCaptureFixture)
     assert len(clock.sleeps) == 5
 
 
-def test_the_last_try_comes_when_the_time_is_over() -> None:
+def test_the_last_attempt_is_made_when_the_time_is_up() -> None:
     clock = FakeClock()
     with pytest.raises(DBTCloudServerError):
         wait_out(failing(OUTAGE, 1000), timeout=100, clock=clock)
@@ -50,7 +50,7 @@ def test_the_last_try_comes_when_the_time_is_over() -> None:
 
 
 @pytest.mark.parametrize(("asked", "slept"), [(30.0, [30.0]), (101.0, [])])
-def test_the_api_is_left_alone_for_as_long_as_it_asks(asked: float, slept: list[float]) -> None:
+def test_retry_after_is_respected(asked: float, slept: list[float]) -> None:
     clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
     error.retry_after = asked
     if slept:
@@ -61,7 +61,7 @@ def test_the_api_is_left_alone_for_as_long_as_it_asks(asked: float, slept: list[
     assert clock.sleeps == slept
 
 
-def test_a_cool_down_is_waited_out_beyond_the_time_for_outages() -> None:
+def test_a_cool_down_is_waited_out_beyond_the_timeout() -> None:
     clock, error = FakeClock(), DBTCloudRateLimitError("GET", "/runs/1/", 429, "Too many.")
     error.retry_after = 300.0
     ask = failing(error, 1)
@@ -73,7 +73,7 @@ def test_a_cool_down_is_waited_out_beyond_the_time_for_outages() -> None:
     assert sum(clock.sleeps) == 300 + 300 + 60
 
 
-def test_what_does_not_pass_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_permanent_error_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     with pytest.raises(DBTCloudNotFoundError):
         wait_out(failing(DBTCloudNotFoundError("GET", "/", 404, ""), 1), clock=clock)
@@ -81,7 +81,7 @@ def test_what_does_not_pass_is_raised_at_once(caplog: pytest.LogCaptureFixture) 
     assert caplog.records == []
 
 
-def test_many_at_once_go_one_after_the_other() -> None:
+def test_simultaneous_requests_are_spaced() -> None:
     clock = FakeClock()
     limiter = RateLimiter(60, clock)
     for _ in range(5):
@@ -89,7 +89,7 @@ def test_many_at_once_go_one_after_the_other() -> None:
     assert clock.sleeps == [1.0] * 4
 
 
-def test_who_comes_late_does_not_wait() -> None:
+def test_a_late_request_does_not_wait() -> None:
     clock = FakeClock()
     limiter = RateLimiter(60, clock)
     limiter.wait()

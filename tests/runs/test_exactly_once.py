@@ -1,4 +1,4 @@
-"""Whatever becomes of an answer, there is exactly one run, and its end is the one reported."""
+"""There is exactly one run even if responses are lost, and its outcome is reported."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def kept(cloud: DBTCloudEmulator) -> list[Run]:
 
 @pytest.mark.parametrize("load", [None, LOAD], ids=["unbound", "bound"])
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_trigger_makes_exactly_one_run(
+def test_a_trigger_creates_exactly_one_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
@@ -112,7 +112,7 @@ def test_a_trigger_makes_exactly_one_run(
 
 @pytest.mark.parametrize("load", [None, LOAD], ids=["unbound", "bound"])
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_status_check_that_fails_is_no_run_that_failed(
+def test_a_failed_status_check_is_not_a_failed_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
@@ -136,7 +136,7 @@ def test_a_status_check_that_fails_is_no_run_that_failed(
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_retry_makes_exactly_one_run(
+def test_a_retry_creates_exactly_one_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     fault: Fault,
@@ -154,7 +154,7 @@ def test_a_retry_makes_exactly_one_run(
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_a_cancel_is_confirmed(
+def test_a_cancellation_is_confirmed(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     fault: Fault,
@@ -171,7 +171,7 @@ def test_a_cancel_is_confirmed(
     assert cloud.api_token not in caplog.text
 
 
-def test_a_refusal_after_a_lost_answer_does_not_hide_a_run_that_came_late(
+def test_a_refusal_after_a_lost_response_does_not_hide_a_late_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly")

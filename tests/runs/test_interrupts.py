@@ -1,4 +1,4 @@
-"""A process that is interrupted leaves no unknown run, and a killed one no second run."""
+"""An interrupted process reports its run, and a killed one causes no second run."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_timeout_cancels_the_run_if_asked_to(cloud: DBTCloudEmulator) -> None:
     [("list_runs", "before"), ("trigger_job", "before"), ("trigger_job", "after")],
     ids=["before the POST", "during the POST", "after the POST"],
 )
-def test_a_process_that_is_killed_while_it_triggers_leaves_one_run_to_the_next(
+def test_a_process_killed_while_triggering_leaves_one_run_to_the_next(
     cloud: DBTCloudEmulator, script: Script, route: str, when: Any
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
@@ -246,7 +246,7 @@ def test_a_process_that_is_killed_while_it_triggers_leaves_one_run_to_the_next(
 
 
 @pytest.mark.usefixtures("load")
-def test_a_process_that_is_killed_while_it_waits_leaves_one_run_to_the_next(
+def test_a_process_killed_while_waiting_leaves_one_run_to_the_next(
     cloud: DBTCloudEmulator, script: Script
 ) -> None:
     job = cloud.create_job("Long", duration=None)

@@ -1,4 +1,4 @@
-"""One load has one run that succeeds, and each of many jobs has its own."""
+"""A load has one successful run, and each of many jobs has its own run."""
 
 from __future__ import annotations
 
@@ -47,14 +47,16 @@ def cause_of(run: Run) -> str:
     return (run["trigger"] or {})["cause"]
 
 
-def test_the_cause_names_pipeline_and_load(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_the_cause_names_the_pipeline_and_the_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
     run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
     (load_id,) = pipeline.list_completed_load_packages()
     expected = f"Triggered via API: dlt pipeline flights, load {load_id} [dlt:"
     assert cause_of(cloud.runs[0]).startswith(expected)
 
 
-def test_a_load_that_has_its_run_gets_no_other(
+def test_a_load_with_a_successful_run_gets_no_other(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = cloud.create_job("Nightly")
@@ -82,7 +84,7 @@ def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeli
 
 
 @pytest.mark.parametrize("outcome", ["error", "cancelled"])
-def test_a_run_that_did_not_succeed_is_followed_by_another(
+def test_an_unsuccessful_run_is_followed_by_another(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, outcome: Any
 ) -> None:
     job = cloud.create_job("Flaky", outcome=[outcome, "success"])
@@ -94,7 +96,7 @@ def test_a_run_that_did_not_succeed_is_followed_by_another(
     assert len(cloud.runs) == 2
 
 
-def test_a_lost_answer_after_a_failed_run_does_not_bring_that_one_back(
+def test_a_lost_response_after_a_failed_run_does_not_return_the_failed_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "success"])
@@ -108,14 +110,14 @@ def test_a_lost_answer_after_a_failed_run_does_not_bring_that_one_back(
     assert len(cloud.runs) == 2
 
 
-def test_other_overrides_are_another_run(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_other_overrides_start_another_run(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = cloud.create_job("Nightly")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, data={"schema_override": "ci"})
     assert len(cloud.runs) == 2
 
 
-def test_workers_that_come_at_the_same_time_share_one_run(
+def test_simultaneous_workers_share_one_run(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
@@ -153,7 +155,7 @@ def test_workers_that_come_at_the_same_time_share_one_run(
     assert all(run["is_success"] for run in ended)
 
 
-def test_a_pipeline_that_has_loaded_nothing_runs_nothing(
+def test_a_pipeline_without_a_load_runs_nothing(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     fresh = dlt.pipeline("fresh", destination="duckdb", dataset_name="raw")
@@ -164,7 +166,7 @@ def test_a_pipeline_that_has_loaded_nothing_runs_nothing(
     assert cloud.requests == []
 
 
-def test_a_bound_call_asks_no_more_than_it_must(
+def test_a_bound_call_sends_as_few_requests_as_possible(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
@@ -172,7 +174,7 @@ def test_a_bound_call_asks_no_more_than_it_must(
     assert asked == [("GET", "runs"), ("POST", "jobs"), ("GET", "runs")]
 
 
-def test_each_of_many_jobs_runs_once_and_in_the_order_asked_for(cloud: DBTCloudEmulator) -> None:
+def test_each_of_many_jobs_runs_once_in_the_requested_order(cloud: DBTCloudEmulator) -> None:
     jobs = [cloud.create_job(str(i), duration=0.1) for i in range(5)]
     runs = run_dbt_cloud_jobs(reversed(jobs))
     assert [run["job_id"] for run in runs] == jobs[::-1]
@@ -180,7 +182,7 @@ def test_each_of_many_jobs_runs_once_and_in_the_order_asked_for(cloud: DBTCloudE
     assert len(cloud.runs) == 5
 
 
-def test_one_that_fails_does_not_hide_the_others(cloud: DBTCloudEmulator) -> None:
+def test_a_failed_run_does_not_hide_the_others(cloud: DBTCloudEmulator) -> None:
     good = cloud.create_job("x")
     bad, worse = (cloud.create_job(name, outcome="error") for name in ("bad", "worse"))
     with pytest.raises(DBTCloudRunFailed) as caught:
@@ -190,25 +192,25 @@ def test_one_that_fails_does_not_hide_the_others(cloud: DBTCloudEmulator) -> Non
     assert len(cloud.runs) == 3
 
 
-def test_one_that_cannot_be_triggered_keeps_no_other_from_running(cloud: DBTCloudEmulator) -> None:
+def test_a_job_that_cannot_be_triggered_does_not_stop_the_others(cloud: DBTCloudEmulator) -> None:
     good = cloud.create_job("x", duration=0.1)
     with pytest.raises(DBTCloudNotFoundError):
         run_dbt_cloud_jobs([1, good])
     assert [run["is_success"] for run in cloud.runs] == [True]
 
 
-def test_a_job_id_that_is_none_lets_no_job_run(cloud: DBTCloudEmulator) -> None:
+def test_an_invalid_job_id_starts_no_run(cloud: DBTCloudEmulator) -> None:
     with pytest.raises(InvalidCredentialsException, match="`job_id='x'` is not a dbt Cloud id"):
         run_dbt_cloud_jobs([cloud.create_job("x"), "x"])
     assert cloud.requests == []
 
 
-def test_no_jobs_are_no_runs(cloud: DBTCloudEmulator) -> None:
+def test_an_empty_list_of_jobs_starts_no_run(cloud: DBTCloudEmulator) -> None:
     assert run_dbt_cloud_jobs([]) == []
 
 
 @pytest.mark.parametrize("jobs", [5, "123", None])
-def test_what_is_no_list_of_jobs_is_refused(cloud: DBTCloudEmulator, jobs: Any) -> None:
+def test_a_value_that_is_not_a_list_of_jobs_is_refused(cloud: DBTCloudEmulator, jobs: Any) -> None:
     with pytest.raises(TypeError, match="Pass the ids of jobs"):
         run_dbt_cloud_jobs(jobs)
     assert cloud.requests == []
@@ -223,7 +225,7 @@ def run_on_a_fake_clock(client: DBTCloudClientV2, jobs: list[int], **options: An
     return Lifecycle(clocked(client, clock), config).run_all(triggers)
 
 
-def test_the_error_of_many_jobs_tells_of_all(
+def test_the_error_of_many_jobs_reports_all_of_them(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     long = [cloud.create_job(f"long {i}", duration=None) for i in range(2)]
@@ -239,14 +241,14 @@ def test_the_error_of_many_jobs_tells_of_all(
     assert "/jobs/1/run/" in said
 
 
-def test_an_error_names_the_runs_that_were_started_beside_it(cloud: DBTCloudEmulator) -> None:
+def test_an_error_names_the_other_started_runs(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("long", duration=None)
     with pytest.raises(DBTCloudNotFoundError) as caught:
         run_dbt_cloud_jobs([job, 1], wait_for_outcome=False)
     assert f'Run {cloud.runs[0]["id"]} of job "long": Queued.' in str(caught.value)
 
 
-def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
+def test_a_missing_run_does_not_end_the_watch_of_others(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("long", duration=None))
@@ -259,7 +261,7 @@ def test_one_run_that_is_gone_does_not_end_the_watch_of_others(
     assert isinstance(watch.errors[id_of(gone)], DBTCloudNotFoundError)
 
 
-def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(
+def test_a_failed_clean_up_does_not_hide_a_successful_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
@@ -273,7 +275,7 @@ def test_what_cannot_be_cleaned_up_does_not_hide_that_the_run_succeeded(
     assert f"Run {run['id']} may not be the only one with its cause" in caplog.text
 
 
-def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
+def test_a_duplicate_that_cannot_be_cancelled_is_named(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
@@ -292,7 +294,7 @@ def test_a_twin_that_cannot_be_cancelled_is_named_and_the_first_returned(
     )
 
 
-def test_at_the_end_the_run_that_is_returned_is_the_one_that_is_kept(
+def test_the_returned_run_is_the_one_that_is_kept(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = str(cloud.create_job("Nightly", duration=None))
@@ -302,7 +304,7 @@ def test_at_the_end_the_run_that_is_returned_is_the_one_that_is_kept(
 
 
 @pytest.mark.parametrize("hours", [-30, -2, 2, 30])
-def test_clocks_that_differ_make_no_second_run(
+def test_differing_clocks_start_no_second_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, hours: int
 ) -> None:
     clock = FastClock(ahead=hours * 3600)
@@ -316,7 +318,7 @@ def test_clocks_that_differ_make_no_second_run(
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
+def test_ctrl_c_between_triggers_reports_every_run(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool
 ) -> None:
     first, second = (cloud.create_job(name, duration=None) for name in ("a", "b"))
@@ -333,7 +335,7 @@ def test_ctrl_c_while_jobs_are_triggered_leaves_no_run_unsaid(
     assert ("to keep waiting" in caplog.text) is not cancel
 
 
-def test_only_runs_that_go_on_are_left(
+def test_only_unfinished_runs_are_left(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     done, long = cloud.create_job("done"), cloud.create_job("long", duration=None)
@@ -345,7 +347,7 @@ def test_only_runs_that_go_on_are_left(
     assert f"run {cloud.runs[0]['id']} (" not in caplog.text
 
 
-def test_the_first_look_at_a_run_is_waited_for_as_well(
+def test_the_first_status_check_is_waited_for(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run_id = client.trigger_job_run(cloud.create_job("Nightly"))
@@ -366,7 +368,7 @@ def test_a_retry_is_triggered_within_the_timeout(
     assert clock.now <= 5.0
 
 
-def test_retries_without_waiting_are_said_to_do_nothing(
+def test_retries_without_waiting_log_a_warning(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", outcome="error")
@@ -397,7 +399,7 @@ def test_runs_are_returned_in_their_order(
 @pytest.mark.parametrize(
     ("outcome", "kind"), [("error", DBTCloudRunFailed), ("cancelled", DBTCloudRunCancelled)]
 )
-def test_a_run_that_did_not_succeed_is_logged_or_raised(
+def test_an_unsuccessful_run_is_logged_or_raised(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
@@ -415,12 +417,12 @@ def test_a_run_that_did_not_succeed_is_logged_or_raised(
     assert caplog.records == []
 
 
-def test_what_there_is_no_end_of_is_raised_whatever_is_asked_for(client: DBTCloudClientV2) -> None:
+def test_a_missing_run_is_always_raised(client: DBTCloudClientV2) -> None:
     with pytest.raises(DBTCloudNotFoundError):
         report(client, [gone()], raises=False)
 
 
-def test_the_first_error_tells_of_all_and_of_the_runs_beside_them(
+def test_the_first_error_reports_all_errors_and_runs(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     parts = [ended(cloud, "success"), gone(), ended(cloud, "error"), Part(run=skipped_run("x"))]

@@ -1,4 +1,4 @@
-"""A job's run is narrowed to what was loaded where that is known, and is whole where it is not."""
+"""A run is narrowed to the loaded tables if they are known; otherwise all of the job runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def job_with(cloud: DBTCloudEmulator, files: Any, **options: Any) -> str:
     return str(job)
 
 
-def test_it_takes_two_requests(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+def test_narrowing_takes_two_requests(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     before = len(cloud.requests)
     narrowed = narrowed_trigger(client, job, BODY, FLIGHTS)
@@ -53,7 +53,7 @@ def test_it_takes_two_requests(cloud: DBTCloudEmulator, client: DBTCloudClientV2
     assert len(cloud.requests) - before == 2
 
 
-def test_commands_that_the_trigger_has_already_are_narrowed(
+def test_the_triggers_own_commands_are_narrowed(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
@@ -65,14 +65,14 @@ def test_commands_that_the_trigger_has_already_are_narrowed(
 
 
 @pytest.mark.parametrize("name", ["idle", "unknown"])
-def test_tables_that_feed_nothing_need_no_run(
+def test_tables_without_descendants_need_no_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     assert narrowed_trigger(client, job, BODY, [Relation(name, "raw")]) is None
 
 
-def test_tables_that_no_source_declares_are_named_once(
+def test_tables_without_a_source_are_named_once(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "dlt")
@@ -92,7 +92,7 @@ def test_tables_that_no_source_declares_are_named_once(
         {"manifest.json": {"sources": 1, "nodes": 2}},
     ],
 )
-def test_without_a_manifest_the_job_runs_whole_and_that_is_said(
+def test_without_a_manifest_all_of_the_job_runs_with_a_warning(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = job_with(cloud, files)
@@ -100,14 +100,14 @@ def test_without_a_manifest_the_job_runs_whole_and_that_is_said(
     assert f"Running all of job {job}" in caplog.text
 
 
-def test_a_job_that_has_never_run_is_run_whole(
+def test_all_of_a_job_that_has_never_run_is_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     assert narrowed_trigger(client, str(cloud.create_job("New")), BODY, FLIGHTS) == BODY
 
 
 @pytest.mark.dbt
-def test_a_manifest_that_the_last_step_has_not_left_is_found(
+def test_the_manifest_of_an_earlier_step_is_found(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, flights: Any
 ) -> None:
     job = flights.job("dbt parse", "dbt --no-write-json deps")
@@ -135,7 +135,9 @@ def test_an_outage_is_waited_out(
     assert clock.now > 600
 
 
-def test_the_job_is_asked_for_once_a_try(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+def test_the_job_is_requested_once_per_attempt(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     cloud.fail("get_job", "status", calls=7)
     clock = FakeClock()
@@ -158,7 +160,7 @@ def test_an_outage_that_outlasts_the_timeout_is_an_error(
     assert clock.now == pytest.approx(300)
 
 
-def test_a_pause_that_is_asked_for_and_too_long_is_an_error_at_once(
+def test_a_retry_after_beyond_the_timeout_is_an_error_at_once(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
@@ -171,7 +173,7 @@ def test_a_pause_that_is_asked_for_and_too_long_is_an_error_at_once(
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("path", ["get_job_artifact", "get_artifact"])
-def test_a_token_that_is_not_accepted_is_an_error(
+def test_a_rejected_token_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, path: str, status: int
 ) -> None:
     files = {"manifest.json": MANIFEST} if path == "get_job_artifact" else {}
@@ -182,7 +184,7 @@ def test_a_token_that_is_not_accepted_is_an_error(
 
 
 @pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no response")])
-def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waited_for_long(
+def test_a_refused_manifest_is_given_up_while_the_api_responds(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
@@ -200,7 +202,7 @@ def test_a_manifest_that_alone_cannot_be_read_while_the_api_answers_is_not_waite
     assert 20 < clock.now < 120
 
 
-def test_an_outage_that_ends_while_the_manifest_is_read_does_not_count_against_it(
+def test_an_outage_does_not_count_as_a_refused_manifest(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})

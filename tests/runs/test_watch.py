@@ -1,4 +1,4 @@
-"""Runs are watched to their end: soon seen, through outages, with few checks, not for ever."""
+"""The end of a run is noticed soon, through outages, with few checks, within the timeout."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def watch(client: DBTCloudClientV2, clock: FakeClock, **options: Any) -> Run:
 
 
 @pytest.mark.parametrize("length", [3, 10, 30, 100, 600, 3600])
-def test_the_end_is_seen_within_a_tenth_of_the_runs_length_and_with_few_checks(
+def test_the_end_is_noticed_within_a_tenth_of_the_duration_with_few_checks(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, length: int
 ) -> None:
     run = client.start_job_run(cloud.create_job("Long", duration=None))
@@ -85,7 +85,7 @@ def test_the_end_is_seen_within_a_tenth_of_the_runs_length_and_with_few_checks(
     assert max(clock.sleeps) <= 10
 
 
-def test_a_run_that_is_over_costs_no_request(client: DBTCloudClientV2) -> None:
+def test_a_finished_run_costs_no_request(client: DBTCloudClientV2) -> None:
     clock = FakeClock()
     assert watch_runs(clocked(client, clock), [DONE], wait_seconds=10, timeout=1) == [DONE]
     assert clock.sleeps == []
@@ -119,7 +119,7 @@ def test_the_pauses_of_an_outage_grow_and_are_bounded(answering: Answers) -> Non
         assert min(60, 2**number) / 2 <= pause <= 60
 
 
-def test_retry_after_is_honoured(answering: Answers) -> None:
+def test_retry_after_is_respected(answering: Answers) -> None:
     clock = FakeClock()
     client = answering(refused(429, **{"Retry-After": "300"}), answered(DONE))
     watch(client, clock)
@@ -127,12 +127,12 @@ def test_retry_after_is_honoured(answering: Answers) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_token_that_is_not_accepted_ends_the_watch_at_once(answering: Answers, code: int) -> None:
+def test_a_rejected_token_ends_the_watch_at_once(answering: Answers, code: int) -> None:
     with pytest.raises(DBTCloudAuthError):
         watch(answering(refused(code)), FakeClock())
 
 
-def test_a_run_that_is_gone_ends_the_watch(answering: Answers) -> None:
+def test_a_missing_run_ends_the_watch(answering: Answers) -> None:
     clock = FakeClock()
     answers = [answered(QUEUED)] * 30
     with pytest.raises(DBTCloudNotFoundError):
@@ -145,7 +145,7 @@ def test_a_404_of_a_run_that_is_not_new_ends_the_watch(answering: Answers) -> No
         watch(answering(refused(404)), FakeClock(), are_new=False)
 
 
-def test_the_last_check_comes_after_the_time_is_up(
+def test_the_last_check_is_made_when_the_time_is_up(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
@@ -156,7 +156,7 @@ def test_the_last_check_comes_after_the_time_is_up(
     assert clock.now <= 100.001
 
 
-def test_a_run_that_goes_on_is_said_to_with_how_to_go_on_watching(
+def test_the_error_for_a_running_run_shows_how_to_keep_waiting(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
@@ -167,7 +167,7 @@ def test_a_run_that_goes_on_is_said_to_with_how_to_go_on_watching(
     assert caught.value.run_url == run["href"]
 
 
-def test_a_clock_that_jumps_past_the_end_does_not_hide_that_the_run_ended(
+def test_a_clock_that_jumps_past_the_timeout_does_not_hide_the_end(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
@@ -182,7 +182,7 @@ def test_a_clock_that_jumps_past_the_end_does_not_hide_that_the_run_ended(
     assert ended["is_success"]
 
 
-def test_a_job_that_is_deleted_meanwhile_does_not_matter(
+def test_a_job_may_be_deleted_during_its_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Slow", duration=None)
@@ -200,13 +200,13 @@ def test_a_job_that_is_deleted_meanwhile_does_not_matter(
     assert ended["is_success"]
 
 
-def test_an_outage_at_the_end_does_not_hide_that_time_is_up(answering: Answers) -> None:
+def test_an_outage_at_the_end_does_not_hide_the_timeout(answering: Answers) -> None:
     with pytest.raises(DBTCloudRunTimeout) as caught:
         watch(answering(refused(503)), FakeClock(), timeout=50)
     assert isinstance(caught.value.__cause__, DBTCloudServerError)
 
 
-def test_many_runs_are_watched_with_one_request_a_hundred(
+def test_many_runs_are_watched_with_one_request_per_hundred(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     runs = [client.start_job_run(cloud.create_job(str(i), duration=None)) for i in range(120)]
@@ -222,7 +222,7 @@ def test_many_runs_are_watched_with_one_request_a_hundred(
     assert len(asked) <= 2 * len(clock.sleeps)
 
 
-def test_one_of_many_that_is_gone_ends_the_watch(
+def test_a_missing_run_of_many_ends_the_watch(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = client.start_job_run(cloud.create_job("Slow", duration=None))
@@ -247,7 +247,7 @@ def test_one_of_many_that_is_gone_ends_the_watch(
         (cast(Run, {"status": 10, "is_complete": None, "in_progress": None}), True),
     ],
 )
-def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None:
+def test_the_end_of_a_run_is_read_from_its_flags(run: Run, is_ended: bool) -> None:
     assert has_finished(run) is is_ended
 
 
@@ -262,7 +262,7 @@ def test_a_runs_end_is_what_the_api_says_it_is(run: Run, is_ended: bool) -> None
         (None, None),
     ],
 )
-def test_a_time_is_read_in_each_form_that_the_api_has(created: Any, expected: float | None) -> None:
+def test_a_time_is_read_in_each_form_of_the_api(created: Any, expected: float | None) -> None:
     assert time_of(Run(created_at=created), "created_at") == expected
 
 

@@ -13,7 +13,7 @@ from dlt_dbtcloud.client.outages import Clock
 
 # seconds of real time after which something is stuck, however slow the machine
 PATIENCE = 300.0
-# the same for what real dbt does, and for a test that runs it
+# the same for tests that run real dbt
 DBT_PATIENCE = 1200.0
 
 
