@@ -1,4 +1,4 @@
-"""A file that is not there is told from one that only cannot be had now, whoever answers."""
+"""A missing artifact is distinguished from an outage, whatever server responds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def artifacts(httpserver: HTTPServer, clock: FakeClock) -> RunArtifacts:
     return RunArtifacts(client.patient(OUTAGE), run)
 
 
-def answer(httpserver: HTTPServer, status: int, body: str, kind: str) -> None:
+def respond(httpserver: HTTPServer, status: int, body: str, kind: str) -> None:
     path = "/api/v2/accounts/1/runs/5/artifacts/run_results.json"
     httpserver.expect_request(path).respond_with_data(body, status, content_type=kind)
 
@@ -43,10 +43,10 @@ def answer(httpserver: HTTPServer, status: int, body: str, kind: str) -> None:
         ("", "text/plain"),
     ],
 )
-def test_a_file_that_is_not_there_is_none(
+def test_a_missing_file_is_none(
     httpserver: HTTPServer, artifacts: RunArtifacts, clock: FakeClock, body: str, kind: str
 ) -> None:
-    answer(httpserver, 404, body, kind)
+    respond(httpserver, 404, body, kind)
     assert artifacts.read("run_results.json") is None
     assert (len(httpserver.log), clock.sleeps) == (1, [])
 
@@ -69,14 +69,16 @@ def test_a_page_in_a_files_place_is_an_outage(
     body: str,
     kind: str,
 ) -> None:
-    answer(httpserver, status, body, kind)
+    respond(httpserver, status, body, kind)
     with pytest.raises(DBTCloudAPIError, match=f"status {status}") as caught:
         artifacts.read("run_results.json")
     assert caught.value.may_have_arrived
     assert clock.now == 60
 
 
-def test_half_a_file_is_asked_for_again(httpserver: HTTPServer, artifacts: RunArtifacts) -> None:
+def test_a_truncated_file_is_requested_again(
+    httpserver: HTTPServer, artifacts: RunArtifacts
+) -> None:
     path = "/api/v2/accounts/1/runs/5/artifacts/run_results.json"
     whole = json.dumps(RESULTS)
     httpserver.expect_ordered_request(path).respond_with_data(whole[:20])
@@ -85,8 +87,8 @@ def test_half_a_file_is_asked_for_again(httpserver: HTTPServer, artifacts: RunAr
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "text/html", "x"])
-def test_a_file_is_read_whatever_it_is_served_as(
+def test_a_file_is_read_whatever_its_content_type_is(
     httpserver: HTTPServer, artifacts: RunArtifacts, kind: str
 ) -> None:
-    answer(httpserver, 200, f"\n{json.dumps(RESULTS)}", kind)
+    respond(httpserver, 200, f"\n{json.dumps(RESULTS)}", kind)
     assert artifacts.read("run_results.json") == RESULTS

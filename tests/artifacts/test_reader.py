@@ -1,4 +1,4 @@
-"""What may still be uploaded is waited for, and what is not needed is not kept."""
+"""Late uploads are awaited, permanent errors are no exceptions, and code is dropped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.results import (
 )
 
 
-def test_freshness_of_stale_sources_is_waited_for(
+def test_the_freshness_of_stale_sources_is_awaited(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = nightly(cloud, execute_steps=["dbt source freshness"], outcome="error")
@@ -35,14 +35,14 @@ def test_freshness_of_stale_sources_is_waited_for(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_a_run_that_can_be_asked_for_no_more_has_nothing(
+def test_a_run_that_does_not_exist_any_more_has_no_results(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
 ) -> None:
     cloud.fail("get_run", "status", status=status, calls=None, when="before")
     assert RunReader(clocked(client, FakeClock()), Run(id=7, is_complete=True)).read_results() == []
 
 
-def test_a_run_of_which_just_the_id_is_known_is_asked_for(
+def test_the_steps_of_a_run_without_steps_are_requested(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run_id = ended_run(nightly(cloud))
@@ -53,14 +53,16 @@ def test_a_run_of_which_just_the_id_is_known_is_asked_for(
         _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).read_results()
 
 
-def test_a_page_in_a_runs_place_may_pass(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+def test_a_page_in_place_of_a_run_is_a_transient_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     run_id = ended_run(nightly(cloud))
     cloud.fail("get_run", "html", status=200, calls=None, when="before")
     with pytest.raises(DBTCloudServerError, match="Something is in the way"):
         _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).read_results()
 
 
-def test_the_manifest_of_another_step_is_read_where_the_last_one_has_none(
+def test_the_manifest_of_another_step_is_read_if_the_last_one_has_none(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = nightly(cloud, execute_steps=["dbt seed", "dbt build"])
@@ -79,7 +81,7 @@ def test_a_run_without_results_has_a_manifest(
     assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
 
 
-def test_a_manifest_is_read_where_results_are_foreign(
+def test_a_manifest_is_read_even_if_the_results_are_not_json(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
@@ -88,7 +90,7 @@ def test_a_manifest_is_read_where_results_are_foreign(
     assert (reader.read_results(), reader.read_manifest().nodes) == ([], MANIFEST["nodes"])
 
 
-def test_what_only_python_reads_as_json_is_read(
+def test_json_beyond_the_standard_is_read(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     results = b'{"results": [{"message": "\\ud800\xff", "failures": NaN, "execution_time": 1e999, '
@@ -106,7 +108,7 @@ def test_what_only_python_reads_as_json_is_read(
     ]
 
 
-def test_code_is_kept_where_that_is_asked_for(
+def test_code_is_dropped_unless_it_is_to_be_kept(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     result = {**RUN_RESULTS["results"][0], "compiled_code": "select 1"}
@@ -117,7 +119,7 @@ def test_code_is_kept_where_that_is_asked_for(
         assert ("compiled_code" in found["results"][0]) == keeps_code
 
 
-def test_requests_keep_the_pace(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+def test_requests_respect_the_rate_limit(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
     clock = FakeClock()
     client = clocked(client, clock).patient(limiter=RateLimiter(60, clock))

@@ -1,4 +1,4 @@
-"""Results are those of every step and of every try, whatever version of dbt has written them."""
+"""Results are those of each step and each retry, in the formats of all dbt versions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def results_of(run_results: Any, manifest: Any = None) -> list[NodeResult]:
     return list(step_results(9001, STEP, run_results, Manifest(manifest)))
 
 
-def test_a_result_has_all_that_dbt_and_the_step_tell() -> None:
+def test_a_result_has_the_details_of_dbt_and_of_the_step() -> None:
     assert results_of({"results": [RESULT]}, MANIFEST) == [
         {
             "run_id": 9001,
@@ -95,7 +95,7 @@ def test_a_result_has_all_that_dbt_and_the_step_tell() -> None:
         ("nonsense", "nonsense", "nonsense"),
     ],
 )
-def test_without_a_manifest_an_id_tells_the_name(
+def test_without_a_manifest_the_name_is_part_of_the_id(
     unique_id: str, resource_type: str, name: str
 ) -> None:
     (result,) = results_of({"results": [{"unique_id": unique_id, "status": "error"}]})
@@ -121,7 +121,7 @@ def test_fields_may_be_missing_or_new(result: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [{}, {"results": None}, {"results": ["x", None]}])
-def test_results_that_are_none_are_no_results(content: Any) -> None:
+def test_malformed_results_are_ignored(content: Any) -> None:
     assert results_of(content) == []
 
 
@@ -140,7 +140,7 @@ ODD: list[tuple[dict[str, Any], str, Any]] = [
 
 
 @pytest.mark.parametrize(("odd", "name", "expected"), ODD)
-def test_what_is_of_another_type_is_named_and_counts_as_not_told(
+def test_a_field_of_an_unexpected_type_is_named_and_counts_as_missing(
     odd: dict[str, Any], name: str, expected: Any
 ) -> None:
     content = {"results": [{**RESULT, **odd}]}
@@ -150,31 +150,31 @@ def test_what_is_of_another_type_is_named_and_counts_as_not_told(
 
 
 @pytest.mark.parametrize("unique_id", [None, "", 5])
-def test_what_names_no_node_is_none(unique_id: Any) -> None:
+def test_a_result_without_a_node_is_named_and_ignored(unique_id: Any) -> None:
     content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
     assert unexpected_in_results(content) == ["unique_id"]
     assert len(results_of(content)) == 1
 
 
-def test_a_whole_number_is_one_however_it_is_written() -> None:
+def test_an_integer_may_be_written_as_a_float() -> None:
     content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
     (read,) = results_of(content)
     assert repr(read["rows_affected"]) == "1"
     assert unexpected_in_results(content) == []
 
 
-def test_times_that_are_none_are_passed_over() -> None:
+def test_malformed_times_are_ignored() -> None:
     timing = [{"started_at": 5}, {"started_at": "2026-01-31T06:00:00Z", "completed_at": None}]
     (read,) = results_of({"results": [{**RESULT, "timing": timing}]})
     assert (read["started_at"], read["completed_at"]) == ("2026-01-31T06:00:00Z", None)
 
 
 @pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
-def test_results_that_are_none_are_named(content: Any) -> None:
+def test_malformed_results_are_named(content: Any) -> None:
     assert unexpected_in_results(content) == ["results"]
 
 
-def test_a_manifest_of_another_shape_tells_nothing() -> None:
+def test_unexpected_fields_of_a_manifest_are_ignored() -> None:
     odd = {"name": 1, "resource_type": [], "original_file_path": 5, "relation_name": {}}
     (read,) = results_of({"results": [RESULT]}, {"nodes": {"model.shop.orders": odd}})
     assert (read["name"], read["resource_type"]) == ("orders", "model")
@@ -186,14 +186,14 @@ def result(unique_id: str, status: str, run_id: int) -> NodeResult:
     return NodeResult(**{**read, "run_id": run_id})
 
 
-def test_a_retry_takes_the_place_of_what_had_failed() -> None:
+def test_results_of_a_retry_replace_those_that_failed() -> None:
     older = [result("a", "success", 1), result("b", "error", 1), result("c", "skipped", 1)]
     newer = [result("b", "success", 2), result("c", "success", 2)]
     merged = [(each["unique_id"], each["run_id"]) for each in merge(older, newer)]
     assert merged == [("a", 1), ("b", 2), ("c", 2)]
 
 
-def test_what_a_retry_did_not_reach_stays_as_it_was() -> None:
+def test_results_that_a_retry_did_not_repeat_are_kept() -> None:
     older = [result("a", "success", 1), result("b", "error", 1), result("c", "skipped", 1)]
     newer = [result("b", "error", 2)]
     assert [each["run_id"] for each in merge(older, newer)] == [1, 1, 2]
@@ -205,7 +205,7 @@ def scripted(cloud: DBTCloudEmulator, *steps: str, **options: Any) -> int:
     return id_of(run_dbt_cloud_job(job_id=job))
 
 
-def test_every_step_is_read_and_none_that_builds_nothing(cloud: DBTCloudEmulator) -> None:
+def test_the_results_of_each_step_that_executes_nodes_are_read(cloud: DBTCloudEmulator) -> None:
     steps = ("dbt seed", "dbt --warn-error run", "dbt docs generate", "dbt compile", "dbt parse")
     run_id = scripted(cloud, *steps, generate_docs=True, run_generate_sources=True)
     results = get_dbt_cloud_run_results(run_id=run_id)
@@ -217,7 +217,7 @@ def test_every_step_is_read_and_none_that_builds_nothing(cloud: DBTCloudEmulator
     assert [each["step_index"] for each in results] == [5, 6, 8]
 
 
-def test_as_few_requests_as_it_takes(cloud: DBTCloudEmulator) -> None:
+def test_results_take_one_request_per_file(cloud: DBTCloudEmulator) -> None:
     run_id = scripted(cloud, "dbt seed", "dbt run")
     before = len(cloud.requests)
     get_dbt_cloud_run_results(run_id=run_id)
@@ -225,9 +225,7 @@ def test_as_few_requests_as_it_takes(cloud: DBTCloudEmulator) -> None:
     assert len(cloud.requests) - before == 4
 
 
-def test_artifacts_that_are_late_are_waited_for(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2
-) -> None:
+def test_late_artifacts_are_awaited(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     run_id = scripted(cloud, "dbt build")
     cloud.fail("get_artifact", "status", status=404, calls=3, when="before")
     clock = FakeClock()
@@ -236,7 +234,7 @@ def test_artifacts_that_are_late_are_waited_for(
     assert clock.sleeps == [1.0, 2.0, 4.0]
 
 
-def test_artifacts_that_never_come_are_not_waited_for_for_ever(
+def test_missing_artifacts_are_awaited_for_a_minute(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run_id = scripted(cloud, "dbt build", "dbt test")
@@ -254,7 +252,7 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClient
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_page_in_an_artifacts_place_is_an_error(
+def test_a_page_in_place_of_an_artifact_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
 ) -> None:
     run_id = scripted(cloud, "dbt build")
@@ -265,7 +263,7 @@ def test_a_page_in_an_artifacts_place_is_an_error(
     assert len(node_results(clocked(client, FakeClock()), run_id)) == 1
 
 
-def test_a_page_in_a_retried_runs_place_is_an_error(
+def test_a_page_in_place_of_a_retried_run_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     first = scripted(cloud, "dbt build")
@@ -278,16 +276,14 @@ def test_a_page_in_a_retried_runs_place_is_an_error(
 
 
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"results": [', b"<html></html>", b""])
-def test_a_foreign_file_in_an_artifacts_place_is_named(
-    cloud: DBTCloudEmulator, content: bytes
-) -> None:
+def test_a_malformed_artifact_is_an_error(cloud: DBTCloudEmulator, content: bytes) -> None:
     job = cloud.create_job("x", artifacts={"run_results.json": content})
     run_id = run_dbt_cloud_job(job_id=job)["id"]
     with pytest.raises(DBTCloudServerError, match=f"not an artifact of run {run_id}"):
         get_dbt_cloud_run_results(run_id=run_id)
 
 
-def test_a_run_that_is_not_over_has_no_results_yet(
+def test_an_unfinished_run_has_no_results_yet(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("x", duration=None)
@@ -301,7 +297,7 @@ def test_a_run_that_does_not_exist_is_an_error(cloud: DBTCloudEmulator) -> None:
         get_dbt_cloud_run_results(run_id=1)
 
 
-def test_large_artifacts_are_read_as_they_are(cloud: DBTCloudEmulator) -> None:
+def test_large_artifacts_are_read(cloud: DBTCloudEmulator) -> None:
     many = [{**RESULT, "unique_id": f"model.shop.m{i}"} for i in range(20_000)]
     content = json.dumps({"results": many}).encode()
     job = cloud.create_job("x", artifacts={"run_results.json": content})

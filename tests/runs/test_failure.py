@@ -1,4 +1,4 @@
-"""Of a run that did not succeed, as much is told as can be read, and never less than that."""
+"""A failed run is explained with as much of its cause as can be read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def failed(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
     return run_dbt_cloud_job(job_id=job)
 
 
-def test_three_requests_tell_of_a_failure(
+def test_an_explanation_takes_three_requests(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run = failed(cloud)
@@ -75,7 +75,7 @@ def test_an_outage_does_not_hide_that_the_run_failed(
         {"run_results.json": {"results": [ERROR]}},
     ],
 )
-def test_nor_does_what_is_no_artifact(
+def test_a_malformed_artifact_does_not_hide_that_the_run_failed(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
 ) -> None:
     error = explain(clocked(client, FakeClock()), failed(cloud, files))
@@ -83,7 +83,7 @@ def test_nor_does_what_is_no_artifact(
     assert "failed" in str(error)
 
 
-def test_the_end_of_the_log_is_told_where_there_are_no_results(
+def test_without_results_the_error_quotes_the_log(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     error = explain(clocked(client, FakeClock()), failed(cloud, {}))
@@ -91,27 +91,27 @@ def test_the_end_of_the_log_is_told_where_there_are_no_results(
     assert "Encountered an error, as scripted" in str(error)
 
 
-def answer(data: Any, code: int = 200) -> bytes:
-    """Return what the API answers, down to the wire."""
-    status = {"code": code, "is_success": code == 200, "user_message": "As told."}
+def response(data: Any, code: int = 200) -> bytes:
+    """Return a response of the API as bytes."""
+    status = {"code": code, "is_success": code == 200, "user_message": "Scripted."}
     body = json.dumps({"status": status, "data": data}).encode()
     head = f"HTTP/1.1 {code} -\r\nContent-Type: application/json\r\nConnection: close\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def without_results(logs: str | None) -> Run:
-    """Return a run that failed before dbt came to run a node."""
+    """Return a run that failed before dbt ran a node."""
     step = RunStep(index=3, name="Invoke dbt with `dbt deps`", status=20, logs=logs)
     return Run(id=7, job_definition_id=5, status=20, run_steps=[step])
 
 
 @pytest.mark.parametrize("missing", ["", None])
-def test_a_log_that_is_late_is_waited_for(missing: str | None) -> None:
+def test_a_late_log_is_awaited(missing: str | None) -> None:
     clock = FakeClock()
     early, late = without_results(missing), without_results("No such package.")
     with (
-        # the manifest, which is not waited for, is asked for in between
-        WireServer(answer(early), answer(None, 404), answer(early), answer(late)) as server,
+        # the manifest, which is not awaited, is requested in between
+        WireServer(response(early), response(None, 404), response(early), response(late)) as server,
         DBTCloudClientV2("a-token", 1, server.url) as client,
     ):
         error = explain(clocked(client, clock), early)
@@ -119,7 +119,7 @@ def test_a_log_that_is_late_is_waited_for(missing: str | None) -> None:
     assert clock.sleeps == [1.0]
 
 
-def test_the_token_is_cut_out_of_what_dbt_wrote(
+def test_the_token_is_removed_from_messages(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     leaking = {**ERROR, "message": f"401 for {cloud.api_token}"}
@@ -129,7 +129,7 @@ def test_the_token_is_cut_out_of_what_dbt_wrote(
     assert cloud.api_token not in str(error) + str(vars(error))
 
 
-def test_secrets_of_a_command_are_cut_out(
+def test_secrets_in_a_command_are_redacted(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     steps = ['dbt build --vars \'{"db_password": "hunter2"}\'']
@@ -138,7 +138,7 @@ def test_secrets_of_a_command_are_cut_out(
         assert "hunter2" not in str(error) + str(vars(error))
 
 
-def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
+def test_a_cancellation_by_a_person_differs_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=None)
     run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
     cancel_dbt_cloud_run(run_id=run["id"])
@@ -156,31 +156,31 @@ def test_a_cancel_by_a_person_is_told_from_a_time_limit(cloud: DBTCloudEmulator)
 
 
 @pytest.mark.dbt
-def test_the_account_of_a_test_that_fails(cloud: DBTCloudEmulator, flights: Flights) -> None:
+def test_the_explanation_of_a_failed_test(cloud: DBTCloudEmulator, flights: Flights) -> None:
     flights.load()
     flights.sql("UPDATE raw.flights SET dep_time = 900 WHERE dep_time = 517")
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_job(job_id=flights.job(), raise_on_failure=True)
-    account = str(caught.value)
+    description = str(caught.value)
     (test,) = caught.value.failures
-    assert "1 failed test" in account
+    assert "1 failed test" in description
     assert (test["message"] or "").strip()
-    assert str(test["message"]).splitlines()[0] in account
-    assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in account
-    assert "a retry is unlikely to help until the data change" in account
+    assert str(test["message"]).splitlines()[0] in description
+    assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in description
+    assert "a retry is unlikely to help until the data change" in description
 
 
 @pytest.mark.dbt
-def test_the_account_of_a_project_that_does_not_compile(
+def test_the_explanation_of_a_project_that_does_not_compile(
     cloud: DBTCloudEmulator, flights: Flights
 ) -> None:
     flights.add("models/marts/dim_carriers.sql", "select * from {{ ref('no_such_model') }}")
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_job(job_id=flights.job("dbt seed", "dbt run"), raise_on_failure=True)
-    account = str(caught.value)
-    assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in account
-    assert "no_such_model" in account
-    assert "Fix the project first" in account
+    description = str(caught.value)
+    assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in description
+    assert "no_such_model" in description
+    assert "Fix the project first" in description
     assert caught.value.failures == []
 
 
@@ -229,7 +229,7 @@ FAILED = results(
 )
 
 
-def test_the_account_of_an_error() -> None:
+def test_the_description_of_an_error() -> None:
     loads = {"source.shop.raw.payments": "1732150000.123"}
     failures = node_failures(FAILED, Manifest(MANIFEST), loads)
     assert describe_nodes(RUN, FAILED, failures) == (
@@ -259,45 +259,45 @@ def test_the_account_of_an_error() -> None:
     ]
 
 
-def test_tests_that_failed_are_told_apart_from_errors() -> None:
+def test_failed_tests_are_counted_apart_from_errors() -> None:
     both = results(
         ("model.shop.orders", "error", "x"),
         ("test.shop.positive.0", "fail", "Got 3 results, configured to fail if != 0"),
         relation_name='"db"."audit"."positive"',
     )
     failures = node_failures(both, Manifest(MANIFEST))
-    account = describe_nodes(RUN, both, failures)
-    assert account.startswith(
+    description = describe_nodes(RUN, both, failures)
+    assert description.startswith(
         '2 of 2 nodes failed in run 9001 of job "Nightly": 1 error, 1 failed test.\n'
     )
-    assert "test.shop.positive.0 (models/shop.yml): failed\n" in account
-    assert 'The rows that failed are in "db"."audit"."positive".' in account
+    assert "test.shop.positive.0 (models/shop.yml): failed\n" in description
+    assert 'The rows that failed are in "db"."audit"."positive".' in description
     assert "until the data change" in advice(RUN, failures, STEP)
 
 
-def test_many_failures_are_told_within_bounds() -> None:
+def test_the_description_of_many_failures_is_short() -> None:
     many = results(*((f"model.shop.m{i}", "error", "x" * 10_000) for i in range(500)))
-    account = describe_nodes(RUN, many, node_failures(many, Manifest({})))
-    assert account.startswith("500 of 500 nodes failed")
-    assert "... and 490 more" in account
-    assert len(account) < 8_000
+    description = describe_nodes(RUN, many, node_failures(many, Manifest({})))
+    assert description.startswith("500 of 500 nodes failed")
+    assert "... and 490 more" in description
+    assert len(description) < 8_000
 
 
-def test_without_a_graph_nothing_is_said_of_it() -> None:
+def test_without_a_manifest_there_is_no_lineage() -> None:
     (failure,) = node_failures(FAILED, Manifest({}))
     assert (failure["tables"], failure["skipped"], failure["load_id"]) == ([], 0, None)
 
 
-def test_secrets_in_messages_are_cut_out() -> None:
+def test_secrets_in_messages_are_redacted() -> None:
     leaking = results(("model.shop.orders", "error", "cannot connect: password=hunter2hunter2"))
     (failure,) = node_failures(leaking, Manifest(MANIFEST))
     assert failure["message"] == "cannot connect: password=***"
 
 
-def test_without_results_the_end_of_the_log_is_told() -> None:
+def test_without_results_the_description_quotes_the_log() -> None:
     log = "\n".join(f"\x1b[31mline {i}\x1b[0m" for i in range(200)) + "\npassword=hunter2hunter2"
-    account = describe_step(RUN, RunStep(**{**STEP, "logs": log}))
-    first, *lines = account.splitlines()
+    description = describe_step(RUN, RunStep(**{**STEP, "logs": log}))
+    first, *lines = description.splitlines()
     assert first == (
         'Run 9001 of job "Nightly" failed in step 4, Invoke dbt with `dbt build`; '
         "the end of its log:"
@@ -307,7 +307,7 @@ def test_without_results_the_end_of_the_log_is_told() -> None:
     assert lines[-2:] == ["     line 199", "     password=***"]
 
 
-def test_a_step_without_a_log_and_a_run_without_steps() -> None:
+def test_the_description_of_a_step_without_a_log_and_of_a_run_without_steps() -> None:
     assert "it has no log" in describe_step(RUN, STEP)
     run: Any = {**RUN, "status_message": "No repository"}
     assert describe_step(run, None) == (
@@ -315,7 +315,7 @@ def test_a_step_without_a_log_and_a_run_without_steps() -> None:
     )
 
 
-def test_the_advice_says_where_a_retry_is_unlikely_to_help() -> None:
+def test_the_advice_depends_on_the_cause() -> None:
     retry = "`retry_dbt_cloud_run(run_id=9001)`"
     broken = RunStep(**{**STEP, "logs": "Encountered an error:\nCompilation Error\n  in model x"})
     assert "Fix the project first; then" in advice(RUN, [], broken)

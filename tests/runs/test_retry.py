@@ -1,4 +1,4 @@
-"""A retry does what was left undone and nothing else, by the cheapest way, and exactly once."""
+"""A retry executes what a run has left, in the cheapest way that works, exactly once."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | 
         ("make build", None),
     ],
 )
-def test_a_command_is_narrowed_to_what_it_left_undone(line: str, again: str | None) -> None:
+def test_a_command_is_narrowed_to_its_unsuccessful_nodes(line: str, again: str | None) -> None:
     assert narrowed(line) == again
 
 
-def test_it_stays_whole_where_something_undone_is_not_known() -> None:
+def test_a_command_is_not_narrowed_if_a_node_is_unknown() -> None:
     hook = {"unique_id": "operation.shop.on-run-end-0", "status": "error"}
     assert narrowed("dbt build", {"results": [*RESULTS["results"], hook]}) is None
     assert narrowed("dbt build", {"results": RESULTS["results"][:1]}) is None
 
 
-def test_it_stays_whole_where_the_selection_would_be_too_long() -> None:
+def test_a_command_is_not_narrowed_if_the_selection_is_too_long() -> None:
     ids = [f"model.shop.m{i}" for i in range(5_000)]
     many = {"results": [{"unique_id": unique_id, "status": "error"} for unique_id in ids]}
     manifest = {"nodes": {unique_id: node(unique_id[11:]) for unique_id in ids}}
@@ -126,12 +126,12 @@ def fail(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
 
 
 def outdate(cloud: DBTCloudEmulator, run: Run) -> None:
-    """Let a newer run of the job keep the API from retrying this one."""
+    """Start a newer run of the job, so that the API does not retry this run."""
     newer = run_dbt_cloud_job(job_id=run["job_definition_id"], wait_for_outcome=False)
     cloud.finish_run(newer["id"])
 
 
-def test_the_api_retries_where_it_can(cloud: DBTCloudEmulator, failed: Run) -> None:
+def test_the_api_retries_if_it_can(cloud: DBTCloudEmulator, failed: Run) -> None:
     again = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
     assert again["retrying_run_id"] == failed["id"]
     assert [request.path for request in cloud.requests if request.method == "POST"][1:] == [
@@ -139,7 +139,7 @@ def test_the_api_retries_where_it_can(cloud: DBTCloudEmulator, failed: Run) -> N
     ]
 
 
-def test_else_the_failed_step_runs_on_what_it_left_undone(
+def test_else_the_failed_command_runs_on_its_unsuccessful_nodes(
     cloud: DBTCloudEmulator, failed: Run
 ) -> None:
     outdate(cloud, failed)
@@ -157,7 +157,7 @@ def test_else_the_failed_step_runs_on_what_it_left_undone(
 
 
 @pytest.mark.parametrize("files", [{}, {"run_results.json": RESULTS}, {"manifest.json": MANIFEST}])
-def test_else_the_failed_step_runs_whole(cloud: DBTCloudEmulator, files: Any) -> None:
+def test_else_the_failed_command_runs_unchanged(cloud: DBTCloudEmulator, files: Any) -> None:
     run = fail(cloud, files)
     outdate(cloud, run)
     retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
@@ -165,14 +165,16 @@ def test_else_the_failed_step_runs_whole(cloud: DBTCloudEmulator, files: Any) ->
     assert trigger["steps_override"] == ["dbt build --select +c --threads 3", "dbt test"]
 
 
-def test_what_the_api_refuses_is_done_the_next_way(cloud: DBTCloudEmulator, failed: Run) -> None:
+def test_a_new_run_is_triggered_if_the_api_refuses_to_retry(
+    cloud: DBTCloudEmulator, failed: Run
+) -> None:
     cloud.fail("retry_run", "status", status=400, when="before")
     retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
     assert len(cloud.runs) == 2
     assert cloud.runs[-1]["retrying_run_id"] is None
 
 
-def test_a_token_that_is_not_accepted_ends_it(cloud: DBTCloudEmulator, failed: Run) -> None:
+def test_an_invalid_token_ends_a_retry(cloud: DBTCloudEmulator, failed: Run) -> None:
     cloud.fail("retry_run", "status", status=403, when="before")
     with pytest.raises(DBTCloudAPIError, match="403"):
         retry_dbt_cloud_run(run_id=failed["id"])
@@ -180,7 +182,7 @@ def test_a_token_that_is_not_accepted_ends_it(cloud: DBTCloudEmulator, failed: R
 
 
 @pytest.mark.parametrize("is_outdated", [False, True])
-def test_a_run_is_retried_once_however_often_that_is_asked_for(
+def test_a_run_is_retried_once_by_several_calls(
     cloud: DBTCloudEmulator, failed: Run, is_outdated: bool
 ) -> None:
     if is_outdated:
@@ -193,7 +195,7 @@ def test_a_run_is_retried_once_however_often_that_is_asked_for(
 
 
 @pytest.mark.parametrize("is_outdated", [False, True])
-def test_a_retry_that_fails_is_where_the_next_one_goes_on(
+def test_a_failed_retry_is_retried_next(
     cloud: DBTCloudEmulator, failed: Run, is_outdated: bool
 ) -> None:
     if is_outdated:
@@ -212,14 +214,14 @@ def test_a_retry_that_fails_is_where_the_next_one_goes_on(
         assert trigger["steps_override"][1:] == ["dbt test"]
 
 
-def test_what_the_apis_retry_left_undone_is_done_the_next_way(
+def test_a_new_run_is_triggered_after_a_failed_retry_of_the_api(
     cloud: DBTCloudEmulator, failed: Run
 ) -> None:
     second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
     cloud.finish_run(second["id"], "error")
     outdate(cloud, failed)
     retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
-    # it is `dbt retry` that failed, of which the first run tells the command
+    # the failed command is `dbt retry`, whose original command is in the first run
     trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] == [
         f"dbt build --threads 3 {UNDONE} --indirect-selection empty",
@@ -227,7 +229,7 @@ def test_what_the_apis_retry_left_undone_is_done_the_next_way(
     ]
 
 
-def test_the_run_before_is_asked_for_once_a_try(
+def test_the_retried_run_is_requested_once_per_attempt(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
 ) -> None:
     second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
@@ -241,7 +243,7 @@ def test_the_run_before_is_asked_for_once_a_try(
 
 
 @pytest.mark.parametrize("outcome", ["success", None])
-def test_what_did_not_fail_is_not_retried(
+def test_a_run_that_did_not_fail_is_not_retried(
     cloud: DBTCloudEmulator, outcome: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("x", duration=None)
@@ -253,7 +255,7 @@ def test_what_did_not_fail_is_not_retried(
     assert f"Run {run['id']} is not retried" in caplog.text
 
 
-def test_a_run_that_was_cancelled_goes_on_with_the_step_that_was(cloud: DBTCloudEmulator) -> None:
+def test_a_cancelled_run_resumes_with_the_cancelled_command(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("x", execute_steps=["dbt seed", "dbt build"], duration=None)
     run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
     cloud.finish_run(run["id"], "cancelled", at_command=2)
@@ -261,7 +263,7 @@ def test_a_run_that_was_cancelled_goes_on_with_the_step_that_was(cloud: DBTCloud
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == ["dbt build"]
 
 
-def test_results_of_a_step_that_was_cancelled_are_not_all_that_it_left_undone(
+def test_a_cancelled_command_is_not_narrowed(
     cloud: DBTCloudEmulator,
 ) -> None:
     job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=FILES, duration=None)
@@ -271,7 +273,7 @@ def test_results_of_a_step_that_was_cancelled_are_not_all_that_it_left_undone(
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
 
 
-def test_a_load_that_another_worker_had_built_is_not_retried(
+def test_a_load_that_another_worker_built_is_not_retried(
     cloud: DBTCloudEmulator, flights: Flights
 ) -> None:
     flights.load("airlines")
@@ -282,7 +284,7 @@ def test_a_load_that_another_worker_had_built_is_not_retried(
     )
     until(lambda: len(cloud.runs) == 1)
     cloud.finish_run(cloud.runs[0]["id"], "error")
-    # the other worker comes while the first reads why its run failed
+    # the other worker starts while the first reads why its run failed
     until(lambda: cloud.struck)
     other = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
     cloud.finish_run(other["id"])
@@ -291,7 +293,7 @@ def test_a_load_that_another_worker_had_built_is_not_retried(
     assert len(cloud.runs) == 2
 
 
-def test_docs_and_freshness_that_the_job_adds_are_not_added_twice(cloud: DBTCloudEmulator) -> None:
+def test_docs_and_freshness_of_the_job_are_not_added_twice(cloud: DBTCloudEmulator) -> None:
     run = fail(cloud, generate_docs=True, run_generate_sources=True)
     outdate(cloud, run)
     again = retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
@@ -301,7 +303,7 @@ def test_docs_and_freshness_that_the_job_adds_are_not_added_twice(cloud: DBTClou
     assert sum("source freshness" in name for name in names) == 1
 
 
-def test_a_run_none_of_whose_commands_began_is_run_again_as_the_job_is_now(
+def test_a_run_without_a_started_command_is_retried_with_the_commands_of_the_job(
     cloud: DBTCloudEmulator,
 ) -> None:
     job = cloud.create_job("x", duration=None)
@@ -320,7 +322,7 @@ def test_a_run_that_does_not_exist_cannot_be_retried(cloud: DBTCloudEmulator) ->
 
 @pytest.mark.parametrize("kind", ["cut", "html", "half", "late", "status", "rate_limit"])
 @pytest.mark.parametrize("is_outdated", [False, True])
-def test_a_retry_is_exactly_one_run_whatever_becomes_of_its_answer(
+def test_a_retry_is_exactly_one_run_whatever_the_response_is(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     failed: Run,
@@ -339,7 +341,7 @@ def test_a_retry_is_exactly_one_run_whatever_becomes_of_its_answer(
     assert kept == [again["id"]]
 
 
-def test_a_call_retries_as_often_as_it_is_told_to(
+def test_a_call_retries_as_often_as_requested(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", outcome="error", artifacts=FILES)
@@ -391,7 +393,7 @@ def test_retries_of_a_load_count_as_runs_of_it(cloud: DBTCloudEmulator, flights:
         ),
     ],
 )
-def test_a_model_that_fails_until_its_data_are_mended(
+def test_a_retry_succeeds_when_the_data_are_fixed(
     cloud: DBTCloudEmulator, flights: Flights, step: str, is_outdated: bool
 ) -> None:
     flights.load()
@@ -414,7 +416,7 @@ def test_a_model_that_fails_until_its_data_are_mended(
 
 
 @pytest.mark.dbt
-def test_a_step_without_results_is_run_again_whole(
+def test_a_command_without_results_is_retried_unchanged(
     cloud: DBTCloudEmulator, flights: Flights
 ) -> None:
     flights.load()
@@ -443,7 +445,7 @@ def test_a_namesake_in_another_package_is_not_retried(
     job = cloud.create_job("Shop", execute_steps=["dbt run --select same"], project_dir=project)
     run = run_dbt_cloud_job(job_id=job)
     assert statuses(own_results(run["id"])) == {"error": 1, "success": 1}
-    # a newer run keeps the API from retrying this one
+    # a newer run prevents a retry by the API
     run_dbt_cloud_job(job_id=job, data={"steps_override": ["dbt deps"]})
     broken.write_text("select 2 as id")
     again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
@@ -451,7 +453,7 @@ def test_a_namesake_in_another_package_is_not_retried(
 
 
 @pytest.mark.dbt
-def test_retries_end_well_where_a_fault_goes_away_by_itself(
+def test_retries_succeed_when_a_transient_fault_ends(
     cloud: DBTCloudEmulator, flights: Flights
 ) -> None:
     flights.load("airlines")

@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 import pytest
 
-from dlt_dbtcloud import dbt_cloud_results, retry_dbt_cloud_run, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, retry_dbt_cloud_run, run_dbt_cloud_job
 from dlt_dbtcloud.cause import cause_with_key
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -18,6 +18,7 @@ from dlt_dbtcloud.source.rows import (
     load_rows,
     node_rows,
     parent_rows,
+    redacted_rows,
     result_rows,
     run_row,
     step_rows,
@@ -172,6 +173,15 @@ def test_an_integer_that_does_not_fit_is_dropped(number: Any) -> None:
     (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, Manifest(None))
     assert row["rows_affected"] is None
     assert row["adapter_response"] == {"rows_affected": number}
+
+
+def test_rows_contain_neither_secrets_nor_the_token() -> None:
+    token = "a0b1c2d3"
+    client = DBTCloudClientV2(token, 1)
+    row = {"unique_id": f"source.{token}", "criteria": {"filter": ["password=hunter2"]}}
+    assert redacted_rows("dbt_source_freshness", [row], client) == [
+        {"unique_id": "source.***", "criteria": {"filter": ["password=***"]}}
+    ]
 
 
 def test_the_schema_of_a_pull_request_is_not_content() -> None:
