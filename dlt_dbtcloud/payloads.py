@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-# to be requested with a run; neither the job nor the steps come without
+# the related objects that are requested with a run; the API omits them by default
 RELATED = ("trigger", "job", "run_steps", "audit")
 
 _COMMAND = re.compile(r"`\s*dbt\b(.*)`", re.DOTALL | re.IGNORECASE)
@@ -132,7 +132,7 @@ def log_tail(step: RunStep, redact: Redact = redact) -> str:
 
 
 def lean_run(run: Run) -> Run:
-    """Return a run without what no table contains: most of its job and logs."""
+    """Return a run without most of its job and logs, which no table contains."""
     job = {"name": as_mapping(run.get("job")).get("name")}
     steps = [_lean_step(step) for step in as_dicts(run.get("run_steps")) if step]
     return cast(Run, {**run, "job": job, "run_steps": steps})

@@ -169,11 +169,6 @@ def test_malformed_times_are_ignored() -> None:
     assert (read["started_at"], read["completed_at"]) == ("2026-01-31T06:00:00Z", None)
 
 
-@pytest.mark.parametrize("content", [{}, {"results": 7}, {"results": {}}, {"results": ["x"]}])
-def test_malformed_results_are_named(content: Any) -> None:
-    assert unexpected_in_results(content) == ["results"]
-
-
 def test_unexpected_fields_of_a_manifest_are_ignored() -> None:
     odd = {"name": 1, "resource_type": [], "original_file_path": 5, "relation_name": {}}
     (read,) = results_of({"results": [RESULT]}, {"nodes": {"model.shop.orders": odd}})
