@@ -25,7 +25,10 @@ FILES = {
 name: orchard
 version: "1.0"
 profile: orchard
-flags: {send_anonymous_usage_stats: false}
+flags:
+  send_anonymous_usage_stats: false
+  # as since dbt 1.11
+  require_generic_test_arguments_property: true
 models: {orchard: {+materialized: table}}
 """,
     "profiles.yml": """

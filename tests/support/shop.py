@@ -33,6 +33,8 @@ snapshots:
 flags:
   # as before dbt 1.10
   require_resource_names_without_spaces: false
+  # as since dbt 1.11
+  require_generic_test_arguments_property: true
 """,
     "profiles.yml": """
 shop:
