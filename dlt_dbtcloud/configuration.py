@@ -133,20 +133,6 @@ class DBTCloudConfiguration(BaseConfiguration):
             raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
 
 
-def _refuse_placeholders(texts: Mapping[str, str]) -> None:
-    names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
-    if names:
-        raise InvalidCredentialsException(
-            f"Still a placeholder: {names}. Set what the job needs under `[dbt_cloud]` in "
-            "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
-        )
-
-
-def _check_seconds(name: str, value: float) -> None:
-    if not (value > 0 and math.isfinite(value)):
-        raise ConfigurationValueError(f"`{name}={value}` must be a number of seconds above 0.")
-
-
 def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Resolve the config of a call and pass it to the function.
 
@@ -195,6 +181,55 @@ def resolved_config(
     return cast(DBTCloudConfiguration, credentials)
 
 
+def trigger_data(
+    config: DBTCloudConfiguration, data: TriggerData | Mapping[str, Any] | None = None
+) -> TriggerData:
+    """Return the body of a trigger, from the config and the caller's `data`.
+
+    Args:
+        config: The resolved config.
+        data: Fields of `TriggerData`, which win over the config. `None` as a value drops the
+            config's; `git_sha` or `git_branch` replaces both of the config's.
+
+    Raises:
+        TypeError: `data` is not a mapping.
+    """
+    if not isinstance(data, Mapping | None):
+        raise TypeError(f"`data` is a `{type(data).__name__}`. Pass a dict: `{{'cause': '…'}}`.")
+    given = dict(data or {})
+    body: dict[str, Any] = {"cause": config.cause}
+    if not {"git_sha", "git_branch"} & given.keys():
+        git = "git_sha" if config.git_sha else "git_branch"
+        body[git] = config[git]
+    body |= {name: config[name] for name in _CONFIG_OVERRIDES}
+    body |= given
+    body["cause"] = str(body["cause"] or config.cause)
+    unknown = body.keys() - TriggerData.__annotations__.keys()
+    if unknown:
+        names = ", ".join(sorted(map(str, unknown)))
+        logger.warning(f"Unknown fields in `data` are sent unchanged: {names}.")
+    return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
+
+
+def connect(config: DBTCloudConfiguration, clock: Clock = time) -> DBTCloudClientV2:
+    """Return a client of the configured account."""
+    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url, clock=clock)
+
+
+def _refuse_placeholders(texts: Mapping[str, str]) -> None:
+    names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
+    if names:
+        raise InvalidCredentialsException(
+            f"Still a placeholder: {names}. Set what the job needs under `[dbt_cloud]` in "
+            "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
+        )
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise ConfigurationValueError(f"`{name}={value}` must be a number of seconds above 0.")
+
+
 def _fields_of(credentials: object) -> Mapping[str, Any]:
     """Return the fields that are set in the `credentials` of a call."""
     if credentials is None or isinstance(credentials, ConfigValueSentinel):
@@ -232,38 +267,3 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _fields() -> dict[str, type]:
     return DBTCloudConfiguration.get_resolvable_fields()
-
-
-def trigger_data(
-    config: DBTCloudConfiguration, data: TriggerData | Mapping[str, Any] | None = None
-) -> TriggerData:
-    """Return the body of a trigger, from the config and the caller's `data`.
-
-    Args:
-        config: The resolved config.
-        data: Fields of `TriggerData`, which win over the config. `None` as a value drops the
-            config's; `git_sha` or `git_branch` replaces both of the config's.
-
-    Raises:
-        TypeError: `data` is not a mapping.
-    """
-    if not isinstance(data, Mapping | None):
-        raise TypeError(f"`data` is a `{type(data).__name__}`. Pass a dict: `{{'cause': '…'}}`.")
-    given = dict(data or {})
-    body: dict[str, Any] = {"cause": config.cause}
-    if not {"git_sha", "git_branch"} & given.keys():
-        git = "git_sha" if config.git_sha else "git_branch"
-        body[git] = config[git]
-    body |= {name: config[name] for name in _CONFIG_OVERRIDES}
-    body |= given
-    body["cause"] = str(body["cause"] or config.cause)
-    unknown = body.keys() - TriggerData.__annotations__.keys()
-    if unknown:
-        names = ", ".join(sorted(map(str, unknown)))
-        logger.warning(f"Unknown fields in `data` are sent unchanged: {names}.")
-    return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
-
-
-def connect(config: DBTCloudConfiguration, clock: Clock = time) -> DBTCloudClientV2:
-    """Return a client of the configured account."""
-    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url, clock=clock)

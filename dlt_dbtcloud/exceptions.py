@@ -297,6 +297,15 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         )
 
 
+def run_error(run: Run) -> DBTCloudRunError | None:
+    """Return the error for a run that failed or was cancelled, else None."""
+    if not has_finished(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
+        return None
+    if run.get("is_cancelled") or run.get("status") == RunStatus.CANCELLED:
+        return DBTCloudRunCancelled(run)
+    return DBTCloudRunFailed(run)
+
+
 def _reason(run: Run) -> str:
     message = redact(run.get("status_message") or "").rstrip(" .")
     return f": {message}" if message else ""
@@ -306,12 +315,3 @@ def _canceller(run: Run) -> str:
     event = (run.get("audit") or {}).get("cancellation") or {}
     name = (event.get("actor") or {}).get("name")
     return f" by {name}" if name else ""
-
-
-def run_error(run: Run) -> DBTCloudRunError | None:
-    """Return the error for a run that failed or was cancelled, else None."""
-    if not has_finished(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
-        return None
-    if run.get("is_cancelled") or run.get("status") == RunStatus.CANCELLED:
-        return DBTCloudRunCancelled(run)
-    return DBTCloudRunFailed(run)

@@ -138,14 +138,6 @@ def lean_run(run: Run) -> Run:
     return cast(Run, {**run, "job": job, "run_steps": steps})
 
 
-def _lean_step(step: dict[str, Any]) -> RunStep:
-    kept = {name: value for name, value in step.items() if name not in _LOGS}
-    typed = {name: read(step[name]) for name, read in _STEP_TYPES.items() if name in step}
-    if step.get("status") == RunStatus.ERROR:
-        typed["logs"] = "\n".join((as_text(step.get("logs")) or "").split("\n")[-_REDACTED_LINES:])
-    return cast(RunStep, {**kept, **typed})
-
-
 def command_of(step: RunStep) -> str | None:
     """Return the dbt command line of a step, or None if it executes no dbt command."""
     line = as_text(as_mapping(step.get("run_step_command")).get("dbt_command"))
@@ -188,6 +180,14 @@ def remaining_work(run: Run, planned: Sequence[str]) -> RemainingWork:
         if [_spaced(line) for line in planned[:count]] == started[-count:]:
             return RemainingWork(planned[count - 1], tuple(planned[count:]))
     return RemainingWork(None, tuple(planned))
+
+
+def _lean_step(step: dict[str, Any]) -> RunStep:
+    kept = {name: value for name, value in step.items() if name not in _LOGS}
+    typed = {name: read(step[name]) for name, read in _STEP_TYPES.items() if name in step}
+    if step.get("status") == RunStatus.ERROR:
+        typed["logs"] = "\n".join((as_text(step.get("logs")) or "").split("\n")[-_REDACTED_LINES:])
+    return cast(RunStep, {**kept, **typed})
 
 
 def _started_commands(run: Run, planned: Sequence[str]) -> list[str]:

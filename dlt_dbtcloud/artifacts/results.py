@@ -52,25 +52,6 @@ def node_results(client: DBTCloudClientV2, run_id: int | str | None) -> list[Nod
     return reduce(merge, reversed(newest_first))
 
 
-def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:
-    if not has_finished(run):
-        logger.warning(f"Run {run['id']} has not finished; it has no results yet.")
-        return []
-    artifacts = RunArtifacts(client.patient(OUTAGE), run)
-    found = [
-        (step, run_results)
-        for step in filter(leaves_results, steps_of(run))
-        if (run_results := artifacts.read_results(step))
-    ]
-    last_index = found[-1][0].get("index") if found else None
-    manifest = Manifest(artifacts.read("manifest.json", last_index) if found else None)
-    return [
-        result
-        for step, run_results in found
-        for result in step_results(id_of(run), step, run_results, manifest)
-    ]
-
-
 def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[Run]:
     """Yield a run, the run that it retries, and so on.
 
@@ -155,6 +136,25 @@ def step_results(
 def reported_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results in a `run_results.json` that have the id of a node."""
     return [each for each in as_dicts(run_results.get("results")) if as_text(each.get("unique_id"))]
+
+
+def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:
+    if not has_finished(run):
+        logger.warning(f"Run {run['id']} has not finished; it has no results yet.")
+        return []
+    artifacts = RunArtifacts(client.patient(OUTAGE), run)
+    found = [
+        (step, run_results)
+        for step in filter(leaves_results, steps_of(run))
+        if (run_results := artifacts.read_results(step))
+    ]
+    last_index = found[-1][0].get("index") if found else None
+    manifest = Manifest(artifacts.read("manifest.json", last_index) if found else None)
+    return [
+        result
+        for step, run_results in found
+        for result in step_results(id_of(run), step, run_results, manifest)
+    ]
 
 
 def _times(timing: Iterable[Mapping[str, Any]], name: str) -> list[str]:

@@ -201,21 +201,6 @@ class Transport:
         return self._given or cast(Client, self._client).session
 
 
-class _TokenAuth(AuthBase):
-    """Authorization of requests, which a .netrc does not override."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Token {self._token}"
-        return request
-
-    def without_token(self, text: str) -> str:
-        """Cut the token out of a text."""
-        return text.replace(self._token, "***")
-
-
 def unwrap_object(response: Response) -> dict[str, Any]:
     """Return the object in a response: a run, a job, an account.
 
@@ -275,6 +260,21 @@ def not_this_api(response: Response) -> DBTCloudServerError:
     return DBTCloudServerError(
         *_request_of(response), response.status_code, text, may_have_arrived=True
     )
+
+
+class _TokenAuth(AuthBase):
+    """Authorization of requests, which a .netrc does not override."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Token {self._token}"
+        return request
+
+    def without_token(self, text: str) -> str:
+        """Cut the token out of a text."""
+        return text.replace(self._token, "***")
 
 
 def _unwrap(response: Response) -> Any:

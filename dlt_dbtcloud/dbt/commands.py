@@ -68,15 +68,6 @@ class CannotNarrowError(CommandError):
 
 
 @dataclass(frozen=True)
-class _Part:
-    """An option with its values, or a word that belongs to no option."""
-
-    option: str
-    words: tuple[str, ...]
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class DbtCommand:
     """A dbt command line of a job's `execute_steps` or a run's `steps_override`."""
 
@@ -266,6 +257,15 @@ def pattern(name: str) -> str:
     """
     exact = re.sub(r"([*?[])", r"[\1]", name)
     return re.sub(r"[^\w.\-*?\[\]]", "?", exact)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An option with its values, or a word that belongs to no option."""
+
+    option: str
+    words: tuple[str, ...]
+    values: tuple[str, ...] = ()
 
 
 def _parts(words: Sequence[str]) -> Iterator[_Part]:

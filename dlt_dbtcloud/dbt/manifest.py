@@ -266,6 +266,11 @@ class Manifest:
         return _owner(groups[0].get("owner")) if groups else []
 
 
+def resource_type_in(unique_id: str) -> str:
+    """Return the resource type in an id: `model` in `model.flights.dim_planes.v2`."""
+    return unique_id.partition(".")[0]
+
+
 def _owner(owner: object) -> list[str]:
     owner = as_mapping(owner)
     return as_texts(owner.get("email") or owner.get("name"))
@@ -309,11 +314,6 @@ def _reachable(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set
         reached |= new
         waiting.extend(new)
     return reached
-
-
-def resource_type_in(unique_id: str) -> str:
-    """Return the resource type in an id: `model` in `model.flights.dim_planes.v2`."""
-    return unique_id.partition(".")[0]
 
 
 def _name_in(unique_id: str) -> str:

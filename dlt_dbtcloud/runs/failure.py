@@ -131,20 +131,6 @@ class Postmortem:
         return self._client.get_run_status(run_id, RELATED)
 
 
-def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
-    """Return the id of a load for each source that it filled."""
-    if load is None or load.pipeline is None or not manifest:
-        return {}
-    filled = match_sources(loaded_relations(load.pipeline), manifest).sources
-    return dict.fromkeys(filled, load.load_id)
-
-
-def _without_token(failure: NodeFailure, client: DBTCloudClientV2) -> NodeFailure:
-    texts = {name: text for name, text in failure.items() if isinstance(text, str)}
-    redacted = {name: client.without_token(text) for name, text in texts.items()}
-    return cast(NodeFailure, {**failure, **redacted})
-
-
 def node_failures(
     results: Sequence[NodeResult],
     manifest: Manifest,
@@ -165,6 +151,72 @@ def node_failures(
         for result in results
         if result["status"] in FAILED
     ]
+
+
+def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
+    """Describe a run in which nodes failed.
+
+    Args:
+        run: The run, with its job.
+        results: The results of the nodes in the failed step.
+        failures: Its failures, as `node_failures` returns them.
+    """
+    warned = [result["name"] for result in results if result["status"] == "warn"]
+    more = len(failures) - _MAX_DESCRIBED
+    return "\n".join(
+        [
+            f"{len(failures)} of {_count(len(results), 'node')} failed in {run_name(run, 'run')}: "
+            f"{_summary(results, failures)}.",
+            *(_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)),
+            *([f"     ... and {more} more"] if more > 0 else ()),
+            *([f"Of the tests, {len(warned)} only warned: {_listed(warned)}."] if warned else ()),
+        ]
+    )
+
+
+def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
+    """Describe a run that failed without a failed node: its step, and the end of the log.
+
+    Args:
+        run: The run, with its job.
+        step: The step that ended the run, or None if no step had started.
+        redact: Redacts a text.
+    """
+    if step is None:
+        reason = redact(run.get("status_message") or "")
+        return f"{run_name(run)} failed before its first step{f': {reason}' if reason else '.'}"
+    name = redact(step.get("name") or "").strip()
+    log = log_tail(step, redact)
+    end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
+    return f"{run_name(run)} failed in step {step.get('index')}, {name}; {end}"
+
+
+def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
+    """Return the next step, and whether a retry is unlikely to help."""
+    retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
+    texts = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
+    if any(map(_DOES_NOT_COMPILE.search, texts)):
+        return f"Fix the project first; then {retry} resumes from the failure."
+    if any(failure["status"] == "fail" for failure in failures):
+        return (
+            "A test failed, so a retry is unlikely to help until the data change. "
+            f"Then {retry} runs only the nodes that failed or were skipped."
+        )
+    return f"{retry} runs only the nodes and steps that failed, were skipped or never began."
+
+
+def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
+    """Return the id of a load for each source that it filled."""
+    if load is None or load.pipeline is None or not manifest:
+        return {}
+    filled = match_sources(loaded_relations(load.pipeline), manifest).sources
+    return dict.fromkeys(filled, load.load_id)
+
+
+def _without_token(failure: NodeFailure, client: DBTCloudClientV2) -> NodeFailure:
+    texts = {name: text for name, text in failure.items() if isinstance(text, str)}
+    redacted = {name: client.without_token(text) for name, text in texts.items()}
+    return cast(NodeFailure, {**failure, **redacted})
 
 
 def _failure(
@@ -199,27 +251,6 @@ def _table(manifest: Manifest, source: str) -> str:
     return f"{node['schema']}.{name}" if node.get("schema") else str(name)
 
 
-def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
-    """Describe a run in which nodes failed.
-
-    Args:
-        run: The run, with its job.
-        results: The results of the nodes in the failed step.
-        failures: Its failures, as `node_failures` returns them.
-    """
-    warned = [result["name"] for result in results if result["status"] == "warn"]
-    more = len(failures) - _MAX_DESCRIBED
-    return "\n".join(
-        [
-            f"{len(failures)} of {_count(len(results), 'node')} failed in {run_name(run, 'run')}: "
-            f"{_summary(results, failures)}.",
-            *(_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)),
-            *([f"     ... and {more} more"] if more > 0 else ()),
-            *([f"Of the tests, {len(warned)} only warned: {_listed(warned)}."] if warned else ()),
-        ]
-    )
-
-
 def _summary(results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
     tests = sum(failure["status"] == "fail" for failure in failures)
     skipped = sum(result["status"] == "skipped" for result in results)
@@ -248,37 +279,6 @@ def _details(failure: NodeFailure) -> Iterator[str]:
     if failure["tables"]:
         load = f", last by load {failure['load_id']}" if failure["load_id"] else ""
         yield f"It is fed by {_listed(failure['tables'])}{load}."
-
-
-def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
-    """Describe a run that failed without a failed node: its step, and the end of the log.
-
-    Args:
-        run: The run, with its job.
-        step: The step that ended the run, or None if no step had started.
-        redact: Redacts a text.
-    """
-    if step is None:
-        reason = redact(run.get("status_message") or "")
-        return f"{run_name(run)} failed before its first step{f': {reason}' if reason else '.'}"
-    name = redact(step.get("name") or "").strip()
-    log = log_tail(step, redact)
-    end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
-    return f"{run_name(run)} failed in step {step.get('index')}, {name}; {end}"
-
-
-def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
-    """Return the next step, and whether a retry is unlikely to help."""
-    retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
-    texts = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
-    if any(map(_DOES_NOT_COMPILE.search, texts)):
-        return f"Fix the project first; then {retry} resumes from the failure."
-    if any(failure["status"] == "fail" for failure in failures):
-        return (
-            "A test failed, so a retry is unlikely to help until the data change. "
-            f"Then {retry} runs only the nodes that failed or were skipped."
-        )
-    return f"{retry} runs only the nodes and steps that failed, were skipped or never began."
 
 
 def _count(number: int, noun: str) -> str:

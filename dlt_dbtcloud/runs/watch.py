@@ -186,17 +186,6 @@ class Watch:
         return min(wait_seconds, 1.0 + (self._age + self._waited) / 10)
 
 
-def _note_change(before: Run, after: Run) -> None:
-    if before.get("status") != after.get("status"):
-        logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
-
-
-def _age(run: Run, clock: Clock) -> float:
-    """Return the seconds since a run was triggered, assuming that the clocks agree."""
-    created = time_of(run, "created_at")
-    return 0.0 if created is None else max(0.0, clock.time() - created)
-
-
 def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0) -> None:
     """Request the cancellation of a run until the request has certainly arrived.
 
@@ -234,3 +223,14 @@ def cancel_and_confirm(
             watch.give_up(error, id_of(run))
     watch.until(left(), wait_seconds=1.0)
     return watch
+
+
+def _note_change(before: Run, after: Run) -> None:
+    if before.get("status") != after.get("status"):
+        logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
+
+
+def _age(run: Run, clock: Clock) -> float:
+    """Return the seconds since a run was triggered, assuming that the clocks agree."""
+    created = time_of(run, "created_at")
+    return 0.0 if created is None else max(0.0, clock.time() - created)
