@@ -52,7 +52,9 @@ def new_key() -> str:
 
 
 def bound_key(load: tuple[str, str], job_id: str, body: Mapping[str, Any]) -> str:
-    """Return the key of a job's run for a load, the same in every process and on every machine.
+    """Return the key of a job's run for a load.
+
+    It is the same in every process and on every machine.
 
     Args:
         load: The name of the pipeline and the id of its load.
@@ -65,7 +67,7 @@ def bound_key(load: tuple[str, str], job_id: str, body: Mapping[str, Any]) -> st
 
 
 def cause_with_key(cause: str, key: str, load: tuple[str, str] | None = None) -> str:
-    """Return a cause with the load and the key, cut to the length that the API accepts.
+    """Return a cause with the load and the key, cut to the API's limit.
 
     Args:
         cause: The words of the caller, which are cut first.
@@ -85,7 +87,7 @@ def bound_load(run: Run) -> BoundLoad | None:
 
 
 def has_key(run: Run, key: str) -> bool:
-    """Return whether the cause of a run, which was read with its trigger, contains a key."""
+    """Return whether the cause of a run, read with its trigger, contains a key."""
     return f"[dlt:{key}]" in _cause(run)
 
 
@@ -105,7 +107,7 @@ def retry_cause(run: Run) -> str:
 
 
 def retried_run(run: Run) -> int | None:
-    """Return the id of the run that a run retries, or None if it is not a retry."""
+    """Return the id of the run that a run retries; None if none."""
     digits = str(run.get("retrying_run_id") or "")
     if not digits.isdecimal():
         match = _MARK.search(_cause(run))
@@ -128,7 +130,7 @@ def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
 
 
 def _fitted(words: str, origin: str, mark: str) -> str:
-    """Join the parts of a cause; cut the words, and drop an origin that leaves them no room."""
+    """Join the parts of a cause; cut the words, or drop a long origin."""
     room = _CAUSE_LIMIT - len(mark)
     if len(origin) > room - _MIN_WORDS_LENGTH:
         origin = ""

@@ -44,7 +44,7 @@ __all__ = [
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# the fields of a trigger that change what a run does
+# the fields of a trigger that change the work of a run
 OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
 _CONFIG_OVERRIDES = [name for name in OVERRIDES if name.endswith("_override")]
 _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
@@ -220,7 +220,7 @@ def _refuse_placeholders(texts: Mapping[str, str]) -> None:
     names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
     if names:
         raise InvalidCredentialsException(
-            f"Still a placeholder: {names}. Set what the job needs under `[dbt_cloud]` in "
+            f"Still a placeholder: {names}. Set the needed values under `[dbt_cloud]` in "
             "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
         )
 

@@ -139,7 +139,7 @@ class DBTCloudNotFoundError(DBTCloudAPIError, TerminalException):
 
     @property
     def is_outage(self) -> bool:
-        """Whether a proxy may have sent the 404: it is a page, not a response of the API."""
+        """Whether a proxy may have sent the 404: it is not an API response."""
         return self.may_have_arrived and bool(self.user_message)
 
 
@@ -147,7 +147,7 @@ class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
     """429: the account has exceeded its rate limit.
 
     Attributes:
-        retry_after: The pause that the API asks for in seconds, or None.
+        retry_after: The pause that the API requests, in seconds, or None.
     """
 
     _advice = "Try again later."

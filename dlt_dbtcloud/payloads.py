@@ -52,7 +52,7 @@ def id_of(run: Run) -> int:
 
 
 def run_name(run: Run, word: str = "Run") -> str:
-    """Return the name of a run: `Run 7 of job "Nightly"`, or with the id of a nameless job.
+    """Return the name of a run: `Run 7 of job "Nightly"`, else with the job's id.
 
     Args:
         run: The run.
@@ -64,7 +64,7 @@ def run_name(run: Run, word: str = "Run") -> str:
 
 
 def run_link(run: Run) -> str:
-    """Return the URL of a run in parentheses, to follow its name; empty if it has no URL."""
+    """Return the URL of a run in parentheses, to follow its name; empty if unknown."""
     return f" ({run['href']})" if run.get("href") else ""
 
 
@@ -82,7 +82,7 @@ def has_finished(run: Run) -> bool:
 def time_of(
     run: Run, field: Literal["created_at", "dequeued_at", "started_at", "finished_at"]
 ) -> float | None:
-    """Return a timestamp of a run in seconds since 1970, or None if it is missing."""
+    """Return a timestamp of a run in seconds since 1970; None if missing."""
     time = as_datetime(run.get(field))
     return time.timestamp() if time else None
 
@@ -116,12 +116,12 @@ def ended_early(step: RunStep) -> bool:
 
 
 def log_of(step: RunStep) -> str:
-    """Return the log of a step, or else its debug log; empty if it has neither."""
+    """Return the log of a step, else its debug log, else an empty text."""
     return as_text(step.get("logs")) or as_text(step.get("debug_logs")) or ""
 
 
 def log_tail(step: RunStep, redact: Redact = redact) -> str:
-    """Return the last fifty lines of a step's log without secrets; empty if there is no log.
+    """Return the last fifty lines of a step's log without secrets, if any.
 
     Args:
         step: The step.
@@ -139,7 +139,7 @@ def lean_run(run: Run) -> Run:
 
 
 def command_of(step: RunStep) -> str | None:
-    """Return the dbt command line of a step, or None if it executes no dbt command."""
+    """Return the dbt command line of a step, or None if it has none."""
     line = as_text(as_mapping(step.get("run_step_command")).get("dbt_command"))
     if line:
         return line.strip()

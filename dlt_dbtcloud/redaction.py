@@ -53,7 +53,7 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Return a plain text without known secrets and without what looks like a secret.
+    """Return a plain text without known and apparent secrets.
 
     Redact a text before cutting it: the rest of a secret that was cut looks like no secret.
 

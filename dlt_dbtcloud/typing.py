@@ -35,7 +35,7 @@ class RunStatus(IntEnum):
 
 
 class TriggerData(TypedDict, total=False):
-    """The body of a trigger: the cause of a run, and what it overrides of its job.
+    """The body of a trigger: the cause of a run and its overrides of the job.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
     """

@@ -52,7 +52,7 @@ def as_number(value: object) -> float | None:
 
 
 def as_integer(value: object) -> int | None:
-    """Truncate to an int; None unless it is a finite number that fits in 64 bits."""
+    """Truncate to an int; None unless it is a number of 64 bits."""
     number = as_number(value)
     return None if number is None or abs(number) >= _TOO_BIG else int(number)
 
@@ -69,7 +69,7 @@ def as_texts(value: object) -> list[str]:
 
 
 def as_datetime(value: object) -> datetime | None:
-    """Parse an ISO 8601 time to UTC, which is also the default zone; None if it is invalid."""
+    """Parse an ISO 8601 time, by default of UTC, to UTC; None if invalid."""
     if not isinstance(value, str):
         return None
     iso = _FRACTION.sub(lambda match: "." + match[1].ljust(6, "0"), _ZULU.sub("+00:00", value))

@@ -23,7 +23,7 @@ from dlt_dbtcloud.values import as_dicts, as_mapping
 __all__ = ["OUTAGE", "RunArtifacts"]
 
 
-# seconds after which an outage is an error, by default
+# seconds after which an outage is an error in reading artifacts
 OUTAGE = 60.0
 # artifacts may be uploaded up to a minute after the end of the run
 _UPLOADED_WITHIN = 60.0
@@ -85,7 +85,7 @@ class RunArtifacts:
         return self._read[key]
 
     def pauses(self) -> Iterator[None]:
-        """Sleep before each attempt to read a late upload, until it is too late for uploads.
+        """Sleep before each attempt to read a late upload, while it may arrive.
 
         The first attempt is immediate. All artifacts share one minute after the end of the run.
         """
@@ -148,7 +148,7 @@ def _decoded(file: Path) -> Any:
 
 
 def _leniently_decoded(text: str) -> Any:
-    """Decode JSON as Python writes it; NaN and infinity become null, a lone surrogate a `?`."""
+    """Decode JSON as Python writes it; NaN becomes null, a lone surrogate a `?`."""
     value = python_json.loads(
         text, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer
     )

@@ -115,7 +115,7 @@ class Problems:
         self._check_sections("its catalog", catalog)
 
     def try_to_read(self, table: str, read: Callable[[], list[_T]]) -> list[_T]:
-        """Return the rows of a table; none, with a note, if an artifact has another format."""
+        """Return the rows of a table; note an artifact of another format."""
         try:
             return read()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -27,7 +27,7 @@ _PARSING = ("docs generate", "ls", "parse", "show", *_FRESHNESS)
 
 
 def _cached(read: Callable[[RunReader], _T]) -> Callable[[RunReader], _T]:
-    """Cache what a method reads; `functools.cached_property` blocks threads in Python < 3.12."""
+    """Cache the result of a method; `cached_property` blocks threads in Python < 3.12."""
 
     @wraps(read)
     def cached(reader: RunReader) -> _T:
@@ -97,7 +97,7 @@ class RunReader:
         return next(filter(None, map(self._read_manifest, reversed(steps))), Manifest(None))
 
     def read_manifest_of(self, step: RunStep, run_results: Mapping[str, Any]) -> Manifest:
-        """Return the manifest of a step; its own if it built other relations than the last one.
+        """Return the manifest for a step: its own if it built other relations.
 
         Args:
             step: A step that has results.

@@ -41,7 +41,7 @@ _MAX_RETRIES = 20
 def node_results(client: DBTCloudClientV2, run_id: int | str | None) -> list[NodeResult]:
     """Return the results of the nodes of a run, step by step.
 
-    A retry repeats what failed: its results replace those of the retried runs, whose successful
+    A retry repeats failed nodes: its results replace those of the retried runs, whose successful
     results come first. Artifacts that are still being uploaded are awaited for up to a minute.
 
     Raises:
@@ -75,7 +75,7 @@ def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[
 
 
 def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[NodeResult]:
-    """Return the results of a run and of its retry as the results of one run."""
+    """Merge the results of a run and of its retry into those of one run."""
     repeated = {result["unique_id"] for result in newer}
     kept = (
         result
@@ -99,7 +99,9 @@ def leaves_results(step: RunStep) -> bool:
 def step_results(
     run_id: int, step: RunStep, run_results: Mapping[str, Any], manifest: Manifest
 ) -> Iterator[NodeResult]:
-    """Yield the results of the nodes of a step; fields of an unexpected type count as missing.
+    """Yield the results of the nodes of a step.
+
+    Fields of an unexpected type count as missing.
 
     Args:
         run_id: The run.

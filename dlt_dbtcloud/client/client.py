@@ -20,7 +20,7 @@ from dlt.common.json import json
 
 from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, valid_token
 from dlt_dbtcloud.client.http import Transport, not_this_api
-from dlt_dbtcloud.client.outages import OUTAGE, Clock, Patience, RateLimiter
+from dlt_dbtcloud.client.outages import DEFAULT_TIMEOUT, Clock, Patience, RateLimiter
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.redaction import redact
@@ -96,7 +96,7 @@ class DBTCloudClientV2:
 
     def patient(
         self,
-        timeout: float = OUTAGE,
+        timeout: float = DEFAULT_TIMEOUT,
         *,
         cool_down: float = 0.0,
         limiter: RateLimiter | None = None,
@@ -116,7 +116,7 @@ class DBTCloudClientV2:
         return other
 
     def redact(self, text: str) -> str:
-        """Return a plain text without the client's token and without what looks like a secret."""
+        """Return a plain text without the client's token and other apparent secrets."""
         return redact(self.without_token(text))
 
     def without_token(self, text: str) -> str:
@@ -126,7 +126,14 @@ class DBTCloudClientV2:
     def trigger_job_run(
         self, job_id: int | str | None, data: Mapping[str, Any] | None = None
     ) -> int:
-        """Trigger a run of a job and return its id; `start_job_run` returns the run."""
+        """Trigger a run of a job and return its id; `start_job_run` returns the run.
+
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Trigger%20Job%20Run
+
+        Args:
+            job_id: The job.
+            data: As for `start_job_run`.
+        """
         return id_of(self.start_job_run(job_id, data))
 
     def start_job_run(self, job_id: int | str | None, data: Mapping[str, Any] | None = None) -> Run:
@@ -197,6 +204,9 @@ class DBTCloudClientV2:
         """Request the cancellation of a run, which takes effect later, and return the run.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Cancel%20Run
+
+        Args:
+            run_id: The run.
         """
         return cast(Run, self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
 
@@ -204,6 +214,9 @@ class DBTCloudClientV2:
         """Retry a failed run from its point of failure, and return the new run.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
+
+        Args:
+            run_id: The failed run.
         """
         return cast(Run, self._transport.post(self._run(run_id, "retry/")))
 
@@ -211,11 +224,14 @@ class DBTCloudClientV2:
         """Return the paths of a run's artifacts.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Run%20Artifacts
+
+        Args:
+            run_id: The run.
         """
         return self._transport.get_list(self._run(run_id, "artifacts/"))
 
     def get_run_artifact(self, run_id: int | str | None, path: str, step: int | None = None) -> Any:
-        """Return an artifact of a run: decoded if its path ends in `.json`, else its bytes.
+        """Return an artifact of a run: decoded if it is a `.json`, else its bytes.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run%20Artifact
 
@@ -225,14 +241,18 @@ class DBTCloudClientV2:
             step: The index of the step, counted from 1; by default the last step, which is
                 `dbt docs generate` if the job generates docs.
         """
-        return self._artifact(self._run(run_id, _artifact(path)), step)
+        return self._artifact(self._run(run_id, _artifact_path(path)), step)
 
     def get_job_artifact(self, job_id: int | str | None, path: str) -> Any:
-        """Return the latest artifact of a job: decoded if its path ends in `.json`, else bytes.
+        """Return the latest artifact of a job: decoded if it is a `.json`, else bytes.
 
         API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job%20Artifact
+
+        Args:
+            job_id: The job.
+            path: As for `get_run_artifact`.
         """
-        return self._artifact(self._job(job_id, _artifact(path)))
+        return self._artifact(self._job(job_id, _artifact_path(path)))
 
     def download_run_artifact(
         self,
@@ -252,7 +272,7 @@ class DBTCloudClientV2:
             step: The index of the step, counted from 1; by default the last step.
         """
         target = Path(to)
-        url = self._run(run_id, _artifact(path))
+        url = self._run(run_id, _artifact_path(path))
 
         def download() -> Path:
             with self._transport.stream(url, step=step) as response:
@@ -306,7 +326,7 @@ def _required_id(name: str, value: object) -> str:
     return valid_id(name, value)
 
 
-def _artifact(path: str) -> str:
+def _artifact_path(path: str) -> str:
     """Return the URL path of an artifact within the run's artifacts.
 
     Raises:

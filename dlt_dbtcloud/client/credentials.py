@@ -78,7 +78,7 @@ def valid_base_url(url: str) -> str:
         url: A host with or without scheme, port, `/api`, `/api/v2` or a trailing slash.
 
     Raises:
-        InvalidCredentialsException: There is no host in it, it is the URL of a page, or it would
+        InvalidCredentialsException: It contains no host, is the URL of a page, or would
             send the token unencrypted.
     """
     parts = _split(url)

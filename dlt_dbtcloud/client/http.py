@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 _MESSAGE_LIMIT = 500
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_CLASSES: dict[int, type[DBTCloudAPIError]] = {
+_ERRORS: dict[int, type[DBTCloudAPIError]] = {
     401: DBTCloudAuthError,
     403: DBTCloudAuthError,
     404: DBTCloudNotFoundError,
@@ -302,7 +302,7 @@ def _error(response: Response, payload: Any) -> DBTCloudAPIError:
     default = DBTCloudServerError if code >= 500 else DBTCloudAPIError
     # the API may have processed a request whose response another server sent
     may_have_arrived = code >= 500 or payload is None
-    return _CLASSES.get(code, default)(
+    return _ERRORS.get(code, default)(
         *_request_of(response), code, *messages, may_have_arrived=may_have_arrived
     )
 
@@ -334,13 +334,13 @@ def _messages(response: Response, payload: Any) -> tuple[str, str]:
 
 
 def _is_object(data: object) -> bool:
-    """Return whether a value is an object with an id, as all objects of the API have."""
+    """Return whether a value is an object with an id, like all of the API."""
     number = data.get("id") if isinstance(data, dict) else None
     return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def _details(data: Any) -> str:
-    """Return the details in the `data` of a 400: a sentence, or one for each field."""
+    """Return the details in the `data` of a 400: one sentence per field."""
     if isinstance(data, dict):
         return "; ".join(f"`{field}`: {problem}" for field, problem in data.items())
     return data if isinstance(data, str) else ""

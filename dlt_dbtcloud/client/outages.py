@@ -13,10 +13,10 @@ from dlt.common import logger
 
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRateLimitError
 
-__all__ = ["OUTAGE", "Clock", "Patience", "RateLimiter", "outage_pause", "retry_after"]
+__all__ = ["DEFAULT_TIMEOUT", "Clock", "Patience", "RateLimiter", "outage_pause", "retry_after"]
 
-# seconds after which an outage is an error
-OUTAGE = 120.0
+# seconds for which a patient client retries one request
+DEFAULT_TIMEOUT = 120.0
 _LONGEST_PAUSE = 60.0
 # a shorter wait does not advance every clock
 _SHORTEST_WAIT = 1e-3
@@ -73,7 +73,7 @@ class Patience:
         limiter: The rate of requests, retries included.
     """
 
-    timeout: float = OUTAGE
+    timeout: float = DEFAULT_TIMEOUT
     cool_down: float = 0.0
     limiter: RateLimiter | None = None
 
