@@ -1,4 +1,4 @@
-"""What the destination of the active pipeline has already, and what it does with more of it."""
+"""Rows in the destination of the active pipeline, and their merge with new rows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from dlt_dbtcloud.source.schema import KEYS, Row
 __all__ = ["Versions", "active_pipeline", "combined", "from_json", "is_append_only", "stored"]
 
 
+# rows that are fetched at a time
 _CHUNK = 10_000
 
 
 def active_pipeline() -> dlt.Pipeline | None:
-    """Return the pipeline that runs, or was made last."""
+    """Return the pipeline that is running or was made last, if any."""
     context = Container()[PipelineContext]
     pipeline = context.pipeline() if context.is_active() else None
     return pipeline if isinstance(pipeline, dlt.Pipeline) else None
@@ -35,18 +36,18 @@ def active_pipeline() -> dlt.Pipeline | None:
 def stored(
     table: str, columns: Sequence[str], where: Mapping[str, Collection[int]] | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table that will still be there when this load has begun.
+    """Yield rows of a table from the destination, while a source is extracted.
 
-    There are none where the table is new, or where the load replaces it; a destination that has no
-    SQL is said to be unreadable. To be called while a source is extracted.
+    A table is empty if it is new, or if the present load drops, empties or replaces it. If the
+    destination cannot be queried, a warning is logged.
 
     Args:
-        table: One of the tables that tell what dbt did.
-        columns: What to read of it.
-        where: Of which rows: the numbers that some columns have there.
+        table: A result table.
+        columns: The columns to read.
+        where: The values of columns that select the rows.
 
     Raises:
-        DltException: The destination cannot be read now, so that it is not known what is new to it.
+        DltException: The destination cannot be read now.
     """
     pipeline = active_pipeline()
     if pipeline is None or _is_emptied(table):
@@ -57,13 +58,13 @@ def stored(
         return
     except SqlClientNotAvailable as error:
         logger.warning(
-            f"`{table}` cannot be read from the destination: what earlier loads told of the rows "
-            f"that are loaded again is not kept. {error}"
+            f"`{table}` cannot be read from the destination, so values of earlier loads are lost "
+            f"from the rows that are loaded again. {error}"
         )
 
 
 def is_append_only(table: str) -> bool:
-    """Tell whether the destination cannot merge rows into a table, such as one of plain files."""
+    """Return whether the destination cannot merge rows into a table, as with plain files."""
     pipeline = active_pipeline()
     if pipeline is None or pipeline.destination is None:
         return False
@@ -74,12 +75,12 @@ def is_append_only(table: str) -> bool:
 
 
 def from_json(value: Any) -> Any:
-    """Return what a JSON column holds, which some destinations give as text."""
+    """Return the value of a JSON column, which some destinations return as text."""
     return json.loads(value) if isinstance(value, str) else value
 
 
 def _capabilities(pipeline: dlt.Pipeline) -> DestinationCapabilitiesContext:
-    """Return what the destination can do, which dlt knows while it extracts."""
+    """Return the capabilities of the destination, which dlt knows during an extraction."""
     known = Container()
     if DestinationCapabilitiesContext in known:
         return known[DestinationCapabilitiesContext]
@@ -87,20 +88,20 @@ def _capabilities(pipeline: dlt.Pipeline) -> DestinationCapabilitiesContext:
 
 
 def _is_emptied(table: str) -> bool:
-    """Tell whether the load that is extracted drops, empties or replaces a table first."""
+    """Return whether the present load drops, empties or replaces a table."""
     if _table_schema(table).get("write_disposition") == "replace":
         return True
     try:
         state = dlt.current.load_package_state()["state"]
     except CurrentLoadPackageStateNotAvailable:
-        # the source is looked at, not loaded
+        # the source is iterated without a load
         return False
     emptied = (*state.get("dropped_tables", ()), *state.get("truncated_tables", ()))
     return _normalized(table) in [each["name"] for each in emptied]
 
 
 def _normalized(table: str) -> str:
-    """Return how a table is named in the destination."""
+    """Return the name of a table in the destination."""
     return dlt.current.source_schema().naming.normalize_table_identifier(table)
 
 
@@ -116,23 +117,25 @@ def _select(
 ) -> Iterator[tuple[Any, ...]]:
     schema = dlt.current.source_schema()
     with pipeline.dataset(schema=schema).sql_client as client:
-        named = {
+        names = {
             column: client.escape_column_name(schema.naming.normalize_identifier(column))
             for column in (*columns, *where)
         }
-        place = client.make_qualified_table_name(_normalized(table))
-        names = ", ".join(named[column] for column in columns)
-        query = f"SELECT {names} FROM {place}"  # noqa: S608, all ours
+        selected = ", ".join(names[column] for column in columns)
+        qualified = client.make_qualified_table_name(_normalized(table))
+        query = f"SELECT {selected} FROM {qualified}"  # noqa: S608, names are escaped
         if where:
-            query += f" WHERE {_condition(where, named)}"
+            query += f" WHERE {_condition(where, names)}"
         with client.execute_query(query) as cursor:
             while chunk := cursor.fetchmany(_CHUNK):
                 yield from map(tuple, chunk)
 
 
-def _condition(where: Mapping[str, Collection[int]], named: Mapping[str, str]) -> str:
-    lists = {name: ", ".join(str(int(each)) for each in sorted(where[name])) for name in where}
-    return " AND ".join(f"{named[name]} IN ({numbers})" for name, numbers in lists.items())
+def _condition(where: Mapping[str, Collection[int]], names: Mapping[str, str]) -> str:
+    return " AND ".join(
+        f"{names[column]} IN ({', '.join(str(int(each)) for each in sorted(values))})"
+        for column, values in where.items()
+    )
 
 
 _Key = tuple[Any, ...]
@@ -142,15 +145,15 @@ _CATALOG = "catalog_run_id"
 
 
 class Versions:
-    """Collects the rows of one table from runs that come in any order, and from any thread.
+    """The rows of `dbt_nodes` or `dbt_node_parents`, which runs share. Thread-safe.
 
-    What an environment has now are the rows whose `last_run_id` is the newest there. Where the
-    destination cannot merge, the rows of a run that had others than the run before are all written
-    again to that end.
+    The current rows of an environment are those with its newest `last_run_id`. If the destination
+    cannot merge, a run whose rows differ from those of the run before has all of them written
+    again, so that this holds there, too.
 
     Args:
         table: The table.
-        is_catalogued: Some runs have a catalog, which tells more of a row than the others know.
+        is_catalogued: Whether rows have columns from a catalog, which not every run has.
     """
 
     def __init__(self, table: str, *, is_catalogued: bool = False) -> None:
@@ -161,20 +164,20 @@ class Versions:
         self._lock = Lock()
 
     def add(self, run_id: int, rows: Iterable[Row]) -> None:
-        """Add the rows of a run."""
+        """Add the rows of a run, in any order of runs."""
         with self._lock:
             for row in rows:
                 self._add({**row, "first_run_id": run_id, "last_run_id": run_id})
 
     def rows(self) -> list[Row]:
-        """Return what is new to the destination of the active pipeline."""
+        """Return the rows that are new to the destination of the active pipeline."""
         if not self._rows:
             return []
         appends = is_append_only(self._table)
-        known = self._known(with_others=appends)
+        known = self._known(all_keys=appends)
         new = self._to_append(known) if appends else self._to_merge(known)
-        kept = self._with_columns({key: known[key] for key in new if key in known})
-        return [combined(row, kept[key]) if key in kept else row for key, row in new.items()]
+        before = self._with_columns({key: known[key] for key in new if key in known})
+        return [combined(row, before[key]) if key in before else row for key, row in new.items()]
 
     def _add(self, row: Row) -> None:
         key = self._key(row)
@@ -183,11 +186,11 @@ class Versions:
     def _key(self, row: Row) -> _Key:
         return tuple(row[name] for name in self._keys)
 
-    def _known(self, *, with_others: bool) -> dict[_Key, Row]:
-        """Return what the destination knows of the rows, except for their columns.
+    def _known(self, *, all_keys: bool) -> dict[_Key, Row]:
+        """Return the rows in the destination, without their columns.
 
         Args:
-            with_others: Return all that it has of their environments.
+            all_keys: Include the keys of the same environments that no new row has.
         """
         known: dict[_Key, Row] = {}
         names = [*self._keys, *self._kept]
@@ -195,59 +198,60 @@ class Versions:
             row = dict(zip(names, values, strict=True))
             key = self._key(row)
             is_newest = key not in known or row["last_run_id"] > known[key]["last_run_id"]
-            if is_newest and (with_others or key in self._rows):
+            if is_newest and (all_keys or key in self._rows):
                 known[key] = row
         return known
 
     def _to_merge(self, known: Mapping[_Key, Row]) -> dict[_Key, Row]:
-        """Return the rows that tell more than what is there."""
+        """Return the rows that add to those in the destination."""
         return {
             key: row
             for key, row in self._rows.items()
-            if key not in known or _has_more(row, known[key])
+            if key not in known or _adds_to(known[key], row)
         }
 
     def _to_append(self, known: Mapping[_Key, Row]) -> dict[_Key, Row]:
-        """Return the rows that are not there, and all of the newest run if there were others.
+        """Return the rows that are missing, and all of a newest run that differs from the last.
 
-        What is not there any more can be told from what is just by the newest run of a row.
+        Rows are never deleted there, so only the newest run of a row shows that it is gone.
         """
-        before = _newest(known)
+        previous = _newest(known)
         again: set[_Key] = set()
-        for environment, (_, keys) in _newest(self._rows).items():
-            run_id, had = before.get(environment, (0, set()))
-            later = {
+        for environment, (_, newest_keys) in _newest(self._rows).items():
+            previous_run_id, previous_keys = previous.get(environment, (0, set()))
+            new_keys = {
                 key
                 for key, row in self._rows.items()
-                if row["environment_id"] == environment and row["last_run_id"] > run_id
+                if row["environment_id"] == environment and row["last_run_id"] > previous_run_id
             }
-            again |= keys if later and not later == had == keys else set()
+            if new_keys and not (new_keys == previous_keys == newest_keys):
+                again |= newest_keys
         return {key: row for key, row in self._rows.items() if key not in known or key in again}
 
     def _with_columns(self, known: dict[_Key, Row]) -> dict[_Key, Row]:
-        """Return what is known with the columns, which are much, where the catalog is later."""
-        later = {
+        """Add the columns, which are large, to the known rows that have a later catalog."""
+        catalogs = {
             key: row[_CATALOG]
             for key, row in known.items()
             if _has_later_catalog(row, self._rows[key])
         }
         names = [*self._keys, _CATALOG, "columns"]
-        for *key, catalog, columns in self._stored(names, later.values()) if later else ():
-            if later.get(tuple(key)) == catalog:
+        for *key, catalog, columns in self._stored(names, catalogs.values()) if catalogs else ():
+            if catalogs.get(tuple(key)) == catalog:
                 known[tuple(key)]["columns"] = columns
         return known
 
     def _stored(
         self, names: Sequence[str], catalogs: Iterable[int] = ()
     ) -> Iterator[tuple[Any, ...]]:
-        """Return what the destination has of the environments, from some catalogs or from all."""
+        """Yield the rows of the environments from the destination, from some catalogs or all."""
         environments = {row["environment_id"] for row in self._rows.values()}
         of_catalogs = {_CATALOG: {*catalogs}} if catalogs else {}
         return stored(self._table, names, {"environment_id": environments, **of_catalogs})
 
 
 def combined(row: Row, other: Row) -> Row:
-    """Return a row with what another one of the same key adds: a longer span, a later catalog."""
+    """Return a row with the longer span and later catalog of another row with its key."""
     catalogued = {}
     if _has_later_catalog(other, row):
         catalogued = {"columns": from_json(other["columns"]), _CATALOG: other[_CATALOG]}
@@ -260,7 +264,7 @@ def combined(row: Row, other: Row) -> Row:
 
 
 def _newest(rows: Mapping[_Key, Row]) -> dict[int, tuple[int, set[_Key]]]:
-    """Return the newest run of each environment, with the keys of the rows that it had."""
+    """Return the newest run of each environment, with the keys of its rows."""
     found: dict[int, tuple[int, set[_Key]]] = {}
     for key, row in rows.items():
         environment, last = row["environment_id"], row["last_run_id"]
@@ -271,8 +275,8 @@ def _newest(rows: Mapping[_Key, Row]) -> dict[int, tuple[int, set[_Key]]]:
     return found
 
 
-def _has_more(row: Row, known: Row) -> bool:
-    """Tell whether a row tells more than the one that is there."""
+def _adds_to(known: Row, row: Row) -> bool:
+    """Return whether a row has a longer span or later catalog than the known one."""
     is_longer = (
         row["first_run_id"] < known["first_run_id"] or row["last_run_id"] > known["last_run_id"]
     )

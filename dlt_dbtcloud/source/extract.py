@@ -1,10 +1,12 @@
-"""One extraction of what dbt did: the rows that runs give, listed and run by run."""
+"""Extraction of rows from runs and their artifacts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from threading import Lock
+from typing import Any
+
+import dlt
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
@@ -13,7 +15,7 @@ from dlt_dbtcloud.client.outages import RateLimiter
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.source.destination import Versions, from_json, stored
-from dlt_dbtcloud.source.incremental import LISTED, Bookmarks, NewRun
+from dlt_dbtcloud.source.incremental import Bookmarks, NewRun
 from dlt_dbtcloud.source.rows import (
     KnownLoad,
     freshness_rows,
@@ -30,218 +32,209 @@ from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
 __all__ = ["Extraction", "Rows", "UnreadRuns"]
 
 
-# so many runs in a row that cannot be read are no fault of theirs
-_IN_A_ROW = 5
-_NO_FAULT_OF_A_RUN = (DBTCloudAuthError, DBTCloudRateLimitError)
-
-
-class UnreadRuns:
-    """Tells runs that cannot be read from a service that cannot be reached, in any thread.
-
-    Args:
-        retried: The ids of runs that could not be read before, which tell nothing of the service.
-    """
-
-    def __init__(self, retried: Iterable[str] = ()) -> None:
-        self.unread: dict[str, frozenset[str]] = {}
-        self._retried = {*retried}
-        self._in_a_row = 0
-        self._any_passed = False
-        self._last: DBTCloudException | None = None
-        self._lock = Lock()
-
-    def passed(self, *, asked: bool) -> None:
-        """Take note that a run could be read.
-
-        Args:
-            asked: It had artifacts to ask for; one that has none tells nothing of the service.
-        """
-        if not asked:
-            return
-        with self._lock:
-            self._in_a_row = 0
-            self._any_passed = True
-
-    def is_retried(self, new: NewRun) -> bool:
-        """Tell whether a run could not be read by an earlier load."""
-        return str(new.run["id"]) in self._retried
-
-    def met(self, new: NewRun, read: Iterable[str], error: DBTCloudException) -> None:
-        """Take note that a run could not be read.
-
-        Args:
-            new: The run.
-            read: The tables for which it had been read before.
-            error: What was met.
-
-        Raises:
-            DBTCloudException: It is the last of too many in a row.
-        """
-        with self._lock:
-            self.unread[str(new.run["id"])] = new.tables - {*LISTED, *read}
-            if not self.is_retried(new):
-                self._last = error
-                self._in_a_row += 1
-            if self._in_a_row >= _IN_A_ROW:
-                raise error
-
-    def check(self, ask: Callable[[int], object] | None = None) -> None:
-        """Raise what was met if no run could be read, unless that is the fault of just one run.
-
-        It is where the service still answers for the run itself, which is asked for once. Two runs
-        that cannot be read, one of them by an earlier load, are an outage.
-
-        Args:
-            ask: Asks for a run, where one that cannot be read is remembered.
-
-        Raises:
-            DBTCloudException: What was met last.
-        """
-        if self._last is None or self._any_passed:
-            return
-        is_alone = len(self.unread) == 1 and not isinstance(self._last, _NO_FAULT_OF_A_RUN)
-        if ask is None or not is_alone or not _answers(ask, *map(int, self.unread)):
-            raise self._last
-
-
-def _answers(ask: Callable[[int], object], run_id: int) -> bool:
-    try:
-        ask(run_id)
-    except DBTCloudException:
-        return False
-    return True
-
-
-# seconds, for a run that could not be read by an earlier load
-_OUTAGE_AGAIN = 5.0
-# the API takes no requests for five minutes after there were too many
+# tables that need no artifacts
+_WITHOUT_ARTIFACTS = ("dbt_runs", "dbt_run_loads")
+# seconds of outage to wait out, for a run that an earlier load could not read
+_OUTAGE_OF_RETRIED = 5.0
+# after too many requests, the API accepts none for five minutes
 _COOL_DOWN = 330.0
+# this many unreadable runs in a row are an outage
+_IN_A_ROW = 5
+_NEVER_DUE_TO_A_RUN = (DBTCloudAuthError, DBTCloudRateLimitError)
 
 Rows = Mapping[str, list[Row]]
 
 
-class Extraction:
-    """Makes the rows of some runs.
-
-    An outage that lasts is an error, so that nothing is remembered as loaded that was not; but one
-    run that cannot be read does not keep the others back, nor fails load after load where it is the
-    only one: it is read again by the next loads.
+class UnreadRuns:
+    """Unreadable runs, as distinct from an outage. Thread-safe.
 
     Args:
-        client: What fetches the runs' artifacts.
-        news: The runs, and the tables to which each is new.
-        bookmarks: Where runs that could not be read are remembered, if runs are.
-        known: What is known of a load that a run may be bound to.
+        retried: The ids of runs that an earlier load could not read either, which are no sign of an
+            outage.
+
+    Attributes:
+        tables: The tables that lack each run, by the run's id.
+    """
+
+    def __init__(self, retried: Iterable[str] = ()) -> None:
+        self.tables: dict[str, frozenset[str]] = {}
+        self._retried = {*retried}
+        self._in_a_row = 0
+        self._has_success = False
+        self._error: DBTCloudException | None = None
+        self._lock = Lock()
+
+    def is_retried(self, new: NewRun) -> bool:
+        """Return whether an earlier load could not read a run."""
+        return str(new.run["id"]) in self._retried
+
+    def record_success(self) -> None:
+        """Record that artifacts of a run could be read."""
+        with self._lock:
+            self._in_a_row = 0
+            self._has_success = True
+
+    def record_failure(self, new: NewRun, read: Iterable[str], error: DBTCloudException) -> None:
+        """Record that a run could not be read.
+
+        Args:
+            new: The run.
+            read: The tables for which it was read before.
+            error: The error.
+
+        Raises:
+            DBTCloudException: The error, if it is the last of too many in a row.
+        """
+        with self._lock:
+            self.tables[str(new.run["id"])] = new.tables - {*_WITHOUT_ARTIFACTS, *read}
+            if not self.is_retried(new):
+                self._error = error
+                self._in_a_row += 1
+            if self._in_a_row >= _IN_A_ROW:
+                raise error
+
+    def raise_if_outage(self, client: DBTCloudClientV2 | None = None) -> None:
+        """Raise the last error if no run could be read.
+
+        A single run is not an outage if dbt Cloud still returns the run itself. Two are, even if an
+        earlier load could not read one of them either.
+
+        Args:
+            client: Fetches the single run; without it, a single run is an outage, too.
+
+        Raises:
+            DBTCloudException: The last error.
+        """
+        if self._error is None or self._has_success:
+            return
+        is_single = len(self.tables) == 1 and not isinstance(self._error, _NEVER_DUE_TO_A_RUN)
+        if client is None or not is_single or not _exists(client, int(next(iter(self.tables)))):
+            raise self._error
+
+
+class Extraction:
+    """The rows of runs, table by table.
+
+    A run that cannot be read does not fail the extraction; the next loads read it again. An outage
+    does, so that no run is remembered as loaded that was not.
+
+    Args:
+        client: The client.
+        runs: The runs, with the tables that they are new to.
+        bookmarks: Where the runs are remembered, if they are.
+        known: The last load of the pipeline, which one of the runs may be bound to.
     """
 
     def __init__(
         self,
         client: DBTCloudClientV2,
-        news: Sequence[NewRun],
+        runs: Sequence[NewRun],
         *,
         bookmarks: Bookmarks | None = None,
         known: KnownLoad | None = None,
     ) -> None:
-        self.news = news
         self._client = client
+        self._runs = runs
         self._bookmarks = bookmarks
         self._known = known
         self._limiter = RateLimiter(clock=client.clock)
         self._nodes = Versions("dbt_nodes", is_catalogued=True)
         self._parents = Versions("dbt_node_parents")
-        self._unread = UnreadRuns(retried=bookmarks.unread if bookmarks else ())
-        self._remaining = len(news)
-        self._remembered: set[str] = set()
-        self._has_failed = False
+        self._unread = UnreadRuns(bookmarks.unread if bookmarks else ())
+        self._is_over = False
 
-    def listed(self, table: str) -> list[Row]:
-        """Return the rows of `dbt_runs` or `dbt_run_loads`, for which listing the runs is enough.
+    def rows(self, tables: Sequence[str]) -> Iterator[Any]:
+        """Yield rows by table for dlt, which reads the runs in its workers.
 
-        Of a run that is not over there is nothing but its own row.
+        Args:
+            tables: The selected tables.
         """
-        self._remember(table)
-        runs = [new.run for new in self.news if table in new.tables]
+        read: list[NewRun] = []
+
+        @dlt.defer
+        def read_run(new: NewRun) -> Rows:
+            rows = self.read_run(new)
+            read.append(new)
+            return _without_empty(rows)
+
+        of_runs = [table for table in tables if table in _WITHOUT_ARTIFACTS]
+        runs = self._runs if len(of_runs) < len(tables) else []
+        try:
+            yield _without_empty({table: self.rows_of_runs(table) for table in of_runs})
+            for new in runs:
+                yield read_run(new)
+            while len(read) < len(runs):
+                # dlt turns to its workers, and raises their errors
+                yield None
+            yield self.finish()
+        finally:
+            self._is_over = True
+
+    def rows_of_runs(self, table: str) -> list[Row]:
+        """Return the rows of `dbt_runs` or `dbt_run_loads`, which need no artifacts."""
+        runs = [new.run for new in self._runs if table in new.tables]
         if table == "dbt_runs":
             return redacted_rows(table, map(run_row, runs), self._client)
-        rows = load_rows([run for run in runs if has_finished(run)], self._known)
-        return [*_not_told(rows)]
+        return _without_known_tables(load_rows([*filter(has_finished, runs)], self._known))
 
-    def read(self, new: NewRun) -> Rows:
-        """Return the rows of what a run left, in any thread, and collect those it shares.
+    def read_run(self, new: NewRun) -> Rows:
+        """Return the rows of a run's artifacts, in any thread. `finish` returns those it shares.
 
-        What cannot be read is said in one warning, and the rest is returned.
+        One warning names what could not be read.
 
         Raises:
-            DBTCloudException: An outage lasts.
+            DBTCloudException: There is an outage.
         """
         try:
-            return self._read(new)
-        except DBTCloudException:
-            self._has_failed = True
-            raise
+            return self._read_run(new)
         finally:
-            # who still reads after another one has failed lets go of what he opened meanwhile
-            if self._has_failed:
+            # dlt waits two seconds for its workers; this one opened its connection again
+            if self._is_over:
                 self._client.close()
 
-    def end(self, rows: Rows) -> Rows:
-        """Return the rows of a run, and after the last one those that runs share, too.
+    def finish(self) -> Rows:
+        """Return the rows that runs share, when all runs are read, and remember the runs.
 
-        Just after the last one, tables without rows are among them.
+        The other tables are empty, so that dlt creates them.
 
         Raises:
-            DBTCloudException: No run could be read, and that is an outage.
+            DBTCloudException: There is an outage.
         """
-        self._remaining -= 1
-        if self._remaining > 0:
-            return {table: of_table for table, of_table in rows.items() if of_table}
-        # where runs are not remembered, none can be read again
-        ask = self._client.patient(0).get_run_status if self._bookmarks else None
-        try:
-            self._unread.check(ask)
-        finally:
-            self._client.close()
+        # without bookmarks, no load would read a run again
+        self._unread.raise_if_outage(self._client.patient(0) if self._bookmarks else None)
         shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
-        return {**{table: [] for table in TABLES}, **rows, **shared}
+        if self._bookmarks:
+            self._bookmarks.remember([new.run for new in self._runs], self._unread.tables)
+        return {**{table: [] for table in TABLES}, **shared}
 
-    def taken(self, table: str, rows: Rows) -> list[Row] | None:
-        """Return the rows of one table, or None where there are none yet."""
-        if self._remaining <= 0:
-            self._remember(table, self._unread.unread)
-        return rows.get(table)
-
-    def _read(self, new: NewRun) -> Rows:
-        outage = _OUTAGE_AGAIN if self._unread.is_retried(new) else OUTAGE
+    def _read_run(self, new: NewRun) -> Rows:
+        outage = _OUTAGE_OF_RETRIED if self._unread.is_retried(new) else OUTAGE
         client = self._client.patient(outage, cool_down=_COOL_DOWN, limiter=self._limiter)
         reader = RunReader(client, new.run)
         rows: dict[str, list[Row]] = {}
         try:
-            if has_finished(new.run):
-                for table, read in self._readers(reader).items():
-                    if table in new.tables:
-                        read_rows = reader.problems.try_to_read(table, read)
-                        rows[table] = redacted_rows(table, read_rows, self._client)
+            for table, read in self._readers(reader).items() if has_finished(new.run) else ():
+                if table in new.tables:
+                    read_rows = reader.problems.try_to_read(table, read)
+                    rows[table] = redacted_rows(table, read_rows, self._client)
         except DBTCloudException as error:
-            self._unread.met(new, rows, error)
-            is_given_up = not self._bookmarks or self._bookmarks.is_given_up(id_of(new.run))
+            self._unread.record_failure(new, rows, error)
+            is_given_up = not self._bookmarks or self._bookmarks.is_last_attempt(id_of(new.run))
             reader.problems.note_outage(error, is_given_up=is_given_up)
             reader.warn()
         else:
-            self._unread.passed(asked=reader.has_asked)
+            # a run without artifacts is no sign that there is no outage
+            if reader.has_asked:
+                self._unread.record_success()
             again = f"`dbt_cloud_results(run_id={new.run['id']})` reads it again."
             reader.warn(again)
         return rows
 
-    def _remember(self, table: str, unread: Mapping[str, Iterable[str]] | None = None) -> None:
-        if self._bookmarks and table not in self._remembered:
-            self._remembered.add(table)
-            self._bookmarks.remember(table, [new.run for new in self.news], unread)
-
     def _readers(self, reader: RunReader) -> dict[str, Callable[[], list[Row]]]:
         return {
             "dbt_run_steps": lambda: [*step_rows(reader.read_run(), self._client.redact)],
-            "dbt_node_results": lambda: [*self._result_rows(reader)],
-            "dbt_source_freshness": lambda: [*self._freshness_rows(reader)],
+            "dbt_node_results": lambda: _result_rows(reader),
+            "dbt_source_freshness": lambda: _freshness_rows(reader),
             "dbt_node_parents": lambda: self._collect_parents(reader),
             "dbt_nodes": lambda: self._collect_nodes(reader),
         }
@@ -256,23 +249,39 @@ class Extraction:
         self._parents.add(id_of(run), parent_rows(run, reader.read_manifest()))
         return []
 
-    def _result_rows(self, reader: RunReader) -> Iterator[Row]:
-        return chain.from_iterable(
-            result_rows(reader.read_run(), step, results, reader.read_manifest())
-            for step, results in reader.read_results()
-        )
 
-    def _freshness_rows(self, reader: RunReader) -> Iterator[Row]:
-        return chain.from_iterable(
-            freshness_rows(reader.read_run(), step, sources)
-            for step, sources in reader.read_freshness()
-        )
+def _without_empty(rows: Rows) -> Rows:
+    return {table: of_table for table, of_table in rows.items() if of_table}
 
 
-def _not_told(rows: list[Row]) -> Iterator[Row]:
-    """Yield the rows of loads whose tables the destination does not know already."""
+def _result_rows(reader: RunReader) -> list[Row]:
+    return [
+        row
+        for step, results in reader.read_results()
+        for row in result_rows(reader.read_run(), step, results, reader.read_manifest())
+    ]
+
+
+def _freshness_rows(reader: RunReader) -> list[Row]:
+    return [
+        row
+        for step, sources in reader.read_freshness()
+        for row in freshness_rows(reader.read_run(), step, sources)
+    ]
+
+
+def _without_known_tables(rows: list[Row]) -> list[Row]:
+    """Return the rows of loads whose tables the destination does not know yet."""
     if not rows:
-        return
+        return []
     key = KEYS["dbt_run_loads"]
-    told = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if from_json(each[-1])}
-    yield from (row for row in rows if tuple(row[name] for name in key) not in told)
+    known = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if from_json(each[-1])}
+    return [row for row in rows if tuple(row[name] for name in key) not in known]
+
+
+def _exists(client: DBTCloudClientV2, run_id: int) -> bool:
+    try:
+        client.get_run_status(run_id)
+    except DBTCloudException:
+        return False
+    return True

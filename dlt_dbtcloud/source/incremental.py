@@ -1,8 +1,8 @@
-"""Which runs an extraction loads, and to which tables each of them is new."""
+"""Runs that are new to the result tables, and bookmarks of those already loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -10,31 +10,42 @@ from typing import Any, NamedTuple
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
 from dlt_dbtcloud.payloads import RELATED, has_finished, lean_run
-from dlt_dbtcloud.source.destination import stored
+from dlt_dbtcloud.source.destination import is_append_only, stored
 from dlt_dbtcloud.source.schema import KEYS
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.values import as_datetime
 
-__all__ = ["LISTED", "Bookmarks", "NewRun", "finished_runs", "not_stored", "one_run"]
+__all__ = ["Bookmarks", "NewRun", "finished_runs", "one_run", "without_stored"]
 
 
-# a run may be listed as finished a while after the time at which it says it has finished
+# a run may be listed as finished some minutes after its `finished_at`
 _OVERLAP = timedelta(minutes=10)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# further loads that try to read an unreadable run
 _ATTEMPTS = 5
 
 
-class Bookmarks:
-    """Tells which finished runs are new to which tables, and remembers them.
+class NewRun(NamedTuple):
+    """A run, with the tables that it is new to."""
 
-    Of each table it keeps when the newest run ended, and the ids of the runs of the ten minutes
-    before that, which tells runs of one second apart and finds those that were listed late. It also
-    keeps the ids of runs that could not be read, for another five loads, and the start of a first
-    load that found no run.
+    run: Run
+    tables: frozenset[str]
+
+
+class Bookmarks:
+    """The finished runs that each table already has, kept in the state of dlt's resources.
+
+    A table's bookmark contains:
+
+    - `finished_at`: when the newest run finished
+    - `recent`: the runs of the ten minutes before, as several runs finish in the same second, and
+      some are listed late
+    - `unread`: the runs that could not be read, with their number of attempts
+    - `start`: the start of a first load that found no run
 
     Args:
-        states: Where that is kept of each table: parts of the state of dlt's resources.
-        start: From when on runs count for a table that has no bookmark yet.
+        states: The bookmark of each table.
+        start: The time from which a table without a bookmark takes runs.
     """
 
     def __init__(
@@ -44,31 +55,31 @@ class Bookmarks:
         self._start = start
 
     @property
-    def since(self) -> datetime:
-        """Return from when on there may be finished runs that are new to a table."""
-        return min(map(self._since, self._states), default=self._start or _BEGINNING)
-
-    @property
-    def are_new(self) -> bool:
-        """Return whether nothing has been remembered yet."""
+    def are_empty(self) -> bool:
+        """Return whether no table has a bookmark."""
         return not any(self._states.values())
 
     @property
+    def since(self) -> datetime:
+        """Return the time from which runs may be new to a table."""
+        return min(map(self._since, self._states), default=self._start or _BEGINNING)
+
+    @property
     def unread(self) -> dict[str, frozenset[str]]:
-        """Return which runs could not be read, though they are remembered, and for which tables."""
+        """Return the ids of runs that could not be read, with the tables that lack them."""
         found: dict[str, set[str]] = {}
         for table, state in self._states.items():
             for run_id in state.get("unread", ()):
                 found.setdefault(run_id, set()).add(table)
         return {run_id: frozenset(tables) for run_id, tables in found.items()}
 
-    def is_given_up(self, run_id: int) -> bool:
-        """Tell whether a run is not read again, if it cannot be read this time either."""
+    def is_last_attempt(self, run_id: int) -> bool:
+        """Return whether no later load will read a run again if this one cannot."""
         states = self._states.values()
         return any(state.get("unread", {}).get(str(run_id), 0) >= _ATTEMPTS for state in states)
 
-    def news(self, run: Run) -> frozenset[str]:
-        """Return the tables to which a finished run is new, or which could not read it."""
+    def new_tables(self, run: Run) -> frozenset[str]:
+        """Return the tables that lack a finished run."""
         finished = as_datetime(run.get("finished_at"))
         if finished is None:
             return frozenset()
@@ -81,42 +92,26 @@ class Bookmarks:
         )
 
     def remember(
-        self, table: str, runs: Iterable[Run], unread: Mapping[str, Iterable[str]] | None = None
+        self, runs: Iterable[Run], unread: Mapping[str, Collection[str]] | None = None
     ) -> None:
-        """Remember finished runs as loaded to a table.
+        """Remember finished runs as loaded.
 
         Args:
-            table: The table.
             runs: The runs.
-            unread: The ids of those of them that could not be read, and the tables that lack them.
+            unread: The ids of those that could not be read, with the tables that lack them.
         """
-        state = self._states[table]
-        self._remember_unread(
-            state, [run_id for run_id, tables in (unread or {}).items() if table in tables]
-        )
         ends = {
             str(run["id"]): time.isoformat(timespec="microseconds")
             for run in runs
             if (time := as_datetime(run.get("finished_at")))
         }
-        if not ends:
-            if self._start and "finished_at" not in state:
+        for table, state in self._states.items():
+            lacking = [run_id for run_id, tables in (unread or {}).items() if table in tables]
+            _remember_unread(state, lacking)
+            if ends:
+                _remember_ends(state, ends)
+            elif self._start and "finished_at" not in state:
                 state["start"] = self._start.isoformat()
-            return
-        known = state.get("recent", {}) | ends
-        newest = max([*known.values(), state.get("finished_at", "")])
-        # times that are written alike compare as texts
-        oldest = (datetime.fromisoformat(newest) - _OVERLAP).isoformat(timespec="microseconds")
-        state["finished_at"] = newest
-        state["recent"] = {run_id: time for run_id, time in known.items() if time >= oldest}
-
-    @staticmethod
-    def _remember_unread(state: MutableMapping[str, Any], run_ids: Iterable[str]) -> None:
-        before = state.pop("unread", {})
-        attempts = {run_id: before.get(run_id, 0) + 1 for run_id in run_ids}
-        unread = {run_id: number for run_id, number in attempts.items() if number <= _ATTEMPTS}
-        if unread:
-            state["unread"] = unread
 
     def _since(self, table: str) -> datetime:
         newest = as_datetime(self._states[table].get("finished_at"))
@@ -125,24 +120,13 @@ class Bookmarks:
         return self._start or as_datetime(self._states[table].get("start")) or _BEGINNING
 
 
-# the tables that are made from the list of runs; the others from what each run left
-LISTED = ("dbt_runs", "dbt_run_loads")
-
-
-class NewRun(NamedTuple):
-    """A run, and the tables to which it is new."""
-
-    run: Run
-    tables: frozenset[str]
-
-
 def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> list[NewRun]:
-    """Return a run as it is now, new to all of the tables.
+    """Return a run in its present state, as new to all of the tables.
 
     Raises:
-        DBTCloudNotFoundError: There is no such run.
-        DBTCloudAPIError: The API answered with another error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudNotFoundError: The run does not exist.
+        DBTCloudAPIError: The API returned another error.
+        DBTCloudTransportError: There was no response.
     """
     return [NewRun(lean_run(client.get_run_status(run_id, RELATED)), frozenset(tables))]
 
@@ -150,25 +134,23 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
 def finished_runs(
     client: DBTCloudClientV2, job_id: int | str | None, bookmarks: Bookmarks
 ) -> list[NewRun]:
-    """Return the finished runs that are new to a table.
-
-    Those that could not be read before come last.
+    """Return the finished runs that a table lacks; those that could not be read come last.
 
     Args:
-        client: What lists them.
-        job_id: Whose runs; without it all of the account's.
-        bookmarks: Tells which are new.
+        client: The client.
+        job_id: The job; without it, all jobs of the account.
+        bookmarks: The bookmarks of the tables.
 
     Raises:
-        DBTCloudNotFoundError: There is no such job.
-        DBTCloudAPIError: The API answered with another error.
-        DBTCloudTransportError: There was no answer.
+        DBTCloudNotFoundError: The job does not exist.
+        DBTCloudAPIError: The API returned another error.
+        DBTCloudTransportError: There was no response.
     """
-    if job_id and bookmarks.are_new:
-        # the API lists no runs of a job that does not exist; not every token may read jobs
+    if job_id and bookmarks.are_empty:
+        # the list of runs is empty if the job does not exist; not every token may read jobs
         with suppress(DBTCloudAuthError):
             client.get_job(job_id)
-    # a range needs an end, and clocks differ
+    # the API requires an end of the range, and clocks differ
     until = datetime.fromtimestamp(client.clock.time(), timezone.utc) + timedelta(days=1)
     listed = client.list_runs(
         job_definition_id=job_id,
@@ -178,38 +160,49 @@ def finished_runs(
     )
     runs = {str(run["id"]): lean_run(run) for run in listed if has_finished(run)}
     unread = bookmarks.unread
-    news = [NewRun(run, tables) for run in runs.values() if (tables := bookmarks.news(run))]
-    news.sort(key=lambda new: str(new.run["id"]) in unread)
-    return [*news, *(_again(run_id, unread[run_id]) for run_id in unread if run_id not in runs)]
+    new = [NewRun(run, tables) for run in runs.values() if (tables := bookmarks.new_tables(run))]
+    new.sort(key=lambda each: str(each.run["id"]) in unread)
+    older = [run_id for run_id in unread if run_id not in runs]
+    # the reader of a run without steps fetches it
+    return new + [NewRun(Run(id=int(each), is_complete=True), unread[each]) for each in older]
 
 
-def not_stored(news: Iterable[NewRun], append_only: Iterable[str]) -> list[NewRun]:
-    """Return the runs that still are new to a table, where nothing is taken out of some tables.
+def without_stored(runs: list[NewRun], tables: Iterable[str]) -> list[NewRun]:
+    """Return runs without the append-only tables that already have them.
 
-    A run in progress is not new to those: its row could not be replaced when it is over.
+    Append-only tables do not take runs in progress, whose rows could not be replaced later.
 
     Args:
-        news: The runs.
-        append_only: The tables that just grow.
+        runs: The runs.
+        tables: The tables that are loaded.
     """
-    told = {
+    known = {
         table: {run_id for (run_id,) in stored(table, ["run_id"])}
-        for table in append_only
-        if "run_id" in KEYS[table]
+        for table in tables
+        if "run_id" in KEYS[table] and is_append_only(table)
     }
     return [
-        NewRun(
-            new.run,
-            frozenset(
-                table
-                for table in new.tables
-                if table not in told or (has_finished(new.run) and new.run["id"] not in told[table])
-            ),
-        )
-        for new in news
+        NewRun(run, frozenset(table for table in of_run if _takes(known.get(table), run)))
+        for run, of_run in runs
     ]
 
 
-def _again(run_id: str, tables: frozenset[str]) -> NewRun:
-    """Return a run that could not be read before; who reads its artifacts asks for the run, too."""
-    return NewRun(Run(id=int(run_id), is_complete=True), tables)
+def _takes(known: Collection[int] | None, run: Run) -> bool:
+    return known is None or (has_finished(run) and run["id"] not in known)
+
+
+def _remember_ends(state: MutableMapping[str, Any], ends: Mapping[str, str]) -> None:
+    known = state.get("recent", {}) | ends
+    # times in one format compare as texts
+    newest = max([*known.values(), state.get("finished_at", "")])
+    oldest = (datetime.fromisoformat(newest) - _OVERLAP).isoformat(timespec="microseconds")
+    state["finished_at"] = newest
+    state["recent"] = {run_id: time for run_id, time in known.items() if time >= oldest}
+
+
+def _remember_unread(state: MutableMapping[str, Any], run_ids: Iterable[str]) -> None:
+    before = state.pop("unread", {})
+    attempts = {run_id: before.get(run_id, 0) + 1 for run_id in run_ids}
+    unread = {run_id: number for run_id, number in attempts.items() if number <= _ATTEMPTS}
+    if unread:
+        state["unread"] = unread

@@ -1,4 +1,4 @@
-"""The dlt source of what dbt did: runs, steps, nodes and lineage as tables beside the data."""
+"""The dlt source of dbt Cloud run results."""
 
 from __future__ import annotations
 
@@ -27,18 +27,16 @@ from dlt_dbtcloud.loads import (
     note_failure,
     tables_by_load,
 )
-from dlt_dbtcloud.source.destination import active_pipeline, is_append_only
+from dlt_dbtcloud.source.destination import active_pipeline
 from dlt_dbtcloud.source.extract import Extraction, Rows
 from dlt_dbtcloud.source.incremental import (
-    LISTED,
     Bookmarks,
-    NewRun,
     finished_runs,
-    not_stored,
     one_run,
+    without_stored,
 )
 from dlt_dbtcloud.source.rows import KnownLoad
-from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
+from dlt_dbtcloud.source.schema import KEYS, TABLES
 from dlt_dbtcloud.values import as_datetime
 
 __all__ = ["dbt_cloud_results", "results_source"]
@@ -52,65 +50,37 @@ def dbt_cloud_results(
     pipeline: dlt.Pipeline | None = None,
     credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
 ) -> DltSource:
-    """Load what dbt did: one run, or each that has finished since the last time.
+    """Return a dlt source of the results of dbt Cloud runs.
 
-    The source has a schema of its own, so that it goes through the pipeline that loads the data,
-    into the same dataset. Its resources, each of which can be loaded by itself:
+    The tables go beside the data, with a dlt schema of their own: `dbt_runs`, `dbt_run_steps`,
+    `dbt_node_results`, `dbt_nodes`, `dbt_node_parents`, `dbt_source_freshness` and `dbt_run_loads`.
+    Each is a resource that can be loaded alone, and requests only the artifacts that it needs.
+    docs/results.md describes the tables, their columns, their cost and outages.
 
-    - `dbt_runs`, `dbt_run_steps`: runs and their steps
-    - `dbt_node_results`: what each node did in each step of a run, retried runs not included
-    - `dbt_nodes`, `dbt_node_parents`: nodes and lineage; not once per run, but one row for each
-      content of a node in an environment, with the first and the last run that had it
-    - `dbt_source_freshness`: how old sources were
-    - `dbt_run_loads`: the dlt loads that runs were triggered for; `load_id` joins `_dlt_loads`
-
-    What has a structure of its own, such as tags, meta and columns, is JSON in a column: a node
-    stays one row, and each warehouse has functions to look into it. Of a run in progress just its
-    own row is loaded; loaded again when it is over, the rest follows.
-
-    Runs are listed with one request for each hundred of them. Of each run that is new, one
-    `run_results.json` is read for every step that executes nodes, one manifest, a catalog where the
-    run generated docs, and one `sources.json` for every step that checks freshness: two requests
-    for a run of one step. What no table that is loaded takes is not asked for.
-
-    What a run does not have, or has in an unknown form, is said in one warning. An outage that is
-    longer than a minute is an error, and the next load begins where this one did; where the API
-    answers that there were too many requests, and when to come again, that is waited for, up to
-    five and a half minutes more. One run that cannot be read is no outage where others can be, or
-    where it is the only one and dbt Cloud still answers for the run itself, which is asked for once
-    more: the rest is loaded, and the next five loads try to read it again. Two of them, and none
-    that can be read, are an outage. What needs no artifacts can be loaded meanwhile:
-    `.with_resources("dbt_runs", "dbt_run_loads")`.
-
-    Loading a run again changes no row count. Where the destination cannot merge, as with plain
-    files, that is because rows that are there are left out, and runs in progress, too; there a run
-    whose nodes or lineage differ from those of the run before has all of them written again, so
-    that everywhere the newest `last_run_id` of an environment tells what it has now. Load one
-    source after the other, not two at a time, where they share nodes: each has to see what the
-    others have stored.
+    Loading a run again changes no row count. Do not load two sources at the same time if they share
+    nodes, as each reads what the other stored.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Runs
 
     Args:
-        run_id: The run. Without it, all runs of the job, or of the account where there is no job
-            either, that have finished since these tables were loaded last. A skipped run has no id:
-            look at `run["id"]` first, as None means all of them.
-        job_id: The job; it does not count where there is a run.
-        start_date: From when on the first load of a job or account takes the runs that finished;
-            by default it takes all. A time without a zone is in UTC. It does not count where a
-            `run_id` is passed.
-        pipeline: The pipeline that the runs were triggered for, by default the active one: with it
-            `dbt_run_loads` tells dataset and tables of its last load.
-        credentials: As for `run_dbt_cloud_job`; config is read when this is called.
+        run_id: The run. Without it, all runs of the job, or of the account if there is no job, that
+            have finished since the last load. A skipped run has no id: check `run["id"]` before you
+            pass it, as None means all runs.
+        job_id: The job; ignored if there is a run.
+        start_date: The day or time from which the first load of a job or account takes finished
+            runs, in UTC if it has no zone; by default, it takes all. Ignored with a `run_id`.
+        pipeline: The pipeline that triggered the runs, by default the active one. `dbt_run_loads`
+            has the dataset and the tables of its last load.
+        credentials: As for `run_dbt_cloud_job`; config is resolved when this is called.
 
     Raises:
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         ValueError: `start_date` is not a date.
-        DBTCloudNotFoundError: On extraction: there is no such run or job; dlt raises its own error
-            from that, and from the other errors of the API.
+        DBTCloudNotFoundError: During the extraction, if the run or job does not exist. dlt chains
+            its own error to this and the API's other errors.
     """
     config = _config(credentials=credentials, run_id=run_id, job_id=job_id)
-    # a job or a date that is passed wins over a run that is configured
+    # a job or date from the caller wins over a configured run
     is_one = run_id is not None or (job_id is None and start_date is None)
     if run_id is not None:
         resolved_config(config, "run_id")
@@ -139,125 +109,92 @@ def results_source(
     known: KnownLoad | None = None,
     clock: Clock = time,
 ) -> DltSource:
-    """Return the source for a config that is resolved.
+    """Return the source for a resolved config.
 
     Args:
-        config: The account, and the job where there is no run.
+        config: The account, and the job if there is no run.
         run_id: The run.
-        start: From when on a first load takes runs.
-        known: What is known of a load that a run may be bound to.
+        start: The time from which a first load takes runs.
+        known: The last load of the pipeline, which a run may be bound to.
         clock: A clock, injectable for tests.
     """
 
-    def runs() -> Iterator[Extraction]:
-        # the source may have been made before the data failed to load
+    def rows() -> Iterator[Any]:
         pipeline = active_pipeline()
         if pipeline:
+            # the source may have been made before the data failed to load
             note_failure(pipeline)
+        tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
         with connect(config, clock) as client:
-            tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
             bookmarks = None if run_id else _bookmarks(config, tables, start)
-            news = (
+            runs = (
                 finished_runs(client, config.job_id, bookmarks)
                 if bookmarks
                 else one_run(client, str(run_id), tables)
             )
-        append_only = [*filter(is_append_only, tables)]
-        yield Extraction(
-            client,
-            not_stored(news, append_only) if append_only else news,
-            bookmarks=bookmarks,
-            known=known,
-        )
+            runs = without_stored(runs, tables)
+            yield from Extraction(client, runs, bookmarks=bookmarks, known=known).rows(tables)
 
-    return _source(runs)
+    return _source(rows)
 
 
 @dlt.source(name=RESULTS_SCHEMA)
-def _source(runs: Callable[[], Iterator[Extraction]]) -> Iterator[DltResource]:
-    extraction = dlt.resource(runs, name="runs_of_dbt_cloud")
-    artifacts = dlt.transformer(_read, name="artifacts_of_dbt_cloud").add_map(_ended)
-    rows = extraction | artifacts
+def _source(rows: Callable[[], Iterator[Any]]) -> Iterator[DltResource]:
+    every_row = dlt.resource(rows, name="runs_of_dbt_cloud")
     for table in TABLES:
-        is_listed = table in LISTED
-        made = dlt.transformer(
-            _listed(table) if is_listed else _taken(table),
+        resource = dlt.transformer(
+            _rows_of(table),
+            data_from=every_row,
             name=table,
             write_disposition="merge",
             primary_key=KEYS[table],
             columns=TABLES[table],
         )
-        made.apply_hints(additional_table_hints={RESULTS_HINT: True})
-        yield (extraction if is_listed else rows) | made
+        resource.apply_hints(additional_table_hints={RESULTS_HINT: True})
+        yield resource
 
 
-def _read(extraction: Extraction) -> Iterator[Any]:
-    """Yield the rows of each run, read by the extract workers."""
-    for new in extraction.news:
-        yield _read_run(extraction, new)
-    if not extraction.news:
-        yield extraction, {}
+def _rows_of(table: str) -> Callable[[Rows], Any]:
+    """Return a transformer that selects the rows of a table."""
+
+    def select(rows: Rows) -> Any:
+        found = rows.get(table)
+        return _new_table(table) if found == [] else found
+
+    return select
 
 
-@dlt.defer
-def _read_run(extraction: Extraction, new: NewRun) -> tuple[Extraction, Rows]:
-    return extraction, extraction.read(new)
-
-
-def _ended(read: tuple[Extraction, Rows]) -> tuple[Extraction, Rows]:
-    extraction, rows = read
-    return extraction, extraction.end(rows)
-
-
-def _listed(table: str) -> Callable[[Extraction], Any]:
-    def listed(extraction: Extraction) -> Any:
-        return _or_schema(table, extraction.listed(table))
-
-    return listed
-
-
-def _taken(table: str) -> Callable[[tuple[Extraction, Rows]], Any]:
-    def taken(read: tuple[Extraction, Rows]) -> Any:
-        extraction, rows = read
-        found = extraction.taken(table, rows)
-        return None if found is None else _or_schema(table, found)
-
-    return taken
-
-
-def _or_schema(table: str, rows: list[Row]) -> Any:
-    """Return rows, or what makes dlt create a table that has none yet."""
-    if rows:
-        return rows
+def _new_table(table: str) -> Any:
+    """Return the item that makes dlt create an empty table, or None if it exists."""
     schema = dlt.current.source_schema()
-    is_there = table in schema.tables and has_table_seen_data(schema.tables[table])
-    return None if is_there else dlt.mark.materialize_table_schema()
+    exists = table in schema.tables and has_table_seen_data(schema.tables[table])
+    return None if exists else dlt.mark.materialize_table_schema()
 
 
 def _bookmarks(
     config: DBTCloudConfiguration, tables: list[str], start: datetime | None
 ) -> Bookmarks:
-    whose = f"job {config.job_id}" if config.job_id else f"account {config.account_id}"
-    # in the resources' state, which a refresh of these tables resets
-    states = {table: dlt.current.resource_state(table).setdefault(whose, {}) for table in tables}
+    scope = f"job {config.job_id}" if config.job_id else f"account {config.account_id}"
+    # dlt resets the state of a resource with its table
+    states = {table: dlt.current.resource_state(table).setdefault(scope, {}) for table in tables}
     return Bookmarks(states, start)
 
 
-def _start(said: str | date | None) -> datetime | None:
-    if said is None:
+def _start(start_date: str | date | None) -> datetime | None:
+    if start_date is None:
         return None
-    text = said.isoformat() if isinstance(said, date) else said
+    text = start_date.isoformat() if isinstance(start_date, date) else start_date
     start = as_datetime(text.strip()) if isinstance(text, str) else None
     if start is None:
-        raise ValueError(f"`start_date={said!r}` is not a date: give one like `2026-01-31`.")
+        raise ValueError(f"`start_date={start_date!r}` is not a date like `2026-01-31`.")
     return start
 
 
 def _known_load(pipeline: dlt.Pipeline | None) -> KnownLoad | None:
-    """Return the last load of a pipeline, before another one takes its place."""
+    """Return the last load of a pipeline, before the load of results replaces it."""
     if pipeline:
         note_failure(pipeline)
-    # a load that failed is not one that a run was triggered for
+    # no run was triggered for a failed load
     with suppress(DBTCloudException):
         load = last_load(pipeline) if pipeline else None
         if pipeline and load:

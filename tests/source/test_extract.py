@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gc
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError, dbt_cloud_results
+from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.extract import Extraction
 from dlt_dbtcloud.source.incremental import NewRun, one_run
 from dlt_dbtcloud.source.schema import TABLES
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, FastClock, clocked, until
+from tests.support.clock import FakeClock, clocked, until
 from tests.support.results import (
     FILES,
     MANIFEST,
@@ -63,21 +62,16 @@ def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
 
 @pytest.mark.parametrize("number", [1, 12])
 def test_an_outage_leaves_no_connection_open(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, number: int
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, number: int
 ) -> None:
     job = nightly(cloud)
-    news = [one_run(client, str(ended_run(job)), TABLES)[0] for _ in range(number)]
+    for _ in range(number):
+        ended_run(job)
     cloud.fail("get_artifact", "status", calls=None, when="before")
-
-    def extract() -> None:
-        extraction = Extraction(clocked(client, FastClock(2000)), news)
-        with ThreadPoolExecutor(4) as pool:
-            for read in pool.map(extraction.read, news):
-                extraction.end(read)
-
-    with pytest.raises(DBTCloudServerError):
-        extract()
-    # the error keeps hold of the answers
+    cloud.fail("get_run", "status", calls=None, when="before")
+    with pytest.raises(PipelineStepFailed):
+        load_quickly(pipeline)
+    # the error refers to the responses
     gc.collect()
     until(lambda: not connections())
 
@@ -251,7 +245,7 @@ def test_a_run_that_is_read_again_is_as_old_as_it_is(
     new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
     tomorrow = FakeClock()
     tomorrow.now = 86400.0
-    Extraction(clocked(client, tomorrow), [new]).read(new)
+    Extraction(clocked(client, tomorrow), [new]).read_run(new)
     # for the pace, not for files
     assert sum(tomorrow.sleeps) < 1
     (warning,) = [each.message for each in caplog.records]
@@ -263,7 +257,7 @@ def test_a_run_that_is_there_no_more_is_said_by_its_id(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     new = NewRun(Run(id=7, is_complete=True), frozenset(TABLES))
-    Extraction(clocked(client, FakeClock()), [new]).read(new)
+    Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     (warning,) = [each.message for each in caplog.records]
     assert warning.startswith("Run 7 cannot be")
 
@@ -302,7 +296,7 @@ def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
 ) -> None:
     run_id = ended_run(nightly(cloud, artifacts=artifacts))
     (new,) = one_run(client, str(run_id), TABLES)
-    read = Extraction(clocked(client, FakeClock()), [new]).read(new)
+    read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_run_steps"]) == 4
     assert len(read["dbt_node_results"]) == tables
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
@@ -366,7 +360,7 @@ def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
     run_id = ended_run(job)
     (new,) = one_run(client, str(run_id), TABLES)
-    read = Extraction(clocked(client, FakeClock()), [new]).read(new)
+    read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     told = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
     assert "None" not in [row[column] for row in told for column in ("unique_id", "status")]
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
@@ -380,6 +374,6 @@ def test_files_of_dbt_are_not_foreign(
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
     (new,) = one_run(client, str(ended_run(job)), TABLES)
-    read = Extraction(clocked(client, FakeClock()), [new]).read(new)
+    read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_source_freshness"]) == 1
     assert caplog.records == []
