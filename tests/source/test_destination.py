@@ -1,4 +1,4 @@
-"""A row that runs share keeps the longest span and the latest catalog, in any order."""
+"""Rows that runs share keep the longest span and the latest catalog, in any order of runs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def row(run_id: int, type_: str | None = None) -> Row:
 
 
 @pytest.mark.parametrize("order", [*permutations(range(4))])
-def test_the_order_does_not_matter(order: tuple[int, ...]) -> None:
+def test_the_order_of_runs_does_not_matter(order: tuple[int, ...]) -> None:
     rows = [row(1), row(2, "INTEGER"), row(3, "BIGINT"), row(4)]
     first, *others = [rows[i] for i in order]
-    told = first
+    found = first
     for other in others:
-        told = combined(told, other)
-    assert told == {**row(3, "BIGINT"), "first_run_id": 1, "last_run_id": 4}
+        found = combined(found, other)
+    assert found == {**row(3, "BIGINT"), "first_run_id": 1, "last_run_id": 4}
 
 
-def test_json_that_the_destination_gives_as_text_is_read() -> None:
+def test_json_that_the_destination_returns_as_text_is_decoded() -> None:
     stored: dict[str, Any] = {**row(1, "BIGINT"), "columns": '[{"name":"id","type":"BIGINT"}]'}
     assert combined(row(2), stored)["columns"] == [{"name": "id", "type": "BIGINT"}]
 
@@ -55,7 +55,7 @@ def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
     return nightly(cloud, generate_docs=True, artifacts=files, **options)
 
 
-def test_just_the_environments_of_the_runs_are_read_back(
+def test_only_rows_of_the_runs_environments_are_read_back(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
@@ -68,14 +68,14 @@ def test_just_the_environments_of_the_runs_are_read_back(
     del asked[:]
     pipeline.extract(dbt_cloud_results())
     queries = [query for query in asked if "dbt_node" in query]
-    # the columns of one, all nodes, and all edges
+    # columns of one node, then all nodes, then all edges
     for query, number in zip(sorted(queries), (1, 4, 3), strict=True):
         where = query.partition(" FROM ")[2]
         read = rows(pipeline, f"SELECT environment_id FROM {where}")
         assert read == [environment] * number
 
 
-def test_columns_are_read_back_just_where_a_catalog_is_to_be_kept(
+def test_columns_are_read_back_only_to_keep_a_later_catalog(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     job = catalogued(cloud)
@@ -91,7 +91,7 @@ def test_columns_are_read_back_just_where_a_catalog_is_to_be_kept(
 
 
 def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
-    """Return a manifest of a source, a model that reads it, and what is made of the model."""
+    """Return a manifest of a source, a model that reads it, and the nodes downstream of it."""
     source, model = "source.shop.raw.orders", "model.shop.orders"
     layer, metric = "semantic_model.shop.orders", "metric.shop.revenue"
     nodes = {
@@ -110,7 +110,7 @@ def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
 
 
 def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
-    """Return the answer to the question that comes with the examples."""
+    """Return the result of the example query, as nodes with their descriptions."""
     text = (EXAMPLES / "results.sql").read_text()
     (query,) = [each for each in text.split(";") if "\n-- What is downstream" in each]
     found = rows(pipeline, query.replace("'weather'", "'orders'"))
@@ -119,7 +119,7 @@ def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
 
 @pytest.fixture(params=["duckdb", "filesystem"])
 def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
-    """Return what loads what dbt did: where rows can be merged, and where they cannot."""
+    """Return a function that loads results, with and without merge."""
     pytest.importorskip("pyarrow")
     places: dict[str, Any] = {
         "duckdb": warehouse("shop.duckdb"),
@@ -134,7 +134,7 @@ def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
     return load
 
 
-def test_what_is_downstream_is_what_the_newest_run_had(
+def test_downstream_nodes_are_those_of_the_newest_run(
     cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
 ) -> None:
     other = nightly(cloud, project_id=cloud.create_project("Other"))
@@ -163,7 +163,7 @@ def test_what_is_downstream_is_what_the_newest_run_had(
         assert downstream(load()) == answer
 
 
-def test_what_went_after_a_run_that_had_it_is_not_there(
+def test_a_node_that_was_removed_after_a_run_is_not_downstream(
     cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
 ) -> None:
     more, fewer = (
@@ -177,7 +177,7 @@ def test_what_went_after_a_run_that_had_it_is_not_there(
     assert ("model users", None) not in downstream(load())
 
 
-def test_what_came_and_went_between_two_loads_is_not_there(
+def test_a_node_that_came_and_went_between_two_loads_is_not_downstream(
     cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
 ) -> None:
     usual, other = (
@@ -224,7 +224,7 @@ def test_a_refresh_loads_everything_again(job: int, refresh: Any) -> None:
     assert rows(pipeline, SPANS) == [tuple(runs)]
 
 
-def test_a_replace_holds_what_was_loaded_last(job: int) -> None:
+def test_a_replace_keeps_only_the_last_load(job: int) -> None:
     pipeline = shop()
     run_id = ended_run(job)
     for _ in range(2):
@@ -232,7 +232,7 @@ def test_a_replace_holds_what_was_loaded_last(job: int) -> None:
     assert counts(pipeline)["dbt_nodes"] == 4
 
 
-def test_another_pipelines_rows_are_there(job: int) -> None:
+def test_rows_of_another_pipeline_are_merged(job: int) -> None:
     runs = [ended_run(job) for _ in range(3)]
     shop("one").run(dbt_cloud_results(run_id=runs[1]))
     shop("two").run(dbt_cloud_results(run_id=runs[2]))
@@ -246,8 +246,8 @@ def test_files_get_no_row_twice(
 ) -> None:
     scripted = nightly(cloud, run_generate_sources=True)
     first, _ = ended_run(scripted), ended_run(scripted)
-    going_on = cloud.create_job("Slow", duration=None, artifacts=FILES)
-    slow = id_of(run_dbt_cloud_job(job_id=going_on, wait_for_outcome=False))
+    job = cloud.create_job("Slow", duration=None, artifacts=FILES)
+    slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     for run_id in (first, slow, first, None):
         lake.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
     once = counts(lake)

@@ -1,4 +1,4 @@
-"""No run is lost, and none keeps others back, whatever goes wrong while runs are read."""
+"""No run is lost or delays others, whatever fails while runs are read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ID = RESULT["unique_id"]
         ("html", 404, 7),
     ],
 )
-def test_an_outage_that_lasts_is_an_error_and_loses_nothing(
+def test_a_lasting_outage_is_an_error_and_loses_no_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any, status: int, number: int
 ) -> None:
     job = nightly(cloud)
@@ -77,12 +77,12 @@ def test_an_outage_leaves_no_connection_open(
 
 
 def connections() -> list[str]:
-    """Return the threads of the embedded dbt Cloud, which has one for each connection."""
+    """Return the names of the embedded dbt Cloud's threads, one per connection."""
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if "process_request_thread" in name]
 
 
-def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
+def test_an_unreadable_run_does_not_delay_the_others(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = nightly(cloud)
@@ -93,7 +93,7 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
     assert rows(pipeline, query) == [(runs[0],), (runs[2],)]
     assert f"Run {runs[1]} (Success) cannot be read completely" in caplog.text
     assert "the next load reads it again" in caplog.text
-    # and again, when it is the only one
+    # it is the only new run now
     load_quickly(pipeline)
     cloud.heal()
     pipeline.run(dbt_cloud_results())
@@ -104,7 +104,7 @@ def test_a_run_that_cannot_be_read_does_not_keep_the_others_back(
 
 
 @pytest.mark.parametrize("fault", ["status", "cut", "html"])
-def test_one_run_that_cannot_be_read_does_not_fail_load_after_load(
+def test_a_single_unreadable_run_does_not_fail_every_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
 ) -> None:
     job = nightly(cloud)
@@ -113,7 +113,7 @@ def test_one_run_that_cannot_be_read_does_not_fail_load_after_load(
     before = len(cloud.requests)
     load_quickly(pipeline)
     assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(broken,)]
-    # dbt Cloud answers for the run itself, so that this is no outage
+    # dbt Cloud returns the run itself, so this is not an outage
     asked = [request.path for request in cloud.requests[before:]]
     assert [path for path in asked if "/artifacts/" not in path][1:] == [
         f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
@@ -129,7 +129,7 @@ def test_one_run_that_cannot_be_read_does_not_fail_load_after_load(
 
 
 @pytest.mark.parametrize(("earlier", "at_once"), [(0, 2), (1, 1)])
-def test_two_runs_that_cannot_be_read_are_an_outage(
+def test_two_unreadable_runs_are_an_outage(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, earlier: int, at_once: int
 ) -> None:
     job = nightly(cloud)
@@ -148,7 +148,7 @@ def test_two_runs_that_cannot_be_read_are_an_outage(
 
 
 @pytest.mark.parametrize("kind", ["status", "rate_limit"])
-def test_what_is_never_the_fault_of_a_run_is_an_error(
+def test_an_error_that_no_run_can_cause_fails_the_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, kind: Any
 ) -> None:
     ended_run(nightly(cloud))
@@ -160,7 +160,7 @@ def test_what_is_never_the_fault_of_a_run_is_an_error(
     assert counts(pipeline)["dbt_node_results"] == 2
 
 
-def test_the_run_that_is_asked_for_cannot_be_left_out(
+def test_a_run_loaded_by_its_id_must_be_readable(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run_id = ended_run(nightly(cloud))
@@ -169,7 +169,7 @@ def test_the_run_that_is_asked_for_cannot_be_left_out(
         load_quickly(pipeline, run_id=run_id)
 
 
-def test_runs_that_have_no_artifacts_tell_nothing_of_an_outage(
+def test_runs_without_artifacts_do_not_hide_an_outage(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job, deps = nightly(cloud), nightly(cloud, execute_steps=["dbt deps"])
@@ -181,14 +181,14 @@ def test_runs_that_have_no_artifacts_tell_nothing_of_an_outage(
         load_quickly(pipeline)
 
 
-def test_a_source_can_be_looked_at_without_a_load(
+def test_a_source_can_be_iterated_without_a_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run_id = ended_run(nightly(cloud))
     assert len([*dbt_cloud_results(run_id=run_id).dbt_nodes]) == 4
 
 
-def test_a_token_that_may_not_read_the_job_reads_its_runs(
+def test_a_token_without_access_to_the_job_loads_its_runs(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
@@ -198,7 +198,7 @@ def test_a_token_that_may_not_read_the_job_reads_its_runs(
     assert rows(pipeline, "SELECT count(*) FROM dbt_runs") == [(1,)]
 
 
-def test_runs_are_read_at_the_same_time(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_runs_are_read_in_parallel(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
     runs = [ended_run(job) for _ in range(3)]
     cloud.fail("get_artifact", "hang", seconds=3600, calls=None, run_id=runs[0], when="before")
@@ -230,15 +230,15 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
     )
     pipeline.run(dbt_cloud_results(run_id=run_id))
     for table in ("dbt_runs", "dbt_run_steps", "dbt_node_results"):
-        told = str(rows(pipeline, f"SELECT * FROM {table}"))
-        assert "hunter2" not in told
-        assert cloud.api_token not in told
+        found = str(rows(pipeline, f"SELECT * FROM {table}"))
+        assert "hunter2" not in found
+        assert cloud.api_token not in found
     hidden = [("could not connect to postgres://u:***@db with ***",)]
     assert rows(pipeline, "SELECT message FROM dbt_node_results") == hidden
     assert rows(pipeline, "SELECT cause FROM dbt_runs") == hidden
 
 
-def test_a_run_that_is_read_again_is_as_old_as_it_is(
+def test_artifacts_of_an_old_run_are_not_waited_for_in_a_later_load(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_id = ended_run(nightly(cloud, artifacts={}))
@@ -246,14 +246,14 @@ def test_a_run_that_is_read_again_is_as_old_as_it_is(
     tomorrow = FakeClock()
     tomorrow.now = 86400.0
     Extraction(clocked(client, tomorrow), [new]).read_run(new)
-    # for the pace, not for files
+    # only the rate limit sleeps
     assert sum(tomorrow.sleeps) < 1
     (warning,) = [each.message for each in caplog.records]
     assert f"Run {run_id} (Success) cannot be" in warning
     assert warning.endswith(f"/runs/{run_id}/")
 
 
-def test_a_run_that_is_there_no_more_is_said_by_its_id(
+def test_the_warning_on_a_deleted_run_contains_its_id(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     new = NewRun(Run(id=7, is_complete=True), frozenset(TABLES))
@@ -286,7 +286,7 @@ def test_a_run_that_is_there_no_more_is_said_by_its_id(
         ),
     ],
 )
-def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
+def test_one_warning_names_a_missing_or_foreign_file_and_the_rest_is_read(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
@@ -348,7 +348,7 @@ def test_what_is_missing_or_foreign_is_said_once_and_the_rest_is_read(
         ),
     ],
 )
-def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
+def test_a_foreign_file_is_named_and_gives_no_rows_without_ids(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
@@ -361,14 +361,14 @@ def test_a_foreign_file_is_said_and_makes_no_rows_of_nothing(
     run_id = ended_run(job)
     (new,) = one_run(client, str(run_id), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
-    told = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
-    assert "None" not in [row[column] for row in told for column in ("unique_id", "status")]
+    found = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
+    assert "None" not in [row[column] for row in found for column in ("unique_id", "status")]
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert words in warning
     assert warning.count("; ") == 0
 
 
-def test_files_of_dbt_are_not_foreign(
+def test_dbts_own_files_give_no_warning(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}

@@ -1,4 +1,4 @@
-"""Each finished run is loaded once, whenever it finishes and however often is loaded."""
+"""Each finished run is loaded once, whenever it finishes and however often results are loaded."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from dlt_dbtcloud.typing import Run
 from tests.support.results import counts, ended_run, nightly, rows
 
 
-def test_fifty_runs_of_three_jobs_in_three_goes(
+def test_fifty_runs_of_three_jobs_are_loaded_once_in_three_loads(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     jobs = [nightly(cloud) for _ in range(3)]
     slow = nightly(cloud, duration=None)
-    going_on = id_of(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False))
+    unfinished = id_of(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False))
     expected: set[int] = set()
-    for go, number in enumerate((20, 20, 9)):
+    for load, number in enumerate((20, 20, 9)):
         expected |= {ended_run(jobs[i % 3]) for i in range(number)}
-        if go == 2:
-            cloud.finish_run(going_on)
-            expected.add(going_on)
+        if load == 2:
+            cloud.finish_run(unfinished)
+            expected.add(unfinished)
         before = len(cloud.requests)
         pipeline.run(dbt_cloud_results())
-        news = number + (go == 2)
-        # one list, and two files of each run that is new
-        assert len(cloud.requests) - before == 1 + 2 * news
+        new = number + (load == 2)
+        # one page of runs, and two files of each new run
+        assert len(cloud.requests) - before == 1 + 2 * new
         assert {run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_runs")} == expected
     assert len(expected) == 50
     results = Counter(run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_node_results"))
@@ -42,7 +42,9 @@ def test_fifty_runs_of_three_jobs_in_three_goes(
     assert counts(pipeline)["dbt_nodes"] == 4
 
 
-def test_jobs_and_tables_are_kept_apart(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_jobs_and_tables_have_separate_bookmarks(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
     one, other = nightly(cloud), nightly(cloud)
     first, second = ended_run(one), ended_run(other)
     pipeline.run(dbt_cloud_results(job_id=str(other)).with_resources("dbt_runs"))
@@ -53,7 +55,7 @@ def test_jobs_and_tables_are_kept_apart(cloud: DBTCloudEmulator, pipeline: dlt.P
     assert loaded == [(first,), (second,)]
 
 
-def test_a_start_date_bounds_the_first_load(
+def test_a_start_date_limits_the_first_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = nightly(cloud)
@@ -78,7 +80,7 @@ def run(run_id: int, minutes: float = 0) -> Run:
     return Run(id=run_id, finished_at=str(SIX + timedelta(minutes=minutes)))
 
 
-def test_runs_that_finish_in_the_same_second_are_told_apart() -> None:
+def test_runs_that_finish_in_the_same_second_are_all_new() -> None:
     bookmarks = Bookmarks({"a": {}})
     bookmarks.remember([run(1)])
     assert bookmarks.new_tables(run(1)) == set()
@@ -93,7 +95,7 @@ def test_a_run_that_is_listed_late_is_not_lost() -> None:
     assert bookmarks.new_tables(run(1, 0)) == set()
 
 
-def test_what_is_remembered_does_not_grow() -> None:
+def test_bookmarks_do_not_grow() -> None:
     state: dict[str, Any] = {}
     for i in range(1000):
         Bookmarks({"a": state}).remember([run(i, i)])
@@ -101,14 +103,14 @@ def test_what_is_remembered_does_not_grow() -> None:
     assert Bookmarks({"a": state}).new_tables(run(5, 5)) == set()
 
 
-def test_a_run_of_long_ago_does_not_turn_the_bookmark_back() -> None:
+def test_an_old_run_does_not_move_the_bookmark_back() -> None:
     state: dict[str, Any] = {}
     for minutes in (100, 0):
         Bookmarks({"a": state}).remember([run(minutes, minutes)])
     assert Bookmarks({"a": state}).since == SIX + timedelta(minutes=90)
 
 
-def test_tables_have_bookmarks_of_their_own() -> None:
+def test_a_new_table_lacks_the_runs_of_the_others() -> None:
     state: dict[str, Any] = {}
     Bookmarks({"a": state}).remember([run(1)])
     both = Bookmarks({"a": state, "b": {}}, SIX)
@@ -124,7 +126,7 @@ def test_a_start_counts_until_there_is_a_bookmark() -> None:
     assert bookmarks.new_tables(Run(id=3, finished_at=None)) == set()
 
 
-def test_a_start_is_kept_where_a_first_load_finds_no_run() -> None:
+def test_a_start_is_kept_if_the_first_load_finds_no_run() -> None:
     state: dict[str, Any] = {}
     Bookmarks({"a": state}, SIX).remember([])
     assert Bookmarks({"a": state}).since == SIX
@@ -134,7 +136,7 @@ def test_a_start_is_kept_where_a_first_load_finds_no_run() -> None:
     assert Bookmarks({"a": state}, earlier).since == SIX + timedelta(minutes=50)
 
 
-def test_a_run_that_could_not_be_read_is_new_for_five_more_loads() -> None:
+def test_an_unreadable_run_is_new_to_five_more_loads() -> None:
     bookmarks = Bookmarks({"a": {}, "b": {}})
     runs = [run(1, 0), run(2, 60)]
     for _ in range(5):
@@ -148,14 +150,14 @@ def test_a_run_that_could_not_be_read_is_new_for_five_more_loads() -> None:
 
 
 @pytest.mark.parametrize("others", [{}, {"2": ["a"]}])
-def test_a_run_that_has_been_read_since_is_forgotten(others: dict[str, list[str]]) -> None:
+def test_a_run_that_has_been_read_since_is_not_read_again(others: dict[str, list[str]]) -> None:
     bookmarks = Bookmarks({"a": {}})
     bookmarks.remember([run(1)], {"1": ["a"]})
     bookmarks.remember([], others)
     assert bookmarks.unread == {run_id: {"a"} for run_id in others}
 
 
-def test_logs_are_cut_to_the_end_of_those_of_failed_steps() -> None:
+def test_only_failed_steps_keep_the_end_of_their_log() -> None:
     log = "\n".join(map(str, range(1000)))
     steps = [{"status": status, "logs": log, "debug_logs": log} for status in (10, 20)]
     run: Any = {"id": 1, "run_steps": steps, "job": {"name": "Nightly", "settings": {}}}
@@ -166,14 +168,14 @@ def test_logs_are_cut_to_the_end_of_those_of_failed_steps() -> None:
 
 
 @pytest.mark.parametrize("steps", [None, [None], [5, "a", [{}]], {"a": 1}, "steps"])
-def test_odd_steps_are_none(steps: Any) -> None:
+def test_unexpected_steps_are_dropped(steps: Any) -> None:
     run: Any = {"id": 1, "run_steps": steps, "retrying_run_id": "x", "trigger": None, "job": None}
     assert lean_run(run)["run_steps"] == []
     assert retried_run(run) is None
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, [1], True])
-def test_what_is_odd_about_a_step_is_left_out(odd: Any) -> None:
+def test_unexpected_fields_of_a_step_are_dropped(odd: Any) -> None:
     step = {"status": 20, "index": odd, "name": odd, "logs": odd}
     run: Any = {"id": 1, "run_steps": [step, {"index": 4, "status": odd}], "job": odd}
     assert lean_run(run)["run_steps"] == [
@@ -182,7 +184,7 @@ def test_what_is_odd_about_a_step_is_left_out(odd: Any) -> None:
     ]
 
 
-def test_a_run_of_long_ago_that_could_not_be_read_comes_last(
+def test_an_unreadable_run_from_long_ago_comes_last(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     run_id = ended_run(nightly(cloud))

@@ -67,7 +67,7 @@ def nodes(schema: str, **trigger: Any) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_fields_of_a_run_are_dropped(odd: Any) -> None:
+def test_unexpected_fields_of_a_run_are_dropped(odd: Any) -> None:
     run: Any = dict.fromkeys((*Run.__annotations__, *RELATED), odd)
     run["id"] = 7
     assert_fits("dbt_runs", run_row(run))
@@ -81,7 +81,7 @@ def test_odd_fields_of_a_run_are_dropped(odd: Any) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_fields_of_a_step_are_dropped(odd: Any) -> None:
+def test_unexpected_fields_of_a_step_are_dropped(odd: Any) -> None:
     step: Any = dict.fromkeys(RunStep.__annotations__, odd)
     run: Any = {"id": 7, "run_steps": [step, {**step, "status": 20}, odd]}
     for row in step_rows(run):

@@ -1,4 +1,4 @@
-"""What dbt did is loaded once, whole where it can be."""
+"""Results are loaded once, and completely if they can be read."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_run_fills_every_table(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
     assert owners == '["board@example.com"]'
 
 
-def test_every_table_and_column_is_there_however_empty(
+def test_empty_tables_are_created_with_all_columns(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     pipeline.run(dbt_cloud_results())
@@ -100,9 +100,7 @@ def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.P
         assert spans == [(older, newer)]
 
 
-def test_a_node_has_a_row_for_each_content_that_it_had(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
+def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
     runs = [ended_run(job) for job in (first, first, second, first)]
     for i in (3, 0, 2):
@@ -113,7 +111,7 @@ def test_a_node_has_a_row_for_each_content_that_it_had(
     )
     expected = [("one", runs[0], runs[3]), ("two", runs[2], runs[2])]
     assert rows(pipeline, query) == expected
-    # and the same at once
+    # one load of all runs gives the same
     everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
     everything.run(dbt_cloud_results())
     assert rows(everything, query) == expected
@@ -126,7 +124,7 @@ def files(description: str) -> dict[str, Any]:
     return {**FILES, "manifest.json": manifest}
 
 
-def test_columns_keep_the_types_that_only_some_runs_tell(
+def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     built = {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "BIGINT", "index": 1}}}}
@@ -159,7 +157,7 @@ def test_columns_keep_the_types_that_only_some_runs_tell(
         ("dbt_node_results", ["manifest.json", "run_results.json"]),
     ],
 )
-def test_a_table_by_itself_fetches_what_it_needs(
+def test_a_single_table_requests_only_the_files_it_needs(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str, files: list[str]
 ) -> None:
     ended_run(nightly(cloud, run_generate_sources=True))
@@ -168,7 +166,7 @@ def test_a_table_by_itself_fetches_what_it_needs(
     assert pipeline.schemas["dbt_cloud_results"].data_table_names() == [table]
 
 
-def test_a_file_is_fetched_once_however_many_tables_take_it(
+def test_a_file_is_requested_once_for_all_tables(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     steps = ["dbt seed", "dbt run", "dbt test"]
@@ -181,7 +179,7 @@ def test_a_file_is_fetched_once_however_many_tables_take_it(
     }
 
 
-def test_a_run_in_progress_is_told_whole_when_it_is_over(
+def test_a_run_in_progress_is_completed_by_a_later_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = nightly(cloud, duration=None)
@@ -197,7 +195,7 @@ def test_a_run_in_progress_is_told_whole_when_it_is_over(
     assert counts(pipeline)["dbt_node_results"] == 2
 
 
-def test_what_is_missing_is_said_and_the_rest_is_loaded(
+def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     runs = [ended_run(nightly(cloud)) for _ in range(2)]
@@ -220,7 +218,7 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 
 
 @pytest.mark.parametrize(("at_command", "results"), [(1, 0), (2, 2)])
-def test_a_cancelled_run_is_told_as_far_as_it_came(
+def test_a_cancelled_run_is_loaded_up_to_its_end(
     cloud: DBTCloudEmulator,
     pipeline: dlt.Pipeline,
     caplog: pytest.LogCaptureFixture,
@@ -230,13 +228,13 @@ def test_a_cancelled_run_is_told_as_far_as_it_came(
     job = nightly(cloud, execute_steps=["dbt seed", "dbt build"], duration=None)
     run_id = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     cloud.finish_run(run_id, "cancelled", at_command=at_command)
-    # the step that was cancelled left nothing
+    # the cancelled step has no artifacts
     cloud.fail("get_artifact", "status", status=404, skip=at_command - 1, when="before")
     pipeline.run(dbt_cloud_results(run_id=run_id))
     assert rows(pipeline, "SELECT status, is_cancelled FROM dbt_runs") == [(30, True)]
-    told = rows(pipeline, "SELECT step_index, status_humanized FROM dbt_run_steps ORDER BY 1")
+    steps = rows(pipeline, "SELECT step_index, status_humanized FROM dbt_run_steps ORDER BY 1")
     begun = range(1, 3 + at_command)
-    assert told == [*((index, "Success") for index in begun), (begun.stop, "Cancelled")]
+    assert steps == [*((index, "Success") for index in begun), (begun.stop, "Cancelled")]
     found = rows(pipeline, "SELECT DISTINCT step_index FROM dbt_node_results")
     assert (found, counts(pipeline)["dbt_node_results"]) == ([(4,)] * (results > 0), results)
     step = f"there is no `run_results.json` of step {begun.stop}"
@@ -244,7 +242,7 @@ def test_a_cancelled_run_is_told_as_far_as_it_came(
     assert step in warning
 
 
-def test_a_run_without_artifacts_is_loaded_and_said(
+def test_a_run_without_artifacts_is_loaded_with_a_warning(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_id = ended_run(nightly(cloud, artifacts={}))
@@ -255,7 +253,7 @@ def test_a_run_without_artifacts_is_loaded_and_said(
     assert f"Run {run_id} (Success) cannot be read completely: there is no" in warning
     for name in ("run_results.json", "manifest.json"):
         assert f"there is no `{name}` of step 4" in warning
-    # it is no run to be read again
+    # the next load does not read it again
     before = len(cloud.requests)
     load_quickly(pipeline)
     assert len(cloud.requests) == before + 1
@@ -302,26 +300,30 @@ def test_config_comes_from_its_own_section(
         dbt_cloud_results()
 
 
-def test_the_token_is_kept_out_of_all_that_dlt_keeps(
+def test_dlt_keeps_no_token(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     run_id = ended_run(nightly(cloud))
     info = pipeline.run(dbt_cloud_results(run_id=run_id))
-    told = pickle.dumps((info, pipeline.last_trace, pipeline.state))
-    assert cloud.api_token.encode() not in told
+    kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
+    assert cloud.api_token.encode() not in kept_by_dlt
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(kept) > 5
     assert not [path for path in kept if cloud.api_token.encode() in path.read_bytes()]
 
 
-def test_two_halves_are_a_whole(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_tables_of_two_sources_are_loaded_together(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
     ended_run(nightly(cloud))
     pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
     found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
     assert found == [(1, 4)]
 
 
-def test_what_there_is_not_is_said(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_a_missing_job_or_run_id_is_an_error(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
     with pytest.raises(PipelineStepFailed, match=r"jobs/7/.*not found"):
         pipeline.run(dbt_cloud_results(job_id=7))
     with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):

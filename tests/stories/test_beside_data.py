@@ -1,4 +1,4 @@
-"""Results that are loaded by the pipeline of the data, and are never taken for data."""
+"""The pipeline of the data loads results, which are never taken for data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What real dbt did with the example's flights is told by the tables, and answers the questions."""
+"""Tables of real dbt runs on the example project answer its questions."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_real_nodes_have_their_relation_owner_and_columns(loaded: LoadedFlights)
 
 
 @pytest.mark.dbt
-def test_a_real_load_is_joined_to_what_was_built_of_it(loaded: LoadedFlights) -> None:
+def test_a_real_load_is_joined_to_the_nodes_built_from_it(loaded: LoadedFlights) -> None:
     (row,) = loaded.sql(
         "SELECT results.run_id, bound.pipeline_name, bound.dataset_name, "
         "CAST(bound.tables->>'airlines' AS INTEGER), loads.schema_name "
@@ -105,7 +105,7 @@ def test_a_real_load_is_joined_to_what_was_built_of_it(loaded: LoadedFlights) ->
         ("What is downstream", 1, "mart_delay_by_weather"),
     ],
 )
-def test_every_question_has_its_answer(
+def test_every_example_query_has_its_answer(
     loaded: LoadedFlights, tmp_path: Path, question: str, column: int, expected: str
 ) -> None:
     text = (EXAMPLES / "results.sql").read_text()
