@@ -33,7 +33,7 @@ MAX_LENGTH = 100_000
 
 _GROUPS = frozenset({"docs", "source"})
 _EXECUTING = frozenset("build clone compile run seed snapshot test".split())
-# `docs generate` and `show` write run_results.json too, but only of what they compiled
+# `docs generate` and `show` write run_results.json too, but only of compilations
 _REPORTING = _EXECUTING | {"retry", "run-operation"}
 # before dbt 1.8 no others had --indirect-selection, and others select no tests anyway
 _WITH_TESTS = frozenset({"build", "compile", "test"})
@@ -215,7 +215,7 @@ class DbtCommand:
 
 @lru_cache(maxsize=256)
 def subcommand_of(line: str | None) -> str | None:
-    """Return the subcommand of a line: `build` in `dbt -t test build`; None if it has none."""
+    """Return the subcommand of a line, such as `build`, or None if it has none."""
     try:
         return DbtCommand.parse(line or "").subcommand
     except CommandError:
@@ -251,7 +251,7 @@ def node_selector(node: Mapping[str, Any]) -> str:
 
 
 def pattern(name: str) -> str:
-    """Return a pattern that matches a name and that dbt and a command line keep whole.
+    """Return a pattern for a name that dbt and a command line keep whole.
 
     Characters that would split it match any character.
     """

@@ -16,7 +16,7 @@ from dlt_dbtcloud.values import as_mapping, as_text, as_texts
 __all__ = ["Column", "Manifest", "Node", "resource_type_in"]
 
 
-# these have a relation to read from; ephemeral models are replaced by what they read
+# these have a relation to read from; ephemeral models are replaced by their parents
 _READABLE = ("model", "seed", "snapshot", "source")
 _SECTIONS = (
     *("exposures", "saved_queries", "metrics", "semantic_models"),
@@ -86,22 +86,22 @@ class Manifest:
 
     @property
     def adapter_type(self) -> str | None:
-        """Return the adapter of dbt that wrote it, such as `duckdb`."""
+        """The adapter of the dbt that wrote it, such as `duckdb`."""
         return _text(self._metadata.get("adapter_type"))
 
     @property
     def dbt_version(self) -> str | None:
-        """Return the version of dbt that wrote it; a number even if the job uses `latest`."""
+        """The version of the dbt that wrote it; a number even with `latest`."""
         return _text(self._metadata.get("dbt_version"))
 
     @property
     def unique_ids(self) -> list[str]:
-        """Return the ids of all nodes, sources, metrics, exposures and the like."""
+        """The ids of all nodes, sources, metrics, exposures and the like."""
         return list(self._entries)
 
     @property
     def nodes(self) -> dict[str, Any]:
-        """Return the entries of the section `nodes`, by unique id.
+        """The entries of the section `nodes`, by unique id.
 
         Raises:
             DBTCloudException: It is not a manifest.
@@ -110,7 +110,7 @@ class Manifest:
 
     @property
     def sources(self) -> dict[str, Any]:
-        """Return the entries of the section `sources`, by unique id.
+        """The entries of the section `sources`, by unique id.
 
         Raises:
             DBTCloudException: It is not a manifest.
@@ -119,7 +119,7 @@ class Manifest:
 
     @property
     def selectors(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the definitions of `selectors.yml`, by name."""
+        """The definitions of `selectors.yml`, by name."""
         return self._content.get("selectors") or {}
 
     def is_catalogued(self, unique_id: str) -> bool:
@@ -143,7 +143,7 @@ class Manifest:
         return _text(self.entry(unique_id).get("resource_type")) or resource_type_in(unique_id)
 
     def node(self, unique_id: str) -> Node:
-        """Return a node, not to be changed; if it is unknown, its id gives name and type."""
+        """Return a node, not to be changed; an unknown one has only its id's parts."""
         if unique_id not in self._read:
             self._read[unique_id] = self._node(unique_id)
         return self._read[unique_id]
@@ -157,7 +157,7 @@ class Manifest:
         return as_texts(as_mapping(self.entry(unique_id).get("depends_on")).get("nodes"))
 
     def parents(self, unique_id: str) -> list[str]:
-        """Return the ids that a node reads, ephemeral models replaced by what they read."""
+        """Return the ids that a node reads, ephemeral models replaced by their parents."""
         found: dict[str, None] = {}
         seen = {unique_id}
         waiting = self.dependencies(unique_id)

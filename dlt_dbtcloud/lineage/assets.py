@@ -101,7 +101,7 @@ def materialized_assets(
 
     Args:
         run: A run as returned by a helper, or its id; by default the configured `run_id`.
-        credentials: See `run_dbt_cloud_job`.
+        credentials: As for `run_dbt_cloud_job`.
 
     Returns:
         The assets as plain JSON values, in dbt's order; none for an unfinished or skipped run.

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.exceptions import MissingDependencyException
 
-__all__ = ["emit_openlineage"]
-
-
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import RunEvent
     from openlineage.client.facet_v2 import JobFacet, RunFacet
+
+__all__ = ["emit_openlineage"]
 
 
 def emit_openlineage(
@@ -77,7 +76,7 @@ def _run_events(events: Iterable[Mapping[str, Any]]) -> list[RunEvent]:
 
 
 def _run_event(event: Mapping[str, Any]) -> RunEvent:
-    """Return an event as the client's own class, with copies of the parts that the client edits."""
+    """Return an event of the client's class, with copies of edited parts."""
     from openlineage.client import event_v2
 
     run, job = event["run"], event["job"]

@@ -70,7 +70,7 @@ def statistics_facet(rows: int | None) -> Facets:
 
 
 def assertions_facet(project: Manifest, result: NodeResult) -> Facets:
-    """Return the assertion of a test and its success; a warning is a failure of severity `warn`."""
+    """Return the assertion of a test; a warning is a failure of severity `warn`."""
     entry = project.entry(result["unique_id"])
     generic = as_mapping(entry.get("test_metadata"))
     severity = as_text(as_mapping(entry.get("config")).get("severity"))

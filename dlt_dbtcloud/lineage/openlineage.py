@@ -85,7 +85,7 @@ def openlineage_events(
 
     Args:
         run: A run as returned by a helper, or its id; by default the configured `run_id`.
-        credentials: See `run_dbt_cloud_job`.
+        credentials: As for `run_dbt_cloud_job`.
         namespace: The warehouse's namespace by OpenLineage's naming, such as
             `snowflake://ORG-ACCOUNT`, which no artifact contains. The default names the dbt Cloud
             environment, so other producers use another namespace for the same tables.
@@ -254,7 +254,7 @@ class _RunEvents:
         return time
 
     def _run_id(self, *parts: object) -> str:
-        """Return the UUID of the run or of a part of it, which depends on their ids alone."""
+        """Return the UUID of the run or of a part of it, from their ids."""
         names = ["dbt-cloud", self.run.get("account_id"), self.run.get("id"), *parts]
         return str(uuid5(NAMESPACE_URL, "/".join(str(name) for name in names)))
 
@@ -293,7 +293,7 @@ def _assertions(outcome: Outcome, result: NodeResult) -> Facets:
 
 
 def _tested_id(project: Manifest, unique_id: str) -> str | None:
-    """Return the id of the node that a test tests, which dbt records for models and the like."""
+    """Return the id of the node that a test tests; None if it is ambiguous."""
     attached = as_text(project.entry(unique_id).get("attached_node"))
     dependencies = project.dependencies(unique_id)
     return attached or (dependencies[0] if len(dependencies) == 1 else None)
@@ -330,6 +330,6 @@ def _event(
 
 
 def _iso_time(value: object) -> str | None:
-    """Return a time in UTC in ISO 8601, or None if it is not a time."""
+    """Return a time in ISO 8601 in UTC; None if it is invalid."""
     time = as_datetime(value)
     return time.isoformat() if time else None

@@ -69,12 +69,12 @@ class LastLoad:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Return the name of the pipeline and the id of the load."""
+        """The name of the pipeline and the id of the load."""
         return self.pipeline_name, self.load_id
 
     @property
     def began(self) -> float:
-        """Return when it began, in seconds since 1970, which dlt uses as its id."""
+        """The time when it began, in seconds since 1970, which is its id."""
         return float(self.load_id)
 
     def adopted_run(self, key: str | None = None) -> int | None:
@@ -145,7 +145,7 @@ def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
 
 
 def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo]:
-    """Return the packages of all loads that began after a time, if they are still on disk.
+    """Return the packages on disk of all loads that began after a time.
 
     Args:
         pipeline: The pipeline.
@@ -186,7 +186,7 @@ def has_only_results(package: LoadPackageInfo) -> bool:
 
 
 def is_data(schema: Schema, table: str) -> bool:
-    """Return whether a table is one of data, not dlt's own nor one of dbt's results.
+    """Return whether a table contains data, not dlt's own state or dbt's results.
 
     Args:
         schema: The dlt schema of the table.

@@ -108,7 +108,7 @@ def loaded_relations(
 ) -> list[Relation]:
     """Return the tables that a load has changed, with their datasets and databases.
 
-    Neither a connection nor credentials are needed; what only they could give is None.
+    Neither a connection nor credentials are needed; fields that only they provide are None.
 
     Args:
         pipeline_or_load_info: As for `loaded_tables`.
@@ -230,7 +230,7 @@ def _sum(rows: int | None, more: int | None) -> int | None:
 
 
 def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
-    """Return the place of a schema's tables, with the prefix of their names as its name."""
+    """Return the place of a schema's tables; its name is a prefix of theirs."""
     schema = pipeline.schemas[schema_name]
     config = _bound(DestinationClientDwhConfiguration(), pipeline)
     try:
@@ -262,15 +262,14 @@ def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, bool]:
 def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:
     """Bind the pipeline's dataset name to the configuration, as dlt does before it loads."""
     if isinstance(config, DestinationClientDwhConfiguration):
-        if pipeline.config.use_single_dataset:
-            config._bind_dataset_name(pipeline.dataset_name)
-        else:
-            config._bind_dataset_name(pipeline.dataset_name, pipeline.default_schema_name or "")
+        config.dataset_name = pipeline.dataset_name
+        if not pipeline.config.use_single_dataset:
+            config.default_schema_name = pipeline.default_schema_name or ""
     return config
 
 
 def _database(config: Any) -> str | None:
-    """Return the name that dbt uses for the database, or None if it is not configured."""
+    """Return the name that dbt uses for the database, if configured."""
     kind = str(config.destination_type or "").rpartition(".")[2]
     credentials = config.credentials
     if kind == "bigquery" and config.project_id:

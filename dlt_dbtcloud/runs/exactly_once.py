@@ -144,7 +144,7 @@ class ExactlyOnce:
         return found
 
     def _unknown(self, lost: DBTCloudException) -> DBTCloudException:
-        """Return the API's own refusal if there was one, else the error for an unknown run."""
+        """Return the API's refusal if there was one, else the unknown-run error."""
         if isinstance(lost, DBTCloudAPIError) and 400 <= lost.status_code < 500:
             return lost
         return DBTCloudTriggerUnknownError(int(self._job_id), self._cause, str(lost))

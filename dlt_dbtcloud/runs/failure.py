@@ -36,7 +36,7 @@ _DOES_NOT_COMPILE = re.compile(r"\b(Compilation|Parsing) Error\b")
 
 
 def explain(client: DBTCloudClientV2, run: Run, load: LastLoad | None = None) -> DBTCloudRunError:
-    """Return the error of a run without success, with as much of its cause as can be read.
+    """Return the error of an unsuccessful run, with its cause if readable.
 
     Args:
         client: The client.
@@ -175,7 +175,7 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
 
 
 def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
-    """Describe a run that failed without a failed node: its step, and the end of the log.
+    """Describe a run that failed without a failed node: step and log.
 
     Args:
         run: The run, with its job.

@@ -29,10 +29,11 @@ def abandoning(
     *,
     cancel: bool,
 ) -> Iterator[None]:
-    """Log how to resume the pending runs, or cancel them, if the block raises or gets a SIGTERM.
+    """Log how to resume the pending runs, or cancel them, if interrupted.
 
-    The exception, such as Ctrl-C or the timeout of an Airflow or Prefect task, is raised again. A
-    SIGTERM has its usual effect afterwards; only the main thread receives signals.
+    A block is interrupted by an exception, such as Ctrl-C or the timeout of an Airflow or Prefect
+    task, or by a SIGTERM. The exception is raised again, and a SIGTERM has its usual effect
+    afterwards; only the main thread receives signals.
 
     Args:
         connect: Returns a new client, because the waiting one may be in the middle of a request.

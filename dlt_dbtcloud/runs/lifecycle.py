@@ -149,7 +149,9 @@ class Lifecycle:
         return self._report()[0]
 
     def cancel(self, run_id: int | str | None) -> Run:
-        """Cancel a run unless it has finished, and return it, by default when it has finished.
+        """Cancel a run unless it has finished, and return it.
+
+        By default, return it when it has finished.
 
         Raises:
             DBTCloudRunTimeout: It is still running.

@@ -47,7 +47,7 @@ def narrowed_trigger(
     *,
     timeout: float = 86400.0,
 ) -> TriggerData | None:
-    """Return a trigger that builds the descendants of tables, or None if the job has none.
+    """Return a trigger that builds the descendants of tables; None without any.
 
     The newest manifest of the job narrows its commands. Without a readable manifest the trigger is
     returned unchanged, with a warning; an outage is an error instead.
@@ -106,7 +106,7 @@ class _Reader:
         )
 
     def manifest(self, job: Job) -> Manifest:
-        """Return the newest manifest, which the last step of the last run may not have left.
+        """Return the newest manifest, from the job or an earlier step of its run.
 
         Raises:
             _NoManifestError: There is none, or it cannot be read.

@@ -164,7 +164,7 @@ def _steps(postmortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
 
 
 def _planned(client: DBTCloudClientV2, run: Run) -> tuple[str, ...]:
-    """Return the commands that a run had to execute; for an API retry, those that were left."""
+    """Return the commands that a run, or an API retry, had to execute."""
     before = run.get("retrying_run_id")
     # a retry is newer than the run that it retries
     if not before or before >= id_of(run):

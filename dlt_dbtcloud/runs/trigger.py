@@ -74,7 +74,7 @@ class Trigger:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The key of the run, and the key of a run of the whole job, which serves as well."""
+        """The key of the run, then the key of an equivalent run of the whole job."""
         return self.keys_of(self.load) if self.load else [self.call_key]
 
     def keys_of(self, load: LastLoad) -> list[str]:
@@ -93,14 +93,14 @@ class Trigger:
             return retried_run(run) == id_of(self.retried)
         return has_key(run, self.keys[0]) and retried_run(run) is None
 
-    def is_served_by(self, run: Run) -> bool:
+    def is_satisfied_by(self, run: Run) -> bool:
         """Return whether a run builds the load of this trigger."""
         if self.retried:
             return self.created(run)
         return any(has_key(run, key) for key in self.keys) and retried_run(run) is None
 
     def is_repeated_by(self, bound: BoundLoad) -> bool:
-        """Return whether a run was triggered in the same way for another load of the pipeline."""
+        """Return whether a run has the same trigger for another load."""
         name = self.load.pipeline_name if self.load else ""
         return bound.pipeline_name == name and bound.key in self.keys_of(LastLoad(*bound[:2]))
 
@@ -150,7 +150,7 @@ class Started:
 
 
 def start(client: DBTCloudClientV2, trigger: Trigger) -> Started:
-    """Return the run of a trigger: an existing run, a new run, or a skipped one.
+    """Return the run of a trigger: existing, new or skipped.
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
@@ -178,7 +178,7 @@ def start(client: DBTCloudClientV2, trigger: Trigger) -> Started:
 
 
 def skipped_run(reason: str) -> Run:
-    """Log that there is nothing to build, and return the run that stands for it."""
+    """Log that there is nothing to build, and return a skipped run."""
     logger.warning(f"No dbt Cloud job was run: {reason}")
     return Run(
         id=None,
@@ -193,7 +193,7 @@ def skipped_run(reason: str) -> Run:
 
 
 def existing_run(client: DBTCloudClientV2, trigger: Trigger) -> Run | None:
-    """Return the run that builds the load already, in flight or successful, or a retry of it.
+    """Return the pending or successful run that builds the load, or its retry.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
@@ -203,7 +203,7 @@ def existing_run(client: DBTCloudClientV2, trigger: Trigger) -> Run | None:
 
 
 def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) -> Started:
-    """Cancel a new run if an earlier run, triggered by another process, serves as well."""
+    """Cancel a new run if an earlier one of another process builds the load."""
     if not (started.is_new and trigger.is_shared):
         return started
     run_id = id_of(started.run)
@@ -224,7 +224,7 @@ def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) 
 def cancel_duplicates(
     client: DBTCloudClientV2, trigger: Trigger, started: Started, run: Run
 ) -> None:
-    """Cancel the runs that appeared late beside a run whose trigger was sent more than once."""
+    """Cancel the late duplicates of a run whose trigger was repeated."""
     if not started.was_repeated:
         return
     try:
@@ -256,7 +256,7 @@ def _known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> lis
 
 
 def _recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
-    """Return the newest runs of the job, at least a page of them because clocks differ."""
+    """Return the newest runs of the job, at least a page, as clocks differ."""
     newest = client.list_runs(
         job_definition_id=trigger.job_id, include_related=["trigger"], order_by="-id"
     )
@@ -273,9 +273,9 @@ def _recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> li
 def _existing(trigger: Trigger, known: Sequence[Run]) -> Run | None:
     """Return a successful run that builds the load, else one in flight."""
     remembered = _remembered_id(trigger)
-    serving = with_retries([run for run in known if trigger.is_served_by(run)], known)
-    serving += [run for run in known if id_of(run) == remembered]
-    usable = [run for run in serving if run_error(run) is None]
+    candidates = with_retries([run for run in known if trigger.is_satisfied_by(run)], known)
+    candidates += [run for run in known if id_of(run) == remembered]
+    usable = [run for run in candidates if run_error(run) is None]
     finished = [run for run in usable if has_finished(run)]
     return min(finished or usable, key=lambda run: id_of(run), default=None)
 
@@ -283,7 +283,7 @@ def _existing(trigger: Trigger, known: Sequence[Run]) -> Run | None:
 def _queued_run(
     client: DBTCloudClientV2, trigger: Trigger, body: TriggerData, known: Sequence[Run]
 ) -> Run | None:
-    """Return a run that has not started and builds what this trigger would, if it may be used."""
+    """Return a reusable queued run that builds the same nodes or more."""
     queued = [run for run in known if trigger.can_reuse(run, body)]
     if not queued:
         return None
@@ -301,10 +301,10 @@ def _begins_after_load(run: Run, load: LastLoad | None) -> bool:
 
 
 def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> Started | None:
-    """Return the run that another process triggered before a new run, and that serves as well."""
+    """Return the earlier run of another process that builds the load."""
     earlier = [run for run in reversed(recent) if id_of(run) < id_of(started.run)]
     for run in earlier:
-        if trigger.is_served_by(run) and run_error(run) is None:
+        if trigger.is_satisfied_by(run) and run_error(run) is None:
             return Started(run)
     for run in earlier:
         if trigger.can_reuse(run, started.body):
@@ -321,7 +321,7 @@ def _narrowed_body(
     known: Sequence[Run],
     timeout: float,
 ) -> TriggerData | _NothingToBuild:
-    """Return the body of a trigger for what its load changed, or the reason not to run it."""
+    """Return the body for the changes of a load, or the reason to skip."""
     if existing:
         has_loaded = loaded_relations(load.pipeline) or not has_finished(existing)
         since = f"has loaded nothing since run {existing['id']}"
@@ -342,7 +342,7 @@ def _narrowed_body(
 
 
 def _unbuilt_since(trigger: Trigger, known: Sequence[Run]) -> float | None:
-    """Return the time since which loads are not built yet, in seconds since 1970, if known.
+    """Return the time since which loads are unbuilt, in seconds since 1970.
 
     It is the newest load for which the same trigger succeeded, else the first for which it failed.
     """

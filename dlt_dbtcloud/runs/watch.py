@@ -88,7 +88,7 @@ class Watch:
 
     @property
     def pending(self) -> list[Run]:
-        """Return the runs that have not finished and are still watched."""
+        """The runs that have not finished and are still watched."""
         return [
             run
             for run in self.runs.values()
@@ -149,7 +149,7 @@ class Watch:
         return outage_pause(error, self._failures)
 
     def _fetch(self, run_ids: Sequence[int]) -> Iterator[Run]:
-        """Fetch the runs in pages of 100; fetch a single one, or one that a page lacks, by id."""
+        """Fetch the runs in pages of 100; fetch single and missing runs by id."""
         if len(run_ids) == 1:
             yield from self._fetch_one(run_ids[0])
             return
@@ -182,7 +182,7 @@ class Watch:
         return error
 
     def _regular_pause(self, wait_seconds: float) -> float:
-        """Return the seconds until the next check: one plus a tenth of the youngest run's age."""
+        """Return one second plus a tenth of the youngest run's age."""
         return min(wait_seconds, 1.0 + (self._age + self._waited) / 10)
 
 
@@ -191,7 +191,7 @@ def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60
 
     Raises:
         DBTCloudAuthError: The token is not accepted.
-        DBTCloudNotFoundError: There is no such run.
+        DBTCloudNotFoundError: The run does not exist.
         DBTCloudException: An outage lasted longer than `timeout` seconds.
     """
     try:
