@@ -40,7 +40,7 @@ class Fault:
     seconds: float = 1.0
     run_id: int | None = None
 
-    def is_due(self, object_id: int | None) -> bool:
+    def count(self, object_id: int | None) -> bool:
         """Count a request for an object and return whether the fault happens to it."""
         if self.run_id not in (None, object_id):
             return False
@@ -108,7 +108,7 @@ class Faults:
         with self._lock:
             faults = self._faults.get(route, [])
             # every fault counts the request, but only one happens to it
-            due = [each for each in faults if each.is_due(object_id)]
+            due = [each for each in faults if each.count(object_id)]
             fault = due[0] if due else None
             self._faults[route] = [each for each in faults if not each.is_used_up]
             if fault is not None:

@@ -32,6 +32,23 @@ OVERRIDES = tuple(key for key in TriggerData.__annotations__ if key != "cause")
 # seconds that `stop` waits for dbt's threads; a killed process takes a moment
 STOP_TIMEOUT = 10.0
 
+_VERDICTS = {
+    RunStatus.SUCCESS: "Completed successfully",
+    RunStatus.ERROR: "Encountered an error, as scripted",
+    RunStatus.CANCELLED: "Cancelled",
+}
+# subcommands that write no run_results.json
+_WITHOUT_RESULTS = frozenset({"deps", "debug", "list", "ls", "parse", "source"})
+_EMPTY: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
+    "manifest.json": (
+        "manifest",
+        12,
+        {"nodes": {}, "sources": {}, "macros": {}, "parent_map": {}, "child_map": {}},
+    ),
+    "run_results.json": ("run-results", 6, {"results": [], "elapsed_time": 0.0}),
+    "catalog.json": ("catalog", 1, {"nodes": {}, "sources": {}, "errors": None}),
+}
+
 
 class Scheduler:
     """Starts and finishes runs, one at a time per job.
@@ -215,13 +232,6 @@ class Scheduler:
         return version
 
 
-_VERDICTS = {
-    RunStatus.SUCCESS: "Completed successfully",
-    RunStatus.ERROR: "Encountered an error, as scripted",
-    RunStatus.CANCELLED: "Cancelled",
-}
-
-
 def _scripted_status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
     """Return the final status of the last started step."""
     commands = [step for step in run.steps[len(SETUP_STEPS) :] if not step.planned.may_fail]
@@ -237,19 +247,6 @@ def _finish_step(run: Run, step: Step, status: RunStatus) -> None:
     # a script's artifacts replace those of commands; setup steps have none
     script = run.job.script
     step.artifacts = default if script.artifacts is None or not default else script.artifacts
-
-
-# subcommands that write no run_results.json
-_WITHOUT_RESULTS = frozenset({"deps", "debug", "list", "ls", "parse", "source"})
-_EMPTY: Mapping[str, tuple[str, int, Mapping[str, Any]]] = {
-    "manifest.json": (
-        "manifest",
-        12,
-        {"nodes": {}, "sources": {}, "macros": {}, "parent_map": {}, "child_map": {}},
-    ),
-    "run_results.json": ("run-results", 6, {"results": [], "elapsed_time": 0.0}),
-    "catalog.json": ("catalog", 1, {"nodes": {}, "sources": {}, "errors": None}),
-}
 
 
 def _empty_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[str, bytes]:

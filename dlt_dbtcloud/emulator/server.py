@@ -70,7 +70,7 @@ class DBTCloudEmulator:
         self._state = State()
         self._add_default_account()
         self._scheduler = Scheduler(self._state, self.api_token)
-        self._runs = Runs(self._state, self._scheduler)
+        self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
         handlers = (Resources(self._state), self._jobs, self._runs)
         self._app = App(self._state, handlers, self.api_token)
@@ -126,7 +126,6 @@ class DBTCloudEmulator:
         with listen(self._port) as listener:
             self._port = listener.getsockname()[1]
             server = Server(self._app, listener, self._tls)
-        self._runs.url = self.url
         self._server = server
         server.start()
         atexit.register(self.stop)

@@ -21,7 +21,7 @@ D = TypeVar("D", bound=Definition)
 class State:
     """Accounts with their projects, environments, jobs and runs.
 
-    Hold the condition `changed` to read or write, and notify it after a change.
+    Acquire the condition `changed` to read or write, and notify it after a change.
     """
 
     def __init__(self) -> None:

@@ -206,7 +206,7 @@ def select(selection: Selection, rows: Iterable[tuple[Row, T]]) -> Page[T]:
 
 
 def _parse_value(text: str, schema: Schema) -> Any:
-    """Convert a parameter to the type in its schema, or return the text unless it fits."""
+    """Convert a parameter to the type in its schema, if it fits."""
     if schema.get("type") == "integer" and re.fullmatch(r"-?[0-9]{1,19}", text):
         return int(text)
     if schema.get("type") == "boolean":

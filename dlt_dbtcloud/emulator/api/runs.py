@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,18 @@ CHUNK = 64 * 1024
 
 
 class Runs:
-    """Handlers that list, show, cancel and retry runs, and send their artifacts."""
+    """Handlers that list, show, cancel and retry runs, and send their artifacts.
 
-    def __init__(self, state: State, scheduler: Scheduler) -> None:
-        # set when the server starts
-        self.url = ""
+    Args:
+        state: The emulator's state.
+        scheduler: The queues of runs.
+        url: Returns the emulator's URL, which is known when the server has started.
+    """
+
+    def __init__(self, state: State, scheduler: Scheduler, url: Callable[[], str]) -> None:
         self._state = state
         self._scheduler = scheduler
+        self._url = url
 
     def list_runs(self, call: Call) -> Response:
         """List the runs of an account."""
@@ -48,7 +53,7 @@ class Runs:
         return answers.success(self.describe(self._find(call), include))
 
     def cancel_run(self, call: Call) -> Response:
-        """Cancel a run, and show it as it was before; a finished run is unchanged (inferred)."""
+        """Cancel a run, and show its previous state; a finished run is unchanged (inferred)."""
         run = self._find(call)
         answer = answers.success(self.describe(run, ("trigger", "job")))
         self._scheduler.cancel(run)
@@ -121,7 +126,7 @@ class Runs:
         return payloads.run_payload(
             run,
             self._state.history(run.job),
-            url=self.url,
+            url=self._url(),
             include=include,
             environment=self._state.environments.get(run.job.fields["environment_id"]),
         )

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dlt_dbtcloud.emulator.dbt.profiles import database_files
-from dlt_dbtcloud.emulator.models import DbtProject
+from dlt_dbtcloud.emulator.dbt.profiles import database_files, write_profile
+from dlt_dbtcloud.emulator.models import DbtProject, Plan
 from dlt_dbtcloud.emulator.state import State
 
 # seconds between asking dbt to end and killing it
@@ -107,12 +107,28 @@ class Invoker:
     """
 
     def __init__(self, project: DbtProject, state: State, secret: str) -> None:
-        self.environ = _base_environment(project, os.environ, secret)
-        self.profiles = project.profiles_dir
         self.stopping = False
+        self._environ = _base_environment(project, os.environ, secret)
+        self._profiles = project.profiles_dir
         self._project = project
         self._state = state
         self._process: _DbtProcess | None = None
+
+    def use_profile(self, folder: Path, plan: Plan) -> Path:
+        """Use the project's profile with a run's overrides, and return its folder.
+
+        Args:
+            folder: The folder of a profile with overrides.
+            plan: The plan with the overrides.
+
+        Raises:
+            ProfileError: `profiles.yml` is invalid, or its default target is unknown.
+        """
+        self._profiles = write_profile(self._project.profiles_dir, folder, plan, self._environ)
+        if plan.target_name:
+            # an inherited DBT_TARGET would override the profile's target
+            self._environ["DBT_TARGET"] = plan.target_name
+        return self._profiles
 
     def invoke(self, arguments: Sequence[str], folder: Path, log: Callable[[str], None]) -> int:
         """Run a dbt command.
@@ -160,7 +176,7 @@ class Invoker:
     @contextmanager
     def _exclusive_access(self) -> Iterator[None]:
         """Keep other runs from the project's folder and database files."""
-        needed = database_files(self.profiles, self._project.folder, self.environ)
+        needed = database_files(self._profiles, self._project.folder, self._environ)
         needed.add(self._project.folder.resolve())
         with self._state.changed:
             self._state.changed.wait_for(lambda: self.stopping or not needed & self._state.in_use)
@@ -176,9 +192,9 @@ class Invoker:
 
     def _environment(self, folder: Path) -> dict[str, str]:
         environ = {
-            **self.environ,
+            **self._environ,
             "DBT_PROJECT_DIR": str(self._project.folder),
-            "DBT_PROFILES_DIR": str(self.profiles),
+            "DBT_PROFILES_DIR": str(self._profiles),
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
         }

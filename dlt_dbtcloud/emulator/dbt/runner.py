@@ -10,7 +10,7 @@ from pathlib import Path
 from dlt_dbtcloud.emulator.dbt.artifacts import list_files
 from dlt_dbtcloud.emulator.dbt.plan import CLONE, CONNECT, DEPS, subcommand
 from dlt_dbtcloud.emulator.dbt.process import DbtMissingError, Invoker
-from dlt_dbtcloud.emulator.dbt.profiles import ProfileError, write_profile
+from dlt_dbtcloud.emulator.dbt.profiles import ProfileError
 from dlt_dbtcloud.emulator.models import DbtProject, PlannedStep, Run, Step, now
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import RunStatus
@@ -122,13 +122,8 @@ class DbtRun:
         return exists
 
     def _connect(self, step: Step) -> bool:
-        plan, environ = self._run.plan, self._dbt.environ
-        folder = self._folder / "profiles"
-        self._dbt.profiles = write_profile(self._project.profiles_dir, folder, plan, environ)
-        if plan.target_name:
-            # an inherited DBT_TARGET would override the profile's target
-            environ["DBT_TARGET"] = plan.target_name
-        self._log(step, f"Using profiles.yml in `{self._dbt.profiles}`.")
+        profiles = self._dbt.use_profile(self._folder / "profiles", self._run.plan)
+        self._log(step, f"Using profiles.yml in `{profiles}`.")
         with self._state.changed:
             self._run.status = RunStatus.RUNNING
         return True
