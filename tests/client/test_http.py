@@ -181,7 +181,7 @@ def test_a_netrc_does_not_override_the_token(
     httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
-    netrc.write_text("default login somebody password else\n")
+    netrc.write_text("default login user password other\n")
     monkeypatch.setenv("NETRC", str(netrc))
     httpserver.expect_request(RUN, headers={"Authorization": f"Token {TOKEN}"}).respond_with_json(
         OK
@@ -252,7 +252,7 @@ def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "said"),
+    ("status", "body", "kind", "message"),
     [
         (401, envelope(401, "Invalid token."), DBTCloudAuthError, "Invalid token."),
         (403, envelope(403, "Forbidden: Access denied"), DBTCloudAuthError, "Access denied"),
@@ -299,13 +299,13 @@ def test_each_response_raises_its_exception(
     status: int,
     body: Any,
     kind: type[DBTCloudAPIError],
-    said: str,
+    message: str,
 ) -> None:
     answer(httpserver, status, body)
     with client, pytest.raises(kind) as caught:
         client.get_run_status(5)
     assert type(caught.value) is kind
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert f"`GET {httpserver.url_for(RUN)}`" in str(caught.value)
     assert TOKEN not in str(caught.value)
 

@@ -36,9 +36,9 @@ def wait_out(
 def test_an_outage_is_waited_out_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     assert wait_out(failing(OUTAGE, 5), timeout=100, clock=clock) == "an answer"
-    (said,) = [each.message for each in caplog.records]
-    assert "not well" in said
-    assert "Retrying for up to 100 seconds" in said
+    (warning,) = [each.message for each in caplog.records]
+    assert "not well" in warning
+    assert "Retrying for up to 100 seconds" in warning
     assert len(clock.sleeps) == 5
 
 

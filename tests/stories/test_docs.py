@@ -319,8 +319,8 @@ def test_every_module_has_a_row() -> None:
     }
     rows = [module.strip("`") for module, _ in table("architecture.md", "## Modules")]
     assert sorted(rows) == sorted(modules)
-    for _, where in table("architecture.md", "## Where a feature lives"):
-        assert {*re.findall(r"`(.*?)`", where)} <= modules
+    for _, place in table("architecture.md", "## Where a feature lives"):
+        assert {*re.findall(r"`(.*?)`", place)} <= modules
 
 
 def test_what_a_user_copies_is_refused_until_it_is_filled_in(write_config: WriteConfig) -> None:

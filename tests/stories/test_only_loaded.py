@@ -1,4 +1,4 @@
-"""Runs that build only what was loaded, and runs that many loads share."""
+"""Runs that build only the loaded tables, and runs that many loads share."""
 
 from __future__ import annotations
 
@@ -408,10 +408,10 @@ def test_twenty_pipelines_share_two_runs(
         until(lambda: len(waited_for(log)) == 20 and len({*waited_for(log).values()}) == 1)
         until(lambda: len(kept(cloud)) == 2)
         cloud.finish_run(first["id"])
-        (served,) = [run for run in kept(cloud) if run["id"] != first["id"]]
-        cloud.finish_run(served["id"])
+        (shared,) = [run for run in kept(cloud) if run["id"] != first["id"]]
+        cloud.finish_run(shared["id"])
         ended = [line.split() for line in processes.communicate(timeout=PATIENCE)[0].splitlines()]
-    assert [int(run_id) for run_id, _ in ended] == [served["id"]] * 20
+    assert [int(run_id) for run_id, _ in ended] == [shared["id"]] * 20
     began = time_of(kept(cloud)[1], "started_at") or 0.0
     assert all(began > float(committed) for _, committed in ended)
     assert len(kept(cloud)) == 2

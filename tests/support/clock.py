@@ -66,10 +66,10 @@ class FastClock(FakeClock):
 
 
 def until(condition: Callable[[], object], within: float = PATIENCE) -> None:
-    """Wait until a condition holds that another thread or process fulfils."""
+    """Wait until another thread or process fulfils a condition."""
     deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, f"The condition does not hold after {within:g} s."
+        assert time.monotonic() < deadline, f"The condition is not met after {within:g} s."
         threading.Event().wait(0.02)
 
 

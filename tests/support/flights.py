@@ -25,8 +25,8 @@ class Flights:
     """A copy of the project, a database, and jobs that build the project there.
 
     Args:
-        cloud: Where the jobs are.
-        folder: Where the copies go.
+        cloud: The emulator that has the jobs.
+        folder: The folder of the copies.
     """
 
     def __init__(self, cloud: DBTCloudEmulator, folder: Path) -> None:

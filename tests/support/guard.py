@@ -1,4 +1,4 @@
-"""Process that kills what a test process leaves behind.
+"""Process that kills the children that a test process leaves behind.
 
 It imports nothing that takes long, as each process that runs tests starts one.
 """
@@ -42,6 +42,6 @@ def _marked(mark: str) -> list[int]:
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # returns when the process that holds the other end of the pipe has ended
+    # returns when the process that has the other end of the pipe has ended
     sys.stdin.buffer.read()
     kill_marked(sys.argv[1])

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Outcome(Future[T]):
-    """What an action in another thread returns or raises."""
+    """The result or error of an action in another thread."""
 
     def result(self, timeout: float | None = PATIENCE) -> T:
         return super().result(timeout)
@@ -37,7 +37,7 @@ def in_background(action: Callable[[], T]) -> Outcome[T]:
 
 @contextmanager
 def interrupting(error: type[BaseException], condition: Callable[[], object]) -> Iterator[None]:
-    """Raise an error into a block of the main thread when a condition holds, as a signal does."""
+    """Raise an error into a block of the main thread when a condition is met, as a signal does."""
     heard = threading.Event()
 
     def handle(*_: object) -> None:
