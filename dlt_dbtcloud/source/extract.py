@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -143,8 +143,8 @@ class Extraction:
         self._unread = UnreadRuns(bookmarks.unread if bookmarks else ())
         self._is_over = False
 
-    def rows(self, tables: Sequence[str]) -> Iterator[Any]:
-        """Yield rows by table for dlt, which reads the runs in its workers.
+    def rows(self, tables: Sequence[str]) -> Generator[Any, None, None]:
+        """Yield rows by table, and calls of `read_run` for dlt's workers.
 
         Args:
             tables: The selected tables.
@@ -164,7 +164,7 @@ class Extraction:
             for new in runs:
                 yield read_run(new)
             while len(read) < len(runs):
-                # dlt turns to its workers, and raises their errors
+                # dlt polls its workers, and raises their errors
                 yield None
             yield self.finish()
         finally:
@@ -188,7 +188,7 @@ class Extraction:
         try:
             return self._read_run(new)
         finally:
-            # dlt waits two seconds for its workers; this one opened its connection again
+            # dlt waits two seconds for its workers; a later one has opened a connection again
             if self._is_over:
                 self._client.close()
 

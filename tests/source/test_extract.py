@@ -76,6 +76,20 @@ def test_an_outage_leaves_no_connection_open(
     until(lambda: not connections())
 
 
+def test_a_worker_that_outlives_the_extraction_leaves_no_connection_open(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    new = one_run(client, str(ended_run(nightly(cloud))), TABLES)
+    rows = Extraction(client, new).rows([*TABLES])
+    next(rows)
+    read = next(rows)
+    # as dlt does after an error
+    rows.close()
+    client.close()
+    assert len(read()["dbt_node_results"]) == 2
+    until(lambda: not connections())
+
+
 def connections() -> list[str]:
     """Return the names of the embedded dbt Cloud's threads, one per connection."""
     names = [thread.name for thread in threading.enumerate()]
