@@ -16,7 +16,7 @@ from tests.support.results import (
     MANIFEST,
     RUN_RESULTS,
     SOURCES,
-    ended_run,
+    finished_run,
     nightly,
     requested_files,
 )
@@ -26,7 +26,7 @@ def test_the_freshness_of_stale_sources_is_awaited(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = nightly(cloud, execute_steps=["dbt source freshness"], outcome="error")
-    run = client.get_run_status(ended_run(job), RELATED)
+    run = client.get_run_status(finished_run(job), RELATED)
     run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
     reader = RunReader(clocked(client, FakeClock()), run)
@@ -45,7 +45,7 @@ def test_a_run_that_does_not_exist_any_more_has_no_results(
 def test_the_steps_of_a_run_without_steps_are_requested(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     reader = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True))
     assert [found for _, found in reader.read_results()] == [RUN_RESULTS]
     cloud.fail("get_run", "status", calls=None, when="before")
@@ -56,7 +56,7 @@ def test_the_steps_of_a_run_without_steps_are_requested(
 def test_a_page_in_place_of_a_run_is_a_transient_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     cloud.fail("get_run", "html", status=200, calls=None, when="before")
     with pytest.raises(DBTCloudServerError, match="Something is in the way"):
         _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).read_results()
@@ -66,7 +66,7 @@ def test_the_manifest_of_another_step_is_read_if_the_last_one_has_none(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = nightly(cloud, execute_steps=["dbt seed", "dbt build"])
-    run = client.get_run_status(ended_run(job), RELATED)
+    run = client.get_run_status(finished_run(job), RELATED)
     # the results of both steps, and then the manifest of the last one
     cloud.fail("get_artifact", "status", status=403, skip=2, when="before")
     assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
@@ -77,7 +77,7 @@ def test_a_run_without_results_has_a_manifest(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, step: str
 ) -> None:
     job = nightly(cloud, execute_steps=[step])
-    run = client.get_run_status(ended_run(job), RELATED)
+    run = client.get_run_status(finished_run(job), RELATED)
     assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
 
 
@@ -85,7 +85,7 @@ def test_a_manifest_is_read_even_if_the_results_are_not_json(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
-    run = client.get_run_status(ended_run(job), RELATED)
+    run = client.get_run_status(finished_run(job), RELATED)
     reader = RunReader(clocked(client, FakeClock()), run)
     assert (reader.read_results(), reader.read_manifest().nodes) == ([], MANIFEST["nodes"])
 
@@ -96,7 +96,7 @@ def test_json_beyond_the_standard_is_read(
     results = b'{"results": [{"message": "\\ud800\xff", "failures": NaN, "execution_time": 1e999, '
     results += b'"adapter_response": {"rows_affected": ' + b"9" * 5000 + b"}}]}"
     job = nightly(cloud, artifacts={**FILES, "run_results.json": results})
-    run = client.get_run_status(ended_run(job), RELATED)
+    run = client.get_run_status(finished_run(job), RELATED)
     ((_, found),) = RunReader(clocked(client, FakeClock()), run).read_results()
     assert found["results"] == [
         {
@@ -113,14 +113,14 @@ def test_code_is_dropped_unless_it_is_to_be_kept(
 ) -> None:
     result = {**RUN_RESULTS["results"][0], "compiled_code": "select 1"}
     files = {**FILES, "run_results.json": {"results": [result]}}
-    run = client.get_run_status(ended_run(nightly(cloud, artifacts=files)), RELATED)
+    run = client.get_run_status(finished_run(nightly(cloud, artifacts=files)), RELATED)
     for keeps_code in (False, True):
         ((_, found),) = RunReader(client, run, keeps_code=keeps_code).read_results()
         assert ("compiled_code" in found["results"][0]) == keeps_code
 
 
 def test_requests_respect_the_rate_limit(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
-    run = client.get_run_status(ended_run(nightly(cloud)), RELATED)
+    run = client.get_run_status(finished_run(nightly(cloud)), RELATED)
     clock = FakeClock()
     client = clocked(client, clock).patient(limiter=RateLimiter(60, clock))
     reader = RunReader(client, run)

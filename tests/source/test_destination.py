@@ -15,7 +15,7 @@ from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined
 from dlt_dbtcloud.source.schema import Row
 from tests.support.flights import EXAMPLES
-from tests.support.results import FILES, counts, ended_run, nightly, rows
+from tests.support.results import FILES, counts, finished_run, nightly, rows
 from tests.support.warehouse import warehouse
 
 
@@ -59,12 +59,12 @@ def test_only_rows_of_the_runs_environments_are_read_back(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
-    runs = [ended_run(job) for job in jobs]
+    runs = [finished_run(job) for job in jobs]
     pipeline.run(dbt_cloud_results())
     (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
     every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
     assert len(every) == 8
-    ended_run(nightly(cloud))
+    finished_run(nightly(cloud))
     del asked[:]
     pipeline.extract(dbt_cloud_results())
     queries = [query for query in asked if "dbt_node" in query]
@@ -79,12 +79,12 @@ def test_columns_are_read_back_only_to_keep_a_later_catalog(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     job = catalogued(cloud)
-    runs = [ended_run(job) for _ in range(2)]
+    runs = [finished_run(job) for _ in range(2)]
     for run_id in (*runs, runs[0]):
         pipeline.run(dbt_cloud_results(run_id=run_id))
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     pipeline.extract(dbt_cloud_results(run_id=run_id))
     (query,) = [query for query in asked if '"columns"' in query]
     assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
@@ -147,8 +147,8 @@ def test_downstream_nodes_are_those_of_the_newest_run(
     ):
         manifest = project(about, *more, has_board=has_board)
         job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-        runs.append(ended_run(job))
-        ended_run(other)
+        runs.append(finished_run(job))
+        finished_run(other)
         assert downstream(load()) == sorted(
             [
                 *([("exposure board", None)] if has_board else []),
@@ -158,7 +158,7 @@ def test_downstream_nodes_are_those_of_the_newest_run(
             ]
         )
     answer, once = downstream(load()), counts(load())
-    for run_id in (runs[-1], runs[0], ended_run(job)):
+    for run_id in (runs[-1], runs[0], finished_run(job)):
         assert counts(load(run_id))["dbt_nodes"] == once["dbt_nodes"]
         assert downstream(load()) == answer
 
@@ -170,10 +170,10 @@ def test_a_node_that_was_removed_after_a_run_is_not_downstream(
         nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
         for manifest in (project("one", "users"), project("one"))
     )
-    ended_run(more)
+    finished_run(more)
     assert ("model users", None) in downstream(load())
-    ended_run(more)
-    ended_run(fewer)
+    finished_run(more)
+    finished_run(fewer)
     assert ("model users", None) not in downstream(load())
 
 
@@ -184,11 +184,11 @@ def test_a_node_that_came_and_went_between_two_loads_is_not_downstream(
         nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
         for manifest in (project("one"), project("two", "users"))
     )
-    ended_run(usual)
+    finished_run(usual)
     answer = downstream(load())
     assert ("model orders", "one") in answer
-    ended_run(other)
-    ended_run(usual)
+    finished_run(other)
+    finished_run(usual)
     assert downstream(load()) == answer
 
 
@@ -215,7 +215,7 @@ def shop(name: str = "shop") -> dlt.Pipeline:
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
 def test_a_refresh_loads_everything_again(job: int, refresh: Any) -> None:
     pipeline = shop()
-    runs = [ended_run(job), ended_run(job)]
+    runs = [finished_run(job), finished_run(job)]
     pipeline.run(dbt_cloud_results())
     once = counts(pipeline)
     pipeline.run(dbt_cloud_results(), refresh=refresh)
@@ -226,14 +226,14 @@ def test_a_refresh_loads_everything_again(job: int, refresh: Any) -> None:
 
 def test_a_replace_keeps_only_the_last_load(job: int) -> None:
     pipeline = shop()
-    run_id = ended_run(job)
+    run_id = finished_run(job)
     for _ in range(2):
         pipeline.run(dbt_cloud_results(run_id=run_id), write_disposition="replace")
     assert counts(pipeline)["dbt_nodes"] == 4
 
 
 def test_rows_of_another_pipeline_are_merged(job: int) -> None:
-    runs = [ended_run(job) for _ in range(3)]
+    runs = [finished_run(job) for _ in range(3)]
     shop("one").run(dbt_cloud_results(run_id=runs[1]))
     shop("two").run(dbt_cloud_results(run_id=runs[2]))
     pipeline = shop("three")
@@ -245,7 +245,7 @@ def test_files_get_no_row_twice(
     cloud: DBTCloudEmulator, lake: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     scripted = nightly(cloud, run_generate_sources=True)
-    first, _ = ended_run(scripted), ended_run(scripted)
+    first, _ = finished_run(scripted), finished_run(scripted)
     job = cloud.create_job("Slow", duration=None, artifacts=FILES)
     slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     for run_id in (first, slow, first, None):

@@ -22,7 +22,7 @@ from tests.support.results import (
     MANIFEST,
     RUN_RESULTS,
     counts,
-    ended_run,
+    finished_run,
     load_quickly,
     nightly,
     requested_files,
@@ -50,7 +50,7 @@ def test_a_lasting_outage_is_an_error_and_loses_no_run(
 ) -> None:
     job = nightly(cloud)
     for _ in range(number):
-        ended_run(job)
+        finished_run(job)
     for route in ("get_artifact", "get_run"):
         cloud.fail(route, fault, status=status, calls=None, when="before", retry_after=120)
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
@@ -66,7 +66,7 @@ def test_an_outage_leaves_no_connection_open(
 ) -> None:
     job = nightly(cloud)
     for _ in range(number):
-        ended_run(job)
+        finished_run(job)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(PipelineStepFailed):
@@ -79,7 +79,7 @@ def test_an_outage_leaves_no_connection_open(
 def test_a_worker_that_outlives_the_extraction_leaves_no_connection_open(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    new = one_run(client, str(ended_run(nightly(cloud))), TABLES)
+    new = one_run(client, str(finished_run(nightly(cloud))), TABLES)
     rows = Extraction(client, new).rows([*TABLES])
     next(rows)
     read = next(rows)
@@ -100,7 +100,7 @@ def test_an_unreadable_run_does_not_delay_the_others(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = nightly(cloud)
-    runs = [ended_run(job) for _ in range(3)]
+    runs = [finished_run(job) for _ in range(3)]
     cloud.fail("get_artifact", "status", calls=None, when="before", run_id=runs[1])
     load_quickly(pipeline)
     query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
@@ -122,7 +122,7 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
 ) -> None:
     job = nightly(cloud)
-    broken = ended_run(job)
+    broken = finished_run(job)
     cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
     before = len(cloud.requests)
     load_quickly(pipeline)
@@ -133,7 +133,7 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
         f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
     ]
     load_quickly(pipeline)
-    other = ended_run(job)
+    other = finished_run(job)
     load_quickly(pipeline)
     query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
     assert rows(pipeline, query) == [(other,)]
@@ -149,10 +149,10 @@ def test_two_unreadable_runs_are_an_outage(
     job = nightly(cloud)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     for _ in range(earlier):
-        ended_run(job)
+        finished_run(job)
         load_quickly(pipeline)
     for _ in range(at_once):
-        ended_run(job)
+        finished_run(job)
     for _ in range(7):
         with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
             load_quickly(pipeline)
@@ -165,7 +165,7 @@ def test_two_unreadable_runs_are_an_outage(
 def test_an_error_that_no_run_can_cause_fails_the_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, kind: Any
 ) -> None:
-    ended_run(nightly(cloud))
+    finished_run(nightly(cloud))
     cloud.fail("get_artifact", kind, status=401, calls=None, when="before")
     with pytest.raises(PipelineStepFailed, match=r"401|429"):
         load_quickly(pipeline)
@@ -177,7 +177,7 @@ def test_an_error_that_no_run_can_cause_fails_the_load(
 def test_a_run_loaded_by_its_id_must_be_readable(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     cloud.fail("get_artifact", "status", calls=None, when="before")
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
         load_quickly(pipeline, run_id=run_id)
@@ -188,8 +188,8 @@ def test_runs_without_artifacts_do_not_hide_an_outage(
 ) -> None:
     job, deps = nightly(cloud), nightly(cloud, execute_steps=["dbt deps"])
     for _ in range(3):
-        ended_run(job)
-        ended_run(deps)
+        finished_run(job)
+        finished_run(deps)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
         load_quickly(pipeline)
@@ -198,7 +198,7 @@ def test_runs_without_artifacts_do_not_hide_an_outage(
 def test_a_source_can_be_iterated_without_a_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     assert len([*dbt_cloud_results(run_id=run_id).dbt_nodes]) == 4
 
 
@@ -206,7 +206,7 @@ def test_a_token_without_access_to_the_job_loads_its_runs(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    ended_run(job)
+    finished_run(job)
     cloud.fail("get_job", "status", status=403, when="before")
     pipeline.run(dbt_cloud_results(job_id=job).with_resources("dbt_runs"))
     assert rows(pipeline, "SELECT count(*) FROM dbt_runs") == [(1,)]
@@ -214,7 +214,7 @@ def test_a_token_without_access_to_the_job_loads_its_runs(
 
 def test_runs_are_read_in_parallel(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    runs = [ended_run(job) for _ in range(3)]
+    runs = [finished_run(job) for _ in range(3)]
     cloud.fail("get_artifact", "hang", seconds=3600, calls=None, run_id=runs[0], when="before")
     loading = in_background(lambda: pipeline.run(dbt_cloud_results()))
     until(lambda: requested_files(cloud).count("manifest.json") == 2)
@@ -231,7 +231,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
         "adapter_response": {"_message": secret, "more": [{"so": secret}]},
     }
     step = "dbt run --vars '{password: hunter2}'"
-    run_id = ended_run(
+    run_id = finished_run(
         nightly(
             cloud,
             execute_steps=[step],
@@ -255,7 +255,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
 def test_artifacts_of_an_old_run_are_not_waited_for_in_a_later_load(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_id = ended_run(nightly(cloud, artifacts={}))
+    run_id = finished_run(nightly(cloud, artifacts={}))
     new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
     tomorrow = FakeClock()
     tomorrow.now = 86400.0
@@ -308,7 +308,7 @@ def test_one_warning_names_a_missing_or_foreign_file_and_the_rest_is_read(
     tables: int,
     words: str,
 ) -> None:
-    run_id = ended_run(nightly(cloud, artifacts=artifacts))
+    run_id = finished_run(nightly(cloud, artifacts=artifacts))
     (new,) = one_run(client, str(run_id), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_run_steps"]) == 4
@@ -372,7 +372,7 @@ def test_a_foreign_file_is_named_and_gives_no_rows_without_ids(
 ) -> None:
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}, name: content}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
-    run_id = ended_run(job)
+    run_id = finished_run(job)
     (new,) = one_run(client, str(run_id), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     found = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
@@ -387,7 +387,7 @@ def test_dbts_own_files_give_no_warning(
 ) -> None:
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
-    (new,) = one_run(client, str(ended_run(job)), TABLES)
+    (new,) = one_run(client, str(finished_run(job)), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_source_freshness"]) == 1
     assert caplog.records == []

@@ -15,7 +15,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of, lean_run
 from dlt_dbtcloud.source.incremental import Bookmarks, NewRun, finished_runs
 from dlt_dbtcloud.typing import Run
-from tests.support.results import counts, ended_run, nightly, rows
+from tests.support.results import counts, finished_run, nightly, rows
 
 
 def test_fifty_runs_of_three_jobs_are_loaded_once_in_three_loads(
@@ -26,7 +26,7 @@ def test_fifty_runs_of_three_jobs_are_loaded_once_in_three_loads(
     unfinished = id_of(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False))
     expected: set[int] = set()
     for load, number in enumerate((20, 20, 9)):
-        expected |= {ended_run(jobs[i % 3]) for i in range(number)}
+        expected |= {finished_run(jobs[i % 3]) for i in range(number)}
         if load == 2:
             cloud.finish_run(unfinished)
             expected.add(unfinished)
@@ -46,7 +46,7 @@ def test_jobs_and_tables_have_separate_bookmarks(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     one, other = nightly(cloud), nightly(cloud)
-    first, second = ended_run(one), ended_run(other)
+    first, second = finished_run(one), finished_run(other)
     pipeline.run(dbt_cloud_results(job_id=str(other)).with_resources("dbt_runs"))
     assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(second,)]
     pipeline.run(dbt_cloud_results(job_id=other))
@@ -59,7 +59,7 @@ def test_a_start_date_limits_the_first_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = nightly(cloud)
-    ended_run(job)
+    finished_run(job)
     tomorrow = datetime.now(timezone.utc) + timedelta(hours=23)
     pipeline.run(dbt_cloud_results(job_id=job, start_date=tomorrow))
     assert counts(pipeline)["dbt_runs"] == 0
@@ -187,7 +187,7 @@ def test_unexpected_fields_of_a_step_are_dropped(odd: Any) -> None:
 def test_an_unreadable_run_from_long_ago_comes_last(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     state: dict[str, Any] = {"finished_at": "2026-01-31T06:00:00+00:00", "unread": {"7": 5}}
     newest, older = finished_runs(client, None, Bookmarks({"dbt_nodes": state}))
     assert newest.run["id"] == run_id

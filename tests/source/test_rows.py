@@ -25,7 +25,7 @@ from dlt_dbtcloud.source.rows import (
 )
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStep
-from tests.support.results import MANIFEST, RUN_RESULTS, ended_run, nightly, rows
+from tests.support.results import MANIFEST, RUN_RESULTS, finished_run, nightly, rows
 
 TYPES: dict[str | None, type] = {
     "bigint": int,
@@ -145,7 +145,7 @@ def test_a_retry_without_a_key_is_joined_to_the_load(
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
     if not are_loaded_together:
         pipeline.run(dbt_cloud_results(run_id=first))
-    retry = ended_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    retry = finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
     pipeline.run(dbt_cloud_results(run_id=None if are_loaded_together else retry))
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1"
     assert rows(pipeline, query) == [(first, '{"orders":1}'), (retry, '{"orders":1}')]
@@ -155,12 +155,12 @@ def test_the_destination_is_read_for_retries_only(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     job = nightly(cloud)
-    first = ended_run(job)
+    first = finished_run(job)
     pipeline.run(dbt_cloud_results())
-    ended_run(job)
+    finished_run(job)
     pipeline.run(dbt_cloud_results())
     assert not [query for query in asked if "dbt_run_loads" in query]
-    ended_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
     pipeline.run(dbt_cloud_results())
     (query,) = [query for query in asked if "dbt_run_loads" in query]
     assert query.endswith(f'"run_id" IN ({first})')

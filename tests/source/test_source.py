@@ -25,7 +25,7 @@ from tests.support.results import (
     FILES,
     MANIFEST,
     counts,
-    ended_run,
+    finished_run,
     load_quickly,
     nightly,
     requested_files,
@@ -34,7 +34,7 @@ from tests.support.results import (
 
 
 def test_a_run_fills_every_table(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    run_id = ended_run(nightly(cloud, run_generate_sources=True))
+    run_id = finished_run(nightly(cloud, run_generate_sources=True))
     pipeline.run(dbt_cloud_results(run_id=run_id))
     assert counts(pipeline) == {
         "dbt_runs": 1,
@@ -88,7 +88,7 @@ def test_empty_tables_are_created_with_all_columns(
 
 def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    older, newer = ended_run(job), ended_run(job)
+    older, newer = finished_run(job), finished_run(job)
     pipeline.run(dbt_cloud_results(run_id=newer))
     pipeline.run(dbt_cloud_results(run_id=older))
     once = counts(pipeline)
@@ -102,7 +102,7 @@ def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.P
 
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
-    runs = [ended_run(job) for job in (first, first, second, first)]
+    runs = [finished_run(job) for job in (first, first, second, first)]
     for i in (3, 0, 2):
         pipeline.run(dbt_cloud_results(run_id=runs[i]))
     query = (
@@ -134,7 +134,7 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
         nightly(cloud, artifacts={**FILES, "catalog.json": {"nodes": nodes}}, generate_docs=True)
         for nodes in (of_others, built)
     )
-    runs = [ended_run(job) for job in (plain, whole, partial, plain)]
+    runs = [finished_run(job) for job in (plain, whole, partial, plain)]
     for i in (3, 1, 2, 0):
         pipeline.run(dbt_cloud_results(run_id=runs[i]))
     found = rows(
@@ -160,7 +160,7 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
 def test_a_single_table_requests_only_the_files_it_needs(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str, files: list[str]
 ) -> None:
-    ended_run(nightly(cloud, run_generate_sources=True))
+    finished_run(nightly(cloud, run_generate_sources=True))
     pipeline.extract(dbt_cloud_results().with_resources(table))
     assert sorted(requested_files(cloud)) == files
     assert pipeline.schemas["dbt_cloud_results"].data_table_names() == [table]
@@ -171,7 +171,7 @@ def test_a_file_is_requested_once_for_all_tables(
 ) -> None:
     steps = ["dbt seed", "dbt run", "dbt test"]
     job = nightly(cloud, execute_steps=steps, run_generate_sources=True)
-    pipeline.run(dbt_cloud_results(run_id=ended_run(job)))
+    pipeline.run(dbt_cloud_results(run_id=finished_run(job)))
     assert Counter(requested_files(cloud)) == {
         "run_results.json": 3,
         "manifest.json": 1,
@@ -198,7 +198,7 @@ def test_a_run_in_progress_is_completed_by_a_later_load(
 def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runs = [ended_run(nightly(cloud)) for _ in range(2)]
+    runs = [finished_run(nightly(cloud)) for _ in range(2)]
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
     load_quickly(pipeline)
     assert counts(pipeline)["dbt_runs"] == 2
@@ -209,7 +209,7 @@ def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
 
 
 def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    ended_run(nightly(cloud))
+    finished_run(nightly(cloud))
     for kind in ("status", "cut", "html", "rate_limit"):
         cloud.fail("get_artifact", kind)
         cloud.fail("list_runs", kind)
@@ -245,7 +245,7 @@ def test_a_cancelled_run_is_loaded_up_to_its_end(
 def test_a_run_without_artifacts_is_loaded_with_a_warning(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_id = ended_run(nightly(cloud, artifacts={}))
+    run_id = finished_run(nightly(cloud, artifacts={}))
     load_quickly(pipeline)
     loaded = {table: count for table, count in counts(pipeline).items() if count}
     assert loaded == {"dbt_runs": 1, "dbt_run_steps": 4}
@@ -262,7 +262,7 @@ def test_a_run_without_artifacts_is_loaded_with_a_warning(
 def test_the_end_of_a_failed_steps_log_is_kept(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = ended_run(nightly(cloud, outcome="error"))
+    run_id = finished_run(nightly(cloud, outcome="error"))
     pipeline.run(dbt_cloud_results(run_id=run_id))
     tails = rows(pipeline, "SELECT log_tail FROM dbt_run_steps ORDER BY step_index")
     assert [text for (text,) in tails[:-1]] == [None] * 3
@@ -284,8 +284,8 @@ def test_config_comes_from_its_own_section(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = nightly(cloud), nightly(cloud)
-    first = ended_run(one)
-    ended_run(other)
+    first = finished_run(one)
+    finished_run(other)
     monkeypatch.setenv("JOB_ID", "1")
     monkeypatch.setenv("RUN_ID", "1")
     monkeypatch.setenv("START_DATE", "2099-01-01")
@@ -303,7 +303,7 @@ def test_config_comes_from_its_own_section(
 def test_dlt_keeps_no_token(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
-    run_id = ended_run(nightly(cloud))
+    run_id = finished_run(nightly(cloud))
     info = pipeline.run(dbt_cloud_results(run_id=run_id))
     kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
     assert cloud.api_token.encode() not in kept_by_dlt
@@ -315,7 +315,7 @@ def test_dlt_keeps_no_token(
 def test_tables_of_two_sources_are_loaded_together(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    ended_run(nightly(cloud))
+    finished_run(nightly(cloud))
     pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
     found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
     assert found == [(1, 4)]

@@ -14,7 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, loaded_tables, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
-from tests.support.results import ended_run, nightly, rows
+from tests.support.results import finished_run, nightly, rows
 
 FAILED = "The last load of pipeline `shop` failed in step `extract`"
 
@@ -88,7 +88,7 @@ def test_an_empty_load_after_a_failed_one_is_a_success(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    ended_run(job)
+    finished_run(job)
     pipeline.run([{"id": 1}], table_name="orders")
     fail_to_load(pipeline)
     pipeline.run(dbt_cloud_results())

@@ -72,9 +72,7 @@ def outcome(artifact: Any, *results: NodeResult, catalog: Any = None, **more: An
 
 BUILT = {"unique_id": "model.shop.orders", "status": "success"}
 
-
 NODE = {"name": "orders", "depends_on": {"nodes": ["source.shop.raw.orders"]}}
-
 
 FILES = {
     "run_results.json": {"results": [BUILT]},

@@ -88,7 +88,7 @@ def nightly(cloud: DBTCloudEmulator, **options: Any) -> int:
     return cloud.create_job("Nightly", **{"artifacts": FILES, **options})
 
 
-def ended_run(job: int, **trigger: Any) -> int:
+def finished_run(job: int, **trigger: Any) -> int:
     config = resolve_configuration(DBTCloudConfiguration())
     with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
         run = client.start_job_run(job, trigger)
