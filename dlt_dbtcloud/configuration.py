@@ -116,7 +116,12 @@ class DBTCloudConfiguration(BaseConfiguration):
         return self
 
     def on_resolved(self) -> None:
-        """Validate and normalize every value."""
+        """Validate and normalize every value.
+
+        Raises:
+            InvalidCredentialsException: The token, an id or the host is unusable.
+            ConfigurationValueError: An option has an invalid value.
+        """
         texts = {name: value.strip() for name, value in self.items() if isinstance(value, str)}
         _refuse_placeholders(texts)
         for name, text in texts.items():

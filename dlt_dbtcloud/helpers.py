@@ -66,8 +66,8 @@ def run_dbt_cloud_job(
         pipeline: The pipeline whose last load the run is for. A second call for the same load, in
             any process, finds the run of the first: it waits for a run in progress, returns one
             that succeeded, and starts a new one only after a failure.
-        only_loaded: Build only what descends from the tables that the last load of `pipeline`
-            changed. If that is nothing, no run starts: `status_humanized` is "Skipped" and `id`
+        only_loaded: Build only the descendants of the tables that the last load of `pipeline`
+            changed. If there are none, no run starts: `status_humanized` is "Skipped" and `id`
             is None.
         reuse_queued_run: Return a queued run of the job, whoever triggered it, if it builds
             everything that the new run would.
@@ -87,7 +87,7 @@ def run_dbt_cloud_job(
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         ConfigurationValueError: An option has an invalid value, or `only_loaded` has no
             `pipeline`; it is a `ValueError`.
-        DBTCloudException: The last load of `pipeline` failed, so it is unknown what to build.
+        DBTCloudException: The last load of `pipeline` failed, so the tables to build from are unknown.
         DBTCloudAPIError: The API refused the trigger or returned an error; there is no run.
         DBTCloudTransportError: The API is unreachable; there is no run.
         DBTCloudTriggerUnknownError: The response to the trigger was lost; there may be a run.
@@ -129,7 +129,7 @@ def run_dbt_cloud_jobs(
         wait_for_outcome: Return when all runs have finished.
         wait_seconds: Longest pause between two status checks, in seconds.
         pipeline: The pipeline whose last load the runs are for.
-        only_loaded: Build only what descends from the tables that the load changed.
+        only_loaded: Build only the descendants of the tables that the load changed.
         reuse_queued_run: Return queued runs if they build everything that the new ones would.
         retries: How often to retry each failed run.
         timeout: Longest wait for the end of all runs, retries included, in seconds.

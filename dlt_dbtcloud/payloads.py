@@ -44,15 +44,19 @@ _RETRY = "dbt retry"
 
 
 def id_of(run: Run) -> int:
-    """Return the id of a run that exists; only a skipped run has none."""
+    """Return the id of a run that exists.
+
+    Raises:
+        ValueError: It is a skipped run, which has no id.
+    """
     run_id = run["id"]
     if run_id is None:
-        raise ValueError("A skipped run has no `id`.")
+        raise ValueError('A skipped run has no `id`. Check `run["id"]` first.')
     return run_id
 
 
 def run_name(run: Run, word: str = "Run") -> str:
-    """Return the name of a run: `Run 7 of job "Nightly"`, else with the job's id.
+    """Return the name of a run: `Run 7 of job "Nightly"`, or the job's id.
 
     Args:
         run: The run.

@@ -100,7 +100,12 @@ class Transport:
         return self._auth.without_token(text)
 
     def attempt(self, request: Callable[[], _T], *, is_idempotent: bool = True) -> _T:
-        """Send a request and read its response, again during an outage if this is patient."""
+        """Send a request and read its response, again during an outage if this is patient.
+
+        Args:
+            request: Sends the request and reads its response.
+            is_idempotent: Whether to send it again when it may have arrived.
+        """
         if self._patience is None:
             return request()
         return self._patience.request(request, self._clock, is_idempotent=is_idempotent)

@@ -95,7 +95,12 @@ class Outcome:
 def requested_run_id(
     run: object, credentials: DBTCloudConfiguration | Mapping[str, Any]
 ) -> str | None:
-    """Return the id of the given or configured run; None if skipped."""
+    """Return the id of the given or configured run; None if skipped.
+
+    Raises:
+        InvalidCredentialsException: The id is missing or invalid.
+        ValueError: `run` is a dict without an `id`.
+    """
     if isinstance(run, Mapping) and "id" not in run:
         raise ValueError("`run` has no `id`. Pass the run as a helper returns it, or its id.")
     run_id = run["id"] if isinstance(run, Mapping) else run

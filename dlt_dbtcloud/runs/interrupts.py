@@ -61,6 +61,11 @@ def abandoning(
 def leave(client: DBTCloudClientV2, runs: Sequence[Run], *, cancel: bool) -> Mapping[int, Run]:
     """Log how to resume runs, or cancel all of them within one time limit.
 
+    Args:
+        client: The client.
+        runs: The runs.
+        cancel: Whether to cancel them.
+
     Returns:
         The runs that are known to have finished, by id.
     """

@@ -49,7 +49,7 @@ class Trigger:
         body: The body of the trigger, as `trigger_data` returns it.
         load: The load that the run is bound to.
         retried: The run to retry in part or whole; the retry carries the same key.
-        only_loaded: Whether to build only what descends from the tables of the load.
+        only_loaded: Whether to build only the descendants of the tables of the load.
         reuse_queued_run: Whether to use a run that has not started yet, whoever triggered it.
         timeout: Seconds until the run has to be accepted.
         call_key: The key of a run that is bound to no load.
@@ -74,7 +74,7 @@ class Trigger:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The key of the run, then the key of an equivalent run of the whole job."""
+        """The key of the run, then the key of a run of the whole job."""
         return self.keys_of(self.load) if self.load else [self.call_key]
 
     def keys_of(self, load: LastLoad) -> list[str]:

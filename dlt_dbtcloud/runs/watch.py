@@ -189,6 +189,11 @@ class Watch:
 def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0) -> None:
     """Request the cancellation of a run until the request has certainly arrived.
 
+    Args:
+        client: The client.
+        run_id: The run.
+        timeout: Seconds after which an outage is an error.
+
     Raises:
         DBTCloudAuthError: The token is not accepted.
         DBTCloudNotFoundError: The run does not exist.
@@ -209,6 +214,11 @@ def cancel_and_confirm(
 
     A run may finish otherwise than cancelled. The `errors` of the result contain the runs that are
     not known to have finished.
+
+    Args:
+        client: The client.
+        runs: The runs.
+        timeout: Seconds for the requests and for watching together.
     """
     began = client.clock.monotonic()
 

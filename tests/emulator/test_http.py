@@ -95,7 +95,7 @@ def test_a_path_without_its_slash_is_redirected(
     job = cloud.create_job("Any")
     url = f"{api.account}/jobs/{job}"
     response = api.session.request(
-        method, url, params={"order_by": "-id"}, allow_redirects=False, timeout=5
+        method, url, params={"order_by": "-id"}, allow_redirects=False, timeout=60
     )
     assert response.status_code == 308
     assert response.headers["Location"] == f"{url}/?order_by=-id"
