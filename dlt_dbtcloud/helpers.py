@@ -87,7 +87,7 @@ def run_dbt_cloud_job(
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
         ConfigurationValueError: An option has an invalid value, or `only_loaded` has no
             `pipeline`; it is a `ValueError`.
-        DBTCloudException: The last load of `pipeline` failed, so the tables to build from are unknown.
+        DBTCloudException: The last load of `pipeline` failed, so its tables are unknown.
         DBTCloudAPIError: The API refused the trigger or returned an error; there is no run.
         DBTCloudTransportError: The API is unreachable; there is no run.
         DBTCloudTriggerUnknownError: The response to the trigger was lost; there may be a run.

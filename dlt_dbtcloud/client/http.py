@@ -34,10 +34,6 @@ from dlt_dbtcloud.exceptions import (
 __all__ = [
     "Transport",
     "not_this_api",
-    "raise_for_error",
-    "unwrap_list",
-    "unwrap_object",
-    "unwrap_objects",
 ]
 
 
@@ -113,12 +109,12 @@ class Transport:
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the object in the response to a GET."""
         params = _params(query)
-        return self.attempt(lambda: unwrap_object(self._send("GET", path, params=params)))
+        return self.attempt(lambda: _unwrap_object(self._send("GET", path, params=params)))
 
     def get_list(self, path: str, **query: Any) -> list[Any]:
         """Return the list in the response to a GET that has no pages."""
         params = _params(query)
-        return self.attempt(lambda: unwrap_list(self._send("GET", path, params=params)))
+        return self.attempt(lambda: _unwrap_list(self._send("GET", path, params=params)))
 
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, is_idempotent: bool = False
@@ -131,7 +127,7 @@ class Transport:
             is_idempotent: Whether a patient transport sends it again when it may have arrived.
         """
         return self.attempt(
-            lambda: unwrap_object(self._send("POST", path, json=body)), is_idempotent=is_idempotent
+            lambda: _unwrap_object(self._send("POST", path, json=body)), is_idempotent=is_idempotent
         )
 
     def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
@@ -151,7 +147,7 @@ class Transport:
         self, path: str, request: requests.Request, paginator: OffsetPaginator
     ) -> list[dict[str, Any]]:
         response = self._send("GET", path, params=request.params)
-        items = unwrap_objects(response)
+        items = _unwrap_objects(response)
         try:
             paginator.update_state(response, items)
         except ValueError:
@@ -164,7 +160,7 @@ class Transport:
         headers = {"Accept": "*/*"}
         response = self._send("GET", path, params=_params(query), headers=headers, stream=True)
         with response, self._as_transport_error("GET", self._base_url + path):
-            raise_for_error(response)
+            _raise_for_error(response)
             yield response
 
     def _send(
@@ -206,46 +202,39 @@ class Transport:
         return self._given or cast(Client, self._client).session
 
 
-def unwrap_object(response: Response) -> dict[str, Any]:
-    """Return the object in a response: a run, a job, an account.
+def not_this_api(response: Response) -> DBTCloudServerError:
+    """Return the error for a success that another server sent: a page, or incomplete JSON."""
+    text = f"this is not a dbt Cloud API response: {_readable(response) or '(empty)'}"
+    return DBTCloudServerError(
+        *_request_of(response), response.status_code, text, may_have_arrived=True
+    )
 
-    Raises:
-        DBTCloudAPIError: The response is an error, see `raise_for_error`.
-        DBTCloudServerError: The response is not one of this API: a page, or incomplete JSON.
-    """
+
+def _unwrap_object(response: Response) -> dict[str, Any]:
+    """Return the object in a response: a run, a job, an account."""
     data = _unwrap(response)
     if not _is_object(data):
         raise not_this_api(response)
     return cast(dict[str, Any], data)
 
 
-def unwrap_list(response: Response) -> list[Any]:
-    """Return the list in a response; null is an empty list.
-
-    Raises:
-        DBTCloudAPIError: The response is an error, see `raise_for_error`.
-        DBTCloudServerError: The response is not one of this API: a page, or incomplete JSON.
-    """
+def _unwrap_list(response: Response) -> list[Any]:
+    """Return the list in a response; null is an empty list."""
     data = _unwrap(response)
     if not isinstance(data, list | None):
         raise not_this_api(response)
     return data or []
 
 
-def unwrap_objects(response: Response) -> list[dict[str, Any]]:
-    """Return the list of objects in a response: runs, jobs.
-
-    Raises:
-        DBTCloudAPIError: The response is an error, see `raise_for_error`.
-        DBTCloudServerError: The response is not one of this API: a page, or incomplete JSON.
-    """
-    items = unwrap_list(response)
+def _unwrap_objects(response: Response) -> list[dict[str, Any]]:
+    """Return the list of objects in a response: runs, jobs."""
+    items = _unwrap_list(response)
     if not all(map(_is_object, items)):
         raise not_this_api(response)
     return items
 
 
-def raise_for_error(response: Response) -> None:
+def _raise_for_error(response: Response) -> None:
     """Raise the matching `DBTCloudAPIError` unless the response is a success.
 
     Raises:
@@ -257,14 +246,6 @@ def raise_for_error(response: Response) -> None:
     """
     if not response.ok:
         raise _error(response, _parse(response))
-
-
-def not_this_api(response: Response) -> DBTCloudServerError:
-    """Return the error for a success that another server sent: a page, or incomplete JSON."""
-    text = f"this is not a dbt Cloud API response: {_readable(response) or '(empty)'}"
-    return DBTCloudServerError(
-        *_request_of(response), response.status_code, text, may_have_arrived=True
-    )
 
 
 class _TokenAuth(AuthBase):

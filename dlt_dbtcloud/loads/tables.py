@@ -23,7 +23,7 @@ from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.loads.packages import has_only_results, is_data, last_packages, packages_since
 from dlt_dbtcloud.values import Relation
 
-__all__ = ["loaded_relations", "loaded_tables", "pipeline_of", "tables_by_load", "tables_by_schema"]
+__all__ = ["loaded_relations", "loaded_tables", "tables_by_load", "tables_by_schema"]
 
 
 _RowCounts = Mapping[str, Mapping[str, int]]
@@ -83,7 +83,7 @@ def tables_by_schema(
         TypeError: It is neither a pipeline nor a load info.
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
-    pipeline = pipeline_of(pipeline_or_load_info)
+    pipeline = _pipeline_of(pipeline_or_load_info)
     tables: dict[str, dict[str, int | None]] = {}
     for package, of_package in _with_tables(_packages(pipeline_or_load_info, since), pipeline):
         of_schema = tables.setdefault(package.schema_name, {})
@@ -118,7 +118,7 @@ def loaded_relations(
         TypeError: It is neither a pipeline nor a load info.
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
-    pipeline = pipeline_of(pipeline_or_load_info)
+    pipeline = _pipeline_of(pipeline_or_load_info)
     relations: list[Relation] = []
     for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
         place = _place(pipeline, schema_name) if pipeline else Relation("")
@@ -126,7 +126,7 @@ def loaded_relations(
     return relations
 
 
-def pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pipeline | None:
+def _pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.Pipeline | None:
     """Return the pipeline of a load info, or None if it is not known.
 
     Raises:

@@ -32,7 +32,7 @@ from dlt_dbtcloud.runs.failure import Postmortem
 from dlt_dbtcloud.runs.trigger import Trigger, keep_earliest, start
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
-__all__ = ["narrowed_retry", "newer_runs", "retry", "retry_once"]
+__all__ = ["narrowed_retry", "retry", "retry_once"]
 
 
 def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Run:
@@ -87,7 +87,7 @@ def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
     """
 
     def retries(searcher: DBTCloudClientV2) -> list[Run]:
-        return [other for other in newer_runs(searcher, run) if retried_run(other) == id_of(run)]
+        return [other for other in _newer_runs(searcher, run) if retried_run(other) == id_of(run)]
 
     once = ExactlyOnce(
         client,
@@ -98,22 +98,6 @@ def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
         timeout=timeout,
     )
     return once.send().run
-
-
-def newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
-    """Return the newer runs of the job of a run, newest first.
-
-    Raises:
-        DBTCloudAPIError: The API returned an error.
-        DBTCloudTransportError: The API did not respond.
-    """
-    newest = client.list_runs(
-        job_definition_id=run["job_definition_id"],
-        id__gt=id_of(run),
-        include_related=["trigger"],
-        order_by="-id",
-    )
-    return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
 
 
 def narrowed_retry(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:
@@ -136,9 +120,25 @@ def narrowed_retry(line: str, results: Sequence[NodeResult], manifest: Manifest)
     return str(narrowed) if fits(narrowed) else None
 
 
+def _newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
+    """Return the newer runs of the job of a run, newest first.
+
+    Raises:
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    newest = client.list_runs(
+        job_definition_id=run["job_definition_id"],
+        id__gt=id_of(run),
+        include_related=["trigger"],
+        order_by="-id",
+    )
+    return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
+
+
 def _latest(client: DBTCloudClientV2, run: Run) -> Run:
     """Return the newest usable retry of a run, else its newest retry, else the run."""
-    chain = with_retries([run], newer_runs(client.patient(), run))
+    chain = with_retries([run], _newer_runs(client.patient(), run))
     return next((each for each in reversed(chain) if run_error(each) is None), chain[-1])
 
 

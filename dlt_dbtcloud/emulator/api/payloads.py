@@ -46,11 +46,6 @@ def run_payload(
     }
 
 
-def trigger_payload(run: Run) -> JSON:
-    """Return the payload of a run's trigger."""
-    return {**run.trigger, "created_at": format_time(run.created_at)}
-
-
 def step_payload(run: Run, step: Step, include: Collection[str] = ()) -> JSON:
     """Return the payload of a step, with its whole debug log if `debug_logs` is included."""
     end = step.finished_at or now()
@@ -113,6 +108,11 @@ def generated_flags(run: Run) -> dict[str, bool]:
         "has_docs_generated": run.is_finished and _succeeded(run, "docs"),
         "has_sources_generated": run.is_finished and _succeeded(run, "source"),
     }
+
+
+def _trigger_payload(run: Run) -> JSON:
+    """Return the payload of a run's trigger."""
+    return {**run.trigger, "created_at": format_time(run.created_at)}
 
 
 def _identity(run: Run, url: str) -> JSON:
@@ -190,7 +190,7 @@ def _related(
     environment: Definition | None,
 ) -> JSON:
     related: JSON = {
-        "trigger": trigger_payload(run) if "trigger" in include else None,
+        "trigger": _trigger_payload(run) if "trigger" in include else None,
         "job": run_job_payload(run.job) if "job" in include else None,
         "environment": None,
         "repository": None,

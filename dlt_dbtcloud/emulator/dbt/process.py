@@ -69,21 +69,8 @@ def find_project(
             f"`{profiles}` does not contain profiles.yml. Add it, or pass its folder as "
             "`profiles_dir`."
         )
-    find_dbt(executable)
+    _find_dbt(executable)
     return DbtProject(folder, profiles, dict(environ or {}), executable)
-
-
-def find_dbt(executable: str | None = None) -> str:
-    """Find the dbt program by name or path, beside Python or on the `PATH`.
-
-    Raises:
-        DbtMissingError: dbt is not installed.
-    """
-    name = executable or "dbt"
-    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if found:
-        return found
-    raise DbtMissingError(f"`{executable}`: {MISSING_DBT}" if executable else MISSING_DBT)
 
 
 def installed_version() -> str | None:
@@ -145,7 +132,7 @@ class Invoker:
             DbtMissingError: dbt is not installed.
             OSError: dbt cannot be started.
         """
-        program = find_dbt(self._project.executable)
+        program = _find_dbt(self._project.executable)
         with self._exclusive_access():
             process = self._start(program, arguments, self._environment(folder))
             if process is None:
@@ -210,6 +197,19 @@ class Invoker:
         if parsed.is_file():
             with self._state.changed:
                 self._state.partial_parses[self._project.folder] = parsed
+
+
+def _find_dbt(executable: str | None = None) -> str:
+    """Find the dbt program by name or path, beside Python or on the `PATH`.
+
+    Raises:
+        DbtMissingError: dbt is not installed.
+    """
+    name = executable or "dbt"
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found:
+        return found
+    raise DbtMissingError(f"`{executable}`: {MISSING_DBT}" if executable else MISSING_DBT)
 
 
 class _DbtProcess:
