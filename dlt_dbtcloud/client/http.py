@@ -31,10 +31,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTransportError,
 )
 
-__all__ = [
-    "Transport",
-    "not_this_api",
-]
+__all__ = ["Transport", "not_this_api"]
 
 
 _T = TypeVar("_T")
