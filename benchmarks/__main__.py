@@ -27,9 +27,9 @@ from rich.table import Table
 import dlt_dbtcloud as ours
 from dlt_dbtcloud.artifacts.results import node_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.runs.watch import watch_runs
 from tests.support.clock import FakeClock
 from tests.support.flights import Flights
+from tests.support.watching import watch_runs
 from tests.support.wire import KeepAliveServer
 
 CALLS = 50

@@ -18,45 +18,12 @@ from dlt_dbtcloud.exceptions import (
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["Watch", "cancel_and_confirm", "request_cancel", "watch_runs"]
+__all__ = ["Watch", "cancel_and_confirm", "request_cancel"]
 
 
 # seconds in which a new run may be reported as not found, as about one check in a hundred is
 _UNKNOWN_AT_FIRST = 60.0
 _RUNS_PER_REQUEST = 100
-
-
-def watch_runs(
-    client: DBTCloudClientV2,
-    runs: Sequence[Run],
-    *,
-    wait_seconds: float,
-    timeout: float,
-    are_new: bool = False,
-) -> list[Run]:
-    """Return runs when they have finished, in the order given.
-
-    A failed check is not a failed run: outages are waited out until `timeout`. Many runs are
-    checked with one request per 100 runs.
-
-    Args:
-        client: The client.
-        runs: The runs as last seen.
-        wait_seconds: The longest pause between two checks, outages excepted.
-        timeout: Seconds to wait; the last check follows them.
-        are_new: Whether they were triggered a moment ago, so that the API may not know them yet.
-
-    Raises:
-        DBTCloudRunTimeout: A run is still running.
-        DBTCloudAuthError: The token is not accepted.
-        DBTCloudNotFoundError: A run does not exist, or no longer exists.
-        DBTCloudAPIError: Any other permanent error.
-    """
-    watch = Watch(client, runs, are_new=are_new)
-    watch.until(timeout, wait_seconds)
-    for error in watch.errors.values():
-        raise error
-    return [watch.runs[id_of(run)] for run in runs]
 
 
 class Watch:

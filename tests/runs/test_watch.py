@@ -24,9 +24,9 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
-from dlt_dbtcloud.runs.watch import watch_runs
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
+from tests.support.watching import watch_runs
 
 RUN = "/api/v2/accounts/1/runs/5/"
 QUEUED = Run(id=5, status=1, status_humanized="Queued", is_complete=False)
