@@ -1,4 +1,7 @@
-"""Runs that are left behind by Ctrl-C, SIGTERM or a timeout."""
+"""Runs that are left behind by Ctrl-C, SIGTERM or a timeout.
+
+`cancel_on_abandon` cancels them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Triggers of jobs, and the run that each one leads to: an existing run or a new one."""
+"""Triggers of jobs, and the run that each one leads to: an existing run or a new one.
+
+Its overrides are `TriggerData` in `typing`, and fields of `configuration`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tables of dbt Cloud run results: columns, types, keys and descriptions."""
+"""Tables of dbt Cloud run results: columns, types, keys and descriptions.
+
+Their values are made in `rows`.
+"""
 
 from __future__ import annotations
 
