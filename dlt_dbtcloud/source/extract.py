@@ -223,7 +223,7 @@ class Extraction:
             reader.problems.note_outage(error, is_given_up=is_given_up)
             reader.warn()
         else:
-            # a run without artifacts is no sign that there is no outage
+            # a run without artifacts does not show that the API is up
             if reader.has_asked:
                 self._unread.record_success()
             again = f"`dbt_cloud_results(run_id={new.run['id']})` reads it again."
