@@ -1,6 +1,7 @@
 # Every target first sets up what it needs in .venv, once, with the versions of constraints.txt.
 PYTHON ?= python3
 VENV := .venv
+FUSION := .venv-fusion
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 LOCK := --constraint constraints.txt --build-constraint constraints.txt
@@ -10,7 +11,7 @@ unexport PIP_BUILD_CONSTRAINT PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_HASHES PIP_R
 unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASHES UV_RESOLUTION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-latest test-oldest bench soak subsets format lock clean
+.PHONY: help demo test fusion test-latest test-oldest bench soak subsets format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -23,6 +24,10 @@ test: $(VENV)/.dev ## Check everything: format, lint, types, tests (ARGS='-m "no
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest $(ARGS)
+
+fusion: $(VENV)/.dev ## Run the tests on dbt Fusion, which it installs from PyPI and npm
+	@$(BIN)/python examples/install_fusion.py $(FUSION)
+	@$(BIN)/python -m pytest -m fusion $(ARGS)
 
 test-latest: $(VENV)/.uv ## Run the tests with the newest versions that pyproject.toml allows
 	$(call test_with,.venv-latest,highest)
@@ -50,7 +55,7 @@ lock: $(VENV)/.uv ## Pin the newest versions of all dependencies in constraints.
 		--custom-compile-command 'make lock' --output-file constraints.txt pyproject.toml
 
 clean: ## Remove the environments and all other generated files
-	rm -rf $(VENV) .venv-latest .venv-oldest .demo .interop .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(FUSION) .venv-latest .venv-oldest .demo .interop .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit("dlt-dbtcloud needs Python 3.10 or newer, this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)") if sys.version_info < (3, 10) else None'

@@ -19,6 +19,7 @@ from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import DBT_PATIENCE, PATIENCE
 from tests.support.flights import Flights
+from tests.support.fusion import PROGRAM
 from tests.support.loaded_flights import LoadedFlights, run_and_load_flights
 from tests.support.orchard import Orchard, run_orchard
 from tests.support.processes import start_guard
@@ -34,13 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: faulthandler.dump_traceback_later(PATIENCE, exit=True))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the long tests, and keep those together that share a slow fixture.
 
-    So one worker makes that fixture, and none is left with a long test at the end.
+    So one worker makes that fixture, and none is left with a long test at the end. The tests of
+    dbt Fusion are only run by `-m fusion`, as it has to be installed first.
     """
+    if "fusion" not in config.option.markexpr:
+        unselected = [item for item in items if item.get_closest_marker("fusion")]
+        items[:] = [item for item in items if not item.get_closest_marker("fusion")]
+        config.hook.pytest_deselected(items=unselected)
     for item in items:
-        if item.get_closest_marker("dbt"):
+        if item.get_closest_marker("dbt") or item.get_closest_marker("fusion"):
             item.add_marker(pytest.mark.timeout(2 * DBT_PATIENCE))
 
     def rank(item: pytest.Item) -> int:
@@ -131,6 +137,19 @@ def pipeline() -> dlt.Pipeline:
 def flights(cloud: DBTCloudEmulator, tmp_path: Path) -> Flights:
     """Return the example project with its jobs and its pipeline."""
     return Flights(cloud, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def fusion() -> str:
+    """Return the program of dbt Fusion, a `dbt_executable` for `fusion` tests."""
+    assert PROGRAM.is_file(), "dbt Fusion is not installed: `make fusion` installs it."
+    return str(PROGRAM)
+
+
+@pytest.fixture
+def fusion_flights(cloud: DBTCloudEmulator, tmp_path: Path, fusion: str) -> Flights:
+    """Return the example project with its pipeline, and with jobs on dbt Fusion."""
+    return Flights(cloud, tmp_path, fusion)
 
 
 @pytest.fixture(scope="session")

@@ -150,3 +150,10 @@ def test_a_token_in_secrets_toml_selects_the_real_dbt_cloud(
     assert done.returncode == 0, done.stderr
     assert "embedded" not in done.stdout
     assert len(cloud.runs) == 1
+
+
+def test_without_npm_the_setup_of_dbt_fusion_ends_with_one_clear_line(isolated: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "install_fusion.py"), "fusion"]
+    done = run(command, env={"PATH": ""}, timeout=DBT_PATIENCE)
+    assert_is_one_clear_line(done, "npm was not found", "Node.js")
+    assert not list(isolated.iterdir())

@@ -1,4 +1,4 @@
-"""The example project on real dbt Core, with some days of flights loaded by a pipeline."""
+"""The example project on real dbt, with some days of flights loaded by a pipeline."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import duckdb
 from dlt_dbtcloud import get_dbt_cloud_run_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
+from tests.support.fusion import create_database
 from tests.support.processes import run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -27,9 +28,12 @@ class Flights:
     Args:
         cloud: The emulator that has the jobs.
         folder: The folder of the copies.
+        dbt_executable: The dbt program of the jobs, by default dbt Core's.
     """
 
-    def __init__(self, cloud: DBTCloudEmulator, folder: Path) -> None:
+    def __init__(
+        self, cloud: DBTCloudEmulator, folder: Path, dbt_executable: str | None = None
+    ) -> None:
         self.project = folder / "flights_dbt"
         self.pipeline = dlt.pipeline(
             "flights",
@@ -38,6 +42,8 @@ class Flights:
         )
         self._cloud = cloud
         self.database = str(folder / "flights.duckdb")
+        self._dbt_executable = dbt_executable
+        create_database(self.database)
         shutil.copytree(EXAMPLES / "flights_dbt", self.project)
 
     def load(self, *tables: str, days: int = 1) -> None:
@@ -57,7 +63,7 @@ class Flights:
             execute_steps=list(steps or ("dbt build",)),
             project_dir=self.project,
             environ={"FLIGHTS_DUCKDB": self.database},
-            **options,
+            **{"dbt_executable": self._dbt_executable, **options},
         )
 
     def sql(self, statement: str) -> list[Any]:
