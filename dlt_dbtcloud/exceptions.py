@@ -182,14 +182,19 @@ class DBTCloudTransportError(DBTCloudException, TransientException):
     """
 
     def __init__(
-        self, method: str, url: str, reason: str, *, may_have_arrived: bool = True
+        self,
+        method: str,
+        url: str,
+        reason: str,
+        advice: str = "",
+        *,
+        may_have_arrived: bool = True,
     ) -> None:
         self.method = method
         self.url = url
         self.may_have_arrived = may_have_arrived
-        super().__init__(
-            f"`{method} {url}` got no response: {reason}. Check `base_api_url` and the network."
-        )
+        advice = advice or "Check `base_api_url` and the network."
+        super().__init__(f"`{method} {url}` got no response: {reason}. {advice}")
 
 
 class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from dlt.sources.helpers.requests import Client, Session
 from dlt.sources.helpers.rest_client.paginators import OffsetPaginator
 from requests import Response
 from requests.auth import AuthBase
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
+from dlt_dbtcloud.client.connection import advice_for, never_left, reason_of
 from dlt_dbtcloud.client.outages import Clock, Patience
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
@@ -45,8 +44,6 @@ _ERRORS: dict[int, type[DBTCloudAPIError]] = {
 }
 _PAGE = 100
 _TIMEOUT = 60.0
-# no connection was made: refused, no such name, route or proxy, no handshake
-_NEVER_LEFT = (ConnectTimeoutError, NewConnectionError, ProxyError)
 
 
 class Transport:
@@ -185,13 +182,13 @@ class Transport:
         try:
             yield
         except requests.RequestException as error:
-            never_left = _never_left(_cause(error))
+            may_have_arrived, advice = not never_left(error), advice_for(error)
             # a server may quote the token; the chained urllib3 errors repeat the reason
-            reason = self._auth.without_token(_reason(error))
+            reason = self._auth.without_token(reason_of(error))
             error.args, error.request, error.response = (reason,), None, None
             error.__cause__ = error.__context__ = None
             raise DBTCloudTransportError(
-                method, url, reason, may_have_arrived=not never_left
+                method, url, reason, advice, may_have_arrived=may_have_arrived
             ) from error
 
     @property
@@ -367,24 +364,6 @@ def _single(session: requests.Session) -> requests.Session:
     for prefix, adapter in session.adapters.items():
         single.mount(prefix, adapter)
     return single
-
-
-def _cause(error: requests.RequestException) -> object:
-    """Return the urllib3 error that a requests error wraps."""
-    cause = error.args[0] if error.args else error
-    return getattr(cause, "reason", cause)
-
-
-def _never_left(cause: object) -> bool:
-    """Return whether a request was certainly not sent, as after a failed TLS verification."""
-    wrapped = cause.args[0] if isinstance(cause, SSLError) and cause.args else cause
-    return isinstance(cause, _NEVER_LEFT) or isinstance(wrapped, ssl.SSLCertVerificationError)
-
-
-def _reason(error: requests.RequestException) -> str:
-    """Return the reason of a failure, without the addresses of Python objects."""
-    reason = re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", str(_cause(error)))
-    return reason or type(error).__name__
 
 
 def _params(query: Mapping[str, Any]) -> dict[str, str | int]:

@@ -1,0 +1,76 @@
+"""Failures of a connection: whether the request was sent, what happened, and what to check."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from traceback import walk_tb
+
+import requests
+from urllib3.exceptions import ProxyError
+
+__all__ = ["advice_for", "never_left", "reason_of"]
+
+# OpenSSL's reasons for a response that is not TLS
+_NOT_TLS = {"HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "WRONG_VERSION_NUMBER"}
+
+_CERTIFICATE_ADVICE = (
+    "Check the host in `base_api_url`. If a proxy of your network re-encrypts the traffic, set "
+    "`REQUESTS_CA_BUNDLE` to a file with its certificate."
+)
+_PLAIN_ADVICE = (
+    "The server answered in plain HTTP: check whether `base_api_url`, or the URL in `HTTPS_PROXY`, "
+    "has to begin with `http://` instead of `https://`."
+)
+
+
+def never_left(error: requests.RequestException) -> bool:
+    """Return whether a request was certainly not sent: its connection was never made.
+
+    So it is if the host or the proxy refused the connection, the proxy refused the tunnel, or the
+    TLS handshake failed. The type of an error does not show this: urllib3 wraps a lost response
+    into a `ProxyError`, too, and OpenSSL has the same errors before and after the handshake.
+    """
+    return any(_rose_in_connect(each) for each in _chain(error))
+
+
+def reason_of(error: requests.RequestException) -> str:
+    """Return the reason of a failure, without the addresses of Python objects."""
+    wrapped = error.args[0] if error.args else error
+    cause: object = getattr(wrapped, "reason", wrapped)
+    reason = str(cause)
+    if isinstance(cause, ProxyError):
+        reason = str(cause.original_error)
+        if never_left(error):
+            reason = f"{cause.args[0]}: {reason}"
+    return re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", reason) or type(error).__name__
+
+
+def advice_for(error: requests.RequestException) -> str:
+    """Return what to check after a failure; empty if the error does not show it."""
+    for each in _chain(error):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return _CERTIFICATE_ADVICE
+        if isinstance(each, ssl.SSLError) and each.reason in _NOT_TLS:
+            return _PLAIN_ADVICE
+    return ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and the errors that it wraps: of requests, of urllib3, of the socket."""
+    following: BaseException | None = error
+    while following is not None:
+        yield following
+        wrapped = (getattr(following, "reason", None), *following.args, following.__cause__)
+        following = next((each for each in wrapped if isinstance(each, BaseException)), None)
+
+
+def _rose_in_connect(error: BaseException) -> bool:
+    """Return whether an error was raised while a connection was made."""
+    return any(
+        frame.f_code.co_name == HTTPConnection.connect.__name__
+        and isinstance(frame.f_locals.get("self"), HTTPConnection)
+        for frame, _ in walk_tb(error.__traceback__)
+    )
