@@ -230,24 +230,26 @@ def fits(command: DbtCommand) -> bool:
 def node_selector(node: Mapping[str, Any]) -> str:
     """Return the criterion that selects exactly one node of a project and its packages.
 
-    dbt cannot distinguish generic tests of one file that have the same `name`, nor names that
+    It is the same for dbt Core and dbt Fusion, which find a generic test by other files. dbt
+    cannot distinguish generic tests of one folder that have the same `name`, nor names that
     differ only in characters that a criterion cannot contain.
 
     Args:
         node: A node, unit test or the like of a `manifest.json`.
     """
     file = PurePosixPath(node["original_file_path"].replace("\\", "/"))
-    criterion = (
-        f"package:{node['package_name']},resource_type:{node['resource_type']},"
-        f"file:{pattern(file.name)}"
-    )
-    is_alone = file.suffix in (".sql", ".py", ".csv") and node["resource_type"] != "snapshot"
-    if is_alone:
-        # a package has one node of a type and name, and the file gives the name
-        return criterion
-    # a wildcard makes dbt compare the whole name; else a folder of that name would match, too
-    fqn = pattern(".".join(node["fqn"]))
-    return f"{criterion},fqn:[{fqn[0]}]{fqn[1:]}"
+    kind, has_own_file = node["resource_type"], file.suffix in (".sql", ".py", ".csv")
+    criteria = [f"package:{node['package_name']}", f"resource_type:{kind}"]
+    if kind == "test":
+        # both may have the same name, and for dbt Fusion even the same file
+        criteria.append(f"test_type:{'singular' if has_own_file else 'generic'}")
+    if kind != "test" or has_own_file:
+        criteria.append(f"file:{pattern(file.name)}")
+    if not has_own_file or kind == "snapshot":
+        # a wildcard makes dbt compare the whole name; else a folder of that name would match, too
+        fqn = pattern(".".join(node["fqn"]))
+        criteria.append(f"fqn:[{fqn[0]}]{fqn[1:]}")
+    return ",".join(criteria)
 
 
 def pattern(name: str) -> str:

@@ -19,6 +19,8 @@ from dlt_dbtcloud.dbt.commands import (
     node_selector,
     subcommand_of,
 )
+from tests.support.clock import DBT_PATIENCE
+from tests.support.processes import run
 from tests.support.shop import kinds_of_options, nodes_of, options_of, write_shop
 
 EXAMPLE = Path(__file__).parents[2] / "examples/flights_dbt"
@@ -294,8 +296,13 @@ def test_a_line_that_is_too_long_to_execute_does_not_fit() -> None:
         ("model", "models/a/b.sql", ["shop", "a", "b"], "file:b.sql"),
         ("model", "models\\a\\b_v2.py", ["shop", "a", "b", "v2"], "file:b_v2.py"),
         ("seed", "seeds/odd, name.csv", ["shop", "odd, name"], "file:odd??name.csv"),
-        ("test", "tests/b.sql", ["shop", "b"], "file:b.sql"),
-        ("test", "models/b.yml", ["shop", "b", "unique+"], "file:b.yml,fqn:[s]hop.b.unique?"),
+        ("test", "tests/b.sql", ["shop", "b"], "test_type:singular,file:b.sql"),
+        (
+            "test",
+            "models/b.yml",
+            ["shop", "b", "unique+"],
+            "test_type:generic,fqn:[s]hop.b.unique?",
+        ),
         ("snapshot", "snapshots/b.sql", ["shop", "b", "then"], "file:b.sql,fqn:[s]hop.b.then"),
         ("unit_test", "models/b.yml", ["shop", "b", "[x]"], "file:b.yml,fqn:[s]hop.b.[[]x]"),
     ],
@@ -377,6 +384,32 @@ def test_each_node_has_a_selector_that_selects_it_alone(
     found = nodes_of(project, lines, once=True)
     assert len(nodes) > 30
     assert found == [{unique_id} for unique_id in nodes]
+
+
+@pytest.mark.fusion
+@pytest.mark.parametrize("name", ["shop", "flights"])
+def test_each_node_has_a_selector_that_selects_it_alone_on_dbt_fusion(
+    name: str, fusion: str, request: pytest.FixtureRequest
+) -> None:
+    project = request.getfixturevalue(name)
+    fusion_lines(fusion, project, "parse")
+    nodes = nodes_in(project)
+    list_ids = ["ls", "--output", "json", "--output-keys", "unique_id"]
+    found = []
+    for node in nodes.values():
+        selection = ["--indirect-selection", "empty", "--select", node_selector(node)]
+        lines = fusion_lines(fusion, project, *list_ids, *selection)
+        found.append({json.loads(line)["unique_id"] for line in lines})
+    assert len(nodes) > 30
+    assert found == [{unique_id} for unique_id in nodes]
+
+
+def fusion_lines(program: str, project: Path, *line: str) -> list[str]:
+    """Return the lines of JSON that dbt Fusion prints."""
+    command = [program, *line, "--quiet", "--profiles-dir", "."]
+    done = run(command, cwd=project, timeout=DBT_PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def words(command: DbtCommand) -> list[str]:
