@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dlt_dbtcloud.lineage.outcomes import Outcome, read_outcomes
 from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.emulator_api import Api
+from tests.support.fusion import create_database
 
 COMMANDS = [
     "dbt build --exclude broken+ accepted_values_sorts_colour__green",
@@ -109,15 +111,27 @@ class Orchard:
     dbt_version: str
 
 
-def run_orchard(folder: Path) -> Orchard:
-    """Run the project's steps on the embedded dbt Cloud."""
-    for name, text in FILES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    with duckdb.connect(str(folder / "orchard.duckdb")) as connection:
+def write_orchard(folder: Path, files: Mapping[str, str] | None = None) -> None:
+    """Write the project and its database to a folder.
+
+    Args:
+        folder: The folder.
+        files: Further files of the project, or other contents of its own.
+    """
+    database = folder / "orchard.duckdb"
+    create_database(str(database))
+    with duckdb.connect(str(database)) as connection:
         connection.execute("create schema raw")
         connection.execute("create table raw.harvest_2025 (sort varchar, kilos double)")
         connection.execute("insert into raw.harvest_2025 values ('boskoop', 8), ('elstar', 8)")
+    for name, text in {**FILES, **(files or {})}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def run_orchard(folder: Path) -> Orchard:
+    """Run the project's steps on the embedded dbt Cloud."""
+    write_orchard(folder)
     with DBTCloudEmulator() as cloud:
         job = cloud.create_job("Press", project_dir=folder, execute_steps=COMMANDS)
         api = Api(cloud)

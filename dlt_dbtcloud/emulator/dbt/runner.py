@@ -15,7 +15,8 @@ from dlt_dbtcloud.emulator.models import DbtProject, PlannedStep, Run, Step, now
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import RunStatus
 
-VERSION = re.compile(r"Running with dbt=(\S+)")
+# the first line of dbt Core's log, and that of dbt Fusion's
+VERSION = re.compile(r"Running with dbt=(\S+)|^dbt-fusion (\d\S*)", re.MULTILINE)
 PACKAGES = ("packages.yml", "dependencies.yml")
 
 StatusAndMessage = tuple[RunStatus, str | None]
@@ -98,7 +99,7 @@ class DbtRun:
             step.log += text.splitlines() or [""]
             version = VERSION.search(text)
             if version:
-                self._run.dbt_version = version[1]
+                self._run.dbt_version = version[1] or version[2]
 
     def _execute(self, step: Step) -> bool:
         try:
