@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -98,9 +98,15 @@ class Relation:
         dataset: The dataset, dbt's schema; None if the destination has no datasets.
         database: The database, catalog or project; None if unknown.
         is_case_sensitive: Whether names that differ in case name different tables.
+        table: The name of the table without the dataset, which some destinations put before it.
+        attached_as: The name that DuckDB gives to the table's file; dbt may give it another one.
+        is_file: Whether it consists of files, which sources of any schema can read.
     """
 
     name: str
     dataset: str | None = None
     database: str | None = None
     is_case_sensitive: bool = False
+    table: str | None = field(default=None, compare=False)
+    attached_as: str | None = field(default=None, compare=False)
+    is_file: bool = field(default=False, compare=False)

@@ -8,10 +8,11 @@ from dlt_dbtcloud.dbt.commands import (
     subcommand_of,
 )
 from dlt_dbtcloud.dbt.manifest import Column, Manifest, Node
+from dlt_dbtcloud.dbt.matching import Match, match_sources
 from dlt_dbtcloud.dbt.selection import (
-    Match,
     covers,
-    match_sources,
+    executed_nodes,
+    fed_nodes,
     narrowed_commands,
     sources_of,
 )
@@ -24,6 +25,8 @@ __all__ = [
     "Match",
     "Node",
     "covers",
+    "executed_nodes",
+    "fed_nodes",
     "fits",
     "match_sources",
     "narrowed_commands",

@@ -5,10 +5,12 @@ Artifacts: https://docs.getdbt.com/reference/artifacts/manifest-json
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, TypedDict
+from itertools import chain
+from typing import Any, TypedDict, TypeGuard
 
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.values import as_mapping, as_text, as_texts
@@ -18,6 +20,11 @@ __all__ = ["Column", "Manifest", "Node", "resource_type_in"]
 
 # these have a relation to read from; ephemeral models are replaced by their parents
 _READABLE = ("model", "seed", "snapshot", "source")
+# the fields of a source that a selector consists of
+_NAMES = ("name", "source_name", "package_name")
+# https://schemas.getdbt.com/dbt/manifest/v12.json
+_SCHEMA = re.compile(r".*/manifest/v(\d+)\.json")
+_KNOWN_VERSIONS = frozenset({*range(1, 13), 20})
 _SECTIONS = (
     *("exposures", "saved_queries", "metrics", "semantic_models"),
     *("functions", "unit_tests", "sources", "nodes"),
@@ -93,6 +100,21 @@ class Manifest:
     def dbt_version(self) -> str | None:
         """The version of the dbt that wrote it; a number even with `latest`."""
         return _text(self._metadata.get("dbt_version"))
+
+    @property
+    def damage(self) -> str | None:
+        """Why its graph is not certain to be complete, as a clause; None if it is.
+
+        Sources need their names, and `child_map` needs all that the nodes depend on.
+        """
+        schema = _text(self._metadata.get("dbt_schema_version")) or ""
+        version = _SCHEMA.fullmatch(schema)
+        if schema and (not version or int(version[1]) not in _KNOWN_VERSIONS):
+            return f"`{schema}` is not a known version"
+        for section in ("sources", "nodes", "child_map"):
+            if not isinstance(self._content.get(section), dict):
+                return f"it has no `{section}`"
+        return next(chain(self._damaged_entries(), self._damaged_edges()), None)
 
     @property
     def unique_ids(self) -> list[str]:
@@ -211,6 +233,35 @@ class Manifest:
             if isinstance(node, dict):
                 yield unique_id, (node.get("depends_on") or {}).get("nodes") or []
 
+    def _damaged_entries(self) -> Iterator[str]:
+        for section in (*_SECTIONS, "selectors"):
+            entries = self._content.get(section) or {}
+            if not isinstance(entries, dict):
+                yield f"its `{section}` is not a mapping"
+                return
+            for unique_id, entry in entries.items():
+                if not isinstance(entry, dict):
+                    yield f"its `{unique_id}` is not a mapping"
+                elif section == "sources" and not all(_text(entry.get(key)) for key in _NAMES):
+                    yield f"its `{unique_id}` lacks one of {', '.join(_NAMES)}"
+
+    def _damaged_edges(self) -> Iterator[str]:
+        edges: set[tuple[str, str]] = set()
+        for parent, children in self._content["child_map"].items():
+            if not _are_texts(children):
+                yield f"its `child_map` has no list for `{parent}`"
+            else:
+                edges.update((parent, child) for child in children)
+        for unique_id, entry in self._entries.items():
+            depends_on = entry.get("depends_on", {})
+            parents = depends_on.get("nodes", []) if isinstance(depends_on, dict) else None
+            if not _are_texts(parents):
+                yield f"`depends_on` of `{unique_id}` is not valid"
+                continue
+            for parent in parents:
+                if parent in self._entries and (parent, unique_id) not in edges:
+                    yield f"its `child_map` lacks `{unique_id}` as a child of `{parent}`"
+
     def _section(self, name: str) -> dict[str, Any]:
         section = self._content.get(name)
         if not isinstance(section, dict):
@@ -314,6 +365,10 @@ def _reachable(edges: Mapping[str, Iterable[str]], starts: Iterable[str]) -> set
         reached |= new
         waiting.extend(new)
     return reached
+
+
+def _are_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _name_in(unique_id: str) -> str:

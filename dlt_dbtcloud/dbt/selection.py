@@ -11,13 +11,11 @@ from dlt.common import logger
 
 from dlt_dbtcloud.dbt.commands import MAX_LENGTH, CommandError, DbtCommand, fits, pattern
 from dlt_dbtcloud.dbt.manifest import Manifest, resource_type_in
-from dlt_dbtcloud.values import Relation
 
 __all__ = [
-    "Match",
     "covers",
+    "executed_nodes",
     "fed_nodes",
-    "match_sources",
     "narrowed_commands",
     "selectors",
     "sources_of",
@@ -28,46 +26,6 @@ __all__ = [
 _EXECUTED = ("function", "model", "seed", "snapshot", "test", "unit_test")
 # the types that a command executes; all if it is not listed
 _EXECUTED_BY = {"seed": ("seed",), "snapshot": ("snapshot",), "test": ("test", "unit_test")}
-
-
-@dataclass(frozen=True)
-class Match:
-    """The tables of a load, matched with the sources of a dbt project.
-
-    Args:
-        sources: The unique ids of the sources that declare a table of the load, sorted.
-        undeclared: The names of the tables that no source declares, sorted.
-    """
-
-    sources: tuple[str, ...]
-    undeclared: tuple[str, ...]
-
-
-def match_sources(relations: Iterable[Relation], manifest: Manifest) -> Match:
-    """Find the sources that declare the tables of a load.
-
-    Schema and identifier must be the same, by the destination's rules for case, and so must be the
-    database if both sides know it. The names by which dbt refers to a source do not count.
-
-    Args:
-        relations: The tables.
-        manifest: The manifest of the project.
-
-    Raises:
-        DBTCloudException: It is not a manifest.
-    """
-    declared = {
-        unique_id: source
-        for unique_id, source in manifest.sources.items()
-        if source.get("config", {}).get("enabled", True)
-    }
-    sources: set[str] = set()
-    undeclared: set[str] = set()
-    for relation in relations:
-        found = {uid for uid, source in declared.items() if _declares(source, relation)}
-        sources |= found
-        undeclared |= set() if found else {relation.name}
-    return Match(tuple(sorted(sources)), tuple(sorted(undeclared)))
 
 
 def selectors(manifest: Manifest, sources: Iterable[str], limit: int | None = None) -> list[str]:
@@ -106,9 +64,14 @@ def fed_nodes(manifest: Manifest, sources: Iterable[str]) -> set[str]:
     Raises:
         DBTCloudException: It is not a manifest.
     """
+    return executed_nodes(manifest, manifest.descendants(sources))
+
+
+def executed_nodes(manifest: Manifest, unique_ids: Iterable[str]) -> set[str]:
+    """Return those of some unique ids that dbt executes; ephemeral models are not among them."""
     return {
         unique_id
-        for unique_id in manifest.descendants(sources)
+        for unique_id in unique_ids
         if resource_type_in(unique_id) in _EXECUTED and not manifest.is_ephemeral(unique_id)
     }
 
@@ -213,22 +176,6 @@ def _selects_as_much(theirs: str, ours: str) -> bool:
         return False
     is_wider = not their.select or (our.select and set(our.select) <= set(their.select))
     return bool(is_wider) and their.unselected() == our.unselected()
-
-
-def _declares(source: Mapping[str, Any], relation: Relation) -> bool:
-    database, dataset = source.get("database"), source.get("schema")
-    if not _is_same(source.get("identifier") or source["name"], relation.name, relation):
-        return False
-    if relation.dataset and not _is_same(dataset, relation.dataset, relation):
-        return False
-    is_known = bool(database and relation.database)
-    return not is_known or str(database).casefold() == str(relation.database).casefold()
-
-
-def _is_same(name: object, other: str, relation: Relation) -> bool:
-    if relation.is_case_sensitive:
-        return name == other
-    return str(name).casefold() == other.casefold()
 
 
 def _selector(source: Mapping[str, Any], ambiguous: set[str], *table: str) -> str:

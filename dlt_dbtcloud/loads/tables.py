@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -28,12 +29,14 @@ __all__ = ["loaded_relations", "loaded_tables", "tables_by_load", "tables_by_sch
 
 _RowCounts = Mapping[str, Mapping[str, int]]
 
+_FILES = "filesystem"
 # the credentials' field that dbt calls the database; DuckDB is absent, as its names are those of
 # the attached files, and dbt's may differ
 _DATABASE = {
     "bigquery": "project_id",
     "databricks": "catalog",
     "fabric": "database",
+    "motherduck": "database",
     "mssql": "database",
     "postgres": "database",
     "redshift": "database",
@@ -122,7 +125,7 @@ def loaded_relations(
     relations: list[Relation] = []
     for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
         place = _place(pipeline, schema_name) if pipeline else Relation("")
-        relations += [replace(place, name=place.name + table) for table in tables]
+        relations += [replace(place, name=place.name + table, table=table) for table in tables]
     return relations
 
 
@@ -244,7 +247,12 @@ def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
     if dataset and separator:
         # ClickHouse has no schemas: dlt's dataset is a prefix of the table's name there
         return Relation(f"{dataset}{separator}", is_case_sensitive=is_case_sensitive)
-    return Relation("", dataset or None, _database(config), is_case_sensitive)
+    if _kind(config) == _FILES:
+        # the dataset is a folder there
+        return Relation("", is_case_sensitive=is_case_sensitive, is_file=True)
+    return Relation(
+        "", dataset or None, _database(config), is_case_sensitive, attached_as=_attached_as(config)
+    )
 
 
 def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, bool]:
@@ -270,7 +278,7 @@ def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:
 
 def _database(config: Any) -> str | None:
     """Return the name that dbt uses for the database, if configured."""
-    kind = str(config.destination_type or "").rpartition(".")[2]
+    kind = _kind(config)
     credentials = config.credentials
     if kind == "bigquery" and config.project_id:
         return str(config.project_id)
@@ -278,3 +286,15 @@ def _database(config: Any) -> str | None:
     is_known = isinstance(credentials, CredentialsConfiguration) and credentials.is_resolved()
     name = getattr(credentials, _DATABASE.get(kind, ""), None) if is_known else None
     return str(name) if name else None
+
+
+def _attached_as(config: Any) -> str | None:
+    """Return the database that dbt finds in a DuckDB file unless it gives it another name."""
+    if _kind(config) != "duckdb":
+        return None
+    path = str(getattr(config.credentials, "database", None) or "")
+    return None if path.startswith(":") else Path(path).stem or None
+
+
+def _kind(config: Any) -> str:
+    return str(config.destination_type or "").rpartition(".")[2]

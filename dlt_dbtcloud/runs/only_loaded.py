@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -11,7 +12,14 @@ from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import outage_pause, retry_after
-from dlt_dbtcloud.dbt import Manifest, Match, match_sources, narrowed_commands
+from dlt_dbtcloud.dbt import (
+    Manifest,
+    Match,
+    executed_nodes,
+    fed_nodes,
+    match_sources,
+    narrowed_commands,
+)
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.typing import Job, TriggerData
 from dlt_dbtcloud.values import Relation
@@ -37,6 +45,11 @@ _OTHER_PROJECT = frozenset(
 _SETUP_STEPS = 3
 # consecutive refusals of a manifest while the API answers other requests, in about a minute
 _REFUSALS = 6
+# misplaced tables that a warning explains, and other tables that a message lists
+_NAMED = 3
+_LISTED = 20
+# characters of a command in a message
+_LENGTH = 500
 
 
 def narrowed_trigger(
@@ -66,29 +79,42 @@ def narrowed_trigger(
     """
     reader = _Reader(client, job_id, timeout)
     job = reader.job()
-    commands = body.get("steps_override") or job.get("execute_steps") or []
+    commands = body.get("steps_override") or job.get("execute_steps")
+    if not commands:
+        return _whole(body, job_id, "its commands are not known.")
     try:
-        manifest = reader.manifest(job)
-        match, steps = _narrowed(commands, manifest, relations)
-    except _NoManifestError as error:
+        narrowed = _narrowed(commands, reader.manifest(job), relations, body)
+    except _UncertainError as error:
         return _whole(body, job_id, str(error))
-    if match.undeclared and _OTHER_PROJECT & body.keys():
-        names = ", ".join(match.undeclared)
-        return _whole(
-            body,
-            job_id,
-            f"its newest manifest does not declare {names} as sources, but the git reference, "
-            "target or schema of this run may do so.",
-        )
-    if match.undeclared:
-        logger.info(f"Loaded tables without a dbt source: {', '.join(match.undeclared)}.")
-    if not steps:
+    if not narrowed.steps:
         return None
-    return body if steps == commands else {**body, "steps_override": steps}
+    if narrowed.steps == commands:
+        return body
+    change = f"from {_listed(commands)} to {_listed(narrowed.steps)}"
+    logger.info(
+        f"Narrowed job {job_id} to {narrowed.nodes} of {narrowed.all_nodes} nodes, "
+        f"{client.redact(change)}."
+    )
+    return {**body, "steps_override": narrowed.steps}
 
 
-class _NoManifestError(Exception):
-    """There is no usable manifest; the message is the reason."""
+@dataclass(frozen=True)
+class _Narrowed:
+    """The commands that build the descendants of the loaded tables.
+
+    Args:
+        steps: The commands; none if there are no descendants.
+        nodes: The number of descendants.
+        all_nodes: The number of nodes in the project.
+    """
+
+    steps: list[str]
+    nodes: int
+    all_nodes: int
+
+
+class _UncertainError(Exception):
+    """The nodes to build are not certain; the message is the reason."""
 
 
 class _Reader:
@@ -109,7 +135,7 @@ class _Reader:
         """Return the newest manifest, from the job or an earlier step of its run.
 
         Raises:
-            _NoManifestError: There is none, or it cannot be read.
+            _UncertainError: There is none, or it cannot be read.
         """
         with suppress(DBTCloudNotFoundError):
             return self._read(lambda client: client.get_job_artifact(self._job_id, _MANIFEST))
@@ -120,7 +146,7 @@ class _Reader:
                 return self._read(
                     lambda client: client.get_run_artifact(run["id"], _MANIFEST, step)
                 )
-        raise _NoManifestError("it has no manifest yet.")
+        raise _UncertainError("it has no manifest yet.")
 
     def _read(self, get: Callable[[DBTCloudClientV2], Any]) -> Manifest:
         """Return a manifest, unless it is refused while the API answers other requests."""
@@ -135,7 +161,7 @@ class _Reader:
                 if not isinstance(error, DBTCloudRateLimitError):
                     refusals = refusals + 1 if self._is_api_up() else 0
                 if refusals == _REFUSALS:
-                    raise _NoManifestError(f"its manifest cannot be read. {error}") from error
+                    raise _UncertainError(f"its manifest cannot be read. {error}") from error
             client.clock.sleep(min(pause, left))
         raise AssertionError("the loop has no end")
 
@@ -154,18 +180,58 @@ class _Reader:
 
 
 def _narrowed(
-    commands: Sequence[str], manifest: Manifest, relations: Sequence[Relation]
-) -> tuple[Match, list[str]]:
-    """Return the sources that match tables, and the commands for their descendants.
+    commands: Sequence[str], manifest: Manifest, relations: Sequence[Relation], body: TriggerData
+) -> _Narrowed:
+    """Narrow commands to the descendants of tables.
 
     Raises:
-        _NoManifestError: The manifest is not one of dbt's.
+        _UncertainError: The descendants are not certain.
     """
-    try:
-        match = match_sources(relations, manifest)
-        return match, narrowed_commands(commands, manifest, match.sources)
-    except (DBTCloudException, AttributeError, KeyError, TypeError) as error:
-        raise _NoManifestError(f"its manifest is not valid: {error!r}") from error
+    if manifest.damage:
+        raise _UncertainError(f"its manifest cannot be used: {manifest.damage}.")
+    match = match_sources(relations, manifest)
+    _check(match, body)
+    return _Narrowed(
+        narrowed_commands(commands, manifest, match.sources),
+        len(fed_nodes(manifest, match.sources)),
+        len(executed_nodes(manifest, manifest.unique_ids)),
+    )
+
+
+def _check(match: Match, body: TriggerData) -> None:
+    """Check that the tables are certain to be fed to the matched sources only.
+
+    Raises:
+        _UncertainError: Other sources may be these tables.
+    """
+    misplaced = [table.name for table in match.misplaced]
+    advice = " ".join(table.advice for table in match.misplaced[:_NAMED])
+    if len(misplaced) > _NAMED:
+        advice += f" {len(misplaced) - _NAMED} more tables are not declared in their places."
+    uncertain = [*match.undeclared, *misplaced, *match.namesakes]
+    if uncertain and _OTHER_PROJECT & body.keys():
+        names = _few(sorted(uncertain))
+        raise _UncertainError(
+            f"its newest manifest does not declare {names} as sources, or not only here, but the "
+            f"git reference, target or schema of this run may do so. {advice}".rstrip()
+        )
+    if misplaced:
+        raise _UncertainError(advice)
+    if match.undeclared:
+        logger.info(f"Loaded tables without a dbt source: {_few(match.undeclared)}.")
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _listed(commands: Sequence[str]) -> str:
+    return ", ".join(f"`{_cut(command)}`" for command in commands)
+
+
+def _cut(command: str) -> str:
+    return command if len(command) <= _LENGTH else f"{command[:_LENGTH]}…"
 
 
 def _whole(body: TriggerData, job_id: str, reason: str) -> TriggerData:

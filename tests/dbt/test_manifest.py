@@ -162,3 +162,63 @@ def test_columns_come_from_the_catalog_with_their_documentation() -> None:
         {"name": "id", "type": "int", "description": "Of the order."},
         {"name": "gone", "type": None, "description": None},
     ]
+
+
+COMPLETE: dict[str, Any] = {
+    "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json"},
+    "sources": {"source.a.b.c": {"name": "c", "source_name": "b", "package_name": "a"}},
+    "nodes": {"model.a.m": {"depends_on": {"nodes": ["source.a.b.c"], "macros": []}}},
+    "exposures": {"exposure.a.e": {"depends_on": {"nodes": ["model.a.m", "model.a.removed"]}}},
+    "child_map": {"source.a.b.c": ["model.a.m"], "model.a.m": ["exposure.a.e"]},
+}
+VERSION = "https://schemas.getdbt.com/dbt/manifest/v{}.json"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"metadata": None},
+        {"metadata": {"dbt_schema_version": VERSION.format(1)}},
+        {"metadata": {"dbt_schema_version": VERSION.format(20)}},
+        {"nodes": {"model.a.m": {}, "seed.a.s": {"depends_on": {"macros": []}}}},
+    ],
+)
+def test_a_complete_graph_is_not_damaged(changes: dict[str, Any]) -> None:
+    assert Manifest({**COMPLETE, **changes}).damage is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "damage"),
+    [
+        ({"metadata": {"dbt_schema_version": VERSION.format(99)}}, "is not a known version"),
+        (
+            {"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json"}},
+            "sources/v3.json` is not a known version",
+        ),
+        ({"nodes": None}, "it has no `nodes`"),
+        ({"nodes": []}, "it has no `nodes`"),
+        ({"sources": [{}]}, "it has no `sources`"),
+        ({"child_map": None}, "it has no `child_map`"),
+        ({"child_map": []}, "it has no `child_map`"),
+        (
+            {"child_map": {"model.a.m": ["exposure.a.e"]}},
+            "its `child_map` lacks `model.a.m` as a child of `source.a.b.c`",
+        ),
+        ({"child_map": {"source.a.b.c": None}}, "no list for `source.a.b.c`"),
+        ({"child_map": {"source.a.b.c": "model.a.m"}}, "no list for `source.a.b.c`"),
+        ({"child_map": {"source.a.b.c": [1]}}, "no list for `source.a.b.c`"),
+        ({"nodes": {"model.a.m": None}}, "its `model.a.m` is not a mapping"),
+        ({"nodes": {"model.a.m": ["x"]}}, "its `model.a.m` is not a mapping"),
+        ({"nodes": {"model.a.m": {"depends_on": None}}}, "`depends_on` of `model.a.m` is not"),
+        ({"nodes": {"model.a.m": {"depends_on": []}}}, "`depends_on` of `model.a.m` is not"),
+        ({"nodes": {"model.a.m": {"depends_on": {"nodes": None}}}}, "`depends_on` of `model.a.m`"),
+        ({"unit_tests": ["x"]}, "its `unit_tests` is not a mapping"),
+        ({"selectors": ["x"]}, "its `selectors` is not a mapping"),
+        ({"selectors": {"nightly": None}}, "its `nightly` is not a mapping"),
+        ({"sources": {"source.a.b.c": {}}}, "`source.a.b.c` lacks one of name, source_name, pack"),
+        ({"sources": {"source.a.b.c": {"name": 1}}}, "`source.a.b.c` lacks one of name"),
+    ],
+)
+def test_the_damage_of_a_graph_is_named(changes: dict[str, Any], damage: str) -> None:
+    assert damage in (Manifest({**COMPLETE, **changes}).damage or "")

@@ -13,17 +13,17 @@ import pytest
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.dbt.commands import MAX_LENGTH
 from dlt_dbtcloud.dbt.manifest import Manifest
+from dlt_dbtcloud.dbt.matching import match_sources
 from dlt_dbtcloud.dbt.selection import (
-    Match,
     covers,
     fed_nodes,
-    match_sources,
     narrowed_commands,
     selectors,
     sources_of,
 )
 from dlt_dbtcloud.values import Relation
 from tests.support.clock import DBT_PATIENCE
+from tests.support.manifests import manifest_of, source_entry
 from tests.support.processes import run_python
 
 FLIGHTS, WEATHER = "source.shop.raw.flights", "source.shop.raw.weather"
@@ -239,26 +239,6 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def source_entry(name: str = "orders", **changes: Any) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "name": name,
-        "identifier": name,
-        "source_name": "raw",
-        "schema": "raw",
-        "database": "warehouse",
-        "package_name": "shop",
-    }
-    return {**entry, **changes}
-
-
-def manifest_of(*sources: dict[str, Any], **sections: Any) -> Manifest:
-    ids = [
-        f"source.{each['package_name']}.{each['source_name']}.{each['name']}" for each in sources
-    ]
-    declared = dict(zip(ids, sources, strict=True))
-    return Manifest({"nodes": {}, "sources": declared, **sections})
-
-
 ORDERS = "source.shop.raw.orders"
 
 
@@ -328,60 +308,6 @@ def test_the_graph_of_the_nodes_is_that_of_the_maps(shop: Path) -> None:
         for node in fed:
             assert unique_id in sources_of(manifest, node)
             assert sources_of(bare, node) == sources_of(manifest, node)
-
-
-def test_tables_match_by_identifier_not_by_name() -> None:
-    sales = source_entry("sales", identifier="orders", source_name="landing")
-    fed = match_sources([Relation("orders", "raw")], manifest_of(sales))
-    assert fed == Match(("source.shop.landing.sales",), ())
-    assert match_sources([Relation("sales", "raw")], manifest_of(sales)) == Match((), ("sales",))
-
-
-def test_all_sources_that_declare_a_table_are_fed() -> None:
-    manifest = manifest_of(
-        source_entry(),
-        source_entry(source_name="other"),
-        source_entry(package_name="billing"),
-    )
-    fed = match_sources([Relation("orders", "raw")], manifest)
-    assert fed.sources == tuple(sorted(manifest.sources))
-
-
-def test_tables_that_no_source_declares_are_undeclared() -> None:
-    relations = [Relation("users", "raw"), Relation("orders", "raw"), Relation("carts", "raw")]
-    assert match_sources(relations, manifest_of(source_entry())) == Match(
-        (ORDERS,), ("carts", "users")
-    )
-
-
-@pytest.mark.parametrize(
-    ("relation", "is_declared"),
-    [
-        (Relation("orders", "raw", "warehouse"), True),
-        (Relation("orders", "raw", "WAREHOUSE"), True),
-        (Relation("orders", "raw", "elsewhere"), False),
-        (Relation("orders", "raw"), True),
-        (Relation("orders", "other", "warehouse"), False),
-        (Relation("orders"), True),
-        (Relation("ORDERS", "RAW", "WAREHOUSE"), True),
-        (Relation("Orders", "raw", is_case_sensitive=True), False),
-        (Relation("orders", "Raw", is_case_sensitive=True), False),
-        (Relation("orders", "raw", is_case_sensitive=True), True),
-    ],
-)
-def test_a_table_matches_by_schema_and_database(relation: Relation, is_declared: bool) -> None:
-    assert bool(match_sources([relation], manifest_of(source_entry())).sources) is is_declared
-
-
-@pytest.mark.parametrize("database", [None, ""])
-def test_a_database_that_the_source_lacks_is_not_compared(database: str | None) -> None:
-    manifest = manifest_of(source_entry(database=database))
-    assert match_sources([Relation("orders", "raw", "warehouse")], manifest).sources == (ORDERS,)
-
-
-def test_a_disabled_source_does_not_match() -> None:
-    manifest = manifest_of(source_entry(config={"enabled": False}))
-    assert match_sources([Relation("orders", "raw")], manifest) == Match((), ("orders",))
 
 
 def test_sources_of_one_name_are_selected_with_their_package() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -290,10 +292,48 @@ def test_relations_have_the_dataset() -> None:
 
 def test_clickhouse_has_the_dataset_in_the_name() -> None:
     found = moved(load(), dlt.destinations.clickhouse("clickhouse://me:secret@host/landing"))
-    assert {(relation.name, relation.dataset) for relation in found} == {
-        ("raw___orders", None),
-        ("raw___users", None),
+    assert {(relation.name, relation.dataset, relation.table) for relation in found} == {
+        ("raw___orders", None, "orders"),
+        ("raw___users", None, "users"),
     }
+
+
+def test_a_duckdb_file_is_attached_by_its_name() -> None:
+    pipeline = load()
+    assert {relation.attached_as for relation in loaded_relations(pipeline)} == {"warehouse"}
+    for path, name in (("data/my.raw.duckdb", "my.raw"), ("lake.db", "lake")):
+        found = moved(pipeline, dlt.destinations.duckdb(path))
+        assert {relation.attached_as for relation in found} == {name}
+    # the name of a database in memory is that of any other
+    found = moved(pipeline, dlt.destinations.duckdb(duckdb.connect()))
+    assert {relation.attached_as for relation in found} == {None}
+
+
+def test_files_are_in_no_dataset() -> None:
+    found = moved(load(), dlt.destinations.filesystem("lake"))
+    assert {(relation.name, relation.dataset) for relation in found} == {
+        ("orders", None),
+        ("users", None),
+    }
+    assert all(relation.is_file for relation in found)
+
+
+def test_motherduck_has_the_database() -> None:
+    found = moved(load(), dlt.destinations.motherduck("md:lake?motherduck_token=secret"))
+    assert Relation("orders", "raw", "lake") in found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_layout_and_dev_mode_are_in_the_dataset(write_config: WriteConfig) -> None:
+    write_config("config.toml", "dataset_name_layout = 'dev_%s'\n")
+    assert {relation.dataset for relation in loaded_relations(load())} == {"dev_raw"}
+    write_config("config.toml", "")
+    pipeline = dlt.pipeline(
+        "shop", destination=warehouse("dev.duckdb"), dataset_name="raw", dev_mode=True
+    )
+    pipeline.run([{"id": 1}], table_name="orders")
+    (relation,) = loaded_relations(pipeline)
+    assert re.fullmatch(r"raw_\d{14}", relation.dataset or "")
 
 
 def test_a_load_info_has_the_same_relations() -> None:

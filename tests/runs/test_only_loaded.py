@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,12 +30,28 @@ SOURCES = {
     }
     for name in ("flights", "idle")
 }
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "sources": SOURCES,
     "nodes": {"model.shop.stg": {}},
     "child_map": {"source.shop.raw.flights": ["model.shop.stg"]},
 }
 FLIGHTS = [Relation("flights", "raw")]
+FLIGHTS_SOURCE = SOURCES["source.shop.raw.flights"]
+DAMAGED = [
+    {**MANIFEST, "sources": {"source.shop.raw.flights": {**FLIGHTS_SOURCE, "schema": None}}},
+    {**MANIFEST, "sources": {"source.shop.raw.flights": {**FLIGHTS_SOURCE, "schema": ["raw"]}}},
+    {**MANIFEST, "sources": {"source.shop.raw.flights": {**FLIGHTS_SOURCE, "name": None}}},
+    {**MANIFEST, "sources": [*SOURCES.values()]},
+    {**MANIFEST, "nodes": ["model.shop.stg"]},
+    {**MANIFEST, "nodes": {"model.shop.stg": {"depends_on": None}}},
+    {**MANIFEST, "child_map": {"source.shop.raw.flights": None}},
+    {**MANIFEST, "child_map": []},
+    {**MANIFEST, "selectors": [1]},
+    {**MANIFEST, "selectors": {"nightly": None}},
+    {**MANIFEST, "metadata": {"dbt_schema_version": "https://x/dbt/manifest/v99.json"}},
+    {key: value for key, value in MANIFEST.items() if key != "nodes"},
+    {key: value for key, value in MANIFEST.items() if key != "child_map"},
+]
 BODY: TriggerData = {"cause": "a test", "threads_override": 2}
 
 
@@ -64,6 +81,84 @@ def test_the_triggers_own_commands_are_narrowed(
     }
 
 
+def test_the_log_has_what_was_narrowed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    more = {"model.shop.other": {}, "model.shop.gone": {"config": {"materialized": "ephemeral"}}}
+    nodes = {**MANIFEST["nodes"], **more, "analysis.shop.a": {}}
+    job = job_with(
+        cloud,
+        {"manifest.json": {**MANIFEST, "nodes": nodes}},
+        execute_steps=["dbt seed", "dbt build"],
+    )
+    narrowed_trigger(client, job, BODY, FLIGHTS)
+    assert (
+        f"Narrowed job {job} to 1 of 2 nodes, from `dbt seed`, `dbt build` to "
+        "`dbt build --select source:raw.flights+`." in caplog.text
+    )
+
+
+def test_a_long_command_is_cut_in_the_log(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    job = job_with(cloud, {"manifest.json": MANIFEST}, execute_steps=[f"dbt run -s {'a ' * 9000}"])
+    narrowed_trigger(client, job, BODY, FLIGHTS)
+    (line,) = [each.getMessage() for each in caplog.records if "Narrowed" in each.getMessage()]
+    assert len(line) < 2000
+
+
+def test_a_job_without_commands_runs_whole(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST}, execute_steps=[])
+    assert narrowed_trigger(client, job, BODY, FLIGHTS) == BODY
+    assert "its commands are not known" in caplog.text
+
+
+@pytest.mark.parametrize("loaded", [["flights"], ["flights", "idle"]])
+def test_a_table_whose_source_is_elsewhere_runs_the_whole_job(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    loaded: list[str],
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST})
+    elsewhere = [Relation(name, "raw" if name == "idle" else "raw_dev") for name in loaded]
+    assert narrowed_trigger(client, job, BODY, elsewhere) == BODY
+    assert (
+        f"Running all of job {job} instead of only what was loaded: `raw_dev.flights` was loaded"
+        in caplog.text
+    )
+    assert "source `raw.flights` as `raw.flights`" in caplog.text
+    assert "set `schema: raw_dev` of source `raw.flights`" in caplog.text
+
+
+def test_one_warning_names_a_few_of_many_tables(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"table_{number:03}" for number in range(500)]
+    sources = {f"source.shop.raw.{name}": {**FLIGHTS_SOURCE, "name": name} for name in names}
+    job = job_with(cloud, {"manifest.json": {**MANIFEST, "sources": sources}})
+    assert narrowed_trigger(client, job, BODY, [Relation(name, "dev") for name in names]) == BODY
+    assert "`dev.table_002`" in caplog.text
+    assert "table_003" not in caplog.text
+    assert "497 more tables are not declared in their places." in caplog.text
+
+
+def test_an_override_of_the_schema_may_move_a_source_to_a_declared_table(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    moving = {**FLIGHTS_SOURCE, "source_name": "target", "schema": "prod"}
+    sources = {**SOURCES, "source.shop.target.flights": moving}
+    job = job_with(cloud, {"manifest.json": {**MANIFEST, "sources": sources}})
+    assert "steps_override" in (narrowed_trigger(client, job, BODY, FLIGHTS) or {})
+    body: TriggerData = {**BODY, "schema_override": "raw"}
+    assert narrowed_trigger(client, job, body, FLIGHTS) == body
+    assert "may do so" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["idle", "unknown"])
 def test_tables_without_descendants_need_no_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
@@ -90,6 +185,7 @@ def test_tables_without_a_source_are_named_once(
         {"manifest.json": {"metadata": {}}},
         {"manifest.json": {"sources": {"source.a.b.c": {"schema": "raw"}}, "nodes": {}}},
         {"manifest.json": {"sources": 1, "nodes": 2}},
+        *({"manifest.json": each} for each in DAMAGED),
     ],
 )
 def test_without_a_manifest_all_of_the_job_runs_with_a_warning(
@@ -98,6 +194,52 @@ def test_without_a_manifest_all_of_the_job_runs_with_a_warning(
     job = job_with(cloud, files)
     assert narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS) == BODY
     assert f"Running all of job {job}" in caplog.text
+
+
+def mutations(value: Any) -> Iterator[Any]:
+    """Yield copies of a value in each of which another part is of another type."""
+    others: tuple[Any, ...] = (None, [], "", 7, {})
+    yield from (other for other in others if other != value)
+    for key, part in value.items() if isinstance(value, dict) else ():
+        yield {other: kept for other, kept in value.items() if other != key}
+        yield from ({**value, key: other} for other in mutations(part))
+    for index, part in enumerate(value) if isinstance(value, list) else ():
+        yield from ([*value[:index], other, *value[index + 1 :]] for other in mutations(part))
+
+
+def test_no_damage_of_a_manifest_skips_the_run_or_is_an_error(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    whole = {
+        "metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json"},
+        "sources": {
+            "source.shop.raw.flights": {
+                **FLIGHTS_SOURCE,
+                "identifier": "flights",
+                "database": None,
+                "config": {"enabled": True, "meta": {}},
+            }
+        },
+        "nodes": {
+            "model.shop.stg": {
+                "depends_on": {"nodes": ["source.shop.raw.flights"]},
+                "config": {"materialized": "view"},
+            }
+        },
+        "child_map": {"source.shop.raw.flights": ["model.shop.stg"], "model.shop.stg": []},
+        "selectors": {"nightly": {"default": False}},
+    }
+    damaged = [
+        each
+        for each in mutations(whole)
+        # without sources, certainly nothing is fed
+        if not (isinstance(each, dict) and each.get("sources") == {})
+    ]
+    assert len(damaged) > 100
+    for manifest in damaged:
+        job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest})
+        cloud.wait_for_run(client.trigger_job_run(job))
+        assert narrowed_trigger(client, str(job), BODY, FLIGHTS) is not None, manifest
 
 
 def test_all_of_a_job_that_has_never_run_is_run(

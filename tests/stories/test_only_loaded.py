@@ -180,6 +180,87 @@ def test_tables_that_feed_nothing_are_skipped(
     assert len(cloud.runs) == 1
 
 
+def misplaced(**fields: Any) -> dict[str, Any]:
+    """Return the manifest with another place of its source."""
+    entry = {**SOURCE, "original_file_path": "models/landing.yml", **fields}
+    return {**MANIFEST, "sources": {"source.shop.landing.carriers": entry}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "line"),
+    [
+        (
+            {"schema": "prod"},
+            "prod.airlines",
+            "set `schema: raw` of source `landing.carriers` in `models/landing.yml`, or pass "
+            '`dataset_name="prod"`',
+        ),
+        (
+            {"database": "other"},
+            "other.raw.airlines",
+            "set `database: flights` of source `landing.carriers` in `models/landing.yml`",
+        ),
+        ({"schema": "RAW data"}, "RAW data.airlines", "set `schema: raw` of source"),
+        ({"schema": None}, "(no schema).airlines", "set `schema: raw` of source"),
+        ({"identifier": "Airlines!"}, "raw.Airlines!", "set `identifier: airlines` of source"),
+    ],
+)
+@pytest.mark.parametrize("tables", [["airlines"], ["airlines", "unheard_of"]])
+def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
+    cloud: DBTCloudEmulator,
+    pipeline: dlt.Pipeline,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, Any],
+    place: str,
+    line: str,
+    tables: list[str],
+) -> None:
+    job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(**fields)})
+    run_dbt_cloud_job(job_id=job)
+    load(pipeline, *tables)
+    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert run["is_success"]
+    assert run["id"]
+    assert steps_of(cloud.runs[-1]) is None
+    (warned,) = [each.getMessage() for each in caplog.records if "all of job" in each.getMessage()]
+    assert "`flights.raw.airlines` was loaded" in warned
+    assert place in warned
+    assert line in warned
+
+
+def test_a_table_in_the_dataset_of_dev_mode_runs_the_whole_job(
+    cloud: DBTCloudEmulator, job: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = dlt.pipeline(
+        "flights", destination=warehouse("dev.duckdb"), dataset_name="raw", dev_mode=True
+    )
+    load(pipeline, "airlines")
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
+    assert steps_of(cloud.runs[-1]) is None
+    assert "switch off `dev_mode`" in caplog.text
+
+
+def test_a_nested_table_feeds_its_own_source(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    manifest = misplaced(identifier="airlines__planes")
+    job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest})
+    run_dbt_cloud_job(job_id=job)
+    pipeline.run([{"id": 1, "planes": [{"tail": "N1"}]}], table_name="airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+
+
+def test_files_feed_the_sources_of_their_name_in_any_schema(
+    cloud: DBTCloudEmulator, job: int
+) -> None:
+    lake = dlt.destinations.filesystem("lake")
+    pipeline = dlt.pipeline("lake", destination=lake, dataset_name="files")
+    load(pipeline, "airlines")
+    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert steps_of(cloud.runs[-1]) == NARROWED
+
+
 def test_steps_of_the_caller_are_not_narrowed(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
