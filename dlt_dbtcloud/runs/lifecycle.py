@@ -190,7 +190,7 @@ class Lifecycle:
         """Return a run; wait out an outage if the call waits for the outcome."""
         waits = self._config.wait_for_outcome
         client = self._client.patient(self._seconds_left) if waits else self._client
-        return client.get_run_status(run_id)
+        return client.get_run_status(run_id, ["trigger"])
 
     def _start(self, part: Part) -> None:
         trigger = cast(Trigger, part.trigger)

@@ -291,7 +291,7 @@ def _queued_run(
     if not queued:
         return None
     # it may have started since it was listed, but hardly before the load was committed
-    run = client.get_run_status(min(id_of(each) for each in queued))
+    run = client.get_run_status(min(id_of(each) for each in queued), ["trigger"])
     return run if _begins_after_load(run, trigger.load) else None
 
 

@@ -24,6 +24,8 @@ __all__ = ["Watch", "cancel_and_confirm", "request_cancel"]
 # seconds in which a new run may be reported as not found, as about one check in a hundred is
 _UNKNOWN_AT_FIRST = 60.0
 _RUNS_PER_REQUEST = 100
+# so that a returned run has its overrides
+_RELATED = ("trigger",)
 
 
 class Watch:
@@ -122,7 +124,7 @@ class Watch:
             return
         for start in range(0, len(run_ids), _RUNS_PER_REQUEST):
             missing = set(run_ids[start : start + _RUNS_PER_REQUEST])
-            for run in self._client.list_runs(pk__in=sorted(missing)):
+            for run in self._client.list_runs(pk__in=sorted(missing), include_related=_RELATED):
                 if id_of(run) in missing:
                     missing.discard(id_of(run))
                     yield run
@@ -132,7 +134,7 @@ class Watch:
     def _fetch_one(self, run_id: int) -> Iterator[Run]:
         """Yield a run, or record that it is missing unless it is new."""
         try:
-            run = self._client.get_run_status(run_id)
+            run = self._client.get_run_status(run_id, _RELATED)
         except DBTCloudNotFoundError as error:
             if self._are_new and self._waited <= _UNKNOWN_AT_FIRST:
                 raise

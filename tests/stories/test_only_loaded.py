@@ -21,6 +21,7 @@ from dlt_dbtcloud import (
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
     run_dbt_cloud_job,
+    run_dbt_cloud_jobs,
 )
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -528,3 +529,49 @@ def test_a_real_load_builds_exactly_its_descendants(
         selection = [f"source:raw.{table}+" for table in tables]
         expected = flights.listed("--select", *selection, "--exclude", "tag:history")
         assert built - {"noop"} == expected
+
+
+@pytest.mark.parametrize("duration", [0, 0.2])
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_returned_run_has_its_overrides(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, duration: float, waits: bool
+) -> None:
+    job = cloud.create_job("Slow", duration=duration, artifacts={"manifest.json": MANIFEST})
+    run_dbt_cloud_job(job_id=job)
+    load(pipeline, "airlines")
+    for _ in range(2):
+        # first a new run, then the existing one
+        run = run_dbt_cloud_job(
+            job_id=job, pipeline=pipeline, only_loaded=True, wait_for_outcome=waits
+        )
+        assert steps_of(run) == NARROWED
+    followed = get_dbt_cloud_run_status(run_id=run["id"], wait_for_outcome=waits)
+    assert steps_of(followed) == NARROWED
+
+
+def test_the_returned_runs_of_many_jobs_have_their_overrides(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    jobs = [
+        cloud.create_job(name, duration=0.2, artifacts={"manifest.json": MANIFEST}) for name in "ab"
+    ]
+    run_dbt_cloud_jobs(jobs)
+    load(pipeline, "airlines")
+    runs = run_dbt_cloud_jobs(jobs, pipeline=pipeline, only_loaded=True)
+    assert [steps_of(run) for run in runs] == [NARROWED, NARROWED]
+
+
+def test_an_adopted_run_has_its_overrides(cloud: DBTCloudEmulator) -> None:
+    run = queued(cloud, steps_override=["dbt run"])
+    shared = share(run, data={"steps_override": ["dbt run"]})
+    assert shared["id"] == run["id"]
+    assert steps_of(shared) == ["dbt run"]
+    cancelled = cancel_dbt_cloud_run(run_id=run["id"])
+    assert steps_of(cancelled) == ["dbt run"]
+
+
+def test_a_retry_has_its_overrides(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Flaky", outcome=["error", "success"], duration=0.1)
+    run = run_dbt_cloud_job(job_id=job, data={"threads_override": 3}, retries=1)
+    assert run["is_success"]
+    assert (run["trigger"] or {})["threads_override"] == 3
