@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers
 from dlt_dbtcloud.emulator.errors import ApiError
+from dlt_dbtcloud.emulator.models import now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-Kind = Literal["status", "html", "half", "cut", "hang", "slow", "late", "rate_limit"]
+Kind = Literal["status", "html", "half", "cut", "hang", "slow", "late", "rate_limit", "lag"]
 When = Literal["before", "after"]
 Handle = Callable[[], Response]
 
@@ -100,7 +103,7 @@ class Faults:
             return answers.detail(504, "Gateway timeout.")
         if fault.kind == "rate_limit":
             return _rate_limited(fault)
-        takes_effect = fault.when == "after" or fault.kind == "slow"
+        takes_effect = fault.when == "after" or fault.kind in ("slow", "lag")
         response = _respond(handle) if takes_effect else answers.success(None)
         return self._distort(fault, response)
 
@@ -131,6 +134,8 @@ class Faults:
             return Response(body[: len(body) // 2], 200, content_type="application/json")
         if fault.kind == "slow":
             return self._slow(response, fault.seconds)
+        if fault.kind == "lag":
+            return _lagging(response, fault.seconds)
         if fault.kind in ("cut", "hang"):
             self._stopped.wait(fault.seconds if fault.kind == "hang" else 0)
             return _NoResponse(status=NO_RESPONSE)
@@ -162,6 +167,19 @@ def _respond(handle: Handle) -> Response:
         return handle()
     except ApiError as error:
         return answers.failure(error)
+
+
+def _lagging(response: Response, seconds: float) -> Response:
+    """Remove the runs of the last seconds from a list."""
+    envelope = response.get_json()
+    if isinstance(envelope.get("data"), list):
+        latest = now() - timedelta(seconds=seconds)
+        listed = envelope["data"]
+        old = [run for run in listed if datetime.fromisoformat(run["created_at"]) < latest]
+        envelope["extra"]["pagination"]["count"] = len(old)
+        envelope["extra"]["pagination"]["total_count"] -= len(listed) - len(old)
+        response.set_data(json.dumps({**envelope, "data": old}))
+    return response
 
 
 def _rate_limited(fault: Fault) -> Response:

@@ -357,14 +357,15 @@ class DBTCloudEmulator:
             kind: The fault: `status` (an error without the API's envelope), `html` (a page),
                 `half` (half of the JSON), `cut` (a closed connection), `hang` (a connection that
                 is closed after `seconds`), `slow` (a response that takes `seconds`),
-                `late` (504 now, the request takes effect after `seconds`) or `rate_limit` (429).
-            when: Whether the fault happens `before` or `after` the request takes effect. `slow` is
-                always after, `late` and `rate_limit` are always before.
+                `late` (504 now, the request takes effect after `seconds`), `rate_limit` (429) or
+                `lag` (a list without the runs of the last `seconds`).
+            when: Whether the fault happens `before` or `after` the request takes effect. `slow` and
+                `lag` are always after, `late` and `rate_limit` are always before.
             calls: The number of requests that fail; None means all.
             skip: The number of requests that pass first.
             status: The HTTP status of `status` and `html`.
             retry_after: The `Retry-After` header of `rate_limit` in seconds; None omits it.
-            seconds: The delay of `hang`, `slow` and `late` in seconds.
+            seconds: The delay of `hang`, `slow`, `late` and `lag` in seconds.
             run_id: The run whose requests fail; all by default.
 
         Raises:

@@ -92,6 +92,17 @@ def test_a_request_takes_effect_later(cloud: DBTCloudEmulator, api: Api, job: in
     assert (time_of(cloud.runs[0], "created_at") or 0.0) > sent + 0.4
 
 
+def test_a_lagging_list_lacks_the_newest_runs(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    run = api.trigger(job)["id"]
+    cloud.fail("list_runs", "lag", seconds=3600)
+    page = api.get("/runs/").json()
+    assert page["data"] == []
+    assert page["extra"]["pagination"] == {"count": 0, "total_count": 0}
+    cloud.fail("list_runs", "lag", seconds=0)
+    assert [each["id"] for each in api.get("/runs/").json()["data"]] == [run]
+    assert api.get(f"/runs/{run}/").json()["data"]["id"] == run
+
+
 @pytest.mark.parametrize(("seconds", "header"), [(None, None), (7, "7")])
 def test_a_rate_limit_has_an_optional_retry_after(
     cloud: DBTCloudEmulator, api: Api, job: int, seconds: float | None, header: str | None
