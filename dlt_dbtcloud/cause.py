@@ -19,7 +19,9 @@ __all__ = [
     "bound_key",
     "bound_load",
     "cause_with_key",
+    "has_cause",
     "has_key",
+    "may_have_cause",
     "new_key",
     "retried_run",
     "retry_cause",
@@ -74,8 +76,7 @@ def cause_with_key(cause: str, key: str, load: tuple[str, str] | None = None) ->
         key: The key.
         load: The name of the pipeline and the id of its load.
     """
-    origin = ": dlt pipeline {}, load {}".format(*load) if load else ""
-    return _fitted(cause, origin, f" [dlt:{key}]")
+    return _fitted(cause, _origin_text(load), f" [dlt:{key}]")
 
 
 def bound_load(run: Run) -> BoundLoad | None:
@@ -86,9 +87,44 @@ def bound_load(run: Run) -> BoundLoad | None:
     return BoundLoad(origin[1], origin[2], mark[2]) if mark and origin else None
 
 
-def has_key(run: Run, key: str) -> bool:
-    """Return whether the cause of a run, read with its trigger, contains a key."""
-    return f"[dlt:{key}]" in _cause(run)
+def has_key(run: Run, key: str, load: tuple[str, str] | None = None) -> bool:
+    """Return whether the cause of a run, read with its trigger, ends in a key.
+
+    A cause that quotes the key elsewhere is another's. So is a retry's.
+
+    Args:
+        run: The run.
+        key: The key.
+        load: The name of the pipeline and the id of its load, which precede the key.
+    """
+    mark = f" [dlt:{key}]"
+    end = _fitting(_origin_text(load), mark) + mark
+    # the service may trim the space before a key without words
+    return f" {_spaced(_cause(run))}".endswith(end) and retried_run(run) is None
+
+
+def has_cause(run: Run, cause: str) -> bool:
+    """Return whether a run, read with its trigger, has this cause."""
+    return _spaced(_cause(run)) == _spaced(cause)
+
+
+def may_have_cause(run: Run, cause: str) -> bool:
+    """Return whether a run may have this cause, although its payload does not show it.
+
+    The payload shows none, only the beginning, or the same key after other words.
+
+    Args:
+        run: The run.
+        cause: A cause with a key.
+    """
+    found, full = _spaced(_cause(run)), _spaced(cause)
+    mark = _MARK.search(full)
+    if not mark or not found or found == full:
+        return not found
+    origin = _ORIGIN.search(full[: mark.start()])
+    words = full[: origin.start() if origin else mark.start()]
+    is_cut = full.startswith(found) and found != words
+    return is_cut or found.endswith(mark[0])
 
 
 def retry_cause(run: Run) -> str:
@@ -129,12 +165,24 @@ def with_retries(runs: Sequence[Run], candidates: Iterable[Run]) -> list[Run]:
     return [found[run_id] for run_id in sorted(found)]
 
 
+def _origin_text(load: tuple[str, str] | None) -> str:
+    return ": dlt pipeline {}, load {}".format(*load) if load else ""
+
+
+def _fitting(origin: str, mark: str) -> str:
+    """Return the text for a load, unless it leaves too little room for words."""
+    return origin if len(origin) + len(mark) <= _CAUSE_LIMIT - _MIN_WORDS_LENGTH else ""
+
+
 def _fitted(words: str, origin: str, mark: str) -> str:
     """Join the parts of a cause; cut the words, or drop a long origin."""
-    room = _CAUSE_LIMIT - len(mark)
-    if len(origin) > room - _MIN_WORDS_LENGTH:
-        origin = ""
-    return words[: room - len(origin)].rstrip() + origin + mark
+    end = _fitting(origin, mark) + mark
+    return words[: _CAUSE_LIMIT - len(end)].rstrip() + end
+
+
+def _spaced(text: str) -> str:
+    """Return a text with single spaces, as a service may trim it."""
+    return " ".join(text.split())
 
 
 def _cause(run: Run) -> str:

@@ -10,7 +10,9 @@ from dlt_dbtcloud.cause import (
     bound_key,
     bound_load,
     cause_with_key,
+    has_cause,
     has_key,
+    may_have_cause,
     new_key,
     retried_run,
     retry_cause,
@@ -73,11 +75,70 @@ def test_another_load_job_or_override_has_another_key(
     assert bound_key(load, job, body) != bound_key(LOAD, "7", {"cause": "a"})
 
 
-def test_a_run_is_recognised_by_its_key() -> None:
-    assert has_key(Run(trigger={"cause": "x [dlt:3f9c2ab41d07]"}), "3f9c2ab41d07")
-    assert not has_key(Run(trigger={"cause": "x [dlt:000000000000]"}), "3f9c2ab41d07")
-    assert not has_key(Run(trigger=None), "3f9c2ab41d07")
-    assert not has_key(Run(), "3f9c2ab41d07")
+KEY = "3f9c2ab41d07"
+BOUND = "Nightly: dlt pipeline flights, load 1732150000.123 [dlt:3f9c2ab41d07]"
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        ("x [dlt:3f9c2ab41d07]", True),
+        ("[dlt:3f9c2ab41d07]", True),
+        ("x [dlt:000000000000]", False),
+        ("redo of [dlt:3f9c2ab41d07] by hand", False),
+        ("x[dlt:3f9c2ab41d07]", False),
+        ("x: retry of run 5 [dlt:3f9c2ab41d07]", False),
+        ("x [dlt:3f9c2ab41d0", False),
+        (None, False),
+    ],
+)
+def test_a_run_is_recognised_by_the_key_at_the_end_of_its_cause(
+    cause: str | None, expected: bool
+) -> None:
+    assert has_key(caused(cause), KEY) is expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (BOUND, True),
+        (cause_with_key("x" * 300, KEY, LOAD), True),
+        (cause_with_key("", KEY, LOAD), True),
+        ("redo of [dlt:3f9c2ab41d07]", False),
+        (BOUND.replace("flights", "planes"), False),
+        (BOUND + ", again", False),
+    ],
+)
+def test_the_load_precedes_the_key_of_a_bound_run(cause: str, expected: bool) -> None:
+    assert has_key(caused(cause), KEY, LOAD) is expected
+
+
+def test_a_load_whose_name_was_too_long_is_recognised_by_its_key() -> None:
+    load = ("y" * 200, "1732150000.123")
+    assert has_key(caused(cause_with_key("x", KEY, load)), KEY, load)
+
+
+def test_a_cause_is_compared_without_its_spacing() -> None:
+    assert has_cause(caused("a  test [dlt:3f9c2ab41d07] "), "a test [dlt:3f9c2ab41d07]")
+    assert not has_cause(caused(f"redo of {BOUND}"), BOUND)
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (None, True),
+        (BOUND[:-1], True),
+        (BOUND[:30], True),
+        ("Night", True),
+        (f"redo of {BOUND}", True),
+        ("Nightly", False),
+        (BOUND, False),
+        (f"{BOUND} by hand", False),
+        ("By hand", False),
+    ],
+)
+def test_a_cause_that_is_not_shown_may_be_any(cause: str | None, expected: bool) -> None:
+    assert may_have_cause(caused(cause), BOUND) is expected
 
 
 @pytest.mark.parametrize("number", ["8" * 30, "9" * 200])

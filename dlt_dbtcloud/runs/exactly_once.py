@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import outage_pause
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudException,
@@ -18,14 +19,29 @@ from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["ExactlyOnce", "Sent", "keep_one"]
+__all__ = ["ExactlyOnce", "Found", "Sent", "keep_one"]
 
 # pauses between searches for an accepted run that is not listed yet, in seconds
 _SETTLE = (1.0, 2.0, 4.0, 8.0)
-_SEARCH_LIMIT = 60.0
+# the search ends when this many requests in a row have failed, for this many seconds
+_FAILURES = 5
+_SILENCE = 300.0
 _REFUSED_LIMIT = 15.0
 _RATE_LIMIT = 600.0
 _LOST_RESPONSES = 5
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a search for the runs of a POST.
+
+    Args:
+        runs: The runs that it created.
+        unclear: The runs that it may have created, as their payloads do not show the cause.
+    """
+
+    runs: Sequence[Run] = ()
+    unclear: Sequence[Run] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class ExactlyOnce:
         client: The client.
         job_id: The job of the run.
         post: Sends the POST with the client that it is given.
-        search: Lists the runs that this POST created, with the client that it is given.
+        search: Searches for the runs of this POST with the client that it is given.
         cause: The text by which a person recognizes the run.
         timeout: Seconds until the POST has to be accepted.
     """
@@ -58,41 +74,25 @@ class ExactlyOnce:
         client: DBTCloudClientV2,
         job_id: str,
         post: Callable[[DBTCloudClientV2], Run],
-        search: Callable[[DBTCloudClientV2], list[Run]],
+        search: Callable[[DBTCloudClientV2], Found],
         cause: str,
         timeout: float,
     ) -> None:
-        refused, limited = min(_REFUSED_LIMIT, timeout), min(_RATE_LIMIT, timeout)
+        self.job_id = job_id
+        self.cause = cause
+        self.search = search
         self._client = client
-        self._sender = client.patient(refused, cool_down=limited - refused)
-        self._searcher = client.patient(min(_SEARCH_LIMIT, timeout))
-        self._job_id = job_id
         self._post = post
-        self._search = search
-        self._cause = cause
+        self._deadline = client.clock.monotonic() + timeout
 
     def send(self) -> Sent:
         """Return the run.
-
-        An interrupt, such as Ctrl-C, may leave a run behind; a warning names its cause.
 
         Raises:
             DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
             DBTCloudAPIError: The API refused the POST; there is no run.
             DBTCloudTransportError: The API cannot be reached; there is no run.
         """
-        try:
-            return self._send()
-        except DBTCloudException:
-            raise
-        except BaseException:
-            logger.warning(
-                f"Job {self._job_id} may have been triggered: look in its run history in dbt Cloud "
-                f"for the cause `{self._cause}`."
-            )
-            raise
-
-    def _send(self) -> Sent:
         for lost_responses in range(_LOST_RESPONSES + 1):
             try:
                 found = [self._post(self._sender)]
@@ -107,6 +107,16 @@ class ExactlyOnce:
                 return Sent(keep_one(self._client, found), was_repeated)
         raise AssertionError("the last lost response raises")
 
+    @property
+    def _seconds_left(self) -> float:
+        return max(0.0, self._deadline - self._client.clock.monotonic())
+
+    @property
+    def _sender(self) -> DBTCloudClientV2:
+        refused = min(_REFUSED_LIMIT, self._seconds_left)
+        limited = min(_RATE_LIMIT, self._seconds_left)
+        return self._client.patient(refused, cool_down=limited - refused)
+
     def _after(self, error: DBTCloudException, lost_responses: int) -> list[Run]:
         """Return the runs that exist in spite of an error."""
         if error.may_have_arrived:
@@ -119,35 +129,59 @@ class ExactlyOnce:
     def _find(self, lost: DBTCloudException) -> list[Run]:
         """Search for the run of a lost response until it is listed, or certainly absent."""
         logger.warning(f"The response to the trigger was lost; searching for its run. {lost}")
-        found: list[Run] = []
-        for pause in _SETTLE:
-            self._client.clock.sleep(_jittered(pause))
+        found = Found()
+        for pause in map(_jittered, _SETTLE):
+            is_too_short = pause > self._seconds_left
+            self._sleep(pause)
+            found = self._look(lost)
+            if found.runs:
+                return [*found.runs]
+            if is_too_short:
+                raise self._unknown(lost, "`timeout` ended the search for it.")
+        if found.unclear:
+            ids = " or ".join(str(run["id"]) for run in found.unclear)
+            reason = f"It may be run {ids}, whose cause dbt Cloud does not show."
+            raise self._unknown(lost, reason, is_refused=False)
+        return []
+
+    def _look(self, lost: DBTCloudException) -> Found:
+        """Search once, and again after failures."""
+        began, failures = self._client.clock.monotonic(), 0
+        while True:
             try:
-                found = self._search(self._searcher)
+                return self.search(self._client.patient(0))
             except DBTCloudException as error:
-                raise self._unknown(lost) from error
-            if found:
-                break
-        return found
+                failures += 1
+                silence = self._client.clock.monotonic() - began
+                is_given_up = failures >= _FAILURES and silence >= _SILENCE
+                if is_given_up or not error.is_outage or not self._seconds_left:
+                    raise self._unknown(lost, f"The last search for it failed: {error}") from error
+                self._sleep(outage_pause(error, failures))
 
     def _late_runs(self) -> list[Run]:
         """Search for runs of earlier POSTs whose responses were lost."""
-        found: list[Run] = []
+        found: Sequence[Run] = []
         for pause in _SETTLE:
-            self._client.clock.sleep(_jittered(pause))
+            self._sleep(_jittered(pause))
             try:
-                found = self._search(self._client.patient(0))
+                found = self.search(self._client.patient(0)).runs
             except DBTCloudException as error:
                 logger.warning(f"A second run of the same trigger could not be ruled out. {error}")
             if len(found) > 1:
                 break
-        return found
+        return [*found]
 
-    def _unknown(self, lost: DBTCloudException) -> DBTCloudException:
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, but not longer than until the deadline."""
+        self._client.clock.sleep(min(seconds, self._seconds_left))
+
+    def _unknown(
+        self, lost: DBTCloudException, reason: str, *, is_refused: bool = True
+    ) -> DBTCloudException:
         """Return the API's refusal if there was one, else the unknown-run error."""
-        if isinstance(lost, DBTCloudAPIError) and 400 <= lost.status_code < 500:
+        if is_refused and isinstance(lost, DBTCloudAPIError) and 400 <= lost.status_code < 500:
             return lost
-        return DBTCloudTriggerUnknownError(int(self._job_id), self._cause, str(lost))
+        return DBTCloudTriggerUnknownError(int(self.job_id), self.cause, f"{lost} {reason}")
 
 
 def keep_one(client: DBTCloudClientV2, runs: Iterable[Run], keep: Run | None = None) -> Run:
@@ -179,4 +213,5 @@ def _cancel(client: DBTCloudClientV2, run_id: int, kept_id: int) -> None:
 
 
 def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311, not used for secrets
+    """Return a pause that is not shorter, as a list may lag by the sum of all pauses."""
+    return seconds * random.uniform(1.0, 1.25)  # noqa: S311, not used for secrets

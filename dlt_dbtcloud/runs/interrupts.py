@@ -14,7 +14,9 @@ from types import FrameType
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import id_of, run_link
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 
@@ -22,7 +24,9 @@ __all__ = ["abandoning", "leave"]
 
 
 # a SIGKILL often follows a SIGTERM after 30 seconds
-_CANCEL_WITHIN = 20.0
+_CANCEL_WITHIN = 15.0
+# pauses before the searches for the run of a POST, in seconds
+_SEARCHES = (0.0, 1.0, 2.0, 4.0)
 
 
 @contextmanager
@@ -30,9 +34,13 @@ def abandoning(
     connect: Callable[[], DBTCloudClientV2],
     pending: Callable[[], Sequence[Run]],
     *,
+    sending: Callable[[], ExactlyOnce | None] = lambda: None,
     cancel: bool,
 ) -> Iterator[None]:
     """Log how to resume the pending runs, or cancel them, if interrupted.
+
+    A POST whose run is not known yet may start one: its cause is logged, or its run is searched
+    for and cancelled.
 
     A block is interrupted by an exception, such as Ctrl-C or the timeout of an Airflow or Prefect
     task, or by a SIGTERM. The exception is raised again, and a SIGTERM has its usual effect
@@ -41,17 +49,25 @@ def abandoning(
     Args:
         connect: Returns a new client, because the waiting one may be in the middle of a request.
         pending: Returns the runs that the block waits for.
+        sending: Returns the POST that is under way.
         cancel: Whether to cancel them, and wait a moment for the confirmation.
     """
     left: set[int] = set()
+    left_posts: list[ExactlyOnce] = []
 
     def abandon() -> None:
-        # the effect of a SIGTERM may be an exception
+        # the effect of a SIGTERM may be an exception, which abandons again
         runs = [run for run in pending() if id_of(run) not in left]
-        if runs:
-            with connect() as client:
+        posts = [post for post in (sending(),) if post and post not in left_posts]
+        if not runs and not posts:
+            return
+        with connect() as client:
+            if runs:
                 leave(client, runs, cancel=cancel)
-        left.update(id_of(run) for run in runs)
+            left.update(id_of(run) for run in runs)
+            for post in posts:
+                _leave_post(client, post, cancel=cancel)
+            left_posts.extend(posts)
 
     with _before_sigterm(abandon):
         try:
@@ -92,6 +108,25 @@ def leave(client: DBTCloudClientV2, runs: Sequence[Run], *, cancel: bool) -> Map
             status = watch.runs[id_of(run)].get("status_humanized")
             logger.warning(f"Stopped waiting for {name}: {status}.")
     return {run_id: run for run_id, run in watch.runs.items() if run_id not in watch.errors}
+
+
+def _leave_post(client: DBTCloudClientV2, post: ExactlyOnce, *, cancel: bool) -> None:
+    """Log the cause of a POST that is under way, or search for its run and cancel it."""
+    hint = f"look in its run history in dbt Cloud for the cause `{post.cause}`."
+    logger.warning(f"Job {post.job_id} may have been triggered: {hint}")
+    if not cancel:
+        return
+    for pause in _SEARCHES:
+        client.clock.sleep(pause)
+        try:
+            runs = post.search(client.patient(0)).runs
+        except DBTCloudException as error:
+            logger.warning(f"A search for its run failed. {error}")
+        else:
+            if runs:
+                leave(client, runs, cancel=True)
+                return
+    logger.error(f"No run of job {post.job_id} was found that could be cancelled: {hint}")
 
 
 def _hint(run: Run) -> str:

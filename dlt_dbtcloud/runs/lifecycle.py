@@ -20,17 +20,12 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
+from dlt_dbtcloud.runs.duplicates import cancel_duplicates, keep_earliest
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
 from dlt_dbtcloud.runs.retry import retry
-from dlt_dbtcloud.runs.trigger import (
-    Started,
-    Trigger,
-    cancel_duplicates,
-    existing_run,
-    keep_earliest,
-    start,
-)
+from dlt_dbtcloud.runs.trigger import Started, Trigger, existing_run, start
 from dlt_dbtcloud.runs.watch import Watch, request_cancel
 from dlt_dbtcloud.typing import Run, RunStatus
 
@@ -100,6 +95,8 @@ class Lifecycle:
         self._began = client.clock.monotonic()
         self._parts: list[Part] = []
         self._watch: Watch | None = None
+        # the POST that was sent last, until its run is known
+        self._sending: ExactlyOnce | None = None
 
     def run_all(self, triggers: Iterable[Trigger]) -> list[Run]:
         """Trigger jobs and return their runs in this order, by default when they have finished.
@@ -128,7 +125,8 @@ class Lifecycle:
             DBTCloudException: As for `run_all`.
         """
         with self._abandoning():
-            self._parts = [Part(run=retry(self._client, run, timeout=self._seconds_left))]
+            self._parts = [Part(run=self._retried(run))]
+            self._sending = None
             if self._config.wait_for_outcome:
                 self._wait()
                 self._retry()
@@ -179,7 +177,12 @@ class Lifecycle:
     def _abandoning(self) -> AbstractContextManager[None]:
         cancel = self._config.cancel_on_abandon
         clock = self._client.clock
-        return abandoning(lambda: connect(self._config, clock), self._pending, cancel=cancel)
+        return abandoning(
+            lambda: connect(self._config, clock),
+            self._pending,
+            sending=lambda: self._sending,
+            cancel=cancel,
+        )
 
     def _pending(self) -> list[Run]:
         if self._watch:
@@ -196,12 +199,14 @@ class Lifecycle:
         trigger = cast(Trigger, part.trigger)
         try:
             # a new run is known to an interrupt before other requests are sent
-            part.started = start(self._client, trigger)
+            part.started = start(self._client, trigger, self._note)
             part.run = part.started.run
+            self._sending = None
             part.started = keep_earliest(self._client, trigger, part.started)
             part.run = part.started.run
         except DBTCloudException as error:
             part.error = error
+        self._sending = None
 
     def _wait(self, *, are_new: bool = True) -> None:
         """Watch all runs until they have finished, or the time is up."""
@@ -263,9 +268,20 @@ class Lifecycle:
             # another process may have built the load in the meantime
             trigger = part.trigger if part.load else None
             existing = existing_run(self._client, trigger) if trigger else None
-            part.run = existing or retry(self._client, run, timeout=self._seconds_left)
+            part.run = existing or self._retried(run)
         except DBTCloudException as error:
             part.error = error
+        self._sending = None
+
+    def _retried(self, run: Run) -> Run:
+        try:
+            return retry(self._client, run, timeout=self._seconds_left, note=self._note)
+        except DBTCloudException:
+            self._sending = None
+            raise
+
+    def _note(self, sending: ExactlyOnce) -> None:
+        self._sending = sending
 
     def _report(self) -> list[Run]:
         return report(self._client, self._parts, raises=self._config.raise_on_failure)

@@ -27,15 +27,18 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.payloads import RELATED, id_of, planned_commands, remaining_work
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
+from dlt_dbtcloud.runs.duplicates import keep_earliest
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, Found
 from dlt_dbtcloud.runs.failure import Postmortem
-from dlt_dbtcloud.runs.trigger import Trigger, keep_earliest, start
+from dlt_dbtcloud.runs.trigger import Note, Trigger, clarified, start
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
 __all__ = ["narrowed_retry", "retry", "retry_once"]
 
 
-def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Run:
+def retry(
+    client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0, note: Note = lambda _: None
+) -> Run:
     """Retry a failed or cancelled run exactly once, and return the retry.
 
     If the run was retried before, its latest retry is retried instead, unless that is running or
@@ -45,6 +48,7 @@ def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Ru
         client: The client.
         run: The run, when it has finished.
         timeout: Seconds until the retry must be accepted.
+        note: Takes note of a POST before it is sent.
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a retry that could not be found.
@@ -60,7 +64,7 @@ def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Ru
     failed = postmortem.run
     if failed.get("can_retry"):
         try:
-            again = retry_once(client, failed, timeout=timeout)
+            again = retry_once(client, failed, timeout=timeout, note=note)
         except DBTCloudAPIError as error:
             if not _is_refusal(error):
                 raise
@@ -74,10 +78,12 @@ def retry(client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0) -> Ru
     trigger = Trigger(
         str(latest["job_definition_id"]), _body(failed, steps), retried=failed, timeout=timeout
     )
-    return keep_earliest(client, trigger, start(client, trigger)).run
+    return keep_earliest(client, trigger, start(client, trigger, note)).run
 
 
-def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
+def retry_once(
+    client: DBTCloudClientV2, run: Run, *, timeout: float, note: Note = lambda _: None
+) -> Run:
     """Retry a failed run through the API exactly once, and return the retry.
 
     Raises:
@@ -86,8 +92,11 @@ def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
         DBTCloudTransportError: The API did not respond; there is no retry.
     """
 
-    def retries(searcher: DBTCloudClientV2) -> list[Run]:
-        return [other for other in _newer_runs(searcher, run) if retried_run(other) == id_of(run)]
+    def retries(searcher: DBTCloudClientV2) -> Found:
+        newer = _newer_runs(searcher, run)
+        unclear = [clarified(searcher, other) for other in newer if not _shows_retried(other)]
+        known = [other for other in (*newer, *unclear) if retried_run(other) == id_of(run)]
+        return Found(known, [other for other in unclear if not _shows_retried(other)])
 
     once = ExactlyOnce(
         client,
@@ -97,7 +106,13 @@ def retry_once(client: DBTCloudClientV2, run: Run, *, timeout: float) -> Run:
         cause=f"a retry of run {run['id']}",
         timeout=timeout,
     )
+    note(once)
     return once.send().run
+
+
+def _shows_retried(run: Run) -> bool:
+    """Return whether a payload shows which run was retried, if any."""
+    return "retrying_run_id" in run or bool((run.get("trigger") or {}).get("cause"))
 
 
 def narrowed_retry(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:

@@ -5,8 +5,8 @@ Its overrides are `TriggerData` in `typing`, and fields of `configuration`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -17,7 +17,9 @@ from dlt_dbtcloud.cause import (
     bound_key,
     bound_load,
     cause_with_key,
+    has_cause,
     has_key,
+    may_have_cause,
     new_key,
     retried_run,
     retry_cause,
@@ -26,15 +28,27 @@ from dlt_dbtcloud.cause import (
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import covers
-from dlt_dbtcloud.exceptions import DBTCloudException, run_error
+from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, keep_one
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, Found
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
-from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
 
-__all__ = ["Started", "Trigger", "cancel_duplicates", "existing_run", "keep_earliest", "start"]
+__all__ = [
+    "Note",
+    "Started",
+    "Trigger",
+    "clarified",
+    "created_runs",
+    "existing_run",
+    "known_runs",
+    "patient",
+    "remember",
+    "start",
+]
+
+Note = Callable[[ExactlyOnce], None]
 
 # seconds by which the clocks of the service and of the loading machine may differ
 _CLOCK_SKEW = 3600.0
@@ -91,16 +105,24 @@ class Trigger:
         return bool(self.load or self.retried or self.reuse_queued_run)
 
     def created(self, run: Run) -> bool:
-        """Return whether a run was created by this trigger."""
+        """Return whether a run was created by this trigger, or the same one of another process."""
         if self.retried:
-            return retried_run(run) == id_of(self.retried)
-        return has_key(run, self.keys[0]) and retried_run(run) is None
+            is_known = run.get("retrying_run_id") or has_cause(run, self.cause)
+            return bool(is_known) and retried_run(run) == id_of(self.retried)
+        if self.load:
+            return has_key(run, self.keys[0], self.load.origin)
+        return has_cause(run, self.cause) and not run.get("retrying_run_id")
+
+    def may_have_created(self, run: Run) -> bool:
+        """Return whether a run may be of this trigger, although its payload does not show it."""
+        return not self.created(run) and may_have_cause(run, self.cause)
 
     def is_satisfied_by(self, run: Run) -> bool:
         """Return whether a run builds the load of this trigger."""
-        if self.retried:
+        if self.retried or not self.load:
             return self.created(run)
-        return any(has_key(run, key) for key in self.keys) and retried_run(run) is None
+        origin = self.load.origin
+        return any(has_key(run, key, origin) for key in self.keys)
 
     def is_repeated_by(self, bound: BoundLoad) -> bool:
         """Return whether a run has the same trigger for another load."""
@@ -139,7 +161,7 @@ class Started:
         is_adopted: Whether the run was not triggered for this load.
         was_repeated: Whether the trigger was sent more than once, so that a second run may appear.
         body: The body of the trigger, narrowed to the load if that was requested.
-        failed_ids: The ids of earlier runs of the same trigger, which failed.
+        newest_id: The newest run of the job that was known before the trigger; 0 if none.
         since: The time of the trigger or of its load, in seconds since 1970.
     """
 
@@ -148,12 +170,17 @@ class Started:
     is_adopted: bool = False
     was_repeated: bool = False
     body: TriggerData = field(default_factory=TriggerData)
-    failed_ids: frozenset[int] = frozenset()
+    newest_id: int = 0
     since: float = 0.0
 
 
-def start(client: DBTCloudClientV2, trigger: Trigger) -> Started:
+def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: None) -> Started:
     """Return the run of a trigger: existing, new or skipped.
+
+    Args:
+        client: The client.
+        trigger: The trigger.
+        note: Takes note of a POST before it is sent, as an interrupt may leave a run behind.
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
@@ -161,7 +188,7 @@ def start(client: DBTCloudClientV2, trigger: Trigger) -> Started:
         DBTCloudTransportError: The API cannot be reached.
     """
     began, since = client.clock.monotonic(), _since(client, trigger)
-    known = _known_runs(client, trigger, since)
+    known = known_runs(client, trigger, since)
     existing = _existing(trigger, known)
     body = trigger.body
     if trigger.only_loaded and trigger.load:
@@ -172,12 +199,12 @@ def start(client: DBTCloudClientV2, trigger: Trigger) -> Started:
         body = narrowed
     queued = None if existing else _queued_run(client, trigger, body, known)
     if queued:
-        _remember(trigger, queued)
+        remember(trigger, queued)
     found = existing or queued
     if found:
         logger.info(f"Job {trigger.job_id} already has run {found['id']} for this.")
         return Started(found, is_adopted=queued is not None)
-    return _send(client, trigger, body, known, since)
+    return _send(client, trigger, body, known, since, note)
 
 
 def skipped_run(reason: str) -> Run:
@@ -202,42 +229,7 @@ def existing_run(client: DBTCloudClientV2, trigger: Trigger) -> Run | None:
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API did not respond.
     """
-    return _existing(trigger, _known_runs(client, trigger, _since(client, trigger)))
-
-
-def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) -> Started:
-    """Cancel a new run if an earlier one of another process builds the load."""
-    if not (started.is_new and trigger.is_shared):
-        return started
-    run_id = id_of(started.run)
-    try:
-        recent = _known_runs(client, trigger, started.since)
-        earlier = _earlier_run(trigger, started, recent)
-        if earlier is None:
-            seen = next((run for run in recent if id_of(run) == run_id), started.run)
-            return replace(started, run=seen)
-        logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run_id}.")
-        request_cancel(client, run_id)
-    except DBTCloudException as error:
-        logger.warning(f"Run {run_id} may not be the only one of its trigger. {error}")
-        return started
-    return earlier
-
-
-def cancel_duplicates(
-    client: DBTCloudClientV2, trigger: Trigger, started: Started, run: Run
-) -> None:
-    """Cancel the late duplicates of a run whose trigger was repeated."""
-    if not started.was_repeated:
-        return
-    try:
-        others = _created_runs(
-            _patient(client, trigger), trigger, started.since, started.failed_ids
-        )
-    except DBTCloudException as error:
-        logger.error(f"Run {run['id']} may not be the only one with its cause. {error}")
-        return
-    keep_one(client, others, keep=run)
+    return _existing(trigger, known_runs(client, trigger, _since(client, trigger)))
 
 
 @dataclass(frozen=True)
@@ -249,13 +241,14 @@ def _since(client: DBTCloudClientV2, trigger: Trigger) -> float:
     return trigger.load.began if trigger.load else client.clock.time()
 
 
-def _patient(client: DBTCloudClientV2, trigger: Trigger) -> DBTCloudClientV2:
+def patient(client: DBTCloudClientV2, trigger: Trigger) -> DBTCloudClientV2:
+    """Return a client that waits out short outages, within the timeout of a trigger."""
     return client.patient(min(trigger.timeout, _SEARCH_LIMIT))
 
 
-def _known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
+def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
     """Return the runs among which another process may have triggered the same one."""
-    return _recent_runs(_patient(client, trigger), trigger, since) if trigger.is_shared else []
+    return _recent_runs(patient(client, trigger), trigger, since) if trigger.is_shared else []
 
 
 def _recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
@@ -301,19 +294,6 @@ def _begins_after_load(run: Run, load: LastLoad | None) -> bool:
     began = time_of(run, "dequeued_at") or time_of(run, "started_at")
     committed = load.committed if load else None
     return bool(began and committed and began > committed)
-
-
-def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> Started | None:
-    """Return the earlier run of another process that builds the load."""
-    earlier = [run for run in reversed(recent) if id_of(run) < id_of(started.run)]
-    for run in earlier:
-        if trigger.is_satisfied_by(run) and run_error(run) is None:
-            return Started(run)
-    for run in earlier:
-        if trigger.can_reuse(run, started.body):
-            _remember(trigger, run)
-            return Started(run, is_adopted=True)
-    return None
 
 
 def _narrowed_body(
@@ -367,38 +347,82 @@ def _send(
     body: TriggerData,
     known: Sequence[Run],
     since: float,
+    note: Note,
 ) -> Started:
     """Create a run."""
-    failed_ids = frozenset(id_of(run) for run in known if trigger.created(run))
+    newest_id = max(map(id_of, known), default=0)
+    posted = client.clock.time()
     cause = trigger.cause
-    sent = ExactlyOnce(
+    once = ExactlyOnce(
         client,
         trigger.job_id,
         post=lambda sender: sender.start_job_run(trigger.job_id, {**body, "cause": cause}),
-        search=lambda searcher: _created_runs(searcher, trigger, since, failed_ids),
+        search=lambda searcher: _search(searcher, trigger, since, newest_id, posted),
         cause=cause,
         timeout=trigger.timeout,
-    ).send()
+    )
+    note(once)
+    sent = once.send()
     logger.info(f"Triggered run {sent.run['id']} of job {trigger.job_id}{run_link(sent.run)}.")
     return Started(
         sent.run,
         is_new=True,
         was_repeated=sent.was_repeated,
         body=body,
-        failed_ids=failed_ids,
+        newest_id=newest_id,
         since=since,
     )
 
 
-def _created_runs(
-    client: DBTCloudClientV2, trigger: Trigger, since: float, failed_ids: frozenset[int]
+def created_runs(
+    client: DBTCloudClientV2, trigger: Trigger, since: float, newest_id: int
 ) -> list[Run]:
-    """Return the runs that a trigger created, earlier failed ones excepted."""
+    """Return the runs that a trigger created, earlier ones excepted.
+
+    Raises:
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
     return [
         run
         for run in _recent_runs(client, trigger, since)
-        if trigger.created(run) and id_of(run) not in failed_ids
+        if trigger.created(run) and id_of(run) > newest_id
     ]
+
+
+def _search(
+    client: DBTCloudClientV2, trigger: Trigger, since: float, newest_id: int, posted: float
+) -> Found:
+    """Return the runs that a trigger created, or may have created."""
+    recent = [run for run in _recent_runs(client, trigger, since) if id_of(run) > newest_id]
+    runs = [run for run in recent if trigger.created(run)]
+    if runs:
+        return Found(runs)
+    unclear = [run for run in recent if trigger.may_have_created(run) and _is_since(run, posted)]
+    read = [clarified(client, run) for run in unclear]
+    return Found(
+        [run for run in read if trigger.created(run)],
+        [run for run in read if trigger.may_have_created(run)],
+    )
+
+
+def clarified(client: DBTCloudClientV2, run: Run) -> Run:
+    """Return a listed run with its trigger, or as it is listed if it is not found.
+
+    Raises:
+        DBTCloudAPIError: The API returned another error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    try:
+        return client.get_run_status(run["id"], ["trigger"])
+    except DBTCloudNotFoundError:
+        return run
+
+
+def _is_since(run: Run, time: float) -> bool:
+    """Return whether a run may be newer than a time, in seconds since 1970."""
+    created = time_of(run, "created_at")
+    return created is None or created >= time - _CLOCK_SKEW
 
 
 def _remembered_id(trigger: Trigger) -> int | None:
@@ -408,6 +432,7 @@ def _remembered_id(trigger: Trigger) -> int | None:
     return None
 
 
-def _remember(trigger: Trigger, run: Run) -> None:
+def remember(trigger: Trigger, run: Run) -> None:
+    """Remember on this machine that a run was adopted for a load."""
     if trigger.load:
         trigger.load.remember_adopted(trigger.keys[0], id_of(run))

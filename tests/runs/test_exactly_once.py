@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from dlt.common.configuration import resolve_configuration
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
-from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudConfiguration,
+    DBTCloudTriggerUnknownError,
+)
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
@@ -182,3 +191,153 @@ def test_a_refusal_after_a_lost_response_does_not_hide_a_late_run(
     clock.at(20.0, lambda: client.start_job_run(job, cloud.requests[0].json))
     assert start(clocked(client, clock), trigger).run["id"] == cloud.runs[0]["id"]
     assert len(cloud.runs) == 1
+
+
+def lost(cloud: DBTCloudEmulator) -> Trigger:
+    """Return a trigger whose run is accepted, while the response to it is lost."""
+    job = cloud.create_job("Nightly", duration=None)
+    cloud.fail("trigger_job", "status", status=503)
+    return Trigger(str(job), {"cause": "a test"}, timeout=3600.0)
+
+
+def test_a_search_that_hangs_for_a_minute_is_repeated(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger, clock = lost(cloud), FakeClock()
+    cloud.fail("list_runs", "hang", seconds=3600)
+
+    def pass_a_minute() -> None:
+        until(lambda: ("list_runs", "hang") in cloud.struck)
+        clock.now += 61
+        cloud.heal()
+
+    passing = in_background(pass_a_minute)
+    assert start(clocked(client, clock), trigger).run["id"] == cloud.runs[0]["id"]
+    passing.result()
+    assert len(cloud.runs) == 1
+
+
+def test_a_search_ends_after_repeated_failures_in_a_row(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger, clock = lost(cloud), FakeClock()
+    cloud.fail("list_runs", "status", calls=None)
+    with pytest.raises(
+        DBTCloudTriggerUnknownError, match="The last search for it failed"
+    ) as caught:
+        start(clocked(client, clock), trigger)
+    assert 300 < clock.now < 600
+    assert caught.value.cause == trigger.cause
+    assert len(cloud.runs) == 1
+
+
+def test_an_answered_search_forgets_the_failures_before_it(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger, clock = lost(cloud), FakeClock()
+    # three answers that lack the run, and eight failures in a row before each answer
+    for skip in (0, 9, 18, 27):
+        cloud.fail("list_runs", "status", skip=skip, calls=8)
+    cloud.fail("list_runs", "lag", seconds=3600, calls=30)
+    assert start(clocked(client, clock), trigger).run["id"] == cloud.runs[0]["id"]
+    assert clock.now > 300
+
+
+@pytest.mark.parametrize("fault", ["status", "lag"])
+def test_a_search_ends_by_the_timeout(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, fault: Any
+) -> None:
+    trigger, clock = replace(lost(cloud), timeout=10.0), FakeClock()
+    cloud.fail("list_runs", fault, seconds=3600, calls=None)
+    with pytest.raises(DBTCloudTriggerUnknownError):
+        start(clocked(client, clock), trigger)
+    assert clock.now <= 10.001
+    assert len(cloud.runs) == 1
+
+
+def at(seconds: float) -> str:
+    moment = datetime.fromtimestamp(time.time() + seconds, timezone.utc)
+    return moment.isoformat(sep=" ", timespec="microseconds")
+
+
+CAUSE = "a test [dlt:3f9c2ab41d07]"
+UNSHOWN: dict[str, Any] = {
+    "null": {"trigger": None},
+    "absent": {},
+    "empty": {"trigger": {"cause": ""}},
+    "cut": {"trigger": {"cause": CAUSE[:-4]}},
+    "changed": {"trigger": {"cause": "A Test [dlt:3f9c2ab41d07]"}},
+}
+OTHERS: dict[str, Any] = {
+    "quoted": {"trigger": {"cause": "redo of [dlt:3f9c2ab41d07] by hand"}},
+    "same words": {"trigger": {"cause": "a test"}},
+    "another call": {"trigger": {"cause": "a test [dlt:000000000000]"}},
+    "retried by the API": {"trigger": {"cause": CAUSE}, "retrying_run_id": 5},
+    "old": {"trigger": None, "created_at": at(-86400)},
+}
+
+
+class Answers:
+    """A dbt Cloud that loses the response to the first trigger, and then lists this run."""
+
+    def __init__(self, server: HTTPServer, listed: Any, read: Any) -> None:
+        self.posts = 0
+        self._server = server
+        shown = {"id": 7, "status": 1, "created_at": at(1)}
+        server.expect_request(f"{RUNS}7/").respond_with_json(_answer({**shown, **read}))
+        server.expect_request(RUNS).respond_with_json(_answer([{**shown, **listed}]))
+        server.expect_request("/api/v2/accounts/1/jobs/3/run/").respond_with_handler(self._post)
+
+    def _post(self, _: Request) -> Response:
+        self.posts += 1
+        body = _answer({"id": 9, "status": 1, "trigger": {"cause": CAUSE}})
+        return Response(json.dumps(body), 503 if self.posts == 1 else 200)
+
+    def start(self) -> Run:
+        with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
+            trigger = Trigger("3", {"cause": "a test"}, call_key="3f9c2ab41d07")
+            return start(clocked(client, FakeClock()), trigger).run
+
+
+RUNS = "/api/v2/accounts/1/runs/"
+
+
+def _answer(data: Any) -> dict[str, Any]:
+    pages = {"extra": {"pagination": {"total_count": 1}}} if isinstance(data, list) else {}
+    return {"status": {"code": 200, "is_success": True}, "data": data, **pages}
+
+
+@pytest.mark.parametrize("shown", UNSHOWN.values(), ids=UNSHOWN)
+def test_a_new_run_whose_cause_is_not_shown_may_be_the_lost_one(
+    httpserver: HTTPServer, shown: Any
+) -> None:
+    answers = Answers(httpserver, shown, shown)
+    with pytest.raises(DBTCloudTriggerUnknownError, match=r"It may be run 7, whose cause"):
+        answers.start()
+    assert answers.posts == 1
+
+
+@pytest.mark.parametrize("shown", UNSHOWN.values(), ids=UNSHOWN)
+def test_a_run_whose_cause_is_not_listed_is_read(httpserver: HTTPServer, shown: Any) -> None:
+    answers = Answers(httpserver, shown, {"trigger": {"cause": CAUSE}})
+    assert answers.start()["id"] == 7
+    assert answers.posts == 1
+
+
+@pytest.mark.parametrize("listed", [UNSHOWN["null"], {}], ids=["null", "absent"])
+@pytest.mark.parametrize("read", OTHERS.values(), ids=OTHERS)
+def test_a_run_of_another_cause_is_not_the_lost_one(
+    httpserver: HTTPServer, listed: Any, read: Any
+) -> None:
+    answers = Answers(httpserver, {**read, **listed}, read)
+    assert answers.start()["id"] == 9
+    assert answers.posts == 2
+
+
+@pytest.mark.parametrize("listed", OTHERS.values(), ids=OTHERS)
+def test_a_listed_run_of_another_cause_is_not_the_lost_one(
+    httpserver: HTTPServer, listed: Any
+) -> None:
+    answers = Answers(httpserver, listed, {"trigger": None})
+    assert answers.start()["id"] == 9
+    assert answers.posts == 2

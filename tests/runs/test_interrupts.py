@@ -17,6 +17,7 @@ import pytest
 
 from dlt_dbtcloud import (
     DBTCloudClientV2,
+    DBTCloudException,
     DBTCloudRunTimeout,
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
@@ -97,6 +98,72 @@ def test_a_signal_cancels_the_run_if_asked_to(
     assert process.returncode == -number
     assert cloud.runs[0]["is_cancelled"]
     assert re.search(r"Stopped waiting for run \d+ \(\S+\): Cancelled\.", errors)
+
+
+# what the trigger is doing, as faults of the service
+UNDER_WAY: dict[str, list[tuple[str, str]]] = {
+    "hung": [("trigger_job", "hang")],
+    "searched": [("trigger_job", "status"), ("list_runs", "hang")],
+}
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.parametrize("faults", UNDER_WAY.values(), ids=UNDER_WAY)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_trigger_names_its_cause_or_cancels_its_run(
+    cloud: DBTCloudEmulator,
+    script: Script,
+    number: signal.Signals,
+    faults: list[tuple[str, Any]],
+    cancel: bool,
+) -> None:
+    for route, kind in faults:
+        cloud.fail(route, kind, seconds=3600)
+    process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON=str(cancel))
+    until(lambda: faults[-1] in cloud.struck)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -number
+    (run,) = cloud.runs
+    assert errors.count(f"the cause `{(run['trigger'] or {})['cause']}`") == 1
+    assert run["is_cancelled"] is cancel
+    assert (f"Stopped waiting for run {run['id']} " in errors) is cancel
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_a_trigger_without_effect_says_that_no_run_was_found(
+    cloud: DBTCloudEmulator, script: Script, number: signal.Signals
+) -> None:
+    cloud.fail("trigger_job", "hang", when="before", seconds=3600)
+    process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON="true")
+    until(lambda: cloud.struck)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -number
+    assert "was found that could be cancelled: look in its run history" in errors
+    assert cloud.runs == []
+
+
+def test_a_sigterm_during_a_retry_names_the_retried_run(
+    cloud: DBTCloudEmulator, script: Script
+) -> None:
+    cloud.fail("retry_run", "hang", seconds=3600)
+    process = script(cloud.create_job("Flaky", outcome="error"), RETRIES="1")
+    until(lambda: cloud.struck)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGTERM
+    assert f"the cause `a retry of run {cloud.runs[0]['id']}`" in errors
+
+
+def test_a_refused_retry_is_not_reported_as_one_that_may_exist(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Flaky", outcome="error"))
+    cloud.fail("retry_run", "status", status=401)
+    with pytest.raises(DBTCloudException):
+        retry_dbt_cloud_run(run_id=run["id"])
+    assert "may have been triggered" not in caplog.text
 
 
 class TaskTimeout(BaseException):
