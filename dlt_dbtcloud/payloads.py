@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from dlt_dbtcloud.redaction import Redact, last_lines, plain_text, redact
+from dlt_dbtcloud.redaction import Redact, last_lines, plain_text, redact, without_backtraces
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import as_datetime, as_dicts, as_integer, as_mapping, as_text
 
@@ -41,6 +41,10 @@ _REDACTED_LINES = 10 * _LOG_LINES
 _LOGS = ("logs", "debug_logs", "truncated_debug_logs")
 _STEP_TYPES = {"index": as_integer, "name": as_text, "status": as_integer}
 _RETRY = "dbt retry"
+# the first line of dbt Fusion's log, and the heading of its end, which is kept in a cut log
+_FUSION = re.compile(r"\bdbt-fusion \d|= Execution Summary =")
+# logged with the results of nodes and of sources
+_FUSION_ENDS = ("Processed: ", "Successfully wrote sources.json")
 
 
 def id_of(run: Run) -> int:
@@ -115,8 +119,11 @@ def ended_early(step: RunStep) -> bool:
     if step.get("status") == RunStatus.CANCELLED:
         return True
     log = as_text(step.get("logs")) or ""
-    is_error = step.get("status") == RunStatus.ERROR
-    return is_error and "Encountered an error" in log and "Done. PASS=" not in log
+    if step.get("status") != RunStatus.ERROR:
+        return False
+    if _FUSION.search(log):
+        return not any(words in log for words in _FUSION_ENDS)
+    return "Encountered an error" in log and "Done. PASS=" not in log
 
 
 def log_of(step: RunStep) -> str:
@@ -125,13 +132,13 @@ def log_of(step: RunStep) -> str:
 
 
 def log_tail(step: RunStep, redact: Redact = redact) -> str:
-    """Return the last fifty lines of a step's log without secrets, if any.
+    """Return the last fifty lines of a step's log without secrets and backtraces, if any.
 
     Args:
         step: The step.
         redact: Redacts a text.
     """
-    end = plain_text(log_of(step)).split("\n")[-_REDACTED_LINES:]
+    end = without_backtraces(plain_text(log_of(step))).split("\n")[-_REDACTED_LINES:]
     return last_lines(redact("\n".join(end)), _LOG_LINES)
 
 

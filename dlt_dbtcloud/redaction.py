@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-__all__ = ["PATTERNS", "Redact", "first_lines", "last_lines", "plain_text", "redact"]
+__all__ = [
+    "PATTERNS",
+    "Redact",
+    "first_lines",
+    "last_lines",
+    "plain_text",
+    "redact",
+    "without_backtraces",
+]
 
 
 Redact = Callable[[str], str]
@@ -13,6 +21,8 @@ Redact = Callable[[str], str]
 _MAX_LINE_LENGTH = 300
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _UNPRINTABLE = re.compile(r"[^\S\n ]+|[\x00-\x09\x0b-\x1f\x7f]+")
+# two frames or more of a program in Rust, such as dbt Fusion
+_BACKTRACE = re.compile(r"^ +0: \S.*(?:\n +\d+: \S.*|\n +at \S.*)+\n?", re.MULTILINE)
 _REDACTED = "***"
 _NAME = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
@@ -74,6 +84,11 @@ def plain_text(text: str) -> str:
     text = _ANSI.sub("", text.replace("\r\n", "\n").replace("\t", "    "))
     lines = (_UNPRINTABLE.sub(" ", line).rstrip() for line in text.split("\n"))
     return "\n".join(lines).strip("\n")
+
+
+def without_backtraces(text: str) -> str:
+    """Return a plain text without the stack frames that dbt Fusion logs."""
+    return _BACKTRACE.sub("", text)
 
 
 def first_lines(text: str, count: int) -> str:

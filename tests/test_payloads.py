@@ -42,6 +42,16 @@ def test_the_end_of_a_log_is_short_and_has_no_secrets() -> None:
     assert shown.splitlines()[-2:] == ["password=*** token ***", "line 199"]
 
 
+def test_the_end_of_a_log_has_no_backtraces() -> None:
+    frames = "".join(f"  {i:2}: <unknown>\n" for i in range(60))
+    log = f"[error] [DependencyNotFound (dbt1048)]: x\n{frames}\nFinished 'build' with 1 error"
+    assert log_tail(RunStep(logs=log)).splitlines() == [
+        "[error] [DependencyNotFound (dbt1048)]: x",
+        "",
+        "Finished 'build' with 1 error",
+    ]
+
+
 def test_a_secret_that_begins_before_the_end_of_a_log_is_removed() -> None:
     key = "\n".join(["-----BEGIN PRIVATE KEY-----", *("c2VjcmV0" for _ in range(60)), "failed"])
     assert "c2VjcmV0" not in log_tail(RunStep(logs=key))
@@ -142,6 +152,12 @@ def test_the_commands_of_a_trigger_replace_the_jobs() -> None:
         (ERROR, None, False),
         (CANCELLED, "", True),
         (SUCCESS, "Encountered an error", False),
+        # dbt Fusion
+        (ERROR, "dbt-fusion 2.0.0\nFinished 'retry' with 1 error", True),
+        (ERROR, "= Execution Summary =\nFinished 'build' with 1 error", True),
+        (ERROR, "dbt-fusion 2.0.0\nFinished 'build' with 1 error\nProcessed: 1 seed", False),
+        (ERROR, "dbt-fusion 2.0.0\nSuccessfully wrote sources.json\nFinished 'freshness'", False),
+        (SUCCESS, "dbt-fusion 2.0.0\nFinished 'docs' with 1 warning", False),
     ],
 )
 def test_a_log_shows_whether_dbt_wrote_its_results(

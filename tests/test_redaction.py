@@ -8,7 +8,14 @@ from itertools import chain
 
 import pytest
 
-from dlt_dbtcloud.redaction import PATTERNS, first_lines, last_lines, plain_text, redact
+from dlt_dbtcloud.redaction import (
+    PATTERNS,
+    first_lines,
+    last_lines,
+    plain_text,
+    redact,
+    without_backtraces,
+)
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -96,6 +103,14 @@ def test_plain_text_has_no_colours_and_control_characters() -> None:
         "\x1b[0m12:00:00  \x1b[31mERROR\x1b[0m in\tx  \r\n\x1b]8;;http://a\x07link\x07\x00!\n"
     )
     assert plain_text(coloured) == "12:00:00  ERROR in    x\nlink !"
+
+
+def test_backtraces_of_dbt_fusion_are_removed() -> None:
+    frames = "   0: <unknown>\n   1: start_thread\n             at ./nptl/create.c:442:8\n"
+    assert without_backtraces(f"Error\n{frames}{frames}\nThe end") == "Error\n\nThe end"
+    # a list of a user, and a line
+    kept = "1: one\n2: two\n   0: alone\nat last"
+    assert without_backtraces(kept) == kept
 
 
 def test_an_ellipsis_replaces_the_other_lines() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
@@ -32,10 +33,15 @@ __all__ = [
 ]
 
 
+_SKIPPED = "skipped"
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
-UNSUCCESSFUL = FAILED | {"skipped"}
+UNSUCCESSFUL = FAILED | {_SKIPPED}
 
 _MAX_RETRIES = 20
+# why dbt Fusion skips a node whose relation is up to date
+_REUSED = re.compile(
+    r"\b(?:reused?|no new changes|did not meet|cloned from cached)\b", re.IGNORECASE
+)
 
 
 def node_results(client: DBTCloudClientV2, run_id: int | str | None) -> list[NodeResult]:
@@ -101,7 +107,8 @@ def step_results(
 ) -> Iterator[NodeResult]:
     """Yield the results of the nodes of a step.
 
-    Fields of an unexpected type count as missing.
+    Fields of an unexpected type count as missing. A node that dbt Fusion skips although nothing
+    failed is `reused`, or `no-op` if it is ephemeral, as in other versions of dbt.
 
     Args:
         run_id: The run.
@@ -122,7 +129,7 @@ def step_results(
             unique_id=unique_id,
             name=manifest.name(unique_id),
             resource_type=manifest.resource_type(unique_id),
-            status=as_text(result.get("status")) or "",
+            status=_status(result, manifest),
             message=as_text(result.get("message")),
             failures=as_integer(result.get("failures")),
             execution_time=as_number(result.get("execution_time")) or 0.0,
@@ -138,6 +145,15 @@ def step_results(
 def reported_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results in a `run_results.json` that have the id of a node."""
     return [each for each in as_dicts(run_results.get("results")) if as_text(each.get("unique_id"))]
+
+
+def _status(result: Mapping[str, Any], manifest: Manifest) -> str:
+    status = as_text(result.get("status")) or ""
+    if status != _SKIPPED:
+        return status
+    if manifest.is_ephemeral(result["unique_id"]):
+        return "no-op"
+    return "reused" if _REUSED.search(as_text(result.get("message")) or "") else status
 
 
 def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:

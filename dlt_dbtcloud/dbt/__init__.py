@@ -1,4 +1,4 @@
-"""dbt's own formats: commands, manifests and selections."""
+"""dbt's own formats: commands, manifests, selections and logs."""
 
 from dlt_dbtcloud.dbt.commands import (
     CommandError,
@@ -7,6 +7,7 @@ from dlt_dbtcloud.dbt.commands import (
     node_selector,
     subcommand_of,
 )
+from dlt_dbtcloud.dbt.logs import FusionLog, blames_project
 from dlt_dbtcloud.dbt.manifest import Column, Manifest, Node
 from dlt_dbtcloud.dbt.matching import Match, match_sources
 from dlt_dbtcloud.dbt.selection import (
@@ -21,9 +22,11 @@ __all__ = [
     "Column",
     "CommandError",
     "DbtCommand",
+    "FusionLog",
     "Manifest",
     "Match",
     "Node",
+    "blames_project",
     "covers",
     "executed_nodes",
     "fed_nodes",

@@ -150,7 +150,11 @@ class Manifest:
 
     def is_ephemeral(self, unique_id: str) -> bool:
         """Return whether a node is a model that dbt does not build."""
-        return self._config(unique_id).get("materialized") == "ephemeral"
+        return self.node_config(unique_id).get("materialized") == "ephemeral"
+
+    def node_config(self, unique_id: str) -> dict[str, Any]:
+        """Return the configuration of a node, or an empty dict."""
+        return as_mapping(self.entry(unique_id).get("config"))
 
     def entry(self, unique_id: str) -> dict[str, Any]:
         """Return a node as the manifest has it, or an empty dict."""
@@ -212,6 +216,25 @@ class Manifest:
         self._section("nodes")
         return _reachable(self._child_map, unique_ids)
 
+    def blocked_by(self, unique_id: str) -> set[str]:
+        """Return the ids of all that `dbt build` skips if a node fails.
+
+        A test depends on nodes, and blocks what is made of all of them. A unit test blocks also
+        the node that it tests.
+
+        Raises:
+            DBTCloudException: It is not a manifest.
+        """
+        blocked = self.descendants([unique_id])
+        kind = resource_type_in(unique_id)
+        if kind not in ("test", "unit_test"):
+            return blocked
+        attached = as_texts(self.entry(unique_id).get("attached_node"))
+        tested = self.dependencies(unique_id) or attached
+        below = [self.descendants([node]) for node in tested]
+        itself = {*tested} if kind == "unit_test" else set()
+        return blocked.union(itself, set.intersection(*below) if below else ())
+
     @cached_property
     def _parent_map(self) -> Mapping[str, Iterable[str]]:
         return self._content.get("parent_map") or dict(self._edges())
@@ -272,7 +295,7 @@ class Manifest:
         return section
 
     def _node(self, unique_id: str) -> Node:
-        entry, config = self.entry(unique_id), self._config(unique_id)
+        entry, config = self.entry(unique_id), self.node_config(unique_id)
         return Node(
             unique_id=unique_id,
             name=self.name(unique_id),
@@ -293,15 +316,12 @@ class Manifest:
             package_name=_text(entry.get("package_name")),
         )
 
-    def _config(self, unique_id: str) -> dict[str, Any]:
-        return as_mapping(self.entry(unique_id).get("config"))
-
     def _meta(self, unique_id: str) -> dict[str, Any]:
-        meta = self.entry(unique_id).get("meta") or self._config(unique_id).get("meta")
+        meta = self.entry(unique_id).get("meta") or self.node_config(unique_id).get("meta")
         return as_mapping(meta)
 
     def _group(self, unique_id: str) -> str | None:
-        group = self.entry(unique_id).get("group") or self._config(unique_id).get("group")
+        group = self.entry(unique_id).get("group") or self.node_config(unique_id).get("group")
         return _text(group)
 
     def _owners(self, unique_id: str) -> list[str]:

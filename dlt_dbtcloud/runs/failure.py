@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from textwrap import indent
-from typing import cast
+from typing import Any, cast
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, step_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import Manifest, match_sources, sources_of
+from dlt_dbtcloud.dbt import FusionLog, Manifest, blames_project, match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudRunCancelled,
@@ -32,7 +32,11 @@ _MAX_DESCRIBED = 10
 _MAX_NAMES = 5
 _MAX_MESSAGE_LINES = 30
 _MAX_DESCRIBED_LINES = 6
-_DOES_NOT_COMPILE = re.compile(r"\b(Compilation|Parsing) Error\b")
+_MAX_ERRORS = 5
+_TESTS = ("test", "unit_test")
+# dbt Fusion's messages without content; it gives the first to every node if it was stopped
+_STOPPED = "Compilation Error"
+_EMPTY = re.compile(rf"(?:{_STOPPED}|Error|Fail|Warn)?")
 
 
 def explain(client: DBTCloudClientV2, run: Run, load: LastLoad | None = None) -> DBTCloudRunError:
@@ -105,11 +109,14 @@ class Postmortem:
         if isinstance(run_error(self.run), DBTCloudRunCancelled):
             return DBTCloudRunCancelled(self.run)
         results, manifest, client = self.results, self.manifest, self._client
-        failures = node_failures(results, manifest, _load_ids(load, manifest), client.redact)
+        if all(_EMPTY.fullmatch(failed["message"] or "") for failed in _failed(results)):
+            self._wait_for_log()
+        log = FusionLog(log_of(self.step) if self.step else "")
+        loads = _load_ids(load, manifest)
+        failures = node_failures(results, manifest, loads, client.redact, log)
         if failures:
             description = describe_nodes(self.run, results, failures)
         else:
-            self._wait_for_log()
             description = describe_step(self.run, self.step, client.redact)
         return DBTCloudRunFailed(
             self.run,
@@ -136,21 +143,27 @@ def node_failures(
     manifest: Manifest,
     load_ids: Mapping[str, str] | None = None,
     redact: Redact = redact,
+    log: FusionLog | None = None,
 ) -> list[NodeFailure]:
     """Return the nodes that failed, in the order of dbt's results.
+
+    dbt Fusion reports all nodes as failed if it was stopped, by an error of the connection or by
+    `--fail-fast`. Then these are the nodes that its log names, which are none if none is to blame.
 
     Args:
         results: The results of the nodes in the failed step.
         manifest: The manifest of that step; without it, there is no lineage.
         load_ids: The id of the last load that filled a source, by the source's unique id.
         redact: Redacts a text.
+        log: The log of that step.
     """
+    log = log or FusionLog("")
     skipped = {each["unique_id"] for each in results if each["status"] == "skipped"}
-    return [
-        _failure(result, manifest, skipped, load_ids or {}, redact)
-        for result in results
-        if result["status"] in FAILED
-    ]
+    failed = _failed(results)
+    if all(map(_was_stopped, failed)):
+        named = [result for result in failed if log.about(_logged_node(result, manifest))]
+        failed = named or ([] if log.errors else failed)
+    return [_failure(result, manifest, skipped, load_ids or {}, redact, log) for result in failed]
 
 
 def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
@@ -161,7 +174,9 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
         results: The results of the nodes in the failed step.
         failures: Its failures, as `node_failures` returns them.
     """
-    warned = [result["name"] for result in results if result["status"] == "warn"]
+    warned = [result for result in results if result["status"] == "warn"]
+    tests = [result["name"] for result in warned if result["resource_type"] in _TESTS]
+    others = [result["name"] for result in warned if result["resource_type"] not in _TESTS]
     more = len(failures) - _MAX_DESCRIBED
     return "\n".join(
         [
@@ -169,13 +184,14 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
             f"{_summary(results, failures)}.",
             *(_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)),
             *([f"     ... and {more} more"] if more > 0 else ()),
-            *([f"Of the tests, {len(warned)} only warned: {_listed(warned)}."] if warned else ()),
+            *([f"Of the tests, {len(tests)} only warned: {_listed(tests)}."] if tests else ()),
+            *([f"Built with warnings: {_listed(others)}."] if others else ()),
         ]
     )
 
 
 def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
-    """Describe a run that failed without a failed node: step and log.
+    """Describe a run that failed without a failed node: step, and errors or end of the log.
 
     Args:
         run: The run, with its job.
@@ -186,16 +202,23 @@ def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> st
         reason = redact(run.get("status_message") or "")
         return f"{run_name(run)} failed before its first step{f': {reason}' if reason else '.'}"
     name = redact(step.get("name") or "").strip()
+    failed = f"{run_name(run)} failed in step {step.get('index')}, {name};"
+    errors = FusionLog(log_of(step)).errors
+    if errors:
+        quoted = [first_lines(redact(error), _MAX_MESSAGE_LINES) for error in errors[:_MAX_ERRORS]]
+        more = len(errors) - len(quoted)
+        quoted += [f"... and {more} more"] if more else []
+        return "\n".join([f"{failed} its errors:", *(indent(text, "     ") for text in quoted)])
     log = log_tail(step, redact)
     end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
-    return f"{run_name(run)} failed in step {step.get('index')}, {name}; {end}"
+    return f"{failed} {end}"
 
 
 def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
     """Return the next step, and whether a retry is unlikely to help."""
     retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
     texts = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
-    if any(map(_DOES_NOT_COMPILE.search, texts)):
+    if any(text != _STOPPED and blames_project(text) for text in texts):
         return f"Fix the project first; then {retry} resumes from the failure."
     if any(failure["status"] == "fail" for failure in failures):
         return (
@@ -225,10 +248,11 @@ def _failure(
     skipped: set[str],
     load_ids: Mapping[str, str],
     redact: Redact,
+    log: FusionLog,
 ) -> NodeFailure:
-    unique_id, message = result["unique_id"], result["message"]
+    unique_id, message = result["unique_id"], _message(result, manifest, log)
     sources = sources_of(manifest, unique_id) if manifest else []
-    descendants = manifest.descendants([unique_id]) if manifest else set()
+    blocked = manifest.blocked_by(unique_id) if manifest else set()
     return NodeFailure(
         unique_id=unique_id,
         name=result["name"],
@@ -239,10 +263,40 @@ def _failure(
         relation_name=result["relation_name"],
         step_index=result["step_index"],
         command=redact(result["command"]),
-        skipped=len(skipped & descendants),
+        skipped=len(skipped & blocked),
         tables=sorted(_table(manifest, source) for source in sources),
         load_id=max((load_ids[source] for source in sources if source in load_ids), default=None),
     )
+
+
+def _failed(results: Sequence[NodeResult]) -> list[NodeResult]:
+    return [result for result in results if result["status"] in FAILED]
+
+
+def _was_stopped(result: NodeResult) -> bool:
+    """Return whether dbt Fusion did not run a node, or no longer knows how it ended."""
+    return result["message"] == _STOPPED and not result["execution_time"]
+
+
+def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | None:
+    """Return the message of a node; if it has no content, the count of failures or the log."""
+    message, count = result["message"], result["failures"]
+    if not _EMPTY.fullmatch(message or ""):
+        return message
+    if count and result["resource_type"] in _TESTS:
+        limit = manifest.node_config(result["unique_id"]).get("error_if") or "!= 0"
+        return f"Got {_count(count, 'result')}, configured to fail if {limit}"
+    logged = log.about(_logged_node(result, manifest))[:_MAX_ERRORS]
+    return "\n".join(logged) or message
+
+
+def _logged_node(result: NodeResult, manifest: Manifest) -> dict[str, Any]:
+    return {
+        **manifest.entry(result["unique_id"]),
+        "name": result["name"],
+        "resource_type": result["resource_type"],
+        "original_file_path": result["path"],
+    }
 
 
 def _table(manifest: Manifest, source: str) -> str:

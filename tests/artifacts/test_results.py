@@ -103,6 +103,32 @@ def test_without_a_manifest_the_name_is_part_of_the_id(
 
 
 @pytest.mark.parametrize(
+    ("materialized", "message", "status"),
+    [
+        ("table", None, "skipped"),
+        ("table", "Skipped due to upstream failure", "skipped"),
+        ("table", "Skipped", "skipped"),
+        ("ephemeral", "Skipped", "no-op"),
+        ("table", "No new changes on any upstreams", "reused"),
+        (
+            "table",
+            "New changes detected. Did not meet build_after of 4h. Last updated 1h ago",
+            "reused",
+        ),
+        ("table", "Skipped due to model reuse", "reused"),
+        ("view", "Cloned from cached relation within freshness tolerance", "reused"),
+    ],
+)
+def test_what_is_skipped_without_a_failure_differs_from_what_a_failure_skips(
+    materialized: str, message: str | None, status: str
+) -> None:
+    skipped = {"unique_id": "model.shop.orders", "status": "skipped", "message": message}
+    node = {"name": "orders", "config": {"materialized": materialized}}
+    (read,) = results_of({"results": [skipped]}, {"nodes": {"model.shop.orders": node}})
+    assert (read["status"], read["message"]) == (status, message)
+
+
+@pytest.mark.parametrize(
     "result",
     [
         {"unique_id": "model.a.b", "status": "success"},

@@ -143,6 +143,33 @@ def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: li
     assert project.node("model.shop.a")["owners"] == owners
 
 
+def test_a_failed_node_blocks_what_is_made_of_it() -> None:
+    project = Manifest(
+        manifest(
+            node("model.shop.a"),
+            node("model.shop.b"),
+            node("model.shop.of_a", "model.shop.a"),
+            node("model.shop.of_b", "model.shop.b"),
+            node("model.shop.of_both", "model.shop.of_a", "model.shop.b"),
+            node("test.shop.on_a.1", "model.shop.a", attached_node="model.shop.a"),
+            # a relationship between both
+            node("test.shop.on_both.2", "model.shop.b", "model.shop.a"),
+            node("test.shop.on_nothing.3"),
+            node("test.shop.attached.4", attached_node="model.shop.b"),
+            node("unit_test.shop.a.works", "model.shop.a"),
+        )
+    )
+    of_a = {"model.shop.of_a", "model.shop.of_both"}
+    tests_of_a = {"test.shop.on_a.1", "test.shop.on_both.2", "unit_test.shop.a.works"}
+    assert project.blocked_by("model.shop.a") == of_a | tests_of_a
+    assert of_a <= project.blocked_by("test.shop.on_a.1") <= of_a | tests_of_a
+    assert "model.shop.of_both" in project.blocked_by("test.shop.on_both.2")
+    assert not {"model.shop.of_a", "model.shop.of_b"} & project.blocked_by("test.shop.on_both.2")
+    assert project.blocked_by("test.shop.on_nothing.3") == set()
+    assert "model.shop.of_b" in project.blocked_by("test.shop.attached.4")
+    assert {"model.shop.a", *of_a} <= project.blocked_by("unit_test.shop.a.works")
+
+
 def test_columns_come_from_the_catalog_with_their_documentation() -> None:
     documented = {
         "id": {"name": "id", "description": "Of the order.", "data_type": "int"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import step_results
-from dlt_dbtcloud.dbt import Manifest
+from dlt_dbtcloud.dbt import FusionLog, Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.failure import advice, describe_nodes, describe_step, explain, node_failures
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from tests.support.clock import FakeClock, clocked
-from tests.support.flights import Flights
+from tests.support.flights import Flights, own_results, statuses
+from tests.support.recordings import load, replayed_job
 from tests.support.wire import WireServer
 
 ERROR = {
@@ -164,6 +166,9 @@ def test_the_explanation_of_a_failed_test(cloud: DBTCloudEmulator, flights: Flig
     description = str(caught.value)
     (test,) = caught.value.failures
     assert "1 failed test" in description
+    # each of them descends from the tested node, not from the test
+    skipped = statuses(own_results(caught.value.run_id))["skipped"]
+    assert test["skipped"] == skipped > 0
     assert (test["message"] or "").strip()
     assert str(test["message"]).splitlines()[0] in description
     assert 'The rows that failed are in "flights"."analytics_dbt_test__audit"."' in description
@@ -182,6 +187,91 @@ def test_the_explanation_of_a_project_that_does_not_compile(
     assert "no_such_model" in description
     assert "Fix the project first" in description
     assert caught.value.failures == []
+
+
+def replayed_failure(cloud: DBTCloudEmulator, folder: Path, name: str) -> DBTCloudRunFailed:
+    """Return the error of a recorded run of dbt Fusion."""
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=replayed_job(cloud, folder, name), raise_on_failure=True)
+    return caught.value
+
+
+def test_failures_on_dbt_fusion_are_explained_as_on_dbt_core(
+    cloud: DBTCloudEmulator, tmp_path: Path
+) -> None:
+    error = replayed_failure(cloud, tmp_path, "failures")
+    model, test = error.failures
+    assert f"2 of 11 nodes failed in run {error.run_id}" in str(error)
+    assert '"Press": 1 error, 1 failed test, 3 skipped.' in str(error)
+    assert "no_such_column" in (model["message"] or "")
+    assert (model["skipped"], model["tables"]) == (1, ["raw.harvest_2025"])
+    assert test["message"] == "Got 1 result, configured to fail if != 0"
+    # the seed's two models, as a snapshot is not skipped
+    assert test["skipped"] == 2
+    assert "Of the tests, 1 only warned: accepted_values_juice_sort__boskoop." in str(error)
+    assert "a retry is unlikely to help until the data change" in str(error)
+
+
+def test_an_unknown_ref_on_dbt_fusion_is_quoted_from_the_log(
+    cloud: DBTCloudEmulator, tmp_path: Path
+) -> None:
+    error = replayed_failure(cloud, tmp_path, "unknown_ref")
+    (model,) = error.failures
+    assert model["unique_id"] == "model.orchard.bad"
+    assert (model["message"] or "").splitlines() == [
+        "[error] [DependencyNotFound (dbt1048)]: Ref 'no_such_model' not found in project. "
+        "Searched for 'orchard.no_such_model, no_such_model'",
+        "  --> models/bad.sql:1:15",
+    ]
+    assert "Fix the project first; then" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        (
+            "jinja_error",
+            "     [error] [MacroSyntaxInvalid (dbt1502)]: Failed to render SQL syntax error: "
+            "unexpected end of block\n     (in models/bad.sql:1:14)\n",
+        ),
+        (
+            "stale_source",
+            "     [error] [StaleSource (dbt1063)]: Stale source source.orchard.stock.",
+        ),
+        ("no_database", "     [error] [DbDriverFailed (dbt1308)]: Failed to create schema 'marts'"),
+    ],
+)
+def test_an_error_of_no_node_on_dbt_fusion_is_quoted_without_its_backtrace(
+    cloud: DBTCloudEmulator, tmp_path: Path, name: str, quoted: str
+) -> None:
+    error = replayed_failure(cloud, tmp_path, name)
+    assert f"failed in step 4, Invoke dbt with `{load(name)[0]['command']}`; its errors:" in str(
+        error
+    )
+    assert quoted in str(error)
+    assert "<unknown>" not in str(error)
+    assert "start_thread" not in str(error)
+    # without a database, all nodes have the message "Compilation Error"
+    assert error.failures == []
+    assert ("Fix the project first" in str(error)) is (name == "jinja_error")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message"),
+    [
+        ("fail_fast", "fail", "Got 1 result, configured to fail if != 0"),
+        ("fail_fast_cancelled", "error", "Failed [  "),
+    ],
+)
+def test_with_fail_fast_on_dbt_fusion_only_what_failed_is_reported(
+    cloud: DBTCloudEmulator, tmp_path: Path, name: str, status: str, message: str
+) -> None:
+    error = replayed_failure(cloud, tmp_path, name)
+    (test,) = error.failures
+    assert test["name"] == "accepted_values_sorts_colour__green"
+    assert test["status"] == status
+    assert (test["message"] or "").startswith(message)
+    assert f"1 of 3 nodes failed in run {error.run_id}" in str(error)
 
 
 RUN: Any = {"id": 9001, "job_definition_id": 7, "job": {"name": "Nightly"}}
@@ -273,6 +363,62 @@ def test_failed_tests_are_counted_apart_from_errors() -> None:
     assert "test.shop.positive.0 (models/shop.yml): failed\n" in description
     assert 'The rows that failed are in "db"."audit"."positive".' in description
     assert "until the data change" in advice(RUN, failures, STEP)
+
+
+STOPPED = results(
+    ("model.shop.orders", "error", "Compilation Error"),
+    ("model.shop.daily", "error", "Compilation Error"),
+)
+
+
+@pytest.mark.parametrize(
+    ("log", "named"),
+    [
+        ("", ["orders", "daily"]),
+        ("[error] [DbDriverFailed (dbt1308)]: no driver", []),
+        ("Failed [  0.1s] model daily (table)", ["daily"]),
+        ("[error] [JinjaError (dbt1501)]: x\n  --> models/orders.sql:1:1", ["orders"]),
+    ],
+)
+def test_if_dbt_fusion_reports_all_nodes_alike_the_log_names_those_that_failed(
+    log: str, named: list[str]
+) -> None:
+    failures = node_failures(STOPPED, Manifest(MANIFEST), log=FusionLog(log))
+    assert [failure["name"] for failure in failures] == named
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "Got 3 results, configured to fail if != 0"),
+        ({"error_if": "> 2"}, "Got 3 results, configured to fail if > 2"),
+    ],
+)
+def test_the_failures_of_a_test_are_counted_if_its_message_is_empty(
+    config: dict[str, str], message: str
+) -> None:
+    nodes = {"test.shop.positive.0": {"name": "positive", "config": config}}
+    failed = results(("test.shop.positive.0", "fail", "Error"), failures=3)
+    (failure,) = node_failures(failed, Manifest({"nodes": nodes, "sources": {}}))
+    assert failure["message"] == message
+
+
+def test_a_message_with_content_is_kept() -> None:
+    log = FusionLog("[error] [JinjaError (dbt1501)]: x\n  --> models/orders.sql:1:1")
+    failed = results(("model.shop.orders", "error", "Database Error"), failures=3)
+    assert node_failures(failed, Manifest(MANIFEST), log=log)[0]["message"] == "Database Error"
+
+
+def test_models_with_warnings_are_not_tests_that_warn() -> None:
+    warned = results(
+        ("model.shop.daily", "warn", "Warn"),
+        ("test.shop.positive.0", "warn", "Warn"),
+        ("model.shop.orders", "error", "x"),
+    )
+    description = describe_nodes(RUN, warned, node_failures(warned, Manifest(MANIFEST)))
+    assert description.endswith(
+        "Of the tests, 1 only warned: positive.\nBuilt with warnings: daily."
+    )
 
 
 def test_the_description_of_many_failures_is_short() -> None:

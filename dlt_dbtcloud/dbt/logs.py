@@ -1,0 +1,76 @@
+"""Errors in the logs of dbt Fusion, whose results may contain no reason.
+
+Logs: https://docs.getdbt.com/reference/global-configs/logs
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dlt_dbtcloud.redaction import plain_text, without_backtraces
+
+__all__ = ["FusionLog", "blames_project"]
+
+
+_TIME = r"(?:\d\d:\d\d:\d\d(?:\.\d+)?\s+)?"
+_ERROR = re.compile(rf"^\s*{_TIME}(\[error\] .*)")
+# the next error or warning, or the next heading
+_END = re.compile(rf"^\s*{_TIME}(?:\[\w+\]|=====)")
+_FAILED = re.compile(rf"^\s*{_TIME}(Failed \[[^\]]*\] +(\w+) +(\S+).*)", re.MULTILINE)
+# errors in SQL, YAML, configuration, references, packages and Jinja, by their numbers
+_PROJECT_ERROR = re.compile(
+    r"\b(?:Compilation|Parsing) Error\b"
+    r"|\(dbt(?:0\d{3}|1005|1013|1022|1048|1062|115\d|145\d|15\d\d)\)"
+)
+
+
+class FusionLog:
+    """The errors and failed nodes in a log of dbt Fusion; a log of dbt Core has none.
+
+    Args:
+        log: The log of a command.
+
+    Attributes:
+        errors: The errors with their details, without backtraces.
+    """
+
+    def __init__(self, log: str) -> None:
+        text = without_backtraces(plain_text(log))
+        self.errors = [*_errors(text)]
+        self._failed = {match.groups()[1:]: match[1] for match in _FAILED.finditer(text)}
+
+    def about(self, node: Mapping[str, Any]) -> list[str]:
+        """Return what is logged about the failure of a node: its errors, or else one line.
+
+        Args:
+            node: The node, with at least its name and resource type.
+        """
+        kind, name = node["resource_type"], node["name"]
+        path = node.get("original_file_path")
+        named = rf"\bin {re.escape(kind)} {re.escape(name)} \("
+        located = rf"|-->\s*{re.escape(path)}(?::|\s|$)" if path else ""
+        errors = [error for error in self.errors if re.search(named + located, error)]
+        names = (name, f"{node.get('schema')}.{node.get('alias')}")
+        return errors or [line for each in names if (line := self._failed.get((kind, each)))]
+
+
+def blames_project(text: str) -> bool:
+    """Return whether a message or log reports an error that is in the project's code."""
+    return _PROJECT_ERROR.search(text) is not None
+
+
+def _errors(text: str) -> Iterator[str]:
+    error: list[str] = []
+    for line in text.split("\n"):
+        begins = _ERROR.match(line)
+        if error and (begins or _END.match(line)):
+            yield "\n".join(error).strip()
+            error = []
+        if begins:
+            error = [begins[1]]
+        elif error:
+            error.append(line)
+    if error:
+        yield "\n".join(error).strip()
