@@ -19,17 +19,15 @@ import requests
 from dlt.common.json import json
 
 from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, valid_token
-from dlt_dbtcloud.client.http import Transport, not_this_api
+from dlt_dbtcloud.client.http import TokenAuth, Transport
 from dlt_dbtcloud.client.outages import DEFAULT_TIMEOUT, Clock, Patience, RateLimiter
+from dlt_dbtcloud.client.responses import Reply, not_this_api, raise_for_page
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import Job, Run
 
 __all__ = ["DBTCloudClientV2"]
-
-
-_CHUNK = 1 << 16
 
 
 class DBTCloudClientV2:
@@ -71,10 +69,14 @@ class DBTCloudClientV2:
         session: requests.Session | None = None,
         clock: Clock = time,
     ) -> None:
+        try:
+            auth = TokenAuth(valid_token(api_token))
+        finally:
+            del api_token  # a traceback may show the variables of its functions
         self.account_id = None if account_id in (None, "") else valid_id("account_id", account_id)
         self.base_api_url = f"{valid_base_url(base_api_url)}/{self.api_version}"
         self.clock = clock
-        self._transport = Transport(self.base_api_url, valid_token(api_token), session, clock)
+        self._transport = Transport(self.base_api_url, auth, session, clock)
 
     def __enter__(self) -> DBTCloudClientV2:
         return self
@@ -100,6 +102,7 @@ class DBTCloudClientV2:
         *,
         cool_down: float = 0.0,
         limiter: RateLimiter | None = None,
+        within: float | None = None,
     ) -> DBTCloudClientV2:
         """Return a client on the same connection that waits out outages.
 
@@ -110,9 +113,11 @@ class DBTCloudClientV2:
             timeout: Seconds for which one request is retried; 0 sends each request once.
             cool_down: Additional seconds while the API limits the rate of requests.
             limiter: The rate of requests, retries included.
+            within: Longest time for one request, in seconds, but at least ten; by default what is
+                left of `timeout`, and the session's timeout for a POST that creates a run.
         """
         other = copy(self)
-        other._transport = self._transport.patient(Patience(timeout, cool_down, limiter))
+        other._transport = self._transport.patient(Patience(timeout, cool_down, limiter, within))
         return other
 
     def redact(self, text: str) -> str:
@@ -274,10 +279,10 @@ class DBTCloudClientV2:
         target = Path(to)
         url = self._run(run_id, _artifact_path(path))
 
-        def download() -> Path:
-            with self._transport.stream(url, step=step) as response:
-                _raise_for_page(response, path)
-                _write(target, response.iter_content(_CHUNK))
+        def download(_within: float | None) -> Path:
+            with self._transport.stream(url, step=step) as (beginning, chunks):
+                raise_for_page(beginning, path)
+                _write(target, chunks)
             return target
 
         return self._transport.attempt(download)
@@ -289,19 +294,32 @@ class DBTCloudClientV2:
         """
         return self._transport.get(self._path())
 
+    def get_endpoint(self, endpoint: str) -> Any:
+        """Return the whole JSON response to a GET, like the client of `dlt.helpers.dbt_cloud`.
+
+        Args:
+            endpoint: The path below the base URL, such as `accounts/1/runs/5/`.
+        """
+        return self._transport.get_payload(_endpoint(endpoint))
+
+    def post_endpoint(self, endpoint: str, json_body: dict[Any, Any] | None = None) -> Any:
+        """Return the whole JSON response to a POST, like the client of `dlt.helpers.dbt_cloud`.
+
+        Args:
+            endpoint: The path below the base URL, such as `accounts/1/jobs/7/run/`.
+            json_body: The JSON body.
+        """
+        # the API redirects a path without a slash, and a POST follows no redirect
+        return self._transport.post_payload(f"{_endpoint(endpoint).rstrip('/')}/", json_body)
+
     def _artifact(self, path: str, step: int | None = None) -> Any:
-        return self._transport.attempt(lambda: self._read_artifact(path, step))
+        return self._transport.attempt(lambda _within: self._read_artifact(path, step))
 
     def _read_artifact(self, path: str, step: int | None) -> Any:
-        with self._transport.stream(path, step=step) as response:
-            _raise_for_page(response, path)
-            content = response.content
-            if not path.endswith(".json"):
-                return content
-            try:
-                return json.loadb(content)
-            except ValueError:
-                raise not_this_api(response) from None
+        with self._transport.stream(path, step=step) as (beginning, chunks):
+            raise_for_page(beginning, path)
+            content = b"".join(chunks)
+        return _decoded(content, beginning) if path.endswith(".json") else content
 
     def _path(self, collection: str = "") -> str:
         if not self.account_id:
@@ -350,13 +368,19 @@ def _write(target: Path, chunks: Iterable[bytes]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _raise_for_page(response: requests.Response, path: str) -> None:
-    """Raise if a page of a proxy arrived in place of a file."""
-    is_page = "text/html" in response.headers.get("Content-Type", "")
-    if is_page and not path.endswith(".html") and not _looks_like_json(response, path):
-        raise not_this_api(response)
+def _decoded(content: bytes, beginning: Reply) -> Any:
+    try:
+        return json.loadb(content)
+    except (ValueError, RecursionError):
+        raise not_this_api(beginning) from None
 
 
-def _looks_like_json(response: requests.Response, path: str) -> bool:
-    """Return whether a file is JSON although the server declares it as HTML."""
-    return path.endswith(".json") and response.content.lstrip()[:1] == b"{"
+def _endpoint(endpoint: str) -> str:
+    """Return the path of an endpoint.
+
+    Raises:
+        TypeError: It is not a text.
+    """
+    if not isinstance(endpoint, str):
+        raise TypeError(f"`endpoint` is a `{type(endpoint).__name__}`. Pass a path.")
+    return f"/{endpoint.lstrip('/')}"

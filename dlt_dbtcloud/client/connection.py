@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from traceback import walk_tb
 
-import requests
 from urllib3.exceptions import ProxyError
 
 __all__ = ["advice_for", "never_left", "reason_of"]
@@ -26,7 +25,7 @@ _PLAIN_ADVICE = (
 )
 
 
-def never_left(error: requests.RequestException) -> bool:
+def never_left(error: Exception) -> bool:
     """Return whether a request was certainly not sent: its connection was never made.
 
     So it is if the host or the proxy refused the connection, the proxy refused the tunnel, or the
@@ -36,7 +35,7 @@ def never_left(error: requests.RequestException) -> bool:
     return any(_rose_in_connect(each) for each in _chain(error))
 
 
-def reason_of(error: requests.RequestException) -> str:
+def reason_of(error: Exception) -> str:
     """Return the reason of a failure, without the addresses of Python objects."""
     wrapped = error.args[0] if error.args else error
     cause: object = getattr(wrapped, "reason", wrapped)
@@ -48,7 +47,7 @@ def reason_of(error: requests.RequestException) -> str:
     return re.sub(r"<[^>]*>: |\w+\(host=[^)]*\): ", "", reason) or type(error).__name__
 
 
-def advice_for(error: requests.RequestException) -> str:
+def advice_for(error: Exception) -> str:
     """Return what to check after a failure; empty if the error does not show it."""
     for each in _chain(error):
         if isinstance(each, ssl.SSLCertVerificationError):

@@ -8,7 +8,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
-__all__ = ["BASE_URL", "is_placeholder", "valid_base_url", "valid_id", "valid_token"]
+__all__ = [
+    "BASE_URL",
+    "Secret",
+    "is_loopback",
+    "is_placeholder",
+    "valid_base_url",
+    "valid_id",
+    "valid_token",
+]
 
 
 BASE_URL = "https://cloud.getdbt.com/api"
@@ -25,26 +33,36 @@ _HINT = (
 )
 
 
+class Secret(str):
+    """A text that no traceback shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 def is_placeholder(value: str) -> bool:
     """Return whether a value is a placeholder from a template."""
     return bool(_PLACEHOLDER.fullmatch(value.strip()))
 
 
-def valid_token(token: object) -> str:
+def valid_token(token: object) -> Secret:
     """Return a token without surrounding white space, which files and copying add.
 
     Raises:
         InvalidCredentialsException: It is empty, a placeholder, or not valid in an HTTP header.
     """
-    text = token.strip() if isinstance(token, str) else ""
-    if not text:
+    token = Secret(token.strip() if isinstance(token, str) else "")
+    if not token:
         problem = "is missing"
-    elif is_placeholder(text):
+    elif is_placeholder(token):
         problem = "is still a placeholder"
-    elif not _TOKEN.fullmatch(text):
+    elif not _TOKEN.fullmatch(token):
         problem = "contains white space or characters that are not valid in a token"
     else:
-        return text
+        return token
+    del token  # a traceback may show the variables of its functions
     raise InvalidCredentialsException(
         f"`api_token` {problem}. Create one in dbt Cloud under Account settings, API tokens, and "
         "set it as `api_token` under `[dbt_cloud]` in `.dlt/secrets.toml`, or as "
@@ -85,7 +103,7 @@ def valid_base_url(url: str) -> str:
     prefix, api, _ = f"{parts.path.rstrip('/')}/".partition("/api/")
     if prefix.strip("/") and not api:
         raise _unusable(url, "is a page, not the API")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise _unusable(url, "would send the token unencrypted: use `https`")
     return f"{parts.scheme}://{parts.netloc}{prefix.rstrip('/')}/api"
 
@@ -110,7 +128,7 @@ def _with_scheme(text: str) -> str:
     if "://" in text:
         return text
     host = urlsplit(f"//{text}").hostname
-    if _is_loopback(host):
+    if is_loopback(host):
         return f"http://{text}"
     return f"https://{text}" if "." in (host or "") else text
 
@@ -126,7 +144,8 @@ def _shown(value: object) -> str:
     return repr(f"{text[:4]}...") if is_long_word else repr(text[:100])
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Return whether a host is this machine."""
     if host == "localhost":
         return True
     try:

@@ -18,6 +18,8 @@ __all__ = ["DEFAULT_TIMEOUT", "Clock", "Patience", "RateLimiter", "outage_pause"
 # seconds for which a patient client retries one request
 DEFAULT_TIMEOUT = 120.0
 _LONGEST_PAUSE = 60.0
+# seconds that each request has, however little time is left
+_SHORTEST_REQUEST = 10.0
 # a shorter wait does not advance every clock
 _SHORTEST_WAIT = 1e-3
 # the API accepts 5,000 requests a minute from an account, and other clients send some of them
@@ -71,19 +73,21 @@ class Patience:
         timeout: Seconds for which one request is retried; 0 sends it once.
         cool_down: Additional seconds while the API limits the rate of requests.
         limiter: The rate of requests, retries included.
+        within: Longest time for one request, in seconds; by default what is left of `timeout`.
     """
 
     timeout: float = DEFAULT_TIMEOUT
     cool_down: float = 0.0
     limiter: RateLimiter | None = None
+    within: float | None = None
 
     def request(
-        self, send: Callable[[], _T], clock: Clock = time, *, is_idempotent: bool = True
+        self, send: Callable[[float | None], _T], clock: Clock = time, *, is_idempotent: bool = True
     ) -> _T:
         """Send a request until it is answered.
 
         Args:
-            send: Sends the request once.
+            send: Sends the request once, within some seconds; None are as many as usual.
             clock: A clock, injectable for tests.
             is_idempotent: Whether to send it again after an error that left its effect unknown.
 
@@ -95,7 +99,7 @@ class Patience:
             try:
                 if self.limiter:
                     self.limiter.wait()
-                return send()
+                return send(self._limit(clock.monotonic() - began, is_idempotent))
             except DBTCloudException as error:
                 failures += 1
                 cool_down = self.cool_down if isinstance(error, DBTCloudRateLimitError) else 0.0
@@ -107,6 +111,16 @@ class Patience:
                     logger.warning(f"{error} Retrying for up to {left:.0f} seconds.")
                 # the last attempt is made when the time is up
                 clock.sleep(min(outage_pause(error, failures), left))
+
+    def _limit(self, elapsed: float, is_idempotent: bool) -> float | None:
+        """Return the seconds for a request, or None if it is not limited.
+
+        A POST that creates a run is not hurried: a lost response is searched for.
+        """
+        if self.within is not None:
+            return max(_SHORTEST_REQUEST, self.within)
+        is_limited = is_idempotent and self.timeout > 0
+        return max(_SHORTEST_REQUEST, self.timeout - elapsed) if is_limited else None
 
 
 def outage_pause(error: DBTCloudException, failures: int) -> float:

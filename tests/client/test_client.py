@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dlt.helpers.dbt_cloud.client import DBTCloudClientV2 as TheirClient
 from pytest_httpserver import HTTPServer
 
 from dlt_dbtcloud import (
@@ -215,3 +217,32 @@ def test_the_url_of_the_host_is_enough(cloud: DBTCloudEmulator) -> None:
     for url in (cloud.url, f"{cloud.url}/", f"{cloud.url}/api/v2", cloud.url.split("//")[1]):
         with DBTCloudClientV2(cloud.api_token, cloud.account_id, url) as client:
             assert client.get_account()["id"] == cloud.account_id
+
+
+def test_the_endpoints_of_dlts_client_exist(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, job: int
+) -> None:
+    theirs = TheirClient(cloud.api_token, str(cloud.account_id), f"{cloud.url}/api")
+    path = f"accounts/{cloud.account_id}/jobs/{job}"
+    assert client.get_endpoint(path) == theirs.get_endpoint(path)
+    ours = client.post_endpoint(f"{path}/run", {"cause": "a test"})
+    run_id = ours["data"]["id"]
+    assert ours.keys() == theirs.post_endpoint(f"{path}/run", json_body={"cause": "x"}).keys()
+    assert (cloud.runs[0]["trigger"] or {})["cause"] == "a test"
+    assert (
+        client.get_endpoint(f"accounts/{cloud.account_id}/runs/{run_id}/artifacts/run_results.json")
+        == RESULTS
+    )
+    with pytest.raises(DBTCloudNotFoundError):
+        client.get_endpoint(f"accounts/{cloud.account_id}/jobs/1/")
+    with pytest.raises(TypeError, match="is a `dict`"):
+        client.get_endpoint({"token": cloud.api_token})  # type: ignore[arg-type]  # what is refused
+
+
+@pytest.mark.parametrize("name", ["get_endpoint", "post_endpoint"])
+def test_an_endpoint_has_the_signature_of_dlts(name: str) -> None:
+    ours = inspect.signature(getattr(DBTCloudClientV2, name)).parameters.values()
+    theirs = inspect.signature(getattr(TheirClient, name)).parameters.values()
+    assert [(p.name, p.default, p.kind) for p in ours] == [
+        (p.name, p.default, p.kind) for p in theirs
+    ]

@@ -183,7 +183,7 @@ def test_a_netrc_does_not_override_the_token(
     netrc = tmp_path / "netrc"
     netrc.write_text("default login user password other\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    httpserver.expect_request(RUN, headers={"Authorization": f"Token {TOKEN}"}).respond_with_json(
+    httpserver.expect_request(RUN, headers={"Authorization": f"Bearer {TOKEN}"}).respond_with_json(
         OK
     )
     with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
@@ -349,7 +349,7 @@ def test_a_server_that_quotes_the_request_does_not_reveal_the_token(
         return Response(f"<p>{request.headers}</p>", 404, content_type="text/html")
 
     httpserver.expect_request(RUN).respond_with_handler(quote)
-    with client, pytest.raises(DBTCloudNotFoundError, match=r"Token \*\*\*") as caught:
+    with client, pytest.raises(DBTCloudNotFoundError, match=r"Bearer \*\*\*") as caught:
         client.get_run_status(5)
     assert TOKEN not in str(caught.value)
     assert TOKEN not in str(caught.value.attrs())
@@ -367,3 +367,37 @@ def test_errors_can_be_pickled() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == str(error)
     assert copy.attrs() == error.attrs()
+
+
+def test_the_hooks_of_a_callers_session_are_called(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(RUN).respond_with_json(OK)
+    seen: list[int] = []
+    with requests.Session() as session:
+        session.hooks["response"].append(lambda each, **_: seen.append(each.status_code))
+        DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/"), session=session).get_run_status(5)
+    assert seen == [200]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_requests_to_loopback_never_go_through_a_proxy(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    redirect = {"Location": RUN}
+    httpserver.expect_request(RUN[:-1]).respond_with_data("", 308, redirect)
+    httpserver.expect_request(RUN).respond_with_json(OK)
+    url = httpserver.url_for("/").replace("localhost", host)
+    with WireServer(UNAVAILABLE) as proxy, requests.Session() as session:
+        session.proxies["all"] = proxy.url
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for given in (None, session):
+            client = DBTCloudClientV2(TOKEN, 1, url, session=given)
+            assert client.get_endpoint(RUN.removeprefix("/api/v2/")[:-1])["data"]["id"] == 5
+        assert proxy.requests == []
+
+
+def test_the_token_is_sent_as_the_apis_documents_declare(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(RUN, headers={"Authorization": f"Bearer {TOKEN}"}).respond_with_json(
+        OK
+    )
+    assert DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")).get_run_status(5)["id"] == 5

@@ -30,7 +30,7 @@ def failing(error: DBTCloudException, times: int) -> Callable[[], str]:
 def wait_out(
     send: Callable[[], str], *, timeout: float = 120, cool_down: float = 0, clock: Clock
 ) -> str:
-    return Patience(timeout, cool_down).request(send, clock)
+    return Patience(timeout, cool_down).request(lambda _within: send(), clock)
 
 
 def test_an_outage_is_waited_out_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

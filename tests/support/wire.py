@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -16,11 +17,16 @@ class WireServer:
     """Server that answers each request with the next of some bytes and closes the connection.
 
     `None` closes it without a response. `requests` has the request lines received.
+
+    Args:
+        answers: The bytes of each response.
+        drip: Seconds between two bytes; 0 sends all at once.
     """
 
-    def __init__(self, *answers: bytes | None) -> None:
+    def __init__(self, *answers: bytes | None, drip: float = 0.0) -> None:
         self.requests: list[str] = []
         self._answers = answers
+        self._drip = drip
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -58,7 +64,16 @@ class WireServer:
                         length = int(line.split(b":")[1])
                 lines.read(length)
                 if answer is not None:
-                    connection.sendall(answer)
+                    self._send(connection, answer)
+
+    def _send(self, connection: socket.socket, answer: bytes) -> None:
+        try:
+            for start in range(0, len(answer), 1 if self._drip else len(answer)):
+                connection.sendall(answer[start : start + 1] if self._drip else answer)
+                time.sleep(self._drip)
+        except OSError:
+            # the client gave up
+            return
 
 
 class KeepAliveServer:
