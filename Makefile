@@ -11,7 +11,7 @@ unexport PIP_BUILD_CONSTRAINT PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_HASHES PIP_R
 unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASHES UV_RESOLUTION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fusion test-latest test-oldest bench soak subsets format lock clean
+.PHONY: help demo test fusion test-latest test-oldest interop bench soak subsets format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -34,6 +34,9 @@ test-latest: $(VENV)/.uv ## Run the tests with the newest versions that pyprojec
 
 test-oldest: $(VENV)/.uv ## Run the tests with the lowest versions (PYTHON=python3.10 is the lowest Python)
 	$(call test_with,.venv-oldest,lowest-direct)
+
+interop: $(VENV)/.dev ## Run other clients of dbt Cloud against the emulator (ARGS='dbtc tap' for some)
+	@$(BIN)/python -m tests.interop.run $(ARGS)
 
 bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks

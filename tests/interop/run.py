@@ -1,142 +1,168 @@
-"""Interoperability check: `dbtc` and `dbt-cloud-cli` against the embedded dbt Cloud.
+"""Interoperability check: independent clients of dbt Cloud's API against the emulator.
 
-    make test                                  # once, creates the environment
-    .venv/bin/python tests/interop/run.py
+    make interop                     # all clients
+    make interop ARGS='dbtc tap'     # some
+    make interop ARGS=--write        # write the table of routes in docs/emulator.md
 
-Each client is installed in an environment of its own in `.interop/`. The clients require https, so
-the emulator uses a certificate of a temporary authority that only they trust. Each client triggers
-a job that runs real dbt, waits until it is finished and fetches `run_results.json`. The script
-prints their output and fails if one of them does.
+Each client has an environment of its own in `.interop/`, and an emulator of its own. Several
+clients require https, so the emulator has a certificate of a temporary authority that only they
+trust. A client passes if it got what it wanted, if the requests that it sent arrived, and if the
+emulator knows all their routes.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import ssl
+import argparse
 import subprocess
 import sys
 import tempfile
-import venv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-import trustme
+from tests.interop import (
+    airflow,
+    dbt_cloud_cli,
+    dbtc,
+    environments,
+    prefect_dbt,
+    routes,
+)
+from tests.interop.routes import Calls, Route
+from tests.interop.session import Client, Session, open_session
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from dlt_dbtcloud.emulator import DBTCloudEmulator  # noqa: E402, needs the path above
-from tests.support.tiny import write_tiny  # noqa: E402
-
-ENVIRONMENTS = ROOT / ".interop"
-# dbtc needs numpy below 2, and the newest pyarrow does not support it
-CLIENTS = {
-    "dbtc": ["dbtc==0.11.7", "pyarrow<19"],
-    "dbt-cloud": ["dbt-cloud-cli==0.9.1"],
-}
-
-
-def main() -> None:
-    """Install and run both clients."""
-    programs = {name: install(name, packages) for name, packages in CLIENTS.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        authority, server_side = certificates(Path(folder))
-        with DBTCloudEmulator(ssl_context=server_side) as cloud:
-            project = write_tiny(Path(folder) / "tiny")
-            job = cloud.create_job("Nightly", execute_steps=["dbt build"], project_dir=project)
-            shell = Shell(programs, client_environment(cloud, job, authority))
-            with_dbtc(shell, cloud, job)
-            with_dbt_cloud_cli(shell)
-            assert [run["status_humanized"] for run in cloud.runs] == ["Success"] * 2
-    print("\nBoth clients triggered a job, waited for its run and read its results.")
+CLIENTS = (
+    dbtc.CLIENT,
+    dbt_cloud_cli.CLIENT,
+    prefect_dbt.CLIENT,
+    airflow.PROVIDER,
+    airflow.DAG,
+)
 
 
-class Shell:
-    """Runs the clients' programs and prints their output."""
+@dataclass(frozen=True)
+class Result:
+    """The result of a client's visit.
 
-    def __init__(self, programs: dict[str, Path], environment: dict[str, str]) -> None:
-        self._programs = programs
-        self._environment = environment
+    Args:
+        client: The client's name.
+        package: Its package, with the version.
+        called: The routes that it called; None if the client was left out.
+        problem: The reason why it failed or was left out.
+        seconds: The duration of the visit, without the installation.
+    """
 
-    def run(self, program: str, *arguments: str) -> Any:
-        """Run a program and return its output as JSON."""
-        print(f"\n$ {program} {' '.join(arguments)}")
-        done = subprocess.run(
-            [self._programs[program], *arguments],
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        print(done.stdout if len(done.stdout) < 400 else f"{done.stdout[:400]} ...")
-        return json.loads(done.stdout)
+    client: str
+    package: str
+    called: frozenset[Route] | None
+    problem: str | None = None
+    seconds: float = 0.0
 
-
-def with_dbtc(shell: Shell, cloud: DBTCloudEmulator, job: int) -> None:
-    """Trigger a job, wait for its run and fetch the results with dbtc."""
-    account = str(cloud.account_id)
-    run = shell.run(
-        "dbtc",
-        *("trigger-job", "--account-id", account, "--job-id", str(job)),
-        *("--payload", '{"cause": "dbtc"}', "--poll-interval", "1"),
-    )["data"]
-    results = shell.run(
-        "dbtc",
-        *("get-run-artifact", "--account-id", account, "--run-id", str(run["id"])),
-        *("--path", "run_results.json"),
-    )
-    check(results)
+    @property
+    def verdict(self) -> str:
+        """Whether the client passed, failed or was left out."""
+        if self.called is None:
+            return "left out"
+        return "failed" if self.problem else "passed"
 
 
-def with_dbt_cloud_cli(shell: Shell) -> None:
-    """Trigger a job, wait for its run and fetch the results with dbt-cloud-cli."""
-    run = shell.run("dbt-cloud", "job", "run", "--wait", "--cause", "dbt-cloud-cli")["data"]
-    fetch = ("run", "get-artifact", "--run-id", str(run["id"]), "--path", "run_results.json")
-    check(shell.run("dbt-cloud", *fetch))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the clients and return the exit code."""
+    names = [client.name for client in CLIENTS]
+    parser = argparse.ArgumentParser(prog="make interop")
+    parser.add_argument("clients", nargs="*", help=f"all by default: {', '.join(names)}")
+    parser.add_argument("--write", action="store_true", help="write the table of routes")
+    options = parser.parse_args(arguments)
+    chosen = options.clients or names
+    if unknown := set(chosen) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
 
-
-def check(results: Any) -> None:
-    """Check and print the status of each node."""
-    built = {result["unique_id"]: result["status"] for result in results["results"]}
-    print("run_results.json:", built)
-    assert built["model.tiny.numbers"] == "success"
-
-
-def install(name: str, packages: list[str]) -> Path:
-    """Install a client in its own environment, unless it is there, and return its program."""
-    folder = ENVIRONMENTS / name
-    program = folder / "bin" / name
-    if not program.exists():
-        print(f"Installing {' '.join(packages)} in {folder.relative_to(ROOT)} (once) ...")
-        venv.create(folder, with_pip=True, clear=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages]
-        subprocess.run(pip, check=True)
-    return program
-
-
-def certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Create an authority and a TLS context with its certificate for 127.0.0.1."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    return folder / "authority.pem", context
-
-
-def client_environment(cloud: DBTCloudEmulator, job: int, authority: Path) -> dict[str, str]:
-    """Return the environment of the clients."""
-    return {
-        **os.environ,
-        "REQUESTS_CA_BUNDLE": str(authority),
-        "SSL_CERT_FILE": str(authority),
-        "DBT_CLOUD_HOST": cloud.url.removeprefix("https://"),
-        "DBT_CLOUD_ACCOUNT_ID": str(cloud.account_id),
-        "DBT_CLOUD_JOB_ID": str(job),
-        "DBT_CLOUD_SERVICE_TOKEN": cloud.api_token,
-        "DBT_CLOUD_API_TOKEN": cloud.api_token,
+    results = [run(client) for client in CLIENTS if client.name in chosen]
+    _print(results)
+    failed = any(result.verdict == "failed" for result in results)
+    # a client that failed or was left out keeps its column
+    measured = {
+        result.client: result.called
+        for result in results
+        if result.called is not None and not result.problem
     }
+    stale = _check_table(measured, write=options.write)
+    return int(failed or stale)
+
+
+def run(client: Client) -> Result:
+    """Install a client and let it visit an emulator."""
+    name, package = client.name, client.packages[0]
+    python = environments.find_python(client.python)
+    if python is None:
+        return Result(name, package, None, f"needs Python {client.python}")
+    try:
+        programs = environments.install(name, python, client.packages)
+    except subprocess.CalledProcessError as error:
+        return Result(name, package, frozenset(), f"not installed: {error}")
+    print(f"Running {name} ...", flush=True)
+    start = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_session(Path(folder), programs, https=client.https) as session,
+    ):
+        problem = _visit(client, session)
+        called = frozenset(
+            route
+            for request in session.requests
+            if request.status < HTTPStatus.BAD_REQUEST and (route := routes.route_of(request))
+        )
+        problem = problem or _refused(client, session)
+    return Result(name, package, called, problem, time.monotonic() - start)
+
+
+def _visit(client: Client, session: Session) -> str | None:
+    try:
+        client.visit(session)
+    except Exception as error:  # noqa: BLE001 - the other clients run all the same
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _refused(client: Client, session: Session) -> str | None:
+    """Return the requests that were refused unexpectedly, such as those of unknown routes."""
+    refused = {
+        f"{each.status} {routes.route_of(each) or f'{each.method} {each.path}'}"
+        for each in session.requests
+        if each.status >= HTTPStatus.BAD_REQUEST
+    }
+    return "\n".join(sorted(refused - client.refused)) or None
+
+
+def _print(results: Sequence[Result]) -> None:
+    print()
+    for result in results:
+        count = len(result.called or ())
+        columns = f"{result.client:12} {result.package:40} {result.verdict:8}"
+        print(f"{columns} {count:3} routes {result.seconds:5.0f} s")
+    for result in results:
+        if result.problem:
+            print(f"\n{result.client} {result.verdict}: {result.problem}", file=sys.stderr)
+
+
+def _check_table(measured: Calls, *, write: bool) -> bool:
+    """Compare or write the table of routes, and return whether it is wrong."""
+    documented = routes.parse(routes.documented())
+    names = [client.name for client in CLIENTS]
+    merged = {name: measured.get(name, documented.get(name, frozenset())) for name in names}
+    lines = routes.render(merged)
+    if write:
+        routes.write(lines)
+        return False
+    if lines == routes.documented():
+        return False
+    print("\nThe table in docs/emulator.md is not what the clients call:\n", file=sys.stderr)
+    print("\n".join(lines), file=sys.stderr)
+    print("\nmake interop ARGS=--write", file=sys.stderr)
+    return True
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
