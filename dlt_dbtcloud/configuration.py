@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import inspect
+import json
 import math
+import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 
 import dlt
 from dlt.common import logger
 from dlt.common.configuration import configspec, resolve_configuration, with_config
+from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.configuration.inject import create_resolved_partial
+from dlt.common.configuration.providers import ConfigTomlProvider, SecretsTomlProvider
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.typing import ConfigValueSentinel, TSecretStrValue
 
@@ -35,6 +43,7 @@ __all__ = [
     "OVERRIDES",
     "DBTCloudConfiguration",
     "connect",
+    "refuse_placeholders",
     "resolved_config",
     "trigger_data",
     "with_dbt_cloud_config",
@@ -47,6 +56,16 @@ _R = TypeVar("_R")
 # the fields of a trigger that change the work of a run
 OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
 _CONFIG_OVERRIDES = [name for name in OVERRIDES if name.endswith("_override")]
+# what a trigger is made of if the call has no `data`
+_CONFIG_TRIGGER = ("cause", "git_sha", "git_branch", *_CONFIG_OVERRIDES)
+# what every call needs
+_ALWAYS_USED = ("api_token", "account_id", "base_api_url")
+# the ids that are arguments of helpers, too
+_ARGUMENTS = ("job_id", "run_id")
+_SECTION = "dbt_cloud"
+# characters of a wrong name that is the beginning, or any part, of the name that was meant
+_BEGINNING = 3
+_PART = 5
 _IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 
 
@@ -62,7 +81,7 @@ class DBTCloudConfiguration(BaseConfiguration):
         ConfigurationValueError: On resolution: an option has an invalid value.
     """
 
-    __section__: ClassVar[str] = "dbt_cloud"
+    __section__: ClassVar[str] = _SECTION
 
     api_token: TSecretStrValue = dlt.secrets.value
     """A service token or a personal access token."""
@@ -92,7 +111,7 @@ class DBTCloudConfiguration(BaseConfiguration):
 
     wait_for_outcome: bool = True
     wait_seconds: float = 10.0
-    """Longest pause between two status checks, in seconds."""
+    """Longest pause between two status checks, in seconds; 0 for the shortest, one second."""
     timeout: float = 86400.0
     """Longest wait for the end of a run, in seconds."""
     cancel_on_abandon: bool = False
@@ -107,11 +126,17 @@ class DBTCloudConfiguration(BaseConfiguration):
         default=frozenset(), init=False, repr=False, compare=False
     )
     """The fields passed on creation: a value that is passed may equal the default."""
+    __placeholder_fields__: frozenset[str] = dataclasses.field(
+        default=frozenset(), init=False, repr=False, compare=False
+    )
+    """The fields that count as not set, because their value is a placeholder."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> DBTCloudConfiguration:
         """Remember which fields are passed."""
         self = super().__new__(cls)
-        passed = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs).arguments
+        signature = inspect.signature(cls.__init__)
+        with _suggesting(cls.__name__, signature):
+            passed = signature.bind_partial(self, *args, **kwargs).arguments
         self.__given_fields__ = frozenset(passed) - {"self"}
         return self
 
@@ -123,17 +148,21 @@ class DBTCloudConfiguration(BaseConfiguration):
             ConfigurationValueError: An option has an invalid value.
         """
         texts = {name: value.strip() for name, value in self.items() if isinstance(value, str)}
-        _refuse_placeholders(texts)
+        self.__placeholder_fields__ = frozenset(
+            filter(lambda name: is_placeholder(texts[name]), texts)
+        )
+        refuse_placeholders(self, *_ALWAYS_USED)
         for name, text in texts.items():
-            self[name] = text or None
+            self[name] = None if name in self.__placeholder_fields__ else text or None
         self.api_token = valid_token(self.api_token)
         self.base_api_url = valid_base_url(self.base_api_url or BASE_URL)
         self.cause = self.cause or type(self).cause
         for name in _IDS:
             if self[name] is not None:
                 self[name] = valid_id(name, self[name])
-        _check_seconds("wait_seconds", self.wait_seconds)
-        _check_seconds("timeout", self.timeout)
+        if self.wait_seconds != 0:
+            _check_seconds("wait_seconds", self.wait_seconds, "0 or a number of seconds above 0")
+        _check_seconds("timeout", self.timeout, "a number of seconds above 0")
         if self.retries < 0:
             raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
 
@@ -153,9 +182,13 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        arguments = signature.bind(*args, **kwargs).arguments
+        with _suggesting(function.__name__, signature):
+            arguments = signature.bind(*args, **kwargs).arguments
+        _warn_of_unknown_keys()
         given = {**_given(_fields_of(arguments.pop("credentials", None))), **_given(arguments)}
         config = resolve_configuration(DBTCloudConfiguration(), explicit_value=given)
+        if "data" in signature.parameters:
+            refuse_placeholders(config, *_used_by_trigger(arguments.get("data")))
         call = create_resolved_partial(injected, config)
         return cast(Callable[..., _R], call)(**{**arguments, "credentials": config})
 
@@ -174,16 +207,38 @@ def resolved_config(
     Raises:
         InvalidCredentialsException: A required field is not set.
     """
+    refuse_placeholders(credentials, *required)
     missing = [name for name in required if not credentials[name]]
     if missing:
         keys = " and ".join(f"`{name}`" for name in missing)
         variables = " and ".join(f"`DBT_CLOUD__{name.upper()}`" for name in missing)
+        arguments = " and ".join(f"`{name}=…`" for name in missing if name in _ARGUMENTS)
+        others = {*missing} - {*_ARGUMENTS}
+        passed = [*([arguments] if arguments else []), *(["`credentials`"] if others else [])]
         raise InvalidCredentialsException(
-            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Set {keys} under "
-            f"`[dbt_cloud]` in `.dlt/secrets.toml`, or {variables} in the environment, or pass "
-            "`credentials` that contain it."
+            f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass {' and '.join(passed)} "
+            f"to the call, or set {keys} under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
+            f"{variables} in the environment."
         )
     return cast(DBTCloudConfiguration, credentials)
+
+
+def refuse_placeholders(
+    credentials: DBTCloudConfiguration | Mapping[str, Any], *names: str
+) -> None:
+    """Refuse placeholders of a template in the fields that a call uses.
+
+    Raises:
+        InvalidCredentialsException: One of the fields has a placeholder.
+    """
+    found: frozenset[str] = getattr(credentials, "__placeholder_fields__", frozenset())
+    if found.isdisjoint(names):
+        return
+    keys = " and ".join(f"`{name}`" for name in _fields() if name in found)
+    raise InvalidCredentialsException(
+        f"Still a placeholder: {keys}. Set the needed values under `[dbt_cloud]` in "
+        "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
+    )
 
 
 def trigger_data(
@@ -197,7 +252,8 @@ def trigger_data(
             config's; `git_sha` or `git_branch` replaces both of the config's.
 
     Raises:
-        TypeError: `data` is not a mapping.
+        TypeError: `data` is not a mapping, or a value in it is of a type that cannot be sent.
+        ConfigurationValueError: A field of `data` is misspelt.
     """
     if not isinstance(data, Mapping | None):
         raise TypeError(f"`data` is a `{type(data).__name__}`. Pass a dict: `{{'cause': '…'}}`.")
@@ -209,10 +265,7 @@ def trigger_data(
     body |= {name: config[name] for name in _CONFIG_OVERRIDES}
     body |= given
     body["cause"] = str(body["cause"] or config.cause)
-    unknown = body.keys() - TriggerData.__annotations__.keys()
-    if unknown:
-        names = ", ".join(sorted(map(str, unknown)))
-        logger.warning(f"Unknown fields in `data` are sent unchanged: {names}.")
+    _check_fields(body)
     return cast(TriggerData, {name: value for name, value in body.items() if value is not None})
 
 
@@ -221,18 +274,9 @@ def connect(config: DBTCloudConfiguration, clock: Clock = time) -> DBTCloudClien
     return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url, clock=clock)
 
 
-def _refuse_placeholders(texts: Mapping[str, str]) -> None:
-    names = " and ".join(f"`{name}`" for name, text in texts.items() if is_placeholder(text))
-    if names:
-        raise InvalidCredentialsException(
-            f"Still a placeholder: {names}. Set the needed values under `[dbt_cloud]` in "
-            "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
-        )
-
-
-def _check_seconds(name: str, value: float) -> None:
+def _check_seconds(name: str, value: float, allowed: str) -> None:
     if not (value > 0 and math.isfinite(value)):
-        raise ConfigurationValueError(f"`{name}={value}` must be a number of seconds above 0.")
+        raise ConfigurationValueError(f"`{name}={value}` must be {allowed}.")
 
 
 def _fields_of(credentials: object) -> Mapping[str, Any]:
@@ -250,8 +294,9 @@ def _fields_of(credentials: object) -> Mapping[str, Any]:
         )
     unknown = [str(key) for key in credentials if key not in _fields()]
     if unknown:
+        hints = "".join(_did_you_mean(key, _fields()) for key in unknown)
         raise InvalidCredentialsException(
-            f"`credentials` has unknown keys: {', '.join(unknown)}. "
+            f"`credentials` has unknown keys: {', '.join(unknown)}.{hints} "
             f"Known keys: {', '.join(_fields())}."
         )
     return credentials
@@ -272,3 +317,94 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _fields() -> dict[str, type]:
     return DBTCloudConfiguration.get_resolvable_fields()
+
+
+def _used_by_trigger(data: object) -> Iterator[str]:
+    """Yield the fields of a config that a trigger with some `data` is made of."""
+    given = data.keys() if isinstance(data, Mapping) else set()
+    git = {"git_sha", "git_branch"}
+    replaced = {*given, *(git if git & given else ())}
+    yield from (name for name in _CONFIG_TRIGGER if name not in replaced)
+
+
+def _check_fields(body: Mapping[str, Any]) -> None:
+    """Check the fields of a trigger, before a request is made of them.
+
+    Raises:
+        TypeError: A value is of a type that cannot be sent.
+        ConfigurationValueError: A field is misspelt.
+    """
+    unknown = sorted(str(name) for name in body if name not in TriggerData.__annotations__)
+    hints = {name: _did_you_mean(name, TriggerData.__annotations__) for name in unknown}
+    for name, hint in hints.items():
+        if hint:
+            raise ConfigurationValueError(f"`data` has no field `{name}`.{hint}")
+    if unknown:
+        logger.warning(f"Unknown fields in `data` are sent unchanged: {', '.join(unknown)}.")
+    steps = body.get("steps_override")
+    if steps is not None and not _are_commands(steps):
+        raise TypeError(
+            "`steps_override` is not a list of commands. Pass one command per item, such as "
+            "`['dbt run', 'dbt test']`, or omit it to run the commands of the job."
+        )
+    for name, value in body.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"`{name}` in `data` cannot be sent as JSON: {error}.") from None
+
+
+def _are_commands(steps: object) -> bool:
+    is_list = isinstance(steps, list | tuple) and bool(steps)
+    return is_list and all(
+        isinstance(step, str) and step.strip() for step in cast(list[Any], steps)
+    )
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question for the known name that a wrong one resembles, or an empty text."""
+    alike = {_squeezed(other): other for other in known}
+    word = _squeezed(name)
+    close = difflib.get_close_matches(word, alike, n=1, cutoff=0.75)
+    # `threads` for `threads_override`, `branch` for `git_branch`
+    close += [other for other in alike if other.startswith(word) and len(word) >= _BEGINNING]
+    close += [other for other in alike if word in other and len(word) >= _PART]
+    return f" Did you mean `{alike[close[0]]}`?" if close else ""
+
+
+def _squeezed(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+@contextmanager
+def _suggesting(callee: str, signature: inspect.Signature) -> Iterator[None]:
+    """Add the name of the callee, and of the argument that was meant, to a failed binding."""
+    try:
+        yield
+    except TypeError as error:
+        unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        known = [name for name in signature.parameters if name != "self"]
+        hint = _did_you_mean(unexpected[1], known) if unexpected else ""
+        raise TypeError(f"`{callee}`: {error}.{hint}") from None
+
+
+def _warn_of_unknown_keys() -> None:
+    """Warn once of each key of the section that is probably misspelt."""
+    prefix = f"{_SECTION}__".upper()
+    for name in os.environ:
+        key = name.removeprefix(prefix)
+        if key != name and "__" not in key:
+            _warn_of_key(key.lower(), f"`{name}` in the environment")
+    for provider in Container()[PluggableRunContext].providers.providers:
+        if isinstance(provider, ConfigTomlProvider | SecretsTomlProvider):
+            section, _ = provider.get_value(_SECTION, dict, "")
+            for key, value in section.items() if isinstance(section, Mapping) else ():
+                if not isinstance(value, Mapping):
+                    _warn_of_key(key, f"`{key}` under `[{_SECTION}]` in `{provider.name}`")
+
+
+@functools.cache
+def _warn_of_key(key: str, place: str) -> None:
+    hint = "" if key in _fields() else _did_you_mean(key, _fields())
+    if hint:
+        logger.warning(f"{place} is not a known key.{hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import dlt
@@ -184,10 +185,94 @@ def test_an_error_names_the_bad_credentials(credentials: object, problem: str) -
 
 
 @pytest.mark.parametrize("name", ["wait_seconds", "timeout"])
-@pytest.mark.parametrize("value", [0, -1, "nan", "inf"])
+@pytest.mark.parametrize("value", [-1, "nan", "inf"])
 def test_an_interval_must_be_a_positive_number(name: str, value: object) -> None:
     with pytest.raises(ConfigurationValueError, match=f"`{name}=.*above 0"):
         configured({name: value})
+
+
+def test_the_pause_may_be_zero_and_the_timeout_may_not() -> None:
+    assert configured({"wait_seconds": 0}).wait_seconds == 0
+    with pytest.raises(ConfigurationValueError, match=r"`timeout=0\.0` must be .* above 0"):
+        configured({"timeout": 0})
+
+
+# as dlt's documentation ships it
+DLTS_SECRETS = """
+[dbt_cloud]
+api_token = "dbtc_s3cr3t"
+account_id = "70403"
+job_id = "set me up!"
+run_id = "set me up!"
+"""
+
+
+def test_placeholders_count_as_absent_where_they_are_not_used(write_config: WriteConfig) -> None:
+    write_config("secrets.toml", DLTS_SECRETS)
+    config = configured()
+    assert (config.job_id, config.run_id) == (None, None)
+    config = configured(job_id=5)
+    assert resolved_config(config, "account_id", "job_id").job_id == "5"
+    resolved = resolve_configuration(DBTCloudConfiguration())
+    assert (resolved.job_id, resolved.cause) == (None, "Triggered via API")
+
+
+def test_placeholders_are_refused_where_they_are_used(write_config: WriteConfig) -> None:
+    write_config("secrets.toml", DLTS_SECRETS)
+    with pytest.raises(InvalidCredentialsException, match=r"Still a placeholder: `run_id`\. Set"):
+        resolved_config(configured(job_id=5), "account_id", "run_id")
+    write_config("secrets.toml", DLTS_SECRETS.replace("70403", "<your account>"))
+    with pytest.raises(InvalidCredentialsException, match="Still a placeholder: `account_id`"):
+        configured()
+
+
+def test_placeholders_of_a_trigger_count_only_if_it_is_made_of_them() -> None:
+    unfinished = {"git_branch": "<branch>", "target_name_override": "set me up!"}
+    with pytest.raises(InvalidCredentialsException, match="`git_branch` and `target_name_over"):
+        configured(unfinished)
+    assert configured(unfinished, data={"git_sha": "a", "target_name_override": "ci"})
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: loosely(wait_secs=1), TypeError, "Did you mean `wait_seconds`"),
+        (lambda: loosely(job=1), TypeError, "`configured`: .*'job'. Did you mean `job_id`"),
+        (lambda: loosely(anything=1), TypeError, "`configured`: .*'anything'.$"),
+        (lambda: loosely(1, 2, 3, 4, 5), TypeError, "`configured`: too many positional"),
+        (lambda: config_of(jobid=1), TypeError, "Did you mean `job_id`"),
+        (lambda: config_of(token="x"), TypeError, "Did you mean `api_token`"),
+        (lambda: config_of(nothing=1), TypeError, "'nothing'.$"),
+        (
+            lambda: loosely({"acount_id": 1}),
+            InvalidCredentialsException,
+            "acount_id. Did you mean `account_id`",
+        ),
+    ],
+)
+def test_a_misspelt_option_names_what_was_meant(call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def config_of(**fields: Any) -> DBTCloudConfiguration:
+    return DBTCloudConfiguration(**fields)
+
+
+def test_misspelt_keys_of_the_section_are_named_once(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__CAUES", "x")
+    monkeypatch.setenv("DBT_CLOUD__PROD__API_TOKEN", "x")
+    monkeypatch.setenv("DBT_CLOUD__UNRELATED", "x")
+    write_config("config.toml", "[dbt_cloud]\nrun_idd = 1\nquite_else = 1\ncauses.x = 1")
+    for _ in range(2):
+        configured()
+    warned = [record.getMessage() for record in caplog.records]
+    assert warned == [
+        "`DBT_CLOUD__CAUES` in the environment is not a known key. Did you mean `cause`?",
+        "`run_idd` under `[dbt_cloud]` in `config.toml` is not a known key. Did you mean `run_id`?",
+    ]
 
 
 def test_retries_must_not_be_negative() -> None:
@@ -212,6 +297,13 @@ def test_an_error_names_missing_fields_and_how_to_set_them() -> None:
         resolved_config(config, "account_id", "job_id", "run_id")
     assert "`account_id` and `run_id` are missing" in str(caught.value)
     assert "DBT_CLOUD__ACCOUNT_ID" in str(caught.value)
+    assert "Pass `run_id=…` and `credentials` to the call, or set" in str(caught.value)
+    with pytest.raises(InvalidCredentialsException) as caught:
+        resolved_config(configured(), "job_id")
+    assert str(caught.value) == (
+        "`job_id` is missing. Pass `job_id=…` to the call, or set `job_id` under `[dbt_cloud]` in "
+        "`.dlt/secrets.toml`, or `DBT_CLOUD__JOB_ID` in the environment."
+    )
 
 
 def test_the_token_is_in_no_representation() -> None:
@@ -294,6 +386,43 @@ def test_data_is_not_changed() -> None:
     data = {"threads_override": 8}
     trigger_data(config(), data)
     assert data == {"threads_override": 8}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("step_override", "steps_override"),
+        ("stepsOverride", "steps_override"),
+        ("steps", "steps_override"),
+        ("threads", "threads_override"),
+        ("branch", "git_branch"),
+        ("github_pull_request", "github_pull_request_id"),
+        ("Cause", "cause"),
+    ],
+)
+def test_a_misspelt_field_of_data_is_an_error(name: str, meant: str) -> None:
+    data: dict[str, Any] = {name: 1}
+    with pytest.raises(ValueError, match=f"`data` has no field `{name}`. Did you mean `{meant}`"):
+        trigger_data(config(), data)
+
+
+def test_a_field_of_data_that_resembles_no_other_is_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert dict(trigger_data(config(), {"x_new": 1}))["x_new"] == 1
+    assert "Unknown fields in `data` are sent unchanged: x_new." in caplog.text
+
+
+@pytest.mark.parametrize("steps", ["dbt run", [["dbt", "run"]], {"dbt run"}, [], [""], 5])
+def test_steps_must_be_a_list_of_commands(steps: Any) -> None:
+    with pytest.raises(TypeError, match="`steps_override` is not a list of commands"):
+        trigger_data(config(), {"steps_override": steps})
+
+
+@pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), object(), {1, 2}])
+def test_values_that_no_request_can_have_are_rejected(value: Any) -> None:
+    with pytest.raises(TypeError, match="`git_sha` in `data` cannot be sent as JSON: "):
+        trigger_data(config(), {"git_sha": value})
 
 
 def test_data_that_is_not_a_mapping_is_rejected() -> None:

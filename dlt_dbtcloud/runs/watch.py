@@ -24,6 +24,8 @@ __all__ = ["Watch", "cancel_and_confirm", "request_cancel"]
 # seconds in which a new run may be reported as not found, as about one check in a hundred is
 _UNKNOWN_AT_FIRST = 60.0
 _RUNS_PER_REQUEST = 100
+# the shortest pause between two checks, unless less is asked for, in seconds
+_SHORTEST = 1.0
 # so that a returned run has its overrides
 _RELATED = ("trigger",)
 
@@ -69,7 +71,7 @@ class Watch:
 
         Args:
             timeout: Seconds to wait; the last check follows them.
-            wait_seconds: The longest pause between two checks, outages excepted.
+            wait_seconds: The longest pause between two checks, outages excepted; 0 for a second.
 
         A permanent error ends the watch of all runs.
         """
@@ -151,8 +153,8 @@ class Watch:
         return error
 
     def _regular_pause(self, wait_seconds: float) -> float:
-        """Return one second plus a tenth of the youngest run's age."""
-        return min(wait_seconds, 1.0 + (self._age + self._waited) / 10)
+        """Return one second plus a tenth of the youngest run's age; one second for 0."""
+        return min(wait_seconds or _SHORTEST, _SHORTEST + (self._age + self._waited) / 10)
 
 
 def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0) -> None:

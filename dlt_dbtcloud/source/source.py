@@ -16,6 +16,7 @@ from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
+    refuse_placeholders,
     resolved_config,
     with_dbt_cloud_config,
 )
@@ -84,6 +85,8 @@ def dbt_cloud_results(
     is_one = run_id is not None or (job_id is None and start_date is None)
     if run_id is not None:
         resolved_config(config, "run_id")
+    elif not (is_one and config.run_id):
+        refuse_placeholders(config, *(["run_id"] if is_one else []), "job_id")
     return results_source(
         config,
         run_id=config.run_id if is_one else None,

@@ -69,6 +69,18 @@ def watch(client: DBTCloudClientV2, clock: FakeClock, **options: Any) -> Run:
     return watch_runs(clocked(client, clock), [QUEUED], **options)[0]
 
 
+def test_a_pause_of_zero_is_a_check_a_second(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    clock = FakeClock()
+    clock.at(60, partial(cloud.finish_run, run["id"]))
+    before = len(cloud.requests)
+    watch_runs(clocked(client, clock), [run], wait_seconds=0, timeout=86400, are_new=True)
+    assert set(clock.sleeps) == {1.0}
+    assert len(cloud.requests) - before == 60
+
+
 @pytest.mark.parametrize("length", [3, 10, 30, 100, 600, 3600])
 def test_the_end_is_noticed_within_a_tenth_of_the_duration_with_few_checks(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, length: int

@@ -328,3 +328,18 @@ def test_a_missing_job_or_run_id_is_an_error(
         pipeline.run(dbt_cloud_results(job_id=7))
     with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
         dbt_cloud_results(run_id=" ")
+
+
+def test_placeholders_of_ids_are_refused_only_if_no_other_id_is_given(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DBT_CLOUD__JOB_ID", "DBT_CLOUD__RUN_ID"):
+        monkeypatch.setenv(name, "set me up!")
+    dbt_cloud_results(run_id=1)
+    dbt_cloud_results(job_id=1)
+    with pytest.raises(InvalidCredentialsException, match="placeholder: `job_id` and `run_id`"):
+        dbt_cloud_results()
+    with pytest.raises(InvalidCredentialsException, match="placeholder: `job_id`"):
+        dbt_cloud_results(start_date="2026-01-31")
+    monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
+    dbt_cloud_results()
