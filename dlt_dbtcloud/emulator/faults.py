@@ -18,7 +18,7 @@ from dlt_dbtcloud.emulator.models import now
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-Kind = Literal["status", "html", "half", "cut", "hang", "slow", "late", "rate_limit", "lag"]
+Kind = Literal["status", "html", "half", "cut", "hang", "slow", "late", "lag", "rate_limit"]
 When = Literal["before", "after"]
 Handle = Callable[[], Response]
 
