@@ -42,8 +42,8 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.results
 
-soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most
-	@$(BIN)/python -m benchmarks.soak
+soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most (SEED=7 CALLS=200)
+	@$(BIN)/python -m benchmarks.soak $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS))
 
 subsets: $(VENV)/.dev ## Build every set of the five tables alone, with real dbt, in about five minutes
 	@$(BIN)/python -m benchmarks.subsets

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers
 from dlt_dbtcloud.emulator.errors import ApiError
-from dlt_dbtcloud.emulator.models import now
+from dlt_dbtcloud.emulator.models import NewTimer, Timer, now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -63,12 +64,13 @@ class Fault:
 class Faults:
     """The faults of a server by route, of which the first that is due happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_timer: NewTimer = threading.Timer) -> None:
+        self._new_timer = new_timer
         # the faults that have happened, oldest first, as route and kind
         self.struck: list[tuple[str, Kind]] = []
         self._lock = threading.Lock()
         self._faults: dict[str, list[Fault]] = {}
-        self._timers: list[threading.Timer] = []
+        self._timers: list[Timer] = []
         self._stopped = threading.Event()
 
     def add(self, route: str, fault: Fault) -> None:
@@ -119,7 +121,7 @@ class Faults:
             return fault
 
     def _handle_later(self, seconds: float, handle: Handle) -> None:
-        timer = threading.Timer(seconds, _respond, (handle,))
+        timer = self._new_timer(seconds, partial(_respond, handle))
         timer.daemon = True
         with self._lock:
             self._timers.append(timer)

@@ -67,11 +67,12 @@ class App:
         state: The emulator's state.
         groups: Objects whose methods handle the routes.
         token: The only accepted API token.
+        faults: The faults that are injected.
     """
 
-    def __init__(self, state: State, groups: Sequence[object], token: str) -> None:
+    def __init__(self, state: State, groups: Sequence[object], token: str, faults: Faults) -> None:
         self.requests: list[RecordedRequest] = []
-        self.faults = Faults()
+        self.faults = faults
         self._state = state
         self._handlers: dict[str, Callable[[Call], Response]] = {
             name: handler

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from dlt_dbtcloud.typing import RunStatus
 
@@ -27,6 +27,21 @@ STATUS_OF: Mapping[str, RunStatus] = {
 def now() -> datetime:
     """Return the current time in UTC."""
     return datetime.now(timezone.utc)
+
+
+class Timer(Protocol):
+    """A timer of an action. `threading.Timer` is one."""
+
+    daemon: bool
+
+    def start(self) -> None:
+        """Begin to wait."""
+
+    def cancel(self) -> None:
+        """Drop the action unless it has begun."""
+
+
+NewTimer = Callable[[float, Callable[[], object]], Timer]
 
 
 @dataclass

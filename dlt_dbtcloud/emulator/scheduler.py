@@ -18,11 +18,13 @@ from dlt_dbtcloud.emulator.models import (
     STATUS_OF,
     DbtProject,
     Job,
+    NewTimer,
     Outcome,
     Plan,
     PlannedStep,
     Run,
     Step,
+    Timer,
     now,
 )
 from dlt_dbtcloud.emulator.state import State
@@ -56,14 +58,16 @@ class Scheduler:
     Args:
         state: The emulator's state.
         secret: The API token, kept out of dbt's environment.
+        new_timer: Makes the timers of scripted runs.
     """
 
-    def __init__(self, state: State, secret: str) -> None:
+    def __init__(self, state: State, secret: str, new_timer: NewTimer = threading.Timer) -> None:
         self._state = state
+        self._new_timer = new_timer
         # the folder of dbt's files, made for the first real run
         self._folder: TemporaryDirectory[str] | None = None
         self._secret = secret
-        self._timers: dict[int, threading.Timer] = {}
+        self._timers: dict[int, Timer] = {}
         self._dbt: dict[int, tuple[DbtRun, threading.Thread]] = {}
 
     def enqueue(
@@ -214,7 +218,7 @@ class Scheduler:
             _finish_step(run, step, _scripted_status(run, outcome, at_command))
 
     def _start_timer(self, run: Run, seconds: float, action: partial[bool]) -> None:
-        timer = threading.Timer(seconds, action)
+        timer = self._new_timer(seconds, action)
         timer.daemon = True
         self._timers[run.id] = timer
         timer.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from ssl import SSLContext
@@ -17,9 +18,9 @@ from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
 from dlt_dbtcloud.emulator.dbt.process import find_project
 from dlt_dbtcloud.emulator.errors import ApiError
-from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Kind, When
+from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Faults, Kind, When
 from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, listen
-from dlt_dbtcloud.emulator.models import STATUS_OF, Outcome, Script
+from dlt_dbtcloud.emulator.models import STATUS_OF, NewTimer, Outcome, Script
 from dlt_dbtcloud.emulator.scheduler import Scheduler
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import Run
@@ -44,6 +45,7 @@ class DBTCloudEmulator:
         api_token: The only accepted API token; a random one by default.
         account_id: The id of the account, from 1.
         ssl_context: The TLS context for https; plain http by default.
+        new_timer: Makes the timers of scripted runs and late effects, injectable for tests.
 
     Attributes:
         api_token: The only accepted API token.
@@ -60,6 +62,7 @@ class DBTCloudEmulator:
         api_token: str | None = None,
         account_id: int | None = None,
         ssl_context: SSLContext | None = None,
+        new_timer: NewTimer = threading.Timer,
     ) -> None:
         if not 0 <= port <= MAX_PORT:
             raise ValueError(f"`port` must be a number from 0 to {MAX_PORT}, not {port}.")
@@ -69,11 +72,11 @@ class DBTCloudEmulator:
             raise ValueError(f"`account_id` must be a number from 1, not {account_id}.")
         self._state = State()
         self._add_default_account()
-        self._scheduler = Scheduler(self._state, self.api_token)
+        self._scheduler = Scheduler(self._state, self.api_token, new_timer)
         self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
         handlers = (Resources(self._state), self._jobs, self._runs)
-        self._app = App(self._state, handlers, self.api_token)
+        self._app = App(self._state, handlers, self.api_token, Faults(new_timer))
         self._port = port
         self._tls = ssl_context
         self._server: Server | None = None

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.api.routes import Call
+from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.http import App
 from dlt_dbtcloud.emulator.state import State
 from tests.support.emulator_api import Api
@@ -114,7 +115,7 @@ def test_a_body_that_is_not_an_object_returns_400(api: Api, body: bytes) -> None
 def test_a_huge_body_returns_413(api: Api) -> None:
     response = api.session.post(f"{api.account}/jobs/", data=b"", timeout=60)
     assert response.status_code == 400
-    client = Client(App(State(), (), "secret"))
+    client = Client(App(State(), (), "secret", Faults()))
     headers = {"Authorization": "Token secret"}
     huge = client.post("/", headers=headers, data=b" " * 10_000_001)
     assert (huge.status_code, huge.headers["Connection"]) == (413, "close")
@@ -135,7 +136,7 @@ class _Broken:
 def test_an_internal_error_returns_500_and_is_logged_without_the_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    client = Client(App(State(), (_Broken(),), "the-token"))
+    client = Client(App(State(), (_Broken(),), "the-token", Faults()))
     response = client.get("/api/v2/accounts/1/runs/", headers={"Authorization": "Token the-token"})
     assert (response.status_code, response.get_json()) == (
         500,

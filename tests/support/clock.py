@@ -31,11 +31,13 @@ class FakeClock:
         self._real = real
         self._epoch = time.time() + ahead
         self._plans: list[tuple[float, Callable[[], object]]] = []
+        self._lock = threading.Lock()
 
     def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Plan an action for a time."""
-        self._plans.append((seconds, action))
-        self._plans.sort(key=lambda plan: plan[0])
+        with self._lock:
+            self._plans.append((seconds, action))
+            self._plans.sort(key=lambda plan: plan[0])
 
     def monotonic(self) -> float:
         return self.now
@@ -49,8 +51,35 @@ class FakeClock:
         wakes = max(self.now + seconds, math.nextafter(self.now, math.inf))
         time.sleep(seconds * self._real)
         self.now = max(self.now, wakes)
-        while self._plans and self._plans[0][0] <= self.now:
-            self._plans.pop(0)[1]()
+        while action := self._due():
+            action()
+
+    def _due(self) -> Callable[[], object] | None:
+        with self._lock:
+            is_due = bool(self._plans) and self._plans[0][0] <= self.now
+            return self._plans.pop(0)[1] if is_due else None
+
+
+class FakeTimer:
+    """A timer on a fake clock, like `threading.Timer`."""
+
+    daemon = True
+
+    def __init__(self, clock: FakeClock, seconds: float, action: Callable[[], object]) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._action = action
+        self._is_cancelled = False
+
+    def start(self) -> None:
+        self._clock.at(self._clock.now + self._seconds, self._act)
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+
+    def _act(self) -> None:
+        if not self._is_cancelled:
+            self._action()
 
 
 class FastClock(FakeClock):
