@@ -57,9 +57,14 @@ class DBTCloudException(DltException):
 
     Attributes:
         may_have_arrived: Whether the request may have taken effect despite the error.
+        runs: The runs of the call that exist, as the API's payloads, in the order of its jobs.
     """
 
     may_have_arrived = False
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.runs: list[Run] = []
 
     @property
     def is_outage(self) -> bool:
@@ -67,14 +72,19 @@ class DBTCloudException(DltException):
         return self.may_have_arrived or isinstance(self, TransientException)
 
     def with_others(
-        self, errors: Sequence[DBTCloudException], outcomes: Sequence[str]
+        self,
+        errors: Sequence[DBTCloudException],
+        outcomes: Sequence[str],
+        runs: Sequence[Run] = (),
     ) -> DBTCloudException:
         """Return this error, reporting the other runs of the same call as well.
 
         Args:
             errors: The errors of other runs.
             outcomes: The outcomes of the runs without an error, one sentence each.
+            runs: The runs of the call that exist.
         """
+        self.runs = [*runs]
         if errors:
             numbered = [f"({i}) {error}" for i, error in enumerate((self, *errors), start=1)]
             self.args = ("\n".join([*numbered, *outcomes]),)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dlt
+from dlt.common import logger
 from dlt.common.configuration.exceptions import ConfigurationValueError
 
 from dlt_dbtcloud.artifacts.results import node_results
@@ -85,8 +87,8 @@ def run_dbt_cloud_job(
     Raises:
         TypeError: `data` is not a mapping, or `pipeline` is not a pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ConfigurationValueError: An option has an invalid value, or `only_loaded` has no
-            `pipeline`; it is a `ValueError`.
+        ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, or
+            `only_loaded` has no `pipeline`; it is a `ValueError`.
         DBTCloudException: The last load of `pipeline` failed, so its tables are unknown.
         DBTCloudAPIError: The API refused the trigger or returned an error; there is no run.
         DBTCloudTransportError: The API is unreachable; there is no run.
@@ -142,15 +144,14 @@ def run_dbt_cloud_jobs(
     Raises:
         TypeError: `job_ids` is not a list, `data` not a mapping, or `pipeline` not a pipeline.
         InvalidCredentialsException: The token, an id or the host is missing or unusable.
-        ConfigurationValueError: An option has an invalid value, or `only_loaded` has no
-            `pipeline`; it is a `ValueError`.
+        ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, a
+            job is listed twice, or `only_loaded` has no `pipeline`; it is a `ValueError`.
         DBTCloudException: Any error of `run_dbt_cloud_job`. With several errors it is the first,
-            whose message lists all of them and the runs that succeeded or are still running.
+            whose message lists all of them and the runs that succeeded or are still running. Its
+            `runs` are the runs that exist.
     """
     config = resolved_config(credentials, "account_id")
-    if isinstance(job_ids, str) or not isinstance(job_ids, Iterable):
-        raise TypeError(f"`job_ids={job_ids!r}` is not a list. Pass the ids of jobs: `[1, 2]`.")
-    return _run_jobs([valid_id("job_id", job) for job in job_ids], config, data, pipeline)
+    return _run_jobs(_valid_jobs(job_ids), config, data, pipeline)
 
 
 @with_dbt_cloud_config
@@ -312,6 +313,28 @@ def cancel_dbt_cloud_run(
         return Lifecycle(client, config).cancel(config.run_id)
 
 
+def _valid_jobs(job_ids: object) -> list[str]:
+    """Return the ids of several jobs.
+
+    Raises:
+        TypeError: It is not a list.
+        InvalidCredentialsException: An item is not an id.
+        ConfigurationValueError: A job is listed twice.
+    """
+    if isinstance(job_ids, str | bytes | Mapping) or not isinstance(job_ids, Iterable):
+        raise TypeError(
+            f"`job_ids` is a `{type(job_ids).__name__}`. Pass the ids of jobs as a list: `[1, 2]`."
+        )
+    jobs = [valid_id("job_id", job) for job in job_ids]
+    twice = next((job for job, count in Counter(jobs).items() if count > 1), None)
+    if twice:
+        raise ConfigurationValueError(
+            f"`job_ids` contains job {twice} more than once. List each job once, as a call runs "
+            "it once."
+        )
+    return jobs
+
+
 def _run_jobs(
     job_ids: list[str],
     config: DBTCloudConfiguration,
@@ -324,7 +347,10 @@ def _run_jobs(
         reason = f"pipeline `{pipeline.pipeline_name}` has loaded nothing yet"
         return [skipped_run(reason) for _ in job_ids]
     # the caller's own steps are never narrowed
-    only_loaded = config.only_loaded and "steps_override" not in (data or {})
+    has_own_steps = "steps_override" in (data or {})
+    if config.only_loaded and has_own_steps:
+        logger.info("`only_loaded` does not narrow the `steps_override` of `data`.")
+    only_loaded = config.only_loaded and not has_own_steps
     if config.only_loaded and load is None:
         raise ConfigurationValueError(
             "`only_loaded` needs the pipeline whose load it builds. Pass `pipeline`, or "

@@ -222,9 +222,15 @@ def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
     return steps
 
 
-def _check_type(pipeline: dlt.Pipeline) -> None:
-    if not isinstance(pipeline, dlt.Pipeline):
-        raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. Pass a `dlt.Pipeline`.")
+def _check_type(pipeline: object) -> None:
+    if isinstance(pipeline, dlt.Pipeline):
+        return
+    advice = "Pass a `dlt.Pipeline`."
+    if isinstance(pipeline, str):
+        advice = 'Pass a `dlt.Pipeline`, such as `dlt.attach("name")` returns.'
+    elif isinstance(pipeline, LoadInfo):
+        advice = "Pass the `dlt.Pipeline` whose `run` returned it."
+    raise TypeError(f"`pipeline` is a `{type(pipeline).__name__}`. {advice}")
 
 
 def _noted_failure(pipeline: dlt.Pipeline) -> str | None:

@@ -312,5 +312,6 @@ def report(client: DBTCloudClientV2, parts: Sequence[Part], *, raises: bool) -> 
         first, *others = dict.fromkeys(raised)
         runs = [part.run for part in parts if part.run and part.is_reported]
         outcomes = [f"{run_name(run)}: {run.get('status_humanized')}." for run in runs]
-        raise first.with_others(others, outcomes)
+        existing = [part.run for part in parts if part.run and part.run["id"]]
+        raise first.with_others(others, outcomes, existing)
     return [part.run for part in parts if part.run]

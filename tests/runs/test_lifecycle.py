@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from typing import Any
@@ -209,7 +210,14 @@ def test_an_empty_list_of_jobs_starts_no_run(cloud: DBTCloudEmulator) -> None:
     assert run_dbt_cloud_jobs([]) == []
 
 
-@pytest.mark.parametrize("jobs", [5, "123", None])
+@pytest.mark.parametrize("twice", [[7, 7], ["7", 8, 7], ["007", 7]])
+def test_a_job_that_is_listed_twice_is_an_error(cloud: DBTCloudEmulator, twice: Any) -> None:
+    with pytest.raises(ValueError, match="`job_ids` contains job 7 more than once"):
+        run_dbt_cloud_jobs(twice)
+    assert cloud.requests == []
+
+
+@pytest.mark.parametrize("jobs", [5, "123", None, b"12", {"nightly": 7}])
 def test_a_value_that_is_not_a_list_of_jobs_is_refused(cloud: DBTCloudEmulator, jobs: Any) -> None:
     with pytest.raises(TypeError, match="Pass the ids of jobs"):
         run_dbt_cloud_jobs(jobs)
@@ -239,6 +247,22 @@ def test_the_error_of_many_jobs_reports_all_of_them(
     assert 'of job "bad" failed' in said
     assert f"Run {ids[good]} of job {good}: Success." in said
     assert "/jobs/1/run/" in said
+    assert [run["job_id"] for run in caught.value.runs] == [long[0], bad, good, long[1]]
+    assert [run["status_humanized"] for run in caught.value.runs] == [
+        *("Running", "Error", "Success", "Running"),
+    ]
+    assert json.loads(json.dumps(caught.value.runs)) == caught.value.runs
+
+
+def test_an_error_of_one_job_has_its_run(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=cloud.create_job("bad", outcome="error"), raise_on_failure=True)
+    (run,) = caught.value.runs
+    assert run["id"] == cloud.runs[0]["id"]
+    assert run["trigger"]
+    with pytest.raises(DBTCloudNotFoundError) as missing:
+        run_dbt_cloud_job(job_id=1)
+    assert missing.value.runs == []
 
 
 def test_an_error_names_the_other_started_runs(cloud: DBTCloudEmulator) -> None:

@@ -285,9 +285,21 @@ def test_only_loaded_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None
     with pytest.raises(ValueError, match=r"`only_loaded` .* Pass `pipeline`, or") as caught:
         run_dbt_cloud_job(job_id=job, only_loaded=True)
     assert isinstance(caught.value, ConfigurationValueError)
-    no_pipeline: Any = "flights"
-    with pytest.raises(TypeError, match=r"Pass a `dlt\.Pipeline`"):
-        run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=no_pipeline)
+
+
+def test_another_object_in_place_of_a_pipeline_is_refused(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
+    info = pipeline.run([{"id": 1}], table_name="airlines")
+    others: list[tuple[Any, str]] = [
+        ("flights", r'is a `str`\. Pass a `dlt\.Pipeline`, such as `dlt\.attach\("name"\)`'),
+        (info, r"is a `LoadInfo`\. Pass the `dlt\.Pipeline` whose `run` returned it"),
+        (dlt.pipeline, r"is a `function`\. Pass a `dlt\.Pipeline`"),
+    ]
+    for other, message in others:
+        with pytest.raises(TypeError, match=message):
+            run_dbt_cloud_job(job_id=job, only_loaded=True, pipeline=other)
+    assert len(cloud.runs) == 1
 
 
 @pytest.mark.parametrize(
