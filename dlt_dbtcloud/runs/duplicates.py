@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
-from dlt_dbtcloud.payloads import id_of
+from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.exactly_once import keep_one
 from dlt_dbtcloud.runs.trigger import (
     Started,
     Trigger,
+    clarified,
     created_runs,
     known_runs,
     patient,
+    recent_runs,
     remember,
 )
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["cancel_duplicates", "keep_earliest"]
+__all__ = ["EarlierRuns", "cancel_duplicates", "keep_earliest"]
+
+# seconds after the trigger of a run when earlier ones are searched for again: lists lag
+_LOOKS = (2.0, 5.0, 10.0, 16.0)
 
 
 def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) -> Started:
@@ -44,6 +49,68 @@ def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) 
     return earlier
 
 
+class EarlierRuns:
+    """Earlier runs of other processes, searched for while a new run is watched.
+
+    The list of runs lags by seconds, so that two processes may not see each other's run at first.
+
+    Args:
+        client: The client.
+        trigger: The trigger of the new run.
+        started: The new run.
+    """
+
+    def __init__(self, client: DBTCloudClientV2, trigger: Trigger, started: Started) -> None:
+        self._client = client
+        self._trigger = trigger
+        self._started = started
+        self._began = client.clock.monotonic()
+        is_needed = started.is_new and trigger.is_shared
+        self._due: tuple[float, ...] = _LOOKS if is_needed else ()
+        self._blockers: set[int] = set()
+
+    def look(self, run: Run) -> Started | None:
+        """Return an earlier run that builds the load, and cancel the new one for it.
+
+        Args:
+            run: The new run as last seen.
+        """
+        try:
+            earlier = self._earlier(run)
+            if earlier is None:
+                return None
+            self._due = ()
+            names = f"run {earlier.run['id']} and run {run['id']}"
+            if run.get("is_success"):
+                logger.warning(f"Both {names} have built the same load.")
+                return None
+            logger.info(f"Of {names}, the later one is cancelled: they build the same load.")
+            request_cancel(self._client, id_of(run))
+        except DBTCloudException as error:
+            logger.info(f"Run {run['id']} may not be the only one of its trigger. {error}")
+            return None
+        return earlier
+
+    def _earlier(self, run: Run) -> Started | None:
+        """Search among the runs that block the new one, and at certain times among all."""
+        if not self._due:
+            return None
+        client = self._client.patient(0)
+        found = [*self._new_blockers(client, run)]
+        waited = self._client.clock.monotonic() - self._began
+        later = tuple(due for due in self._due if due > waited)
+        if later != self._due or has_finished(run):
+            found += recent_runs(client, self._trigger, self._started.since)
+            self._due = later
+        return _earlier_run(self._trigger, self._started, found)
+
+    def _new_blockers(self, client: DBTCloudClientV2, run: Run) -> Iterator[Run]:
+        for blocker in run.get("blocked_by") or ():
+            if isinstance(blocker, int) and blocker not in self._blockers:
+                yield clarified(client, Run(id=blocker))
+                self._blockers.add(blocker)
+
+
 def cancel_duplicates(
     client: DBTCloudClientV2, trigger: Trigger, started: Started, run: Run
 ) -> None:
@@ -61,7 +128,8 @@ def cancel_duplicates(
 
 def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> Started | None:
     """Return the earlier run of another process that builds the load."""
-    earlier = [run for run in reversed(recent) if id_of(run) < id_of(started.run)]
+    before = (run for run in recent if id_of(run) < id_of(started.run))
+    earlier = sorted(before, key=id_of)
     for run in earlier:
         if trigger.is_satisfied_by(run) and run_error(run) is None:
             return Started(run)

@@ -20,7 +20,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
-from dlt_dbtcloud.runs.duplicates import cancel_duplicates, keep_earliest
+from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
@@ -45,6 +45,7 @@ class Part:
         started: The outcome of that trigger.
         run: The run as last seen.
         error: Why there is no run, or why its outcome is unknown.
+        earlier_runs: The search for an earlier run of another process.
     """
 
     load: LastLoad | None = None
@@ -52,6 +53,7 @@ class Part:
     started: Started | None = None
     run: Run | None = None
     error: DBTCloudException | None = None
+    earlier_runs: EarlierRuns | None = None
 
     @property
     def pending(self) -> Run | None:
@@ -204,20 +206,33 @@ class Lifecycle:
             self._sending = None
             part.started = keep_earliest(self._client, trigger, part.started)
             part.run = part.started.run
+            part.earlier_runs = EarlierRuns(self._client, trigger, part.started)
         except DBTCloudException as error:
             part.error = error
         self._sending = None
 
     def _wait(self, *, are_new: bool = True) -> None:
         """Watch all runs until they have finished, or the time is up."""
-        watched = [(part, run) for part in self._parts if (run := part.pending)]
-        runs = [run for _, run in watched]
-        self._watch = watch = Watch(self._client, runs, are_new=are_new)
+        watched = [part for part in self._parts if part.pending]
+        runs = [part.run for part in watched if part.run]
+        self._watch = watch = Watch(
+            self._client, runs, are_new=are_new, after_check=self._look_for_earlier_runs
+        )
         watch.until(self._seconds_left, self._config.wait_seconds)
-        for part, run in watched:
-            part.run, part.error = watch.runs[id_of(run)], watch.errors.get(id_of(run))
+        for part in watched:
+            run_id = id_of(cast(Run, part.run))
+            part.run, part.error = watch.runs[run_id], watch.errors.get(run_id)
         self._watch = None
-        self._leave_late([part for part, _ in watched])
+        self._leave_late(watched)
+
+    def _look_for_earlier_runs(self, watch: Watch) -> None:
+        """Watch the earlier run of another process in place of a new run of the same load."""
+        for part in self._parts:
+            run = watch.runs.get(part.run["id"] or 0) if part.run else None
+            found = part.earlier_runs.look(run) if run and part.earlier_runs else None
+            if run and found:
+                watch.replace(id_of(run), found.run)
+                part.started, part.run, part.earlier_runs = found, found.run, None
 
     def _leave_late(self, parts: Sequence[Part]) -> None:
         """Report the runs that timed out, cancelled if the config asks for it."""

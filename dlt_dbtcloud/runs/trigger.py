@@ -44,6 +44,7 @@ __all__ = [
     "existing_run",
     "known_runs",
     "patient",
+    "recent_runs",
     "remember",
     "start",
 ]
@@ -248,10 +249,10 @@ def patient(client: DBTCloudClientV2, trigger: Trigger) -> DBTCloudClientV2:
 
 def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
     """Return the runs among which another process may have triggered the same one."""
-    return _recent_runs(patient(client, trigger), trigger, since) if trigger.is_shared else []
+    return recent_runs(patient(client, trigger), trigger, since) if trigger.is_shared else []
 
 
-def _recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
+def recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
     """Return the newest runs of the job, at least a page, as clocks differ."""
     newest = client.list_runs(
         job_definition_id=trigger.job_id, include_related=["trigger"], order_by="-id"
@@ -385,7 +386,7 @@ def created_runs(
     """
     return [
         run
-        for run in _recent_runs(client, trigger, since)
+        for run in recent_runs(client, trigger, since)
         if trigger.created(run) and id_of(run) > newest_id
     ]
 
@@ -394,7 +395,7 @@ def _search(
     client: DBTCloudClientV2, trigger: Trigger, since: float, newest_id: int, posted: float
 ) -> Found:
     """Return the runs that a trigger created, or may have created."""
-    recent = [run for run in _recent_runs(client, trigger, since) if id_of(run) > newest_id]
+    recent = [run for run in recent_runs(client, trigger, since) if id_of(run) > newest_id]
     runs = [run for run in recent if trigger.created(run)]
     if runs:
         return Found(runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dlt.common import logger
 
@@ -37,6 +37,7 @@ class Watch:
         client: The client.
         runs: The runs as last seen.
         are_new: Whether they were triggered a moment ago, so that the API may not know them yet.
+        after_check: Is called with this watch after each answered check.
 
     Attributes:
         runs: The runs as last seen, by id.
@@ -44,12 +45,18 @@ class Watch:
     """
 
     def __init__(
-        self, client: DBTCloudClientV2, runs: Sequence[Run], *, are_new: bool = False
+        self,
+        client: DBTCloudClientV2,
+        runs: Sequence[Run],
+        *,
+        are_new: bool = False,
+        after_check: Callable[[Watch], object] = lambda _: None,
     ) -> None:
         self.runs = {id_of(run): run for run in runs}
         self.errors: dict[int, DBTCloudException] = {}
         self._client = client.patient(0)
         self._are_new = are_new
+        self._after_check = after_check
         self._clock = client.clock
         self._began = self._clock.monotonic()
         ages = (_age(run, self._clock) for run in runs)
@@ -85,6 +92,11 @@ class Watch:
         ids = [id_of(run) for run in self.pending] if run_id is None else [run_id]
         self.errors |= dict.fromkeys(ids, error)
 
+    def replace(self, run_id: int, run: Run) -> None:
+        """Watch a run in place of another."""
+        del self.runs[run_id]
+        self.runs[id_of(run)] = run
+
     def _until(self, timeout: float, wait_seconds: float) -> None:
         pause = self._regular_pause(wait_seconds)
         while pending := self.pending:
@@ -108,6 +120,7 @@ class Watch:
         except DBTCloudException as error:
             return self._wait_out(error)
         self._failures, self._last_failure = 0, None
+        self._after_check(self)
         return None
 
     def _wait_out(self, error: DBTCloudException) -> float:

@@ -1,0 +1,137 @@
+"""Processes that trigger the same load keep one run, although the list of runs lags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dlt.common.configuration import resolve_configuration
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.payloads import id_of
+from dlt_dbtcloud.runs.duplicates import EarlierRuns
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.trigger import Started, Trigger, start
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock, FastClock, clocked, until
+from tests.support.threads import in_background
+
+LOAD = LastLoad("flights", "1732150000.123")
+
+
+def lists(cloud: DBTCloudEmulator) -> int:
+    return sum(request.path.endswith("/runs/") for request in cloud.requests)
+
+
+def unblocked(cloud: DBTCloudEmulator) -> Run:
+    """Return the second run, without the id of the first one."""
+    return Run(**{**cloud.runs[1], "blocked_by": []})
+
+
+@pytest.fixture
+def second(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> tuple[FakeClock, EarlierRuns]:
+    """Return the search of a process whose list lacks the run of another one."""
+    trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
+    client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    cloud.fail("list_runs", "lag", seconds=3600, calls=None)
+    clock = FakeClock()
+    late = clocked(client, clock)
+    started = start(late, trigger)
+    assert started.is_new
+    return clock, EarlierRuns(late, trigger, started)
+
+
+def test_an_earlier_run_is_adopted_when_the_list_shows_it(
+    cloud: DBTCloudEmulator, second: tuple[FakeClock, EarlierRuns]
+) -> None:
+    clock, earlier_runs = second
+    clock.now = 9.0
+    assert earlier_runs.look(unblocked(cloud)) is None
+    cloud.heal()
+    clock.now = 15.0
+    found = earlier_runs.look(unblocked(cloud))
+    assert found is not None
+    assert found.run["id"] == cloud.runs[0]["id"]
+    assert [run["is_cancelled"] for run in cloud.runs] == [False, True]
+
+
+def test_earlier_runs_are_searched_for_a_few_times(
+    cloud: DBTCloudEmulator, second: tuple[FakeClock, EarlierRuns]
+) -> None:
+    clock, earlier_runs = second
+    before = lists(cloud)
+    for seconds in range(100):
+        clock.now = float(seconds)
+        assert earlier_runs.look(unblocked(cloud)) is None
+    assert lists(cloud) == before + 4
+
+
+@pytest.mark.parametrize("blocked_by", [None, [7], ["x"]])
+def test_an_odd_blocker_is_ignored(
+    cloud: DBTCloudEmulator, second: tuple[FakeClock, EarlierRuns], blocked_by: Any
+) -> None:
+    clock, earlier_runs = second
+    run = Run(**{**cloud.runs[1], "blocked_by": blocked_by})
+    assert earlier_runs.look(run) is None
+    cloud.heal()
+    clock.now = 20.0
+    assert earlier_runs.look(run) is not None
+
+
+def test_an_earlier_run_is_searched_for_when_the_new_one_has_ended(
+    cloud: DBTCloudEmulator,
+    second: tuple[FakeClock, EarlierRuns],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, earlier_runs = second
+    cloud.heal()
+    cloud.finish_run(id_of(cloud.runs[0]))
+    cloud.finish_run(id_of(cloud.runs[1]))
+    assert earlier_runs.look(cloud.runs[1]) is None
+    first, late = cloud.runs
+    assert f"Both run {first['id']} and run {late['id']} have built the same load." in caplog.text
+
+
+def test_an_outage_of_the_search_does_not_end_it(
+    cloud: DBTCloudEmulator, second: tuple[FakeClock, EarlierRuns]
+) -> None:
+    clock, earlier_runs = second
+    cloud.heal()
+    cloud.fail("list_runs", "status")
+    clock.now = 20.0
+    assert earlier_runs.look(unblocked(cloud)) is None
+    assert earlier_runs.look(unblocked(cloud)) is not None
+
+
+def test_a_run_of_a_single_call_has_no_earlier_ones(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger = Trigger("1", {"cause": "a test"})
+    started = Started(Run(id=7, status=1), is_new=True)
+    clock = FakeClock()
+    earlier_runs = EarlierRuns(clocked(client, clock), trigger, started)
+    clock.now = 20.0
+    assert earlier_runs.look(Run(id=7, status=1, blocked_by=[5])) is None
+    assert cloud.requests == []
+
+
+def test_workers_whose_lists_lag_end_with_one_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    config = resolve_configuration(DBTCloudConfiguration())
+    config.wait_seconds = 10.0
+    cloud.fail("list_runs", "lag", seconds=3600, calls=None)
+
+    def work() -> Run:
+        trigger = Trigger(str(job), {"cause": "x"}, LOAD)
+        return Lifecycle(clocked(client, FastClock()), config).run_all([trigger])[0]
+
+    first = in_background(work)
+    until(lambda: len(cloud.runs) == 1)
+    second = in_background(work)
+    until(lambda: len(cloud.runs) == 2 and cloud.runs[1]["is_cancelled"])
+    cloud.finish_run(id_of(cloud.runs[0]))
+    assert first.result()["id"] == second.result()["id"] == cloud.runs[0]["id"]
