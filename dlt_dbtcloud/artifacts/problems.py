@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -36,9 +35,6 @@ _FRESHNESS: _Types = {
     "snapshotted_at": as_text,
 }
 _SECTIONS = ("nodes", "sources", "exposures", "unit_tests")
-# dbt Core 1.0 to 1.11 and dbt Fusion
-_KNOWN_MANIFESTS = (*range(4, 13), 20)
-_VERSION = re.compile(r"/v(\d+)\.json$")
 
 
 class Problems:
@@ -63,7 +59,7 @@ class Problems:
         Args:
             name: The name of the object.
             fetch: Fetches it.
-            missing: The problem if it is missing.
+            missing: The problem if it is missing, if this is one.
 
         Raises:
             DBTCloudException: The error is transient.
@@ -75,7 +71,7 @@ class Problems:
                 raise
             self.note(f"{name} cannot be read ({error})")
             return None
-        if found is None:
+        if found is None and missing:
             self.note(missing)
         return found
 
@@ -103,11 +99,7 @@ class Problems:
         self._note_unexpected(name, _unexpected_fields(sources, results, _FRESHNESS))
 
     def check_manifest(self, manifest: Mapping[str, Any], name: str = "its manifest") -> None:
-        """Note an unknown version and unexpected sections of a manifest."""
-        schema = as_text(as_mapping(manifest.get("metadata")).get("dbt_schema_version"))
-        version = _VERSION.search(schema or "")
-        if version and int(version[1]) not in _KNOWN_MANIFESTS:
-            self.note(f"{name} has the unknown version {version[1]}")
+        """Note unexpected sections of a manifest; its version does not matter."""
         self._check_sections(name, manifest)
 
     def check_catalog(self, catalog: Mapping[str, Any]) -> None:

@@ -133,13 +133,26 @@ class RunReader:
 
     @_cached
     def read_catalog(self) -> dict[str, Any]:
-        """Return the last `catalog.json` of the steps that generated docs; empty if none did."""
-        steps = [
+        """Return the last `catalog.json` of the run's steps; empty if none wrote one.
+
+        dbt Core writes it with `docs generate`. dbt Fusion does so with `--write-catalog`, or with
+        any command if the environment says so, and ignores `docs generate`.
+        """
+        steps = [step for step in reversed(self._steps()) if not ended_early(step)]
+        docs = [
             step
-            for step in self._steps()
+            for step in steps
             if _runs(step, ("docs generate",)) and step.get("status") == RunStatus.SUCCESS
         ]
-        found = self._read("catalog.json", steps[-1], is_expected=True) if steps else None
+        found = None
+        if docs and not self.read_manifest().is_of_fusion:
+            found = self._read("catalog.json", docs[0], is_expected=True)
+        elif docs or any(map(_writes_catalog, steps)):
+            writing = [step for step in steps if _writes_catalog(step)]
+            others = [step for step in steps if docs and leaves_results(step)]
+            found = next(filter(None, map(self._find_catalog, [*writing, *docs, *others])), None)
+            if found is None:
+                self.problems.note("it has no `catalog.json`, as none of its steps wrote one")
         if found is not None:
             self.problems.check_catalog(found)
         return found or {}
@@ -177,6 +190,17 @@ class RunReader:
             self.problems.check_manifest(found)
         return Manifest(found)
 
+    def _find_catalog(self, step: RunStep) -> dict[str, Any] | None:
+        is_expected = _writes_catalog(step) and step.get("status") == RunStatus.SUCCESS
+        found = self.problems.read(
+            f"`catalog.json` of step {step.get('index')}",
+            lambda: self._artifacts().read(
+                "catalog.json", step.get("index"), is_expected=is_expected
+            ),
+        )
+        self.has_asked = True
+        return found
+
     def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
         name = f"`{path}` of step {step.get('index')}"
         found = self.problems.read(
@@ -190,3 +214,7 @@ class RunReader:
 
 def _runs(step: RunStep, subcommands: tuple[str, ...]) -> bool:
     return subcommand_of(command_of(step)) in subcommands
+
+
+def _writes_catalog(step: RunStep) -> bool:
+    return "--write-catalog" in (command_of(step) or "").split()

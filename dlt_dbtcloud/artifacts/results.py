@@ -23,9 +23,11 @@ from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_
 
 __all__ = [
     "FAILED",
+    "TESTS",
     "UNSUCCESSFUL",
     "leaves_results",
     "merge",
+    "message_of",
     "node_results",
     "reported_results",
     "retry_chain",
@@ -37,7 +39,11 @@ _SKIPPED = "skipped"
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 UNSUCCESSFUL = FAILED | {_SKIPPED}
 
+TESTS = frozenset({"test", "unit_test"})
+
 _MAX_RETRIES = 20
+# dbt Fusion's message of a test that does not pass
+_FAILED_TEST = re.compile(r"(?:Error|Fail|Warn)?")
 # why dbt Fusion skips a node whose relation is up to date
 _REUSED = re.compile(
     r"\b(?:reused?|no new changes|did not meet|cloned from cached)\b", re.IGNORECASE
@@ -140,6 +146,22 @@ def step_results(
             relation_name=relation_name,
             path=as_text(node.get("original_file_path")),
         )
+
+
+def message_of(result: NodeResult, manifest: Manifest) -> str | None:
+    """Return the message of a node; for a test of dbt Fusion, the number of its failures.
+
+    Args:
+        result: The result of the node.
+        manifest: A manifest with the limits of tests.
+    """
+    message, count = result["message"], result["failures"]
+    is_empty = _FAILED_TEST.fullmatch(message or "")
+    if not (count and is_empty and result["resource_type"] in TESTS):
+        return message
+    verb, name = ("warn", "warn_if") if result["status"] == "warn" else ("fail", "error_if")
+    limit = as_text(manifest.node_config(result["unique_id"]).get(name)) or "!= 0"
+    return f"Got {count} result{'' if count == 1 else 's'}, configured to {verb} if {limit}"
 
 
 def reported_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ _READABLE = ("model", "seed", "snapshot", "source")
 _NAMES = ("name", "source_name", "package_name")
 # https://schemas.getdbt.com/dbt/manifest/v12.json
 _SCHEMA = re.compile(r".*/manifest/v(\d+)\.json")
+_FIRST_YEAR = 2024
 _KNOWN_VERSIONS = frozenset({*range(1, 13), 20})
 _SECTIONS = (
     *("exposures", "saved_queries", "metrics", "semantic_models"),
@@ -100,6 +101,12 @@ class Manifest:
     def dbt_version(self) -> str | None:
         """The version of the dbt that wrote it; a number even with `latest`."""
         return _text(self._metadata.get("dbt_version"))
+
+    @property
+    def is_of_fusion(self) -> bool:
+        """Whether dbt Fusion wrote it, which is dbt 2; release tracks begin with a year."""
+        major = (self.dbt_version or "").partition(".")[0]
+        return major.isdecimal() and 1 < int(major) < _FIRST_YEAR
 
     @property
     def damage(self) -> str | None:

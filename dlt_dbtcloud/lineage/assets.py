@@ -33,6 +33,8 @@ __all__ = [
 
 
 _ASSETS = ("model", "seed", "snapshot")
+# dbt Fusion warns about a model that it has built
+_BUILT = ("success", "warn")
 
 
 class UpstreamAsset(TypedDict):
@@ -51,7 +53,7 @@ class AssetMetadata(TypedDict):
 
     Attributes:
         owners: The owners in the node's meta, else the owners of its group.
-        columns: Columns, with types if the run generated docs.
+        columns: Columns, with types if the run wrote a catalog.
         execution_time: Seconds.
         rows_affected: The number of rows written; None if the adapter does not report it.
         run_id: The run that built the asset: with a retry, possibly the run that it retries.
@@ -162,7 +164,7 @@ def built_assets(run: Run, outcomes: Iterable[Outcome]) -> list[Asset]:
 
 def _is_built(result: NodeResult) -> bool:
     return (
-        result["status"] == "success"
+        result["status"] in _BUILT
         and result["resource_type"] in _ASSETS
         and subcommand_of(result["command"]) in BUILDING
     )

@@ -15,6 +15,7 @@ import dlt
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
+from dlt_dbtcloud.artifacts.results import TESTS, message_of
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
@@ -61,7 +62,7 @@ _EVENT_TYPES = {
     "partial success": "FAIL",
 }
 # statuses of nodes that wrote to their relation, and of tests that have a result
-_WRITTEN = ("success", "partial success")
+_WRITTEN = ("success", "warn", "partial success")
 _TESTED = ("pass", "warn", "fail")
 _MAX_NAMED_FAILURES = 20
 
@@ -207,7 +208,8 @@ class _RunEvents:
         job, event_type = self._node_job(outcome, result), _EVENT_TYPES[result["status"]]
         started = _iso_time(result["started_at"]) or self._time("started_at")
         ended = _iso_time(result["completed_at"]) or started
-        error = self._error_facet(result["message"]) if event_type == "FAIL" else {}
+        message = message_of(result, outcome.project)
+        error = self._error_facet(message) if event_type == "FAIL" else {}
         read, written = self._inputs(outcome, result), self._outputs(outcome, result)
         yield _event("START", started, self._node_run(result), deepcopy(job), read, written)
         read = self._inputs(outcome, result, _assertions(outcome, result))
@@ -241,7 +243,7 @@ class _RunEvents:
         return [_dataset(node, self.namespace, outputFacets=statistics or {})]
 
     def _written_outputs(self, outcome: Outcome, result: NodeResult) -> list[_Object]:
-        if result["status"] not in _WRITTEN:
+        if result["status"] not in _WRITTEN or result["resource_type"] in TESTS:
             return []
         return self._outputs(outcome, result, statistics_facet(outcome.rows_written(result)))
 

@@ -71,7 +71,9 @@ class Outcome:
         is_view = self.project.node(result["unique_id"])["materialized"] == "view"
         # Snowflake's response to every statement that creates something
         is_created = self.project.adapter_type == "snowflake" and result["message"] == "SUCCESS 1"
-        return None if rows is None or rows < 0 or is_view or is_created else rows
+        # what dbt Fusion reports for every table on DuckDB
+        is_unknown = self.project.adapter_type == "duckdb" and rows == 0
+        return None if rows is None or rows < 0 or is_view or is_created or is_unknown else rows
 
     def _deferred_node(self, code: str, unique_id: str) -> Node:
         """Return a node with the location at which the code of its reader names it."""
@@ -132,12 +134,16 @@ def _outcome(
     others = [parent for parent in read - executed if not parent.startswith("source.")]
     deferred = others if as_mapping(run_results.get("args")).get("defer") is True else []
     state = reader.read_state() if deferred else Manifest(None)
-    return Outcome(results, project, _compiled_code(run_results), {*deferred}, state)
+    return Outcome(results, project, _compiled_code(run_results, project), {*deferred}, state)
 
 
-def _compiled_code(run_results: Mapping[str, Any]) -> dict[str, str]:
-    results = reported_results(run_results)
-    codes = {result["unique_id"]: result.get("compiled_code") for result in results}
+def _compiled_code(run_results: Mapping[str, Any], project: Manifest) -> dict[str, str]:
+    """Return the compiled code of nodes, which dbt Fusion writes only to the manifest."""
+    codes = {
+        unique_id: result.get("compiled_code") or project.entry(unique_id).get("compiled_code")
+        for result in reported_results(run_results)
+        for unique_id in [result["unique_id"]]
+    }
     return {unique_id: code for unique_id, code in codes.items() if isinstance(code, str)}
 
 

@@ -9,7 +9,13 @@ from textwrap import indent
 from typing import Any, cast
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
-from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, step_results
+from dlt_dbtcloud.artifacts.results import (
+    FAILED,
+    TESTS,
+    leaves_results,
+    message_of,
+    step_results,
+)
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import FusionLog, Manifest, blames_project, match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
@@ -33,7 +39,6 @@ _MAX_NAMES = 5
 _MAX_MESSAGE_LINES = 30
 _MAX_DESCRIBED_LINES = 6
 _MAX_ERRORS = 5
-_TESTS = ("test", "unit_test")
 # dbt Fusion's messages without content; it gives the first to every node if it was stopped
 _STOPPED = "Compilation Error"
 _EMPTY = re.compile(rf"(?:{_STOPPED}|Error|Fail|Warn)?")
@@ -175,8 +180,8 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
         failures: Its failures, as `node_failures` returns them.
     """
     warned = [result for result in results if result["status"] == "warn"]
-    tests = [result["name"] for result in warned if result["resource_type"] in _TESTS]
-    others = [result["name"] for result in warned if result["resource_type"] not in _TESTS]
+    tests = [result["name"] for result in warned if result["resource_type"] in TESTS]
+    others = [result["name"] for result in warned if result["resource_type"] not in TESTS]
     more = len(failures) - _MAX_DESCRIBED
     return "\n".join(
         [
@@ -280,12 +285,9 @@ def _was_stopped(result: NodeResult) -> bool:
 
 def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | None:
     """Return the message of a node; if it has no content, the count of failures or the log."""
-    message, count = result["message"], result["failures"]
+    message = message_of(result, manifest)
     if not _EMPTY.fullmatch(message or ""):
         return message
-    if count and result["resource_type"] in _TESTS:
-        limit = manifest.node_config(result["unique_id"]).get("error_if") or "!= 0"
-        return f"Got {_count(count, 'result')}, configured to fail if {limit}"
     logged = log.about(_logged_node(result, manifest))[:_MAX_ERRORS]
     return "\n".join(logged) or message
 

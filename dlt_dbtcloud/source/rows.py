@@ -232,7 +232,8 @@ def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Itera
             "run_id": run["id"],
             "step_index": step.get("index") or 0,
             "unique_id": result["unique_id"],
-            "status": as_text(result.get("status")) or "",
+            # capitalized by dbt Fusion
+            "status": (as_text(result.get("status")) or "").lower(),
             "message": as_text(result.get("error")),
             "max_loaded_at": as_datetime(result.get("max_loaded_at")),
             "snapshotted_at": as_datetime(result.get("snapshotted_at")),

@@ -87,7 +87,7 @@ _NODE_RESULTS = _table(
     _column("command", "text", "The step's dbt command."),
     _column("name", "text", "The node's name."),
     _column("resource_type", "text", "`model`, `test`, `seed`, `snapshot`, `operation` ..."),
-    _required("status", "text", "`success`, `error`, `pass`, `fail`, `warn`, `skipped` ..."),
+    _required("status", "text", "`success`, `error`, `pass`, `fail`, `skipped`, `reused` ..."),
     _column("message", "text", "The message of dbt or the database."),
     _column("failures", "bigint", "The number of rows that failed a test."),
     _column("execution_time", "double", "The node's execution time in seconds."),

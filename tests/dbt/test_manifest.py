@@ -8,6 +8,7 @@ import pytest
 
 from dlt_dbtcloud.dbt.manifest import Manifest
 from tests.support.nodes import manifest, node
+from tests.support.recordings import load
 
 
 def test_missing_fields_are_empty() -> None:
@@ -141,6 +142,50 @@ def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: li
     groups = {"group.shop.sales": mine, "group.other.sales": other}
     project = Manifest(manifest(node("model.shop.a", **more), groups=groups))
     assert project.node("model.shop.a")["owners"] == owners
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("2.0.0-preview.196", True),
+        ("2.1.3", True),
+        ("1.11.7", False),
+        # a release track of the dbt platform
+        ("2025.6.11+e1d2f3a", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_dbt_fusion_is_known_by_its_version(version: str | None, expected: bool) -> None:
+    assert Manifest({"metadata": {"dbt_version": version}}).is_of_fusion is expected
+
+
+def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
+    """As the first versions of dbt Fusion wrote it: no maps, tags and meta only in `config`."""
+    written = load("built")[0]["artifacts"]["manifest.json"]
+    first = {
+        **written,
+        "metadata": {
+            **written["metadata"],
+            "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v20.json",
+        },
+        "parent_map": {},
+        "child_map": {},
+        "nodes": {
+            unique_id: {
+                name: value for name, value in entry.items() if name not in ("tags", "meta")
+            }
+            for unique_id, entry in written["nodes"].items()
+        },
+    }
+    v12, v20 = Manifest(written), Manifest(first)
+    assert [v20.node(each) for each in v20.unique_ids] == [
+        v12.node(each) for each in v12.unique_ids
+    ]
+    assert v20.node("model.orchard.juice")["tags"] == ["liquid"]
+    for each in v12.unique_ids:
+        assert v20.descendants([each]) == v12.descendants([each])
+        assert v20.ancestors(each) == v12.ancestors(each)
 
 
 def test_a_failed_node_blocks_what_is_made_of_it() -> None:

@@ -72,6 +72,11 @@ def test_commands_that_build_make_assets(command: str) -> None:
     assert len(built_assets(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
 
 
+def test_a_model_that_was_built_with_warnings_is_an_asset_and_a_test_is_not() -> None:
+    outcomes = [outcome({}, result("model.shop.a", "warn"), result("test.shop.b.1", "warn"))]
+    assert [asset["name"] for asset in built_assets(RUN, outcomes)] == ["a"]
+
+
 @pytest.mark.parametrize("status", ["error", "skipped", "partial success", "no-op", "reused"])
 def test_an_incomplete_build_is_not_an_asset(status: str) -> None:
     assert built_assets(RUN, [outcome({}, result("model.shop.a", status))]) == []

@@ -427,6 +427,12 @@ def test_events_are_read_from_the_artifacts_of_a_run(cloud: DBTCloudEmulator) ->
     assert openlineage_events(str(run["id"]), namespace="duckdb://shop") == events
 
 
+def test_a_model_that_was_built_with_warnings_has_written() -> None:
+    model, test = ends(result("model.shop.a", "warn"), result("test.shop.sums_up", "warn"))[:2]
+    assert (model["eventType"], len(model["outputs"])) == ("COMPLETE", 1)
+    assert (test["eventType"], test["outputs"]) == ("COMPLETE", [])
+
+
 def test_a_skipped_run_has_no_events(cloud: DBTCloudEmulator) -> None:
     skipped: Run = {"id": None, "status_humanized": "Skipped"}
     assert openlineage_events(skipped) == []

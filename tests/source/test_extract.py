@@ -19,7 +19,6 @@ from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked, until
 from tests.support.results import (
     FILES,
-    MANIFEST,
     RUN_RESULTS,
     counts,
     finished_run,
@@ -289,14 +288,6 @@ def test_the_warning_on_a_deleted_run_contains_its_id(
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
             "has `unique_id`, `status`, `execution_time` of an unexpected type",
-        ),
-        (
-            {
-                **FILES,
-                "manifest.json": {**MANIFEST, "metadata": {"dbt_schema_version": "x/v99.json"}},
-            },
-            2,
-            "has the unknown version 99",
         ),
     ],
 )

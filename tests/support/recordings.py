@@ -35,9 +35,9 @@ _SECTIONS = (
     *("parent_map", "child_map"),
 )
 _FIELDS = frozenset(
-    "alias attached_node column_name columns config database depends_on description fqn group "
-    "identifier meta name original_file_path owner package_name path relation_name resource_type "
-    "schema source_name tags test_metadata unique_id version".split()
+    "alias attached_node column_name columns compiled_code config database depends_on description "
+    "fqn group identifier meta name original_file_path owner package_name path relation_name "
+    "resource_type schema source_name tags test_metadata unique_id version".split()
 )
 _CONFIG = frozenset("error_if group materialized meta severity tags warn_if".split())
 _COLUMN = frozenset("data_type description name".split())
