@@ -81,6 +81,7 @@ class Scheduler:
     ) -> Run:
         """Add a run to the queue of its job; `advance` starts it."""
         trigger: dict[str, Any] = {key: data.get(key) for key in OVERRIDES}
+        trigger["git_branch"] = trigger["git_branch"] or self._custom_branch(job)
         trigger |= {
             "id": self._state.new_id(),
             "cause": data["cause"],
@@ -227,6 +228,14 @@ class Scheduler:
         timer = self._timers.pop(run.id, None)
         if timer is not None:
             timer.cancel()
+
+    def _custom_branch(self, job: Job) -> str | None:
+        """Return the branch that the service fills in for a trigger without one."""
+        environment = self._state.environments.get(job.fields["environment_id"])
+        if environment is None or not environment.fields["use_custom_branch"]:
+            return None
+        branch: str | None = environment.fields["custom_branch"]
+        return branch
 
     def _version(self, job: Job) -> str | None:
         environment = self._state.environments.get(job.fields["environment_id"])

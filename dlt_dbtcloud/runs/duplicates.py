@@ -134,7 +134,7 @@ def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> S
         if trigger.is_satisfied_by(run) and run_error(run) is None:
             return Started(run)
     for run in earlier:
-        if trigger.can_reuse(run, started.body):
+        if trigger.can_reuse(run, started.body, started.run):
             remember(trigger, run)
             return Started(run, is_adopted=True)
     return None

@@ -34,6 +34,7 @@ from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, Found
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
+from dlt_dbtcloud.values import as_mapping, as_text
 
 __all__ = [
     "Note",
@@ -56,6 +57,7 @@ _CLOCK_SKEW = 3600.0
 _SEARCH_LIMIT = 120.0
 _PAGE = 100
 _STEPS: Final = "steps_override"
+_BRANCH: Final = "git_branch"
 
 
 @dataclass(frozen=True)
@@ -130,26 +132,31 @@ class Trigger:
         name = self.load.pipeline_name if self.load else ""
         return bound.pipeline_name == name and bound.key in self.keys_of(LastLoad(*bound[:2]))
 
-    def can_reuse(self, run: Run, body: TriggerData) -> bool:
+    def can_reuse(self, run: Run, body: TriggerData, own: Run | None = None) -> bool:
         """Return whether a queued run builds all that a trigger with this body would.
 
         Args:
-            run: The run, with its trigger.
+            run: The run, with its trigger and environment.
             body: The body to compare with, which may be narrowed to the load.
+            own: A run with this body, with its trigger.
         """
         is_queued = run.get("status") == RunStatus.QUEUED and retried_run(run) is None
         if not self.reuse_queued_run or not is_queued:
             return False
         other = run.get("trigger")
         if not isinstance(other, dict) or any(
-            other.get(name) != body.get(name) for name in OVERRIDES if name != _STEPS
+            other.get(name) != body.get(name) for name in OVERRIDES if name not in (_STEPS, _BRANCH)
         ):
             return False
-        steps, own = other.get(_STEPS), body.get(_STEPS)
+        branch = other.get(_BRANCH)
+        is_default = not body.get(_BRANCH) and branch in _default_branches(run, own)
+        if branch != body.get(_BRANCH) and not is_default:
+            return False
+        steps, wanted = other.get(_STEPS), body.get(_STEPS)
         # None means all steps of the job, which include ours
-        if steps in (own, self.body.get(_STEPS)):
+        if steps in (wanted, self.body.get(_STEPS)):
             return True
-        return bool(steps and own) and covers(steps or (), own or ())
+        return bool(steps and wanted) and covers(steps or (), wanted or ())
 
 
 @dataclass(frozen=True)
@@ -254,8 +261,9 @@ def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list
 
 def recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
     """Return the newest runs of the job, at least a page, as clocks differ."""
+    related = ["trigger", "environment"] if trigger.reuse_queued_run else ["trigger"]
     newest = client.list_runs(
-        job_definition_id=trigger.job_id, include_related=["trigger"], order_by="-id"
+        job_definition_id=trigger.job_id, include_related=related, order_by="-id"
     )
     found: list[Run] = []
     for run in newest:
@@ -287,6 +295,17 @@ def _queued_run(
     # it may have started since it was listed, but hardly before the load was committed
     run = client.get_run_status(min(id_of(each) for each in queued), ["trigger"])
     return run if _begins_after_load(run, trigger.load) else None
+
+
+def _default_branches(run: Run, own: Run | None) -> list[str | None]:
+    """Return the branches that the service fills in for a trigger without one.
+
+    It is that of the environment, and that of an own run without one.
+    """
+    environment = as_mapping(run.get("environment"))
+    custom = environment.get("custom_branch") if environment.get("use_custom_branch") else None
+    filled = as_mapping(own.get("trigger")).get(_BRANCH) if own else None
+    return [as_text(custom), as_text(filled)]
 
 
 def _begins_after_load(run: Run, load: LastLoad | None) -> bool:

@@ -62,3 +62,24 @@ def test_a_retry_recognizes_the_retry_of_the_same_run_only() -> None:
 def test_a_queued_run_is_used_if_it_has_the_same_overrides(queued: Run, expected: bool) -> None:
     assert Trigger("1", BODY, reuse_queued_run=True).can_reuse(queued, BODY) is expected
     assert not Trigger("1", BODY).can_reuse(queued, BODY)
+
+
+@pytest.mark.parametrize(
+    ("environment", "own", "expected"),
+    [
+        ({"use_custom_branch": True, "custom_branch": "prod"}, None, True),
+        ({"use_custom_branch": True, "custom_branch": "fix"}, None, False),
+        ({"use_custom_branch": False, "custom_branch": "prod"}, None, False),
+        (None, None, False),
+        (None, run("y", git_branch="prod"), True),
+        (None, run("y", git_branch="fix"), False),
+        (None, run("y"), False),
+    ],
+)
+def test_a_queued_run_on_the_default_branch_is_used(
+    environment: Any, own: Run | None, expected: bool
+) -> None:
+    queued = Run(**{**run("x", threads_override=4, git_branch="prod"), "environment": environment})
+    assert Trigger("1", BODY, reuse_queued_run=True).can_reuse(queued, BODY, own) is expected
+    body: TriggerData = {**BODY, "git_branch": "main"}
+    assert not Trigger("1", body, reuse_queued_run=True).can_reuse(queued, body, own)

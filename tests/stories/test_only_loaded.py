@@ -28,6 +28,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, until
+from tests.support.emulator_api import Api
 from tests.support.flights import Flights, executed
 from tests.support.processes import ROOT, running
 from tests.support.threads import in_background
@@ -391,6 +392,29 @@ def test_a_run_with_other_overrides_is_not_adopted(cloud: DBTCloudEmulator, data
     run = queued(cloud, **data)
     assert share(run)["id"] != run["id"]
     assert share(run, data=data)["id"] == run["id"]
+
+
+def use_custom_branch(cloud: DBTCloudEmulator, branch: str) -> None:
+    api = Api(cloud)
+    with api.session:
+        (environment,) = api.data("/environments/")
+        body = {"custom_branch": branch, "use_custom_branch": True}
+        assert api.post(f"/environments/{environment['id']}/", body).ok
+
+
+def test_a_branch_that_the_service_fills_in_is_no_override(cloud: DBTCloudEmulator) -> None:
+    use_custom_branch(cloud, "prod")
+    run = queued(cloud)
+    assert (run["trigger"] or {})["git_branch"] == "prod"
+    assert share(run)["id"] == run["id"]
+    assert share(run, data={"git_branch": "prod"})["id"] == run["id"]
+    assert share(run, data={"git_branch": "fix"})["id"] != run["id"]
+
+
+def test_an_override_of_the_environments_branch_is_not_adopted(cloud: DBTCloudEmulator) -> None:
+    use_custom_branch(cloud, "prod")
+    run = queued(cloud, git_branch="fix")
+    assert share(run)["id"] != run["id"]
 
 
 def test_a_narrower_run_is_not_adopted_for_a_wider_one(
