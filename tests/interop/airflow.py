@@ -14,6 +14,7 @@ import duckdb
 from tests.interop.session import PROGRAMS, Client, Session, check_results, expect
 
 PACKAGES = ("apache-airflow-providers-dbt-cloud==4.11.1", "apache-airflow==3.3.2")
+PYTHON = ">=3.11,<3.14"
 
 
 def visit_with_operators(session: Session) -> None:
@@ -76,10 +77,11 @@ def _test_dag(session: Session, dag: str, environ: Mapping[str, str]) -> None:
     session.run("airflow", "dags", "test", dag, environ=isolated)
 
 
-PROVIDER = Client("airflow", PACKAGES, visit_with_operators)
+PROVIDER = Client("airflow", PACKAGES, visit_with_operators, PYTHON)
 DAG = Client(
     "airflow-dlt",
     (*PACKAGES, "--editable", ".", "dlt[duckdb]"),
     visit_with_dlt,
+    PYTHON,
     refused=frozenset({"401 GET v2 runs/{id}/"}),
 )

@@ -40,5 +40,5 @@ def _dbtc(session: Session, group: str, command: str, *arguments: str) -> Any:
     )
 
 
-# dbtc needs numpy below 2, and the newest pyarrow does not support it
-CLIENT = Client("dbtc", ("dbtc==0.11.7", "pyarrow<19"), visit)
+# it needs numpy below 2, which the newest pyarrow and Python 3.13 do not support
+CLIENT = Client("dbtc", ("dbtc==0.11.7", "pyarrow<19"), visit, python=">=3.10,<3.13")

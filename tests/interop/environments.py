@@ -17,7 +17,7 @@ ENVIRONMENTS = ROOT / ".interop"
 UV = Path(sys.executable).with_name("uv")
 # the packages are those of this day, so that every run installs the same ones
 DAY = "2026-11-20"
-MINORS = range(10, 15)
+MINORS = range(10, 14)
 
 
 def find_python(supported: str) -> Path | None:

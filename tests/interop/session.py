@@ -51,7 +51,7 @@ class Client:
     name: str
     packages: tuple[str, ...]
     visit: Callable[[Session], None]
-    python: str = ">=3.10"
+    python: str = ">=3.10,<3.14"
     https: bool = True
     refused: frozenset[str] = frozenset()
 
