@@ -11,16 +11,8 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.exactly_once import keep_one
-from dlt_dbtcloud.runs.trigger import (
-    Started,
-    Trigger,
-    clarified,
-    created_runs,
-    known_runs,
-    patient,
-    recent_runs,
-    remember,
-)
+from dlt_dbtcloud.runs.history import clarified, recent_runs
+from dlt_dbtcloud.runs.trigger import Started, Trigger, known_runs, patient, remember
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
@@ -79,16 +71,17 @@ class EarlierRuns:
             earlier = self._earlier(run)
             if earlier is None:
                 return None
-            self._due = ()
             names = f"run {earlier.run['id']} and run {run['id']}"
             if run.get("is_success"):
                 logger.warning(f"Both {names} have built the same load.")
+                self._due = ()
                 return None
             logger.info(f"Of {names}, the later one is cancelled: they build the same load.")
             request_cancel(self._client, id_of(run))
         except DBTCloudException as error:
             logger.info(f"Run {run['id']} may not be the only one of its trigger. {error}")
             return None
+        self._due = ()
         return earlier
 
     def _earlier(self, run: Run) -> Started | None:
@@ -100,7 +93,8 @@ class EarlierRuns:
         waited = self._client.clock.monotonic() - self._began
         later = tuple(due for due in self._due if due > waited)
         if later != self._due or has_finished(run):
-            found += recent_runs(client, self._trigger, self._started.since)
+            trigger = self._trigger
+            found += recent_runs(client, trigger.job_id, self._started.since, trigger.related)
             self._due = later
         return _earlier_run(self._trigger, self._started, found)
 
@@ -119,11 +113,12 @@ def cancel_duplicates(
         return
     try:
         searcher = patient(client, trigger)
-        others = created_runs(searcher, trigger, started.since, started.newest_id)
+        recent = recent_runs(searcher, trigger.job_id, started.since)
     except DBTCloudException as error:
         logger.error(f"Run {run['id']} may not be the only one with its cause. {error}")
         return
-    keep_one(client, others, keep=run)
+    newer = (each for each in recent if id_of(each) > started.newest_id)
+    keep_one(client, filter(trigger.created, newer), keep=run)
 
 
 def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> Started | None:

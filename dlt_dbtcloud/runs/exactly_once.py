@@ -16,10 +16,11 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTriggerUnknownError,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of
+from dlt_dbtcloud.runs.history import Found
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["ExactlyOnce", "Found", "Sent", "keep_one"]
+__all__ = ["ExactlyOnce", "Sent", "keep_one"]
 
 # pauses between searches for an accepted run that is not listed yet, in seconds
 _SETTLE = (1.0, 2.0, 4.0, 8.0)
@@ -29,19 +30,6 @@ _SILENCE = 300.0
 _REFUSED_LIMIT = 15.0
 _RATE_LIMIT = 600.0
 _LOST_RESPONSES = 5
-
-
-@dataclass(frozen=True)
-class Found:
-    """The result of a search for the runs of a POST.
-
-    Args:
-        runs: The runs that it created.
-        unclear: The runs that it may have created, as their payloads do not show the cause.
-    """
-
-    runs: Sequence[Run] = ()
-    unclear: Sequence[Run] = ()
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.payloads import RELATED, id_of, planned_commands, remaining_work
 from dlt_dbtcloud.runs.duplicates import keep_earliest
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, Found
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import Postmortem
-from dlt_dbtcloud.runs.trigger import Note, Trigger, clarified, start
+from dlt_dbtcloud.runs.history import Found, clarified
+from dlt_dbtcloud.runs.trigger import Note, Trigger, start
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
 
 __all__ = ["narrowed_retry", "retry", "retry_once"]

@@ -28,10 +28,11 @@ from dlt_dbtcloud.cause import (
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import covers
-from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, run_error
+from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce, Found
+from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
+from dlt_dbtcloud.runs.history import Found, find_created, recent_runs
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
 from dlt_dbtcloud.values import as_mapping, as_text
@@ -40,22 +41,16 @@ __all__ = [
     "Note",
     "Started",
     "Trigger",
-    "clarified",
-    "created_runs",
     "existing_run",
     "known_runs",
     "patient",
-    "recent_runs",
     "remember",
     "start",
 ]
 
 Note = Callable[[ExactlyOnce], None]
 
-# seconds by which the clocks of the service and of the loading machine may differ
-_CLOCK_SKEW = 3600.0
 _SEARCH_LIMIT = 120.0
-_PAGE = 100
 _STEPS: Final = "steps_override"
 _BRANCH: Final = "git_branch"
 
@@ -101,6 +96,11 @@ class Trigger:
         """Return the keys of the same trigger for another load."""
         bodies = [{**self.body, "only_loaded": True}] if self.only_loaded else []
         return [bound_key(load.origin, self.job_id, body) for body in (*bodies, self.body)]
+
+    @property
+    def related(self) -> Sequence[str]:
+        """The objects related to a run by which it is recognized."""
+        return ("trigger", "environment") if self.reuse_queued_run else ("trigger",)
 
     @property
     def is_shared(self) -> bool:
@@ -256,23 +256,9 @@ def patient(client: DBTCloudClientV2, trigger: Trigger) -> DBTCloudClientV2:
 
 def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
     """Return the runs among which another process may have triggered the same one."""
-    return recent_runs(patient(client, trigger), trigger, since) if trigger.is_shared else []
-
-
-def recent_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
-    """Return the newest runs of the job, at least a page, as clocks differ."""
-    related = ["trigger", "environment"] if trigger.reuse_queued_run else ["trigger"]
-    newest = client.list_runs(
-        job_definition_id=trigger.job_id, include_related=related, order_by="-id"
-    )
-    found: list[Run] = []
-    for run in newest:
-        found.append(run)
-        created = time_of(run, "created_at")
-        is_old = created is not None and created < since - _CLOCK_SKEW
-        if is_old and len(found) >= _PAGE:
-            break
-    return found
+    if not trigger.is_shared:
+        return []
+    return recent_runs(patient(client, trigger), trigger.job_id, since, trigger.related)
 
 
 def _existing(trigger: Trigger, known: Sequence[Run]) -> Run | None:
@@ -373,11 +359,21 @@ def _send(
     newest_id = max(map(id_of, known), default=0)
     posted = client.clock.time()
     cause = trigger.cause
+
+    def search(searcher: DBTCloudClientV2) -> Found:
+        return find_created(
+            searcher,
+            [run for run in recent_runs(searcher, trigger.job_id, since) if id_of(run) > newest_id],
+            posted,
+            created=trigger.created,
+            may_be_created=trigger.may_have_created,
+        )
+
     once = ExactlyOnce(
         client,
         trigger.job_id,
         post=lambda sender: sender.start_job_run(trigger.job_id, {**body, "cause": cause}),
-        search=lambda searcher: _search(searcher, trigger, since, newest_id, posted),
+        search=search,
         cause=cause,
         timeout=trigger.timeout,
     )
@@ -392,57 +388,6 @@ def _send(
         newest_id=newest_id,
         since=since,
     )
-
-
-def created_runs(
-    client: DBTCloudClientV2, trigger: Trigger, since: float, newest_id: int
-) -> list[Run]:
-    """Return the runs that a trigger created, earlier ones excepted.
-
-    Raises:
-        DBTCloudAPIError: The API returned an error.
-        DBTCloudTransportError: The API did not respond.
-    """
-    return [
-        run
-        for run in recent_runs(client, trigger, since)
-        if trigger.created(run) and id_of(run) > newest_id
-    ]
-
-
-def _search(
-    client: DBTCloudClientV2, trigger: Trigger, since: float, newest_id: int, posted: float
-) -> Found:
-    """Return the runs that a trigger created, or may have created."""
-    recent = [run for run in recent_runs(client, trigger, since) if id_of(run) > newest_id]
-    runs = [run for run in recent if trigger.created(run)]
-    if runs:
-        return Found(runs)
-    unclear = [run for run in recent if trigger.may_have_created(run) and _is_since(run, posted)]
-    read = [clarified(client, run) for run in unclear]
-    return Found(
-        [run for run in read if trigger.created(run)],
-        [run for run in read if trigger.may_have_created(run)],
-    )
-
-
-def clarified(client: DBTCloudClientV2, run: Run) -> Run:
-    """Return a listed run with its trigger, or as it is listed if it is not found.
-
-    Raises:
-        DBTCloudAPIError: The API returned another error.
-        DBTCloudTransportError: The API did not respond.
-    """
-    try:
-        return client.get_run_status(run["id"], ["trigger"])
-    except DBTCloudNotFoundError:
-        return run
-
-
-def _is_since(run: Run, time: float) -> bool:
-    """Return whether a run may be newer than a time, in seconds since 1970."""
-    created = time_of(run, "created_at")
-    return created is None or created >= time - _CLOCK_SKEW
 
 
 def _remembered_id(trigger: Trigger) -> int | None:
