@@ -11,13 +11,16 @@ unexport PIP_BUILD_CONSTRAINT PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_HASHES PIP_R
 unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASHES UV_RESOLUTION
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fusion test-latest test-oldest interop bench soak subsets format lock clean
+.PHONY: help demo demo-fusion test fusion test-latest test-oldest interop bench soak subsets format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
 
 demo: $(VENV)/.demo ## Load 336,776 flights with dlt and build them with dbt, offline
 	@$(BIN)/python examples/load_and_transform.py
+
+demo-fusion: $(VENV)/.demo ## Build the same on dbt Core and dbt Fusion, with a failure and its retry
+	@$(BIN)/python examples/both_engines.py
 
 test: $(VENV)/.dev ## Check everything: format, lint, types, tests (ARGS='-m "not dbt"' for pytest)
 	@$(BIN)/ruff format --check .

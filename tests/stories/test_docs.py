@@ -72,24 +72,27 @@ def table(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows[1].splitlines()]
 
 
+def engine(block: Block) -> pytest.MarkDecorator | tuple[()]:
+    """Return the mark of the dbt that a block runs, if any."""
+    if ".venv-fusion" in block.code:
+        return pytest.mark.fusion
+    return pytest.mark.dbt if "project_dir" in block.code else ()
+
+
 def test_every_language_is_checked() -> None:
     assert {block.language for block in blocks()} == {"python", "sh", "toml", "diff", "text"}
 
 
 @pytest.mark.parametrize(
     "block",
-    [
-        pytest.param(
-            block, id=str(block), marks=pytest.mark.dbt if "project_dir" in block.code else ()
-        )
-        for block in blocks("python")
-    ],
+    [pytest.param(block, id=str(block), marks=engine(block)) for block in blocks("python")],
 )
 def test_python_runs(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, isolated: Path, block: Block
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Nightly")))
-    (isolated / "examples").symlink_to(ROOT / "examples")
+    for folder in ("examples", ".venv-fusion"):
+        (isolated / folder).symlink_to(ROOT / folder)
     with KeepAliveServer({}) as backend:
         monkeypatch.setenv("OPENLINEAGE_URL", backend.url)
         exec(compile(block.code, str(block), "exec"), {"__name__": "docs"})

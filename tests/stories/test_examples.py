@@ -33,11 +33,14 @@ def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     monkeypatch.delenv("DLT_DATA_DIR")
 
     def run_demo(
-        days: int | None = 1, script: str = "load_and_transform", **environment: str
+        *arguments: str,
+        days: int | None = 1,
+        script: str = "load_and_transform",
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         if days is not None:
             environment["SOURCES__FLIGHTS__NYCFLIGHTS__DAYS"] = str(days)
-        command = [sys.executable, f"examples/{script}.py"]
+        command = [sys.executable, f"examples/{script}.py", *arguments]
         env = {**os.environ, "COLUMNS": "120", **environment}
         return run(command, env=env, timeout=DBT_PATIENCE)
 
@@ -76,6 +79,18 @@ def test_only_what_changed_is_built(demo: Demo) -> None:
     built = [(row[-3], int(row[-2])) for row in rows if row[-3:-2] and row[-2].isdigit()]
     assert built == [("Success", 82), ("Success", 14), ("Skipped", 0)]
     assert "Saved: " in done.stdout
+
+
+@pytest.mark.fusion
+def test_both_engines_build_fail_and_retry_alike(demo: Demo, fusion: str) -> None:
+    done = demo(fusion, script="both_engines")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "dbt 1." in done.stdout
+    assert "dbt 2.0.0-preview.196" in done.stdout
+    assert done.stdout.count("1. model.flights.fct_flights") == 2
+    assert done.stdout.count("Conversion Error: Time out of range") == 2
+    # only dbt Core reports exposures
+    assert "Nodes that end differently: 2" in done.stdout
 
 
 @pytest.mark.dbt

@@ -208,7 +208,8 @@ def _find_dbt(executable: str | None = None) -> str:
     name = executable or "dbt"
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found:
-        return found
+        # dbt starts in the folder of the project
+        return str(Path(found).absolute())
     raise DbtMissingError(f"`{executable}`: {MISSING_DBT}" if executable else MISSING_DBT)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.dbt.process import DbtMissingError, find_project
+from tests.support.emulator_api import Api
 from tests.support.fake_dbt import RECORDING, write_fake
 
 
@@ -38,3 +40,14 @@ def test_a_missing_dbt_program_is_named_with_the_next_step(project: Path) -> Non
     (project / "profiles.yml").touch()
     with pytest.raises(DbtMissingError, match=r"`no-dbt`: dbt Core was not found\. Install"):
         find_project(project, None, None, "no-dbt")
+
+
+def test_a_relative_path_of_a_dbt_program_begins_where_python_runs(
+    cloud: DBTCloudEmulator, project: Path, isolated: Path
+) -> None:
+    (project / "profiles.yml").write_text("{}")
+    write_fake(isolated, RECORDING)
+    job = cloud.create_job("x", project_dir=project, dbt_executable="./fake-dbt")
+    api = Api(cloud)
+    with api.session:
+        assert api.ended(api.trigger(job)["id"])["is_success"]
