@@ -1,7 +1,7 @@
 """Payloads of the dbt Cloud Administrative API v2, with its own field names.
 
-The types are for readers and editors; nothing is validated at run time. Any key may be missing or
-null unless the API guarantees it, and unknown keys and values pass through.
+Any key may be missing or null unless the API guarantees it. Of the fields that this package reads,
+null replaces a value of another type. Unknown keys and values pass through.
 
 API: https://docs.getdbt.com/dbt-cloud/api-v2
 """

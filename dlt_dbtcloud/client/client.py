@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, 
 from dlt_dbtcloud.client.http import TokenAuth, Transport
 from dlt_dbtcloud.client.outages import DEFAULT_TIMEOUT, Clock, Patience, RateLimiter
 from dlt_dbtcloud.client.responses import Reply, not_this_api, raise_for_page
+from dlt_dbtcloud.client.shapes import shaped_job, shaped_run
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.redaction import redact
@@ -152,7 +153,7 @@ class DBTCloudClientV2:
                 added, because the API requires it.
         """
         body = {"cause": "Triggered via API", **(data or {})}
-        return cast(Run, self._transport.post(self._job(job_id, "run/"), body))
+        return shaped_run(self._transport.post(self._job(job_id, "run/"), body))
 
     def get_run_status(self, run_id: int | str | None, include_related: Iterable[str] = ()) -> Run:
         """Return a run.
@@ -165,8 +166,8 @@ class DBTCloudClientV2:
                 `repository`, `run_steps`, `run_retries`, `audit`, `debug_logs`; the last one
                 requires `run_steps` as well.
         """
-        path = self._run(run_id)
-        return cast(Run, self._transport.get(path, include_related=include_related))
+        path, number = self._run(run_id), int(valid_id("run_id", run_id))
+        return shaped_run(self._transport.get(path, number, include_related=include_related))
 
     def list_runs(self, **filters: Any) -> Iterator[Run]:
         """Yield the runs of the account, from all pages.
@@ -179,7 +180,7 @@ class DBTCloudClientV2:
                 `finished_at__range`, `include_related`, `order_by`, `limit` (the size of a page,
                 at most 100), `offset` … Lists are encoded as the API expects.
         """
-        return self._transport.pages(self._path("runs/"), filters)
+        return map(shaped_run, self._transport.pages(self._path("runs/"), filters))
 
     def get_job(self, job_id: int | str | None, include_related: Iterable[str] = ()) -> Job:
         """Return a job.
@@ -191,8 +192,8 @@ class DBTCloudClientV2:
             include_related: Related objects to include: `environment`, `most_recent_run`,
                 `most_recent_completed_run`, `custom_environment_variables`.
         """
-        path = self._job(job_id)
-        return cast(Job, self._transport.get(path, include_related=include_related))
+        path, number = self._job(job_id), int(valid_id("job_id", job_id))
+        return shaped_job(self._transport.get(path, number, include_related=include_related))
 
     def list_jobs(self, **filters: Any) -> Iterator[Job]:
         """Yield the jobs of the account, from all pages.
@@ -203,7 +204,7 @@ class DBTCloudClientV2:
             **filters: The API's filters: `project_id`, `environment_id`, `name__icontains`,
                 `state`, `include_related`, `order_by`, `limit`, `offset` …
         """
-        return self._transport.pages(self._path("jobs/"), filters)
+        return map(shaped_job, self._transport.pages(self._path("jobs/"), filters))
 
     def cancel_run(self, run_id: int | str | None) -> Run:
         """Request the cancellation of a run, which takes effect later, and return the run.
@@ -213,7 +214,7 @@ class DBTCloudClientV2:
         Args:
             run_id: The run.
         """
-        return cast(Run, self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
+        return shaped_run(self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
 
     def retry_run(self, run_id: int | str | None) -> Run:
         """Retry a failed run from its point of failure, and return the new run.
@@ -223,7 +224,7 @@ class DBTCloudClientV2:
         Args:
             run_id: The failed run.
         """
-        return cast(Run, self._transport.post(self._run(run_id, "retry/")))
+        return shaped_run(self._transport.post(self._run(run_id, "retry/")))
 
     def list_run_artifacts(self, run_id: int | str | None) -> list[str]:
         """Return the paths of a run's artifacts.

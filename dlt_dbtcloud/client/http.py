@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from http.client import HTTPException
 from itertools import chain
 from typing import Any, TypeVar, cast
@@ -108,9 +109,9 @@ class Transport:
             return send(None)
         return self._patience.request(send, self._clock, is_idempotent=is_idempotent)
 
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
-        """Return the object in the response to a GET."""
-        return self._get(unwrap_object, path, query)
+    def get(self, path: str, object_id: int | None = None, **query: Any) -> dict[str, Any]:
+        """Return the object in the response to a GET, which has the id if that is known."""
+        return self._get(partial(unwrap_object, object_id=object_id), path, query)
 
     def get_list(self, path: str, **query: Any) -> list[Any]:
         """Return the list in the response to a GET that has no pages."""

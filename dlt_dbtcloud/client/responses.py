@@ -99,14 +99,18 @@ def decode(reply: Reply) -> Any:
     return payload
 
 
-def unwrap_object(reply: Reply) -> dict[str, Any]:
+def unwrap_object(reply: Reply, object_id: int | None = None) -> dict[str, Any]:
     """Return the object in a response: a run, a job, an account.
 
+    Args:
+        reply: The response.
+        object_id: The id of the object, if it is known. A cache may respond with another one.
+
     Raises:
-        DBTCloudAPIError: The response is not a success, or contains no object.
+        DBTCloudAPIError: The response is not a success, or does not contain the object.
     """
     data = _unwrap(reply)
-    if not _is_object(data):
+    if not _is_object(data) or object_id not in (None, data["id"]):
         raise not_this_api(reply)
     return cast(dict[str, Any], data)
 

@@ -23,6 +23,7 @@ from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest, fits, node_sele
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudAuthError,
+    DBTCloudException,
     DBTCloudRateLimitError,
     run_error,
 )
@@ -55,7 +56,10 @@ def retry(
         DBTCloudTriggerUnknownError: There may be a retry that could not be found.
         DBTCloudAPIError: The API returned an error; there is no retry.
         DBTCloudTransportError: The API did not respond; there is no retry.
+        DBTCloudException: The job of the run is unknown.
     """
+    if run.get("job_definition_id") is None:
+        raise DBTCloudException(f"The API returned run {run['id']} without the id of its job.")
     latest = _latest(client, run)
     if run_error(latest) is None:
         status = latest.get("status_humanized")

@@ -13,7 +13,6 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudNotFoundError,
     DBTCloudRunTimeout,
-    DBTCloudServerError,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.typing import Run
@@ -155,9 +154,6 @@ class Watch:
                 raise
             self.errors[run_id] = error
             return
-        if id_of(run) != run_id:
-            message = f"this is run {run['id']}"
-            raise DBTCloudServerError("GET", f".../runs/{run_id}/", 200, message)
         yield run
 
     def _timeout(self, run: Run, timeout: float) -> DBTCloudRunTimeout:
