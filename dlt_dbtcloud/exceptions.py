@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 
+_CANCELLED_BY_USER = "Cancelled by user."
 _TIMED_OUT = re.compile(r"time[d -]*out|time limit|took too long|exceeded", re.IGNORECASE)
 
 
@@ -276,12 +277,15 @@ class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
 
     def __init__(self, run: Run) -> None:
         self.timed_out = bool(_TIMED_OUT.search(run.get("status_message") or ""))
-        outcome = "exceeded its time limit and was cancelled by dbt Cloud"
+        outcome = f"exceeded its time limit and was cancelled by dbt Cloud{_reason(run)}"
         advice = "Raise the limit with `timeout_seconds_override` or in the job's settings."
         if not self.timed_out:
-            outcome = f"was cancelled{_canceller(run)}"
+            canceller = _canceller(run)
+            # the message of the service names no one
+            is_known = canceller and run.get("status_message") == _CANCELLED_BY_USER
+            outcome = f"was cancelled{canceller}{'' if is_known else _reason(run)}"
             advice = "Trigger it again if this was not intended."
-        super().__init__(run, f"{run_name(run)} {outcome}{_reason(run)}.", advice)
+        super().__init__(run, f"{run_name(run)} {outcome}.", advice)
 
 
 class DBTCloudRunTimeout(DBTCloudRunError, TransientException):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from dlt_dbtcloud.emulator.times import humanize_duration, now
 from dlt_dbtcloud.typing import RunStatus
 
 JSON = dict[str, Any]
@@ -16,17 +17,13 @@ Outcome = Literal["success", "error", "cancelled"]
 Artifacts = Mapping[str, bytes] | Path
 
 ACTIVE, DELETED = 1, 2
+CANCELLED_MESSAGE = "Cancelled by user."
 FINISHED = frozenset({RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED})
 STATUS_OF: Mapping[str, RunStatus] = {
     "success": RunStatus.SUCCESS,
     "error": RunStatus.ERROR,
     "cancelled": RunStatus.CANCELLED,
 }
-
-
-def now() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(timezone.utc)
 
 
 class Timer(Protocol):
@@ -118,7 +115,11 @@ class Plan:
     @property
     def timeout_message(self) -> str:
         """The `status_message` of a run that exceeds its timeout."""
-        return f"The run was cancelled: it exceeded its timeout of {self.timeout_seconds} seconds."
+        span = humanize_duration(timedelta(seconds=self.timeout_seconds))
+        return (
+            f"This run timed out after running for {span}, which exceeded the configured timeout "
+            f"of {self.timeout_seconds} seconds."
+        )
 
 
 @dataclass
@@ -156,6 +157,7 @@ class Run:
     steps: list[Step] = field(default_factory=list)
     outcome: Outcome = "success"
     cancel_requested: bool = False
+    timed_out: bool = False
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
     started_at: datetime | None = None

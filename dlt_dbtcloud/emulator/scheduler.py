@@ -15,6 +15,7 @@ from dlt_dbtcloud.emulator.dbt.plan import SETUP_STEPS, subcommand
 from dlt_dbtcloud.emulator.dbt.process import installed_version
 from dlt_dbtcloud.emulator.dbt.runner import DbtRun
 from dlt_dbtcloud.emulator.models import (
+    CANCELLED_MESSAGE,
     STATUS_OF,
     DbtProject,
     Job,
@@ -25,12 +26,14 @@ from dlt_dbtcloud.emulator.models import (
     Run,
     Step,
     Timer,
-    now,
 )
 from dlt_dbtcloud.emulator.state import State
+from dlt_dbtcloud.emulator.times import now
 from dlt_dbtcloud.typing import RunStatus, TriggerData
 
 OVERRIDES = tuple(key for key in TriggerData.__annotations__ if key != "cause")
+# inferred: the cause of a trigger that has none
+DEFAULT_CAUSE = "Triggered via API"
 # seconds that `stop` waits for dbt's threads; a killed process takes a moment
 STOP_TIMEOUT = 10.0
 
@@ -81,12 +84,12 @@ class Scheduler:
     ) -> Run:
         """Add a run to the queue of its job; `advance` starts it."""
         trigger: dict[str, Any] = {key: data.get(key) for key in OVERRIDES}
-        trigger["git_branch"] = trigger["git_branch"] or self._custom_branch(job)
         trigger |= {
             "id": self._state.new_id(),
-            "cause": data["cause"],
+            "cause": data.get("cause", DEFAULT_CAUSE),
             "cause_category": category,
             "job_definition_id": job.id,
+            "git_branch": data.get("git_branch") or self._custom_branch(job),
         }
         version = installed_version() if job.project else None
         run = Run(
@@ -118,7 +121,7 @@ class Scheduler:
             if run.id in self._dbt:
                 self._dbt[run.id][0].stop()
             else:
-                self._finish(run, RunStatus.CANCELLED)
+                self._finish(run, RunStatus.CANCELLED, CANCELLED_MESSAGE)
 
     def finish_scripted(
         self, run: Run, outcome: Outcome, message: str | None = None, at_command: int = 1
@@ -196,12 +199,15 @@ class Scheduler:
         run.outcome = script.next_outcome()
         timeout = run.plan.timeout_seconds
         if timeout and (script.duration is None or script.duration > timeout):
-            finish = partial(self.finish_scripted, run, "cancelled", run.plan.timeout_message)
-            self._start_timer(run, timeout, finish)
+            self._start_timer(run, timeout, partial(self._time_out, run))
         elif script.duration:
             self._start_timer(run, script.duration, partial(self.finish_scripted, run, run.outcome))
         elif script.duration is not None:
             self.finish_scripted(run, run.outcome)
+
+    def _time_out(self, run: Run) -> bool:
+        run.timed_out = True
+        return self.finish_scripted(run, "cancelled", run.plan.timeout_message)
 
     def _start_step(self, run: Run, planned: PlannedStep) -> Step:
         step = Step(self._state.new_id(), len(run.steps) + 1, planned)
@@ -230,7 +236,7 @@ class Scheduler:
             timer.cancel()
 
     def _custom_branch(self, job: Job) -> str | None:
-        """Return the branch that the service fills in for a trigger without one."""
+        """Return the branch of the job's environment, which the service adds to each trigger."""
         environment = self._state.environments.get(job.fields["environment_id"])
         if environment is None or not environment.fields["use_custom_branch"]:
             return None

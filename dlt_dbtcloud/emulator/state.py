@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import TypeVar
 
 from dlt_dbtcloud.emulator.defaults import ACCOUNT, ENVIRONMENT, PROJECT, with_defaults
 from dlt_dbtcloud.emulator.errors import not_found
+from dlt_dbtcloud.emulator.ids import Ids
 from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
-
-# ids exceed 32 bits, as those of the service do
-FIRST_ID = 70_403_110_000_000
 
 D = TypeVar("D", bound=Definition)
 
@@ -22,9 +19,12 @@ class State:
     """Accounts with their projects, environments, jobs and runs.
 
     Acquire the condition `changed` to read or write, and notify it after a change.
+
+    Args:
+        ids: The source of ids; by default one that begins from the clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ids: Ids | None = None) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.accounts: dict[int, Definition] = {}
         self.visible: set[int] = set()
@@ -38,11 +38,12 @@ class State:
         self.partial_parses: dict[Path, Path] = {}
         self._runs: dict[int, Run] = {}
         self._runs_of_job: dict[int, list[Run]] = {}
-        self._ids = itertools.count(FIRST_ID)
+        self._ids = ids or Ids()
 
     def new_id(self) -> int:
         """Return an unused id."""
-        return next(self._ids)
+        with self.changed:
+            return self._ids.next()
 
     def add_account(self, account_id: int | None, name: str, *, visible: bool) -> int:
         """Add an account with a project and an environment."""

@@ -154,7 +154,7 @@ def finished_runs(
     until = datetime.fromtimestamp(client.clock.time(), timezone.utc) + timedelta(days=1)
     listed = client.list_runs(
         job_definition_id=job_id,
-        finished_at__range=[bookmarks.since.isoformat(), until.isoformat()],
+        finished_at__range=[_naive(bookmarks.since), _naive(until)],
         order_by="finished_at",
         include_related=RELATED,
     )
@@ -165,6 +165,11 @@ def finished_runs(
     older = [run_id for run_id in unread if run_id not in runs]
     # the reader of a run without steps fetches it
     return new + [NewRun(Run(id=int(each), is_complete=True), unread[each]) for each in older]
+
+
+def _naive(moment: datetime) -> str:
+    """Format a time in UTC without an offset, for which the API would ignore the time of day."""
+    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
 
 
 def without_stored(runs: list[NewRun], tables: Iterable[str]) -> list[NewRun]:

@@ -11,7 +11,9 @@ from tests.support.processes import run
 from tests.test_architecture import ROOT, imports
 
 # lowest first
-MODULES = "models errors defaults state dbt scheduler api faults http server __init__".split()
+MODULES = (
+    "times models ids errors defaults state dbt scheduler api faults http server __init__".split()
+)
 
 
 def _import_without(module: str) -> subprocess.CompletedProcess[str]:

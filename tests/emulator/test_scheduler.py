@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.models import Plan
 from tests.support.emulator_api import Api
 
 
@@ -88,7 +89,9 @@ def test_a_queued_run_is_cancelled_at_once(cloud: DBTCloudEmulator, api: Api) ->
     job = cloud.create_job("Any", duration=None)
     first, second, third = (api.trigger(job)["id"] for _ in range(3))
     response = api.post(f"/runs/{second}/cancel/").json()["data"]
-    assert (response["id"], response["status"]) == (second, 1)
+    assert (response["id"], response["status"]) == (second, 30)
+    assert response["status_message"] == "Cancelled by user."
+    assert (response["trigger"], response["job"]) == (None, None)
     cancelled = api.run(second, "run_steps", "audit")
     assert (cancelled["status"], cancelled["started_at"], cancelled["run_steps"]) == (30, None, [])
     assert cancelled["audit"]["cancellation"] is not None
@@ -99,8 +102,10 @@ def test_a_queued_run_is_cancelled_at_once(cloud: DBTCloudEmulator, api: Api) ->
 def test_cancelling_a_running_run_starts_the_next_one(cloud: DBTCloudEmulator, api: Api) -> None:
     job = cloud.create_job("Any", duration=None)
     first, second = (api.trigger(job)["id"] for _ in range(2))
-    assert api.post(f"/runs/{first}/cancel").json()["data"]["status"] == 3
+    answer = api.post(f"/runs/{first}/cancel").json()["data"]
+    assert (answer["status"], answer["trigger"], answer["job"]) == (3, None, None)
     cancelled = api.run(first, "run_steps")
+    assert cancelled["status_message"] == "Cancelled by user."
     assert (cancelled["status"], cancelled["is_cancelled"]) == (30, True)
     assert cancelled["run_steps"][-1]["status"] == 30
     assert cancelled["retry_not_supported_reason"] == "RETRY_NOT_FAILED_RUN"
@@ -118,10 +123,38 @@ def test_cancelling_a_finished_run_changes_nothing(cloud: DBTCloudEmulator, api:
 def test_a_run_that_exceeds_its_timeout_is_cancelled_with_a_message(
     cloud: DBTCloudEmulator, api: Api
 ) -> None:
-    job = cloud.create_job("Slow", duration=60, timeout_seconds=3600)
+    job = cloud.create_job("Slow", duration=60, timeout_seconds=3600, artifacts={})
     run = api.ended(api.trigger(job, timeout_seconds_override=1)["id"])
     assert run["status"] == 30
-    assert run["status_message"] == "The run was cancelled: it exceeded its timeout of 1 seconds."
+    assert run["status_message"] == (
+        "This run timed out after running for 1 second, which exceeded the configured timeout of "
+        "1 seconds."
+    )
+    assert (run["can_retry"], run["artifacts_saved"]) == (False, True)
+    assert run["retry_not_supported_reason"] == "RETRY_NOT_FAILED_RUN"
+
+
+def test_the_message_of_a_timeout_is_that_of_the_service() -> None:
+    assert Plan(steps=(), timeout_seconds=86400).timeout_message == (
+        "This run timed out after running for 1 day, which exceeded the configured timeout of "
+        "86400 seconds."
+    )
+
+
+def test_the_branch_of_the_environment_is_filled_into_the_trigger(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
+    job = cloud.create_job("Any", duration=None)
+    environment = api.data("/environments/")[0]["id"]
+    api.post(f"/environments/{environment}/", {"custom_branch": "nightly"})
+    assert api.trigger(job)["trigger"]["git_branch"] is None
+    api.post(f"/environments/{environment}/", {"use_custom_branch": True})
+    queued = api.trigger(job)
+    assert (queued["trigger"]["git_branch"], queued["git_branch"]) == ("nightly", None)
+    assert api.trigger(job, git_branch="mine")["trigger"]["git_branch"] == "mine"
+    for run in cloud.runs[:2]:
+        cloud.finish_run(run["id"])
+    assert api.run(queued["id"])["git_branch"] == "nightly"
 
 
 def test_concurrent_triggers_start_one_run_each(cloud: DBTCloudEmulator) -> None:

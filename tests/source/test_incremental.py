@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -71,6 +72,17 @@ def test_a_start_date_limits_the_first_load(
         dbt_cloud_results(start_date="soon")
     with pytest.raises(ValueError, match="`start_date=20260131` is not a date"):
         dbt_cloud_results(start_date=20260131)  # type: ignore[arg-type]  # the mistake
+
+
+def test_runs_are_listed_by_naive_times_in_utc(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    start = datetime(2026, 1, 31, 8, tzinfo=timezone(timedelta(hours=2)))
+    finished_runs(client, None, Bookmarks({"dbt_runs": {}}, start))
+    (listing,) = cloud.requests
+    since, until = json.loads(listing.query["finished_at__range"][0])
+    assert since == "2026-01-31T06:00:00"
+    assert datetime.fromisoformat(until).tzinfo is None
 
 
 SIX = datetime(2026, 1, 31, 6, tzinfo=timezone.utc)

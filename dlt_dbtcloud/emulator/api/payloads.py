@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
 
 from dlt_dbtcloud.emulator.api.definitions import environment_payload, run_job_payload
 from dlt_dbtcloud.emulator.dbt.plan import refusal
-from dlt_dbtcloud.emulator.models import JSON, Definition, Run, Step, now
+from dlt_dbtcloud.emulator.models import JSON, Definition, Run, Step
+from dlt_dbtcloud.emulator.times import format_duration, format_time, humanize_duration, now
 from dlt_dbtcloud.typing import RunStatus
 
 TRUNCATED_LINES = 1000
@@ -75,28 +75,6 @@ def step_payload(run: Run, step: Step, include: Collection[str] = ()) -> JSON:
     }
 
 
-def format_time(moment: datetime | None) -> str | None:
-    """Format a time of a run with a space and microseconds, as the service does."""
-    return moment.isoformat(sep=" ", timespec="microseconds") if moment else None
-
-
-def format_duration(span: timedelta) -> str:
-    """Format a duration as `HH:MM:SS`."""
-    seconds = int(span.total_seconds())
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-
-
-def humanize_duration(span: timedelta) -> str:
-    """Format a duration in words."""
-    hours, minutes, seconds = (int(part) for part in format_duration(span).split(":"))
-    parts = [
-        f"{count} {noun}{'' if count == 1 else 's'}"
-        for count, noun in ((hours, "hour"), (minutes, "minute"), (seconds, "second"))
-        if count
-    ]
-    return ", ".join(parts) or "0 minutes"
-
-
 def humanize_status(status: int) -> str:
     """Return the service's name of a status."""
     return RunStatus(status).name.capitalize()
@@ -127,8 +105,8 @@ def _identity(run: Run, url: str) -> JSON:
         "job_id": job.id,
         "job_definition_id": job.id,
         "dbt_version": run.dbt_version,
-        "git_branch": run.trigger["git_branch"],
-        "git_sha": None if run.started_at is None else run.trigger["git_sha"],
+        "git_branch": run.trigger["git_branch"] if run.started_at else None,
+        "git_sha": run.trigger["git_sha"] if run.started_at else None,
         "href": f"{url}/deploy/{job.account_id}/projects/{project_id}/runs/{run.id}/",
         "deferring_run_id": None,
         "owner_thread_id": None,
@@ -151,7 +129,7 @@ def _state(run: Run, history: Sequence[Run]) -> JSON:
         "is_cancelled": run.status == RunStatus.CANCELLED,
         "is_running": run.status == RunStatus.RUNNING,
         "blocked_by": _blocked_by(run, history),
-        "artifacts_saved": run.is_finished and any(step.artifacts for step in run.steps),
+        "artifacts_saved": run.is_finished and _saved_artifacts(run),
         **generated_flags(run),
         "notifications_sent": run.is_finished,
     }
@@ -212,6 +190,11 @@ def _blocked_by(run: Run, history: Sequence[Run]) -> list[int]:
         return []
     earlier = [other.id for other in history if other.id < run.id and not other.is_finished]
     return earlier[:1]
+
+
+def _saved_artifacts(run: Run) -> bool:
+    # the service saves what there is of a run that timed out
+    return run.timed_out or any(step.artifacts for step in run.steps)
 
 
 def _succeeded(run: Run, subcommand: str) -> bool:

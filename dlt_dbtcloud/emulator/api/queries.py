@@ -16,6 +16,7 @@ from dlt_dbtcloud.emulator.api.schemas import (
     INTEGER,
     NON_NEGATIVE,
     OBJECT,
+    POSITIVE,
     STRING,
     Schema,
     is_valid,
@@ -28,6 +29,9 @@ Row = Mapping[str, Any]
 Query = MultiDict[str, str]
 
 STATES = {"1": 1, "active": 1, "2": 2, "deleted": 2, "all": None}
+STATE_NAMES = {1: "active", 2: "deleted", None: "all"}
+# the service lowers a greater limit to this one
+MAX_LIMIT = 100
 BOOLEANS = {"true": True, "false": False}
 
 # an array is sent as one JSON string
@@ -38,7 +42,7 @@ DATE_RANGE: Schema = {**STRING_ARRAY, "minItems": 2, "maxItems": 2}
 COMMON: Mapping[str, Schema] = {
     # clients repeat the account of the path
     "account_id": {},
-    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+    "limit": POSITIVE,
     "offset": NON_NEGATIVE,
 }
 
@@ -124,7 +128,7 @@ class Selection:
 
     def echo(self) -> dict[str, Any]:
         """Return the parsed filters as the service repeats them in its response."""
-        state = STATES[self.state] or "all"
+        state = STATE_NAMES[STATES[self.state]]
         filters = {name: _as_json(value) for name, value in self.filters.items()}
         return {"state": state, "limit": self.limit, "offset": self.offset, **filters}
 
@@ -163,11 +167,11 @@ def parse(query: Query, listing: Listing) -> Selection:
     validate(values, {**OBJECT, "properties": schemas, "additionalProperties": False})
     return Selection(
         filters={
-            name: [_date(name, text) for text in value] if name.endswith("__range") else value
+            name: _range(name, value) if name.endswith("__range") else value
             for name, value in values.items()
             if name in listing.filters
         },
-        limit=values.get("limit", 100),
+        limit=min(values.get("limit", MAX_LIMIT), MAX_LIMIT),
         offset=values.get("offset", 0),
         order_by=order_by,
         state=values.get("state", listing.state),
@@ -239,7 +243,16 @@ def _test(name: str, value: Any) -> Callable[[Row], bool]:
     return lambda row: bool(row.get(field) == value)
 
 
-def _date(name: str, text: str) -> datetime:
+def _range(name: str, texts: list[str]) -> list[datetime]:
+    start, end = texts
+    if name == "finished_at__range" and _date(name, start)[1]:
+        # the service ignores the time of a start with an offset
+        start = start.strip()[: len("YYYY-MM-DD")]
+    return [_date(name, text)[0] for text in (start, end)]
+
+
+def _date(name: str, text: str) -> tuple[datetime, bool]:
+    """Parse a date, and return whether it has an offset."""
     iso = re.sub(r"[zZ]$", "+00:00", text.strip())
     # Python 3.10 reads fractions of three or six digits only
     iso = re.sub(r"\.(\d{1,6})\d*", lambda match: "." + match[1].ljust(6, "0"), iso)
@@ -247,7 +260,7 @@ def _date(name: str, text: str) -> datetime:
         date = datetime.fromisoformat(iso)
     except ValueError as error:
         raise bad_request({name: f"{text!r} is not a 'date-time'"}) from error
-    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    return (date, True) if date.tzinfo else (date.replace(tzinfo=timezone.utc), False)
 
 
 def _as_json(value: Any) -> Any:

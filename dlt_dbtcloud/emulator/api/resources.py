@@ -11,8 +11,9 @@ from dlt_dbtcloud.emulator.api import answers, bodies, definitions, queries
 from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.defaults import ENVIRONMENT, PROJECT, apply_changes
 from dlt_dbtcloud.emulator.errors import not_found
-from dlt_dbtcloud.emulator.models import DELETED, JSON, Definition, now
+from dlt_dbtcloud.emulator.models import DELETED, JSON, Definition
 from dlt_dbtcloud.emulator.state import State
+from dlt_dbtcloud.emulator.times import now
 
 
 class Resources:

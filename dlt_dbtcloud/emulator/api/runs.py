@@ -53,11 +53,15 @@ class Runs:
         return answers.success(self.describe(self._find(call), include))
 
     def cancel_run(self, call: Call) -> Response:
-        """Cancel a run, and show its previous state; a finished run is unchanged (inferred)."""
+        """Cancel a run, and show it without related objects.
+
+        A queued run is cancelled at once. A running one is shown in its previous state, and a
+        finished one is unchanged; both are inferred.
+        """
         run = self._find(call)
-        answer = answers.success(self.describe(run, ("trigger", "job")))
+        before = self.describe(run)
         self._scheduler.cancel(run)
-        return answer
+        return answers.success(before if run.started_at else self.describe(run))
 
     def get_failure_details(self, call: Call) -> Response:
         """Show the steps that a retry would execute."""

@@ -11,8 +11,9 @@ from dlt_dbtcloud.emulator.dbt.artifacts import list_files
 from dlt_dbtcloud.emulator.dbt.plan import CLONE, CONNECT, DEPS, subcommand
 from dlt_dbtcloud.emulator.dbt.process import DbtMissingError, Invoker
 from dlt_dbtcloud.emulator.dbt.profiles import ProfileError
-from dlt_dbtcloud.emulator.models import DbtProject, PlannedStep, Run, Step, now
+from dlt_dbtcloud.emulator.models import CANCELLED_MESSAGE, DbtProject, PlannedStep, Run, Step
 from dlt_dbtcloud.emulator.state import State
+from dlt_dbtcloud.emulator.times import now
 from dlt_dbtcloud.typing import RunStatus
 
 # the first line of dbt Core's log, and that of dbt Fusion's
@@ -43,7 +44,6 @@ class DbtRun:
         self._state = state
         self._folder = folder
         self._dbt = Invoker(project, state, secret)
-        self._timed_out = False
 
     def execute(self) -> StatusAndMessage:
         """Execute the steps and return the run's status and status message."""
@@ -62,7 +62,7 @@ class DbtRun:
         self._dbt.stop()
 
     def _time_out(self) -> None:
-        self._timed_out = True
+        self._run.timed_out = True
         self._dbt.stop()
 
     def _execute_steps(self) -> StatusAndMessage:
@@ -71,7 +71,8 @@ class DbtRun:
             succeeded = self._execute(step)
             if self._dbt.stopping:
                 self._finish(step, RunStatus.CANCELLED)
-                message = self._run.plan.timeout_message if self._timed_out else None
+                timed_out = self._run.timed_out
+                message = self._run.plan.timeout_message if timed_out else CANCELLED_MESSAGE
                 return RunStatus.CANCELLED, message
             self._finish(step, RunStatus.SUCCESS if succeeded else RunStatus.ERROR)
             if not succeeded and not planned.may_fail:

@@ -33,9 +33,9 @@ def test_a_trigger_repeats_every_override(cloud: DBTCloudEmulator, api: Api) -> 
     assert {key: run["trigger"][key] for key in body} == body
     assert run["trigger"]["cause_category"] == "api"
     assert run["trigger"]["job_definition_id"] == run["job"]["id"]
-    assert run["git_branch"] == "main"
-    assert run["git_sha"] is None
-    assert api.run(run["id"])["git_sha"] == "abc"
+    assert (run["git_branch"], run["git_sha"]) == (None, None)
+    started = api.run(run["id"])
+    assert (started["git_branch"], started["git_sha"]) == ("main", "abc")
 
 
 def test_nulls_unknown_fields_and_numbers_as_text_are_accepted(
@@ -57,8 +57,6 @@ def test_nulls_unknown_fields_and_numbers_as_text_are_accepted(
 @pytest.mark.parametrize(
     ("body", "data"),
     [
-        ({}, {"cause": "required key not provided"}),
-        ({"cause": None}, {"cause": "required key not provided"}),
         ({"cause": ""}, {"cause": "'' is not a non-empty string"}),
         ({"cause": 5}, {"cause": "5 is not a non-empty string"}),
         ({"cause": "x" * 256}, {"cause": "Ensure this field has no more than 255 characters."}),
@@ -103,6 +101,15 @@ def test_an_invalid_body_answers_400(
 def test_a_cause_may_have_255_characters(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Any"), cause="x" * 255)
     assert run["trigger"]["cause"] == "x" * 255
+
+
+@pytest.mark.parametrize("body", [{}, {"cause": None}, {"threads_override": 2}])
+def test_a_trigger_without_a_cause_is_accepted(
+    cloud: DBTCloudEmulator, api: Api, body: dict[str, Any]
+) -> None:
+    answer = api.post(f"/jobs/{cloud.create_job('Any')}/run/", body)
+    assert answer.status_code == 200
+    assert answer.json()["data"]["trigger"]["cause"] == "Triggered via API"
 
 
 def test_a_step_that_is_not_a_dbt_command_answers_400(cloud: DBTCloudEmulator, api: Api) -> None:

@@ -139,7 +139,7 @@ def test_jobs_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Api) -
     body = api.get("/jobs/", limit=2, offset=1, account_id=cloud.account_id).json()
     assert [job["id"] for job in body["data"]] == jobs[1:]
     assert body["extra"] == {
-        "filters": {"state": 1, "limit": 2, "offset": 1, "account_id": cloud.account_id},
+        "filters": {"state": "active", "limit": 2, "offset": 1, "account_id": cloud.account_id},
         "order_by": "id",
         "pagination": {"count": 2, "total_count": 4},
     }

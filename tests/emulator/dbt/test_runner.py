@@ -82,7 +82,7 @@ def test_cancel_ends_dbt_and_its_children(
     api.post(f"/runs/{second}/cancel/")
     assert api.post(f"/runs/{first}/cancel/").json()["data"]["status"] == 3
     run = api.ended(first)
-    assert (run["status"], run["status_message"]) == (30, None)
+    assert (run["status"], run["status_message"]) == (30, "Cancelled by user.")
     assert [step["status"] for step in run["run_steps"]] == [10, 10, 10, 30]
     assert "started" in run["run_steps"][-1]["logs"]
 
@@ -94,7 +94,11 @@ def test_a_timeout_ends_dbt_with_a_message(
     job = cloud.create_job("Slow", project_dir=tiny, dbt_executable=dbt, timeout_seconds=1)
     run = api.ended(api.trigger(job)["id"])
     assert run["status"] == 30
-    assert run["status_message"] == "The run was cancelled: it exceeded its timeout of 1 seconds."
+    assert run["status_message"] == (
+        "This run timed out after running for 1 second, which exceeded the configured timeout of "
+        "1 seconds."
+    )
+    assert run["artifacts_saved"] is True
 
 
 def test_jobs_of_one_project_do_not_run_dbt_at_the_same_time(

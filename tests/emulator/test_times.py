@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from dlt_dbtcloud.emulator.api.payloads import format_duration, format_time, humanize_duration
+from dlt_dbtcloud.emulator.times import format_duration, format_time, humanize_duration
 
 
 def test_times_have_a_space_and_microseconds() -> None:
@@ -22,7 +22,7 @@ def test_times_have_a_space_and_microseconds() -> None:
         (1, "00:00:01", "1 second"),
         (65, "00:01:05", "1 minute, 5 seconds"),
         (7261, "02:01:01", "2 hours, 1 minute, 1 second"),
-        (100 * 3600, "100:00:00", "100 hours"),
+        (100 * 3600, "100:00:00", "4 days, 4 hours"),
     ],
 )
 def test_durations(seconds: float, formatted: str, humanized: str) -> None:
