@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from dlt_dbtcloud.redaction import Redact, last_lines, plain_text, redact, without_backtraces
@@ -13,7 +12,6 @@ from dlt_dbtcloud.values import as_datetime, as_dicts, as_integer, as_mapping, a
 
 __all__ = [
     "RELATED",
-    "RemainingWork",
     "command_of",
     "ended_early",
     "failed_step",
@@ -23,9 +21,9 @@ __all__ = [
     "log_of",
     "log_tail",
     "planned_commands",
-    "remaining_work",
     "run_link",
     "run_name",
+    "started_steps",
     "steps_of",
     "time_of",
 ]
@@ -165,32 +163,30 @@ def planned_commands(run: Run) -> tuple[str, ...]:
     return tuple(command.strip() for command in commands)
 
 
-@dataclass(frozen=True)
-class RemainingWork:
-    """The commands that a run without success has left.
+def started_steps(run: Run, planned: Sequence[str]) -> list[RunStep]:
+    """Return the steps that executed planned commands, in order.
 
-    Args:
-        failed: The command that failed, or None if one of the service's own steps did.
-        remaining: The commands that never started.
-    """
-
-    failed: str | None
-    remaining: tuple[str, ...]
-
-
-def remaining_work(run: Run, planned: Sequence[str]) -> RemainingWork:
-    """Return the commands that a run has left.
+    If the run failed in one of these commands, it is the last.
 
     Args:
         run: The run, with its steps.
         planned: The commands of the run; for a retry, those that the run before it had left.
     """
-    started = _started_commands(run, planned)
+    last = failed_step(run) or RunStep(index=0)
+    last_index = last.get("index") or 0
+    steps = [step for step in steps_of(run) if (step.get("index") or 0) <= last_index]
+    # the API's retry resumes with the command that failed before
+    first = planned[0] if planned and run.get("retrying_run_id") else _RETRY
+    found = [(step, line) for step in steps if (line := command_of(step))]
+    started = [_spaced(first if line == _RETRY else line) for _, line in found]
     # the service's own steps come first, and may look like the first planned command
     for count in range(min(len(started), len(planned)), 0, -1):
-        if [_spaced(line) for line in planned[:count]] == started[-count:]:
-            return RemainingWork(planned[count - 1], tuple(planned[count:]))
-    return RemainingWork(None, tuple(planned))
+        expected = [_spaced(line) for line in planned[:count]]
+        # after the last command of a run, the service may generate docs
+        for end in range(len(started), count - 1, -1):
+            if started[end - count : end] == expected:
+                return [step for step, _ in found[end - count : end]]
+    return []
 
 
 def _lean_step(step: dict[str, Any]) -> RunStep:
@@ -199,16 +195,6 @@ def _lean_step(step: dict[str, Any]) -> RunStep:
     if step.get("status") == RunStatus.ERROR:
         typed["logs"] = "\n".join((as_text(step.get("logs")) or "").split("\n")[-_REDACTED_LINES:])
     return cast(RunStep, {**kept, **typed})
-
-
-def _started_commands(run: Run, planned: Sequence[str]) -> list[str]:
-    """Return the commands that started, in order, up to the one that failed."""
-    last = failed_step(run) or RunStep(index=0)
-    last_index = last.get("index") or 0
-    lines = [command_of(step) for step in steps_of(run) if (step.get("index") or 0) <= last_index]
-    # the API's retry resumes with the command that failed before
-    first = planned[0] if planned and run.get("retrying_run_id") else _RETRY
-    return [_spaced(first if line == _RETRY else line) for line in lines if line]
 
 
 def _spaced(line: str) -> str:

@@ -7,15 +7,14 @@ from typing import Any, cast
 import pytest
 
 from dlt_dbtcloud.payloads import (
-    RemainingWork,
     command_of,
     ended_early,
     failed_step,
     log_tail,
     planned_commands,
-    remaining_work,
     run_link,
     run_name,
+    started_steps,
     steps_of,
 )
 from dlt_dbtcloud.redaction import redact
@@ -102,37 +101,38 @@ def test_the_last_failed_step_ended_the_run() -> None:
 @pytest.mark.parametrize(
     ("started", "planned", "expected"),
     [
-        (["dbt build"], ["dbt build"], RemainingWork("dbt build", ())),
-        (["dbt seed", "dbt run"], ["dbt seed", "dbt run", "dbt test"], ("dbt run", "dbt test")),
-        (["dbt  seed"], ["dbt seed", "dbt run"], ("dbt seed", "dbt run")),
+        (["dbt build"], ["dbt build"], [4]),
+        (["dbt seed", "dbt run"], ["dbt seed", "dbt run", "dbt test"], [4, 5]),
+        (["dbt  seed"], ["dbt seed", "dbt run"], [4]),
         # the service's own `dbt deps` is not the job's
-        (["dbt deps"], ["dbt deps", "dbt build"], ("dbt deps", "dbt build")),
-        (
-            ["dbt deps", "dbt build"],
-            ["dbt deps", "dbt build", "dbt test"],
-            ("dbt build", "dbt test"),
-        ),
-        (["dbt source freshness", "dbt run"], ["dbt run", "dbt test"], ("dbt run", "dbt test")),
+        (["dbt deps"], ["dbt deps", "dbt build"], [4]),
+        (["dbt deps", "dbt build"], ["dbt deps", "dbt build", "dbt test"], [4, 5]),
+        (["dbt source freshness", "dbt run"], ["dbt run", "dbt test"], [5]),
         # the same command twice
-        (["dbt run", "dbt run"], ["dbt run", "dbt run", "dbt test"], ("dbt run", "dbt test")),
-        (["dbt run"], ["dbt run", "dbt run"], ("dbt run", "dbt run")),
+        (["dbt run", "dbt run"], ["dbt run", "dbt run", "dbt test"], [4, 5]),
+        (["dbt run"], ["dbt run", "dbt run"], [4]),
         # none of them started, or the job has changed since
-        ([], ["dbt run", "dbt test"], (None, "dbt run", "dbt test")),
-        (["dbt build"], ["dbt run", "dbt test"], (None, "dbt run", "dbt test")),
+        ([], ["dbt run", "dbt test"], []),
+        (["dbt build"], ["dbt run", "dbt test"], []),
     ],
 )
-def test_remaining_work(started: list[str], planned: list[str], expected: Any) -> None:
-    if not isinstance(expected, RemainingWork):
-        expected = RemainingWork(expected[0], expected[1:])
-    assert remaining_work(run(*started), planned) == expected
+def test_the_steps_of_planned_commands(
+    started: list[str], planned: list[str], expected: list[int]
+) -> None:
+    assert [step["index"] for step in started_steps(run(*started), planned)] == expected
+
+
+def test_the_steps_of_commands_precede_the_services_own() -> None:
+    succeeded = run("dbt seed", "dbt run", "dbt docs generate", status=SUCCESS)
+    assert [s["index"] for s in started_steps(succeeded, ["dbt seed", "dbt run"])] == [4, 5]
 
 
 def test_the_apis_retry_resumes_with_the_command_that_failed() -> None:
     planned = ("dbt run", "dbt test", "dbt snapshot")
     first = run("dbt retry", retrying_run_id=1)
-    assert remaining_work(first, planned) == RemainingWork("dbt run", ("dbt test", "dbt snapshot"))
+    assert [step["index"] for step in started_steps(first, planned)] == [4]
     later = run("dbt retry", "dbt test", retrying_run_id=1)
-    assert remaining_work(later, planned) == RemainingWork("dbt test", ("dbt snapshot",))
+    assert [step["index"] for step in started_steps(later, planned)] == [4, 5]
 
 
 def test_the_commands_of_a_trigger_replace_the_jobs() -> None:

@@ -8,13 +8,16 @@ from dlt_dbtcloud.dbt.commands import (
     subcommand_of,
 )
 from dlt_dbtcloud.dbt.logs import FusionLog, blames_project
-from dlt_dbtcloud.dbt.manifest import Column, Manifest, Node
+from dlt_dbtcloud.dbt.manifest import Column, Manifest, Node, resource_type_in
 from dlt_dbtcloud.dbt.matching import Match, match_sources
 from dlt_dbtcloud.dbt.selection import (
     covers,
     executed_nodes,
+    executes_tests,
     fed_nodes,
+    missing_nodes,
     narrowed_commands,
+    reported_nodes,
     sources_of,
 )
 
@@ -29,11 +32,15 @@ __all__ = [
     "blames_project",
     "covers",
     "executed_nodes",
+    "executes_tests",
     "fed_nodes",
     "fits",
     "match_sources",
+    "missing_nodes",
     "narrowed_commands",
     "node_selector",
+    "reported_nodes",
+    "resource_type_in",
     "sources_of",
     "subcommand_of",
 ]

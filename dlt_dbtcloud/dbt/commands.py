@@ -44,6 +44,10 @@ _GREEDY = frozenset(
     "--exclude --exclude-resource-type --exclude-resource-types --output-keys --resource-type "
     "--resource-types --select".split()
 )
+_LIMITS = (
+    *("--exclude", "--selector", "--resource-type", "--resource-types"),
+    *("--exclude-resource-type", "--exclude-resource-types"),
+)
 # options that take one word, even if it looks like an option
 _VALUED = frozenset(
     "--add-package --args --defer-state --event-time-end --event-time-start --host "
@@ -130,6 +134,11 @@ class DbtCommand:
     def selector(self) -> str | None:
         """The selector of `selectors.yml` that replaces any other selection."""
         return next(reversed(self._values("--selector")), None)
+
+    @property
+    def limits_nodes(self) -> bool:
+        """Whether it executes only a part of the nodes of its types."""
+        return bool(self.select) or any(map(self._has, _LIMITS))
 
     def selecting(self, selectors: Sequence[str]) -> DbtCommand:
         """Return the same command on exactly these nodes.

@@ -124,6 +124,11 @@ class Manifest:
         return next(chain(self._damaged_entries(), self._damaged_edges()), None)
 
     @property
+    def is_from_fusion(self) -> bool:
+        """Whether dbt Fusion wrote it, which is dbt 2."""
+        return (self.dbt_version or "").startswith("2.")
+
+    @property
     def unique_ids(self) -> list[str]:
         """The ids of all nodes, sources, metrics, exposures and the like."""
         return list(self._entries)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from dlt.common import logger
 
-from dlt_dbtcloud.dbt.commands import MAX_LENGTH, CommandError, DbtCommand, fits, pattern
+from dlt_dbtcloud.dbt.commands import (
+    MAX_LENGTH,
+    CommandError,
+    DbtCommand,
+    fits,
+    pattern,
+    subcommand_of,
+)
 from dlt_dbtcloud.dbt.manifest import Manifest, resource_type_in
+from dlt_dbtcloud.values import as_mapping
 
 __all__ = [
     "covers",
     "executed_nodes",
+    "executes_tests",
     "fed_nodes",
+    "missing_nodes",
     "narrowed_commands",
+    "reported_nodes",
     "selectors",
     "sources_of",
 ]
@@ -26,6 +37,15 @@ __all__ = [
 _EXECUTED = ("function", "model", "seed", "snapshot", "test", "unit_test")
 # the types that a command executes; all if it is not listed
 _EXECUTED_BY = {"seed": ("seed",), "snapshot": ("snapshot",), "test": ("test", "unit_test")}
+_TESTS = ("test", "unit_test")
+# the types whose nodes are surely in the results of a command
+_REPORTED_BY = {
+    "build": ("model", "seed", "snapshot", *_TESTS),
+    "run": ("model",),
+    "seed": ("seed",),
+    "snapshot": ("snapshot",),
+    "test": _TESTS,
+}
 
 
 def selectors(manifest: Manifest, sources: Iterable[str], limit: int | None = None) -> list[str]:
@@ -116,6 +136,61 @@ def narrowed_commands(
     return [step.line for step in steps if step.line is not None]
 
 
+def reported_nodes(
+    line: str, manifest: Manifest, scope: Set[str] | None = None
+) -> frozenset[str] | None:
+    """Return the nodes that have a result after a command, or None if they are not known.
+
+    Args:
+        line: The command; a selection of its own makes them unknown.
+        manifest: The manifest of the project.
+        scope: The unique ids of the nodes to which the command is narrowed, with the sources that
+            they descend from; by default it is all of the project.
+
+    Raises:
+        DBTCloudException: It is not a manifest.
+    """
+    try:
+        command = DbtCommand.parse(line)
+    except CommandError:
+        return None
+    types = _REPORTED_BY.get(command.subcommand, ())
+    has_default = any(as_mapping(each).get("default") for each in manifest.selectors.values())
+    if not types or command.limits_nodes or has_default:
+        return None
+    return frozenset(
+        unique_id
+        for unique_id in (manifest.unique_ids if scope is None else scope)
+        if resource_type_in(unique_id) in types
+        and manifest.entry(unique_id)
+        and not manifest.is_ephemeral(unique_id)
+        and _is_surely_selected(unique_id, manifest, scope)
+    )
+
+
+def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
+    """Return the expected nodes that have no result.
+
+    If no test is among the results, the environment may exclude tests; so for unit tests.
+
+    Args:
+        expected: The unique ids of the expected nodes.
+        results: The unique ids of the nodes with a result.
+    """
+    found = set(map(resource_type_in, results))
+    excluded = {kind for kind in _TESTS if results and kind not in found}
+    return frozenset(
+        unique_id
+        for unique_id in expected
+        if unique_id not in results and resource_type_in(unique_id) not in excluded
+    )
+
+
+def executes_tests(line: str) -> bool:
+    """Return whether a command may execute tests; `run`, `seed` and `snapshot` do not."""
+    return bool({*_TESTS} & {*_REPORTED_BY.get(subcommand_of(line) or "", _TESTS)})
+
+
 def covers(theirs: Sequence[str], ours: Sequence[str]) -> bool:
     """Return whether a run of some commands builds everything that a run of others would.
 
@@ -176,6 +251,13 @@ def _selects_as_much(theirs: str, ours: str) -> bool:
         return False
     is_wider = not their.select or (our.select and set(our.select) <= set(their.select))
     return bool(is_wider) and their.unselected() == our.unselected()
+
+
+def _is_surely_selected(unique_id: str, manifest: Manifest, scope: Set[str] | None) -> bool:
+    """Return whether a node of the scope is selected with any `--indirect-selection`."""
+    if scope is None or resource_type_in(unique_id) not in _TESTS:
+        return True
+    return scope >= {*manifest.dependencies(unique_id)}
 
 
 def _selector(source: Mapping[str, Any], ambiguous: set[str], *table: str) -> str:

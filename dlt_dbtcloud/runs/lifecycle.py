@@ -9,6 +9,7 @@ from typing import cast
 
 from dlt.common import logger
 
+from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect
 from dlt_dbtcloud.exceptions import (
@@ -20,6 +21,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
+from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, Rung, describe_doubt, doubt
 from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import explain
@@ -46,6 +48,7 @@ class Part:
         run: The run as last seen.
         error: Why there is no run, or why its outcome is unknown.
         earlier_runs: The search for an earlier run of another process.
+        is_retry: Whether the run retries another.
     """
 
     load: LastLoad | None = None
@@ -54,6 +57,7 @@ class Part:
     run: Run | None = None
     error: DBTCloudException | None = None
     earlier_runs: EarlierRuns | None = None
+    is_retry: bool = False
 
     @property
     def pending(self) -> Run | None:
@@ -95,6 +99,7 @@ class Lifecycle:
         self._client = client
         self._config = config
         self._began = client.clock.monotonic()
+        self._backlogs = Backlogs(client)
         self._parts: list[Part] = []
         self._watch: Watch | None = None
         # the POST that was sent last, until its run is known
@@ -127,7 +132,7 @@ class Lifecycle:
             DBTCloudException: As for `run_all`.
         """
         with self._abandoning():
-            self._parts = [Part(run=self._retried(run))]
+            self._parts = [Part(run=self._retried(run), is_retry=True)]
             self._sending = None
             if self._config.wait_for_outcome:
                 self._wait()
@@ -142,10 +147,12 @@ class Lifecycle:
         Raises:
             DBTCloudException: As for `run_all`.
         """
-        self._parts = [Part(run=self._get_run(run_id))]
+        run = self._get_run(run_id)
+        self._parts = [Part(run=run, is_retry=retried_run(run) is not None)]
         with self._abandoning():
             if self._config.wait_for_outcome:
                 self._wait(are_new=False)
+                self._reject_doubtful()
         return self._report()[0]
 
     def cancel(self, run_id: int | str | None) -> Run:
@@ -207,6 +214,7 @@ class Lifecycle:
             part.started = keep_earliest(self._client, trigger, part.started)
             part.run = part.started.run
             part.earlier_runs = EarlierRuns(self._client, trigger, part.started)
+            part.is_retry = retried_run(part.run) is not None
         except DBTCloudException as error:
             part.error = error
         self._sending = None
@@ -268,13 +276,16 @@ class Lifecycle:
 
     def _retry(self) -> None:
         """Retry failed runs as often as the config allows, within its timeout."""
+        self._repeat_doubtful()
         for attempt in range(1, self._config.retries + 1):
             failed = [part for part in self._parts if part.has_failed]
             if not failed or not self._seconds_left:
-                return
+                break
             for part in failed:
                 self._retry_one(part, f"{attempt} of {self._config.retries}")
             self._wait()
+            self._repeat_doubtful()
+        self._reject_doubtful()
 
     def _retry_one(self, part: Part, attempt: str) -> None:
         run = cast(Run, part.run)
@@ -284,19 +295,66 @@ class Lifecycle:
             trigger = part.trigger if part.load else None
             existing = existing_run(self._client, trigger) if trigger else None
             part.run = existing or self._retried(run)
+            part.is_retry = not existing or retried_run(existing) is not None
         except DBTCloudException as error:
             part.error = error
         self._sending = None
 
     def _retried(self, run: Run) -> Run:
         try:
-            return retry(self._client, run, timeout=self._seconds_left, note=self._note)
+            left = self._seconds_left
+            return retry(self._client, run, self._backlogs, timeout=left, note=self._note)
         except DBTCloudException:
             self._sending = None
             raise
 
     def _note(self, sending: ExactlyOnce) -> None:
         self._sending = sending
+
+    def _repeat_doubtful(self) -> None:
+        """Repeat retries that did not execute their nodes, within the timeout.
+
+        This is not another retry of the user, and each repetition is less narrow.
+        """
+        for _ in Rung:
+            doubtful = [
+                (part, backlog) for part, backlog in self._doubtful() if backlog.is_repeatable
+            ]
+            if not doubtful or not self._seconds_left:
+                return
+            for part, backlog in doubtful:
+                logger.warning(f"{describe_doubt(backlog)} Repeating it less narrowly.")
+                try:
+                    part.run = self._retried(backlog.run)
+                except DBTCloudException as error:
+                    part.error = error
+                self._sending = None
+            self._wait()
+
+    def _reject_doubtful(self) -> None:
+        """Report retries that did not execute their nodes as errors."""
+        for part, backlog in self._doubtful():
+            if run_error(backlog.run) is None:
+                part.error = doubt(backlog)
+
+    def _doubtful(self) -> list[tuple[Part, Backlog]]:
+        """Return the retries whose status does not say what became of their nodes."""
+        found = []
+        for part in self._parts:
+            run = part.run if part.is_retry and not part.error else None
+            if (
+                run is None
+                or not has_finished(run)
+                or isinstance(run_error(run), DBTCloudRunCancelled)
+            ):
+                continue
+            try:
+                backlog = self._backlogs.of(run)
+            except DBTCloudException as error:
+                part.error = error
+            else:
+                found += [(part, backlog)] if backlog.is_doubtful else []
+        return found
 
     def _report(self) -> list[Run]:
         return report(self._client, self._parts, raises=self._config.raise_on_failure)

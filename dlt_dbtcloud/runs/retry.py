@@ -1,25 +1,34 @@
-"""Retry of a failed run, in the cheapest way that works.
+"""Retry of a failed run, in the cheapest way that is certain.
 
-How often a call retries (`retries`) is decided in `lifecycle`.
+How often a call retries (`retries`) is decided in `lifecycle`, what a run has left in `backlog`.
 
 1. The API's own retry of that run, if it is available.
 2. Else the failed command on its failed and skipped nodes, and the commands that never began.
 3. Else the failed command and the commands that never began, unchanged.
+
+If the results of the failed command do not show which nodes are left, the third way is the first.
+A retry that succeeds without executing these nodes is followed by the next way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import cast
 
 from dlt.common import logger
 
-from dlt_dbtcloud.artifacts.results import UNSUCCESSFUL
 from dlt_dbtcloud.cause import retried_run, with_retries
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.configuration import OVERRIDES
-from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest, fits, node_selector
+from dlt_dbtcloud.dbt import (
+    CommandError,
+    DbtCommand,
+    Manifest,
+    executes_tests,
+    fits,
+    node_selector,
+)
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudAuthError,
@@ -27,28 +36,34 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRateLimitError,
     run_error,
 )
-from dlt_dbtcloud.payloads import RELATED, id_of, planned_commands, remaining_work
+from dlt_dbtcloud.payloads import has_finished, id_of, planned_commands
+from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, Rung, Task
 from dlt_dbtcloud.runs.duplicates import keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
-from dlt_dbtcloud.runs.failure import Postmortem
 from dlt_dbtcloud.runs.history import Found, clarified
 from dlt_dbtcloud.runs.trigger import Note, Trigger, start
-from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, TriggerData
+from dlt_dbtcloud.typing import Run, TriggerData
 
-__all__ = ["narrowed_retry", "retry", "retry_once"]
+__all__ = ["can_resume", "narrowed_retry", "retry", "retry_once"]
 
 
 def retry(
-    client: DBTCloudClientV2, run: Run, *, timeout: float = 86400.0, note: Note = lambda _: None
+    client: DBTCloudClientV2,
+    run: Run,
+    backlogs: Backlogs | None = None,
+    *,
+    timeout: float = 86400.0,
+    note: Note = lambda _: None,
 ) -> Run:
     """Retry a failed or cancelled run exactly once, and return the retry.
 
     If the run was retried before, its latest retry is retried instead, unless that is running or
-    successful: then it is returned.
+    has certainly succeeded: then it is returned.
 
     Args:
         client: The client.
         run: The run, when it has finished.
+        backlogs: What runs have left, as far as it was read.
         timeout: Seconds until the retry must be accepted.
         note: Takes note of a POST before it is sent.
 
@@ -60,16 +75,16 @@ def retry(
     """
     if run.get("job_definition_id") is None:
         raise DBTCloudException(f"The API returned run {run['id']} without the id of its job.")
-    latest = _latest(client, run)
-    if run_error(latest) is None:
+    backlogs = backlogs or Backlogs(client)
+    latest = _latest(client, run, backlogs)
+    if _is_usable(latest, backlogs):
         status = latest.get("status_humanized")
         logger.warning(f"Run {latest['id']} is not retried, as its status is {status}.")
         return latest
-    postmortem = Postmortem(client, latest)
-    failed = postmortem.run
-    if failed.get("can_retry"):
+    backlog = backlogs.of(latest)
+    if can_resume(backlog, backlogs):
         try:
-            again = retry_once(client, failed, timeout=timeout, note=note)
+            again = retry_once(client, backlog.run, timeout=timeout, note=note)
         except DBTCloudAPIError as error:
             if not _is_refusal(error):
                 raise
@@ -79,11 +94,24 @@ def retry(
         else:
             logger.info(f"Run {again['id']} retries run {latest['id']} from its failure.")
             return again
-    steps = _steps(postmortem, _planned(client, failed))
     trigger = Trigger(
-        str(latest["job_definition_id"]), _body(failed, steps), retried=failed, timeout=timeout
+        str(latest["job_definition_id"]),
+        _body(backlog.origin, _steps(backlog, backlogs)),
+        retried=backlog.run,
+        timeout=timeout,
     )
     return keep_earliest(client, trigger, start(client, trigger, note)).run
+
+
+def can_resume(backlog: Backlog, backlogs: Backlogs) -> bool:
+    """Return whether the API's own retry executes all that a run has left, and nothing else."""
+    if not backlog.run.get("can_retry") or backlog.failed_task != 0:
+        return False
+    task = backlog.tasks[0]
+    if task.nodes is None or task.tried:
+        return False
+    # dbt Fusion retries `dbt run` as if it were `dbt build`
+    return executes_tests(task.line) or not backlogs.manifest(backlog.run).is_from_fusion
 
 
 def retry_once(
@@ -120,21 +148,20 @@ def _shows_retried(run: Run) -> bool:
     return "retrying_run_id" in run or bool((run.get("trigger") or {}).get("cause"))
 
 
-def narrowed_retry(line: str, results: Sequence[NodeResult], manifest: Manifest) -> str | None:
-    """Return a failed command on its unsuccessful nodes, or None if it cannot be narrowed.
+def narrowed_retry(line: str, nodes: Iterable[str], manifest: Manifest) -> str | None:
+    """Return a failed command on some of its nodes, or None if it cannot be narrowed.
 
     Args:
         line: The command.
-        results: The results of its nodes.
-        manifest: Its manifest.
+        nodes: The unique ids of the nodes.
+        manifest: Its manifest, or that of a later run.
     """
-    undone = [result["unique_id"] for result in results if result["status"] in UNSUCCESSFUL]
-    nodes = [manifest.entry(unique_id) for unique_id in undone]
+    entries = [manifest.entry(unique_id) for unique_id in nodes]
     try:
         command = DbtCommand.parse(line)
-        if not nodes or not all(nodes) or not command.selects_nodes:
+        if not entries or not all(entries) or not command.selects_nodes:
             return None
-        narrowed = command.selecting([node_selector(node) for node in nodes])
+        narrowed = command.selecting([node_selector(entry) for entry in entries])
     except CommandError:
         return None
     return str(narrowed) if fits(narrowed) else None
@@ -156,46 +183,42 @@ def _newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
     return list(takewhile(lambda other: id_of(other) > id_of(run), newest))
 
 
-def _latest(client: DBTCloudClientV2, run: Run) -> Run:
+def _latest(client: DBTCloudClientV2, run: Run, backlogs: Backlogs) -> Run:
     """Return the newest usable retry of a run, else its newest retry, else the run."""
     chain = with_retries([run], _newer_runs(client.patient(), run))
-    return next((each for each in reversed(chain) if run_error(each) is None), chain[-1])
+    return next((each for each in reversed(chain) if _is_usable(each, backlogs)), chain[-1])
 
 
-def _steps(postmortem: Postmortem, planned: Sequence[str]) -> tuple[str, ...]:
+def _is_usable(run: Run, backlogs: Backlogs) -> bool:
+    """Return whether a run is running, or has certainly succeeded."""
+    if run_error(run) is not None:
+        return False
+    return not has_finished(run) or not backlogs.of(run).is_doubtful
+
+
+def _steps(backlog: Backlog, backlogs: Backlogs) -> tuple[str, ...]:
     """Return the commands of a retry: those that a run has left, narrowed if possible."""
-    run = postmortem.run
-    left = remaining_work(run, planned)
-    if left.failed is None:
-        logger.info(f"Retrying all of run {run['id']}, as none of its commands had begun.")
-        return left.remaining
-    # the results of a cancelled step are incomplete
-    has_results = (postmortem.step or {}).get("status") == RunStatus.ERROR and postmortem.results
-    narrowed = (
-        narrowed_retry(left.failed, postmortem.results, postmortem.manifest)
-        if has_results
-        else None
-    )
-    part = "the unsuccessful nodes" if narrowed else "all"
-    logger.info(
-        f"Retrying run {run['id']}: {part} of the failed command, and the commands after it."
-    )
-    return (narrowed or left.failed, *left.remaining)
+    run_id = backlog.run["id"]
+    lines = tuple(_line(task, backlog, backlogs) for task in backlog.tasks)
+    if all(task.nodes is None for task in backlog.tasks) and backlog.failed_task is None:
+        logger.info(f"Retrying all of run {run_id}, as none of its commands had begun.")
+        return lines or planned_commands(backlog.run)
+    is_narrowed = any(line != task.line for line, task in zip(lines, backlog.tasks, strict=True))
+    part = "the unsuccessful nodes" if is_narrowed else "all"
+    logger.info(f"Retrying run {run_id}: {part} of the failed command, and the commands after it.")
+    return lines
 
 
-def _planned(client: DBTCloudClientV2, run: Run) -> tuple[str, ...]:
-    """Return the commands that a run, or an API retry, had to execute."""
-    before = run.get("retrying_run_id")
-    # a retry is newer than the run that it retries
-    if not before or before >= id_of(run):
-        return planned_commands(run)
-    parent = client.patient().get_run_status(before, RELATED)
-    left = remaining_work(parent, _planned(client, parent))
-    return (*([left.failed] if left.failed else ()), *left.remaining)
+def _line(task: Task, backlog: Backlog, backlogs: Backlogs) -> str:
+    """Return the command that executes what a task has left."""
+    if task.nodes is None or (task.tried or Rung.RETRY) > Rung.RETRY:
+        return task.line
+    manifest = backlogs.manifest(backlog.run)
+    return narrowed_retry(task.line, sorted(task.nodes), manifest) or task.line
 
 
 def _body(run: Run, steps: Sequence[str]) -> TriggerData:
-    """Return the data of a retry: the overrides of the run, with these steps."""
+    """Return the data of a retry: the overrides of the first run, with these steps."""
     trigger = run.get("trigger") or {}
     overrides = {name: trigger.get(name) for name in OVERRIDES}
     # the job's own steps stay unnamed, as they may have changed since

@@ -31,6 +31,7 @@ from dlt_dbtcloud.dbt import covers
 from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
+from dlt_dbtcloud.runs.backlog import Backlogs
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.history import Found, find_created, recent_runs
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
@@ -197,7 +198,7 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
     """
     began, since = client.clock.monotonic(), _since(client, trigger)
     known = known_runs(client, trigger, since)
-    existing = _existing(trigger, known)
+    existing = _existing(client, trigger, known)
     body = trigger.body
     if trigger.only_loaded and trigger.load:
         left = max(0.0, trigger.timeout - (client.clock.monotonic() - began))
@@ -237,7 +238,7 @@ def existing_run(client: DBTCloudClientV2, trigger: Trigger) -> Run | None:
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API did not respond.
     """
-    return _existing(trigger, known_runs(client, trigger, _since(client, trigger)))
+    return _existing(client, trigger, known_runs(client, trigger, _since(client, trigger)))
 
 
 @dataclass(frozen=True)
@@ -261,14 +262,17 @@ def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list
     return recent_runs(patient(client, trigger), trigger.job_id, since, trigger.related)
 
 
-def _existing(trigger: Trigger, known: Sequence[Run]) -> Run | None:
-    """Return a successful run that builds the load, else one in flight."""
+def _existing(client: DBTCloudClientV2, trigger: Trigger, known: Sequence[Run]) -> Run | None:
+    """Return a run that has certainly built the load, else one in flight."""
     remembered = _remembered_id(trigger)
     candidates = with_retries([run for run in known if trigger.is_satisfied_by(run)], known)
     candidates += [run for run in known if id_of(run) == remembered]
     usable = [run for run in candidates if run_error(run) is None]
-    finished = [run for run in usable if has_finished(run)]
-    return min(finished or usable, key=lambda run: id_of(run), default=None)
+    pending = [run for run in usable if not has_finished(run)]
+    finished = sorted((run for run in usable if has_finished(run)), key=id_of)
+    backlogs = Backlogs(client)
+    certain = (run for run in finished if not backlogs.is_doubtful_retry(run))
+    return next(certain, min(pending, key=id_of, default=None))
 
 
 def _queued_run(

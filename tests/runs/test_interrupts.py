@@ -26,6 +26,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.interrupts import leave
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, until
+from tests.support.nodes import FAILED_FILES
 from tests.support.processes import ROOT, running
 from tests.support.threads import in_background, interrupting
 
@@ -148,7 +149,9 @@ def test_a_sigterm_during_a_retry_names_the_retried_run(
     cloud: DBTCloudEmulator, script: Script
 ) -> None:
     cloud.fail("retry_run", "hang", seconds=3600)
-    process = script(cloud.create_job("Flaky", outcome="error"), RETRIES="1")
+    process = script(
+        cloud.create_job("Flaky", outcome="error", artifacts=FAILED_FILES), RETRIES="1"
+    )
     until(lambda: cloud.struck)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=PATIENCE)
@@ -159,7 +162,9 @@ def test_a_sigterm_during_a_retry_names_the_retried_run(
 def test_a_refused_retry_is_not_reported_as_one_that_may_exist(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Flaky", outcome="error"))
+    run = run_dbt_cloud_job(
+        job_id=cloud.create_job("Flaky", outcome="error", artifacts=FAILED_FILES)
+    )
     cloud.fail("retry_run", "status", status=401)
     with pytest.raises(DBTCloudException):
         retry_dbt_cloud_run(run_id=run["id"])
@@ -215,7 +220,7 @@ def test_an_interrupted_search_for_other_runs_reports_the_run(
 def test_an_interrupted_post_logs_where_to_find_its_run(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, route: str
 ) -> None:
-    job = cloud.create_job("Long", outcome="error")
+    job = cloud.create_job("Long", outcome="error", artifacts=FAILED_FILES)
     run = run_dbt_cloud_job(job_id=job)
     cloud.fail(route, "rate_limit", retry_after=500)
     calls: Any = {"trigger_job": run_dbt_cloud_job, "retry_run": retry_dbt_cloud_run}

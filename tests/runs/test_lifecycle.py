@@ -32,6 +32,7 @@ from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
+from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
 from tests.support.warehouse import warehouse
 
@@ -383,7 +384,8 @@ def test_the_first_status_check_is_waited_for(
 def test_a_retry_is_triggered_within_the_timeout(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    failed = run_dbt_cloud_job(job_id=cloud.create_job("Nightly", outcome="error"))
+    job = cloud.create_job("Nightly", outcome="error", artifacts=FAILED_FILES)
+    failed = run_dbt_cloud_job(job_id=job)
     cloud.fail("retry_run", "rate_limit", retry_after=2, calls=None)
     config = resolve_configuration(DBTCloudConfiguration(timeout=5.0))
     clock = FakeClock()

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import (
     DBTCloudAPIError,
     DBTCloudClientV2,
+    DBTCloudConfiguration,
     DBTCloudNotFoundError,
     DBTCloudRunFailed,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_results,
+    get_dbt_cloud_run_status,
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
-from dlt_dbtcloud.artifacts.results import step_results
+from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry import narrowed_retry, retry
-from dlt_dbtcloud.typing import Run, RunStep
+from dlt_dbtcloud.typing import Run
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.flights import Flights, executed, own_results, statuses
+from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 from tests.support.shop import write_shop
 from tests.support.threads import in_background
 
@@ -53,16 +59,8 @@ RESULTS = {
 FILES = {"run_results.json": RESULTS, "manifest.json": MANIFEST}
 UNDONE = (
     "--select package:shop,resource_type:model,file:b.sql "
-    "package:shop,resource_type:model,file:c.sql package:shop,resource_type:exposure,file:board.sql"
+    "package:shop,resource_type:model,file:c.sql"
 )
-
-
-def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | None:
-    step = RunStep(index=4, name=f"Invoke dbt with `{line}`")
-    project = Manifest(manifest or MANIFEST)
-    return narrowed_retry(
-        line, list(step_results(1, step, run_results or RESULTS, project)), project
-    )
 
 
 @pytest.mark.parametrize(
@@ -84,20 +82,19 @@ def narrowed(line: str, run_results: Any = None, manifest: Any = None) -> str | 
     ],
 )
 def test_a_command_is_narrowed_to_its_unsuccessful_nodes(line: str, again: str | None) -> None:
-    assert narrowed(line) == again
+    assert narrowed_retry(line, ["model.shop.b", "model.shop.c"], Manifest(MANIFEST)) == again
 
 
 def test_a_command_is_not_narrowed_if_a_node_is_unknown() -> None:
-    hook = {"unique_id": "operation.shop.on-run-end-0", "status": "error"}
-    assert narrowed("dbt build", {"results": [*RESULTS["results"], hook]}) is None
-    assert narrowed("dbt build", {"results": RESULTS["results"][:1]}) is None
+    nodes = ["model.shop.b", "operation.shop.on-run-end-0"]
+    assert narrowed_retry("dbt build", nodes, Manifest(MANIFEST)) is None
+    assert narrowed_retry("dbt build", [], Manifest(MANIFEST)) is None
 
 
 def test_a_command_is_not_narrowed_if_the_selection_is_too_long() -> None:
     ids = [f"model.shop.m{i}" for i in range(5_000)]
-    many = {"results": [{"unique_id": unique_id, "status": "error"} for unique_id in ids]}
     manifest = {"nodes": {unique_id: node(unique_id[11:]) for unique_id in ids}}
-    assert narrowed("dbt build", many, manifest) is None
+    assert narrowed_retry("dbt build", ids, Manifest(manifest)) is None
 
 
 @pytest.fixture
@@ -188,10 +185,16 @@ def test_a_run_is_retried_once_by_several_calls(
     if is_outdated:
         outdate(cloud, failed)
     runs = [retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False) for _ in range(3)]
-    cloud.finish_run(runs[0]["id"])
-    runs.append(retry_dbt_cloud_run(run_id=failed["id"]))
     assert len({run["id"] for run in runs}) == 1
-    assert runs[-1]["is_success"]
+
+
+def test_a_successful_retry_is_not_repeated(cloud: DBTCloudEmulator, isolated: Path) -> None:
+    acts = [Act({"model.shop.a": "error"}, exit_code=1), Act({"model.shop.a": "success"})]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    run = run_dbt_cloud_job(job_id=job)
+    again = [retry_dbt_cloud_run(run_id=run["id"]) for _ in range(2)]
+    assert again[0]["id"] == again[1]["id"] != run["id"]
+    assert again[0]["is_success"]
 
 
 @pytest.mark.parametrize("is_outdated", [False, True])
@@ -379,6 +382,175 @@ def test_retries_of_a_load_count_as_runs_of_it(cloud: DBTCloudEmulator, flights:
     cloud.finish_run(again["id"])
     assert run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)["id"] == again["id"]
     assert len(cloud.runs) == 2
+
+
+BROKEN = {"model.shop.a": "success", "model.shop.b": "error", "model.shop.c": "skipped"}
+MENDED = {"model.shop.b": "success", "model.shop.c": "success"}
+FAILURE = Act(BROKEN, exit_code=1, manifest=MANIFEST)
+
+
+def repeated(run_id: int | None, **options: Any) -> Run:
+    """Retry a run, and wait for the end of the retry."""
+    return retry_dbt_cloud_run(run_id=run_id, raise_on_failure=True, **options)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
+    cloud: DBTCloudEmulator, isolated: Path, retries: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = Act({}, manifest=MANIFEST)
+    acts = [FAILURE, nothing, nothing, Act({"model.shop.a": "success", **MENDED})]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    if retries:
+        last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
+    else:
+        last = repeated(run_dbt_cloud_job(job_id=job)["id"])
+    assert executed_commands(isolated) == [
+        "build",
+        "retry",
+        f"build {UNDONE} --indirect-selection empty",
+        "build",
+    ]
+    assert [retried_run(run) for run in cloud.runs] == [None, *(run["id"] for run in cloud.runs)][
+        :4
+    ]
+    assert last["id"] == cloud.runs[-1]["id"]
+    assert last["is_success"]
+    assert caplog.text.count("2 of its nodes: model.shop.b, model.shop.c") == 2
+
+
+def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_command(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    part = Act({"model.shop.b": "success"}, manifest=MANIFEST)
+    whole = Act({"model.shop.a": "success", **MENDED})
+    job = scripted_job(
+        cloud,
+        isolated,
+        ["dbt seed", "dbt build", "dbt test"],
+        [Act({}), FAILURE, part, Act({}), part, Act({}), whole, Act({})],
+    )
+    repeated(run_dbt_cloud_job(job_id=job)["id"])
+    # `c` alone is left after the API's retry, and `dbt test` has seen its old data
+    only_c = "--select package:shop,resource_type:model,file:c.sql --indirect-selection empty"
+    assert executed_commands(isolated) == [
+        *("seed", "build", "retry", "test"),
+        *(f"build {only_c}", "test"),
+        *("build", "test"),
+    ]
+
+
+def test_a_retry_that_is_not_certain_in_the_end_is_an_error(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    acts = [FAILURE, *3 * [Act({"model.shop.a": "success"}, manifest=MANIFEST)]]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        # also without `raise_on_failure`, as the run itself says that it succeeded
+        run_dbt_cloud_job(job_id=job, retries=1)
+    assert len(cloud.runs) == 4
+    assert caught.value.run_id == cloud.runs[-1]["id"]
+    assert "did not execute 2 of its nodes: model.shop.b, model.shop.c" in str(caught.value)
+    with pytest.raises(DBTCloudRunFailed):
+        get_dbt_cloud_run_status(run_id=cloud.runs[-1]["id"])
+
+
+def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    renamed = {"nodes": {"model.shop.a": node("a"), "model.shop.d": node("d")}}
+    nothing = Act({}, manifest=renamed)
+    acts = [
+        FAILURE,
+        nothing,
+        Act({"model.shop.a": "success", "model.shop.d": "success"}, manifest=renamed),
+    ]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    assert repeated(run_dbt_cloud_job(job_id=job)["id"])["is_success"]
+    # the node that does not exist cannot be selected
+    assert executed_commands(isolated) == ["build", "retry", "build"]
+
+
+@pytest.mark.parametrize("results", [None, {}, {"model.shop.b": "error"}])
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
+    cloud: DBTCloudEmulator, isolated: Path, results: Any, wait: bool
+) -> None:
+    acts = [
+        Act(results, exit_code=1, manifest=MANIFEST, message="Compilation Error", execution_time=0)
+    ]
+    job = scripted_job(cloud, isolated, ["dbt build"], [*acts, Act(MENDED)])
+    run = run_dbt_cloud_job(job_id=job)
+    assert retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=wait)["retrying_run_id"] is None
+    cloud.wait_for_run(cloud.runs[-1]["id"])
+    assert executed_commands(isolated) == ["build", "build"]
+
+
+def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them(
+    cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = {"test.shop.unique_b.1": "fail"}
+    acts = [FAILURE, Act({**MENDED, **test}, exit_code=1, manifest=MANIFEST), Act(MENDED)]
+    job = scripted_job(cloud, isolated, ["dbt run"], acts)
+    last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
+    assert executed_commands(isolated) == ["run", "retry", f"run {UNDONE}"]
+    assert last["is_success"]
+    assert "failed only by tests that `dbt run` does not execute" in caplog.text
+
+
+def test_dbt_fusion_is_not_asked_to_retry_a_command_without_tests(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    manifest = {**MANIFEST, "metadata": {"dbt_version": "2.0.0-preview.196"}}
+    acts = [Act(BROKEN, exit_code=1, manifest=manifest), Act(MENDED)]
+    run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, ["dbt run"], acts))
+    repeated(run["id"])
+    assert executed_commands(isolated) == ["run", f"run {UNDONE}"]
+
+
+def test_each_retry_of_the_user_is_a_way_that_executed_something(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    nothing, failing = (
+        Act({}, manifest=MANIFEST),
+        Act({**MENDED, "model.shop.b": "error"}, exit_code=1, manifest=MANIFEST),
+    )
+    acts = [FAILURE, nothing, failing, nothing, Act({"model.shop.b": "success"})]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    last = run_dbt_cloud_job(job_id=job, retries=2, raise_on_failure=True)
+    assert last["id"] == cloud.runs[4]["id"]
+
+
+def test_no_way_begins_after_the_timeout(
+    cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
+) -> None:
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act({}, manifest=MANIFEST)])
+    run = run_dbt_cloud_job(job_id=job)
+    config = resolve_configuration(DBTCloudConfiguration(timeout=60.0))
+    clock = FakeClock()
+
+    def end_in_time() -> None:
+        cloud.wait_for_run(cloud.runs[-1]["id"])
+        clock.now = 60.0
+
+    clock.at(0.0, end_in_time)
+    with pytest.raises(DBTCloudRunFailed, match="did not execute 2 of its nodes"):
+        Lifecycle(clocked(client, clock), config).retry(run)
+    assert len(cloud.runs) == 2
+
+
+def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
+    cloud: DBTCloudEmulator, flights: Flights, isolated: Path
+) -> None:
+    flights.load("airlines")
+    acts = [FAILURE, Act({}, manifest=MANIFEST), Act({"model.shop.a": "success", **MENDED})]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    first = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)
+    again = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
+    assert cloud.wait_for_run(again["id"])["is_success"]
+    last = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)
+    assert last["id"] not in (first["id"], again["id"])
+    assert last["is_success"]
 
 
 @pytest.mark.dbt

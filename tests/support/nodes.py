@@ -74,6 +74,13 @@ BUILT = {"unique_id": "model.shop.orders", "status": "success"}
 
 NODE = {"name": "orders", "depends_on": {"nodes": ["source.shop.raw.orders"]}}
 
+# what the API can retry
+FAILED_FILES = {
+    "run_results.json": {
+        "results": [{"unique_id": "model.shop.a", "status": "error", "execution_time": 0.1}]
+    }
+}
+
 FILES = {
     "run_results.json": {"results": [BUILT]},
     "manifest.json": {"nodes": {"model.shop.orders": NODE}},

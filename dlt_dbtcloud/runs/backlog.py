@@ -1,0 +1,371 @@
+"""Commands and nodes that a run has left, together with the runs that it retries.
+
+A run is certain if it has left none: each node that it was for is in its results. A retry may
+succeed without: dbt may find nothing to retry or to select, and still exit with 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
+from dlt_dbtcloud.artifacts.results import FAILED, UNSUCCESSFUL, leaves_results, step_results
+from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.dbt import (
+    Manifest,
+    executes_tests,
+    missing_nodes,
+    reported_nodes,
+    resource_type_in,
+)
+from dlt_dbtcloud.exceptions import DBTCloudNotFoundError, DBTCloudRunFailed, run_error
+from dlt_dbtcloud.payloads import (
+    RELATED,
+    id_of,
+    planned_commands,
+    run_name,
+    started_steps,
+    steps_of,
+)
+from dlt_dbtcloud.redaction import redact
+from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, RunStep
+
+__all__ = [
+    "Backlog",
+    "Backlogs",
+    "Execution",
+    "Rung",
+    "Task",
+    "describe_doubt",
+    "doubt",
+    "task_after",
+]
+
+
+# dbt's message of a node that dbt Fusion could not compile, without a reason
+_NOT_COMPILED = "Compilation Error"
+_TESTS = ("test", "unit_test")
+_NAMED = 5
+
+
+class Rung(IntEnum):
+    """A way to repeat a failed command, cheapest first.
+
+    `RETRY` is the API's own retry, `NODES` is the command on its unsuccessful nodes, and `WHOLE`
+    is the command as it was.
+    """
+
+    RETRY = 1
+    NODES = 2
+    WHOLE = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command that a run has left.
+
+    Args:
+        line: The command of the job, not narrowed by a retry.
+        nodes: The unique ids of the nodes that are left; None for all that it selects.
+        tried: The last way to repeat it that did not execute these nodes.
+    """
+
+    line: str
+    nodes: frozenset[str] | None = None
+    tried: Rung | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A step that executed the command of a task.
+
+    Args:
+        rung: How it executed the command.
+        status: The status of the step.
+        results: The results of its nodes; none if they are unknown.
+        is_complete: Whether all nodes are in the results, as far as known.
+    """
+
+    rung: Rung
+    status: int | None
+    results: Sequence[NodeResult] = ()
+    is_complete: bool = True
+
+    @property
+    def unsuccessful(self) -> frozenset[str]:
+        """The unique ids of the nodes that failed or were skipped; exposures do nothing."""
+        found = (each["unique_id"] for each in _last(self.results, UNSUCCESSFUL))
+        return frozenset(each for each in found if resource_type_in(each) != "exposure")
+
+    @property
+    def successful(self) -> frozenset[str]:
+        """The unique ids of the nodes that are built and tested.
+
+        In a successful step, skipped nodes are up to date.
+        """
+        failed = frozenset(each["unique_id"] for each in _last(self.results, FAILED))
+        is_success = self.status == RunStatus.SUCCESS and not failed
+        found = frozenset(each["unique_id"] for each in self.results)
+        return found - (failed if is_success else self.unsuccessful)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a run has left.
+
+    Args:
+        run: The run with its steps, trigger and job.
+        origin: The first of the runs that it retries, directly or not; else the run itself.
+        tasks: The commands that are left, in order.
+        failed_task: The index of the task in which the run failed; None if it did not.
+        only_other_tests_failed: Whether the run failed only by tests that are not part of the
+            command, as an API retry of `dbt run` executes on dbt Fusion.
+    """
+
+    run: Run
+    origin: Run
+    tasks: tuple[Task, ...] = ()
+    failed_task: int | None = None
+    only_other_tests_failed: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the status of the run does not say what became of its nodes."""
+        is_success = run_error(self.run) is None
+        return bool(self.tasks and is_success) or self.only_other_tests_failed
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether there is a less narrow way to execute what is left."""
+        return all(task.tried != Rung.WHOLE for task in self.tasks)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The unique ids of the nodes that are left, as far as known, sorted."""
+        return sorted(set().union(*(task.nodes or () for task in self.tasks)))
+
+
+class Backlogs:
+    """Reads what runs have left, each run once.
+
+    Its methods raise `DBTCloudException` if a run or an artifact cannot be read.
+
+    Args:
+        client: The client.
+    """
+
+    def __init__(self, client: DBTCloudClientV2) -> None:
+        self._client = client
+        self._read: dict[int, Backlog] = {}
+        self._manifests: dict[tuple[int, int | None], Manifest] = {}
+
+    def of(self, run: Run) -> Backlog:
+        """Return what a finished run has left."""
+        return self._of(id_of(run))
+
+    def is_doubtful_retry(self, run: Run) -> bool:
+        """Return whether a run, read with its trigger, is a retry that left nodes."""
+        return retried_run(run) is not None and self.of(run).is_doubtful
+
+    def manifest(self, run: Run) -> Manifest:
+        """Return the last manifest that the commands of a run left; empty if there is none."""
+        backlog = self.of(run)
+        lines = self._lines(backlog.run, self._before(backlog.run))
+        steps = reversed(started_steps(backlog.run, lines))
+        manifests = (self._manifest(backlog.run, step) for step in steps)
+        return next(filter(None, manifests), Manifest(None))
+
+    def _of(self, run_id: int) -> Backlog:
+        if run_id not in self._read:
+            self._read[run_id] = self._backlog(
+                self._client.patient().get_run_status(run_id, RELATED)
+            )
+        return self._read[run_id]
+
+    def _before(self, run: Run) -> Backlog | None:
+        """Return what the run that a run retries had left, if that is what it executed."""
+        before = retried_run(run)
+        # a retry is newer than the run that it retries
+        if not before or before >= id_of(run):
+            return None
+        try:
+            backlog = self._of(before)
+        except DBTCloudNotFoundError as error:
+            if error.is_outage:
+                raise
+            return None
+        if run.get("retrying_run_id"):
+            return None if backlog.failed_task is None else backlog
+        return backlog if len(backlog.tasks) == len(planned_commands(run)) else None
+
+    def _lines(self, run: Run, before: Backlog | None) -> tuple[str, ...]:
+        """Return the commands that a run was to execute."""
+        if before is None or not run.get("retrying_run_id"):
+            return planned_commands(run)
+        return tuple(task.line for task in before.tasks[before.failed_task :])
+
+    def _backlog(self, run: Run) -> Backlog:
+        before = self._before(run)
+        if before is None and run_error(run) is None:
+            return Backlog(run, run)
+        lines = self._lines(run, before)
+        owed = before.tasks if before else tuple(map(Task, lines))
+        first = len(owed) - len(lines)
+        steps = self._steps(run, lines)
+        backlog = Backlog(run, before.origin if before else run, owed[:first])
+        for task, line, executed in zip(owed[first:], lines, steps, strict=True):
+            is_api_retry = task is owed[first] and bool(run.get("retrying_run_id"))
+            rung = Rung.RETRY if is_api_retry else _rung(task, line)
+            backlog = self._after(backlog, task, rung, executed)
+        return backlog
+
+    def _steps(self, run: Run, lines: Sequence[str]) -> list[list[RunStep]]:
+        """Return the steps that executed each command; none for those that never began."""
+        steps = [[step] for step in started_steps(run, lines)]
+        left = len(lines) - len(steps)
+        if left and run_error(run) is None:
+            # the steps have other names, but all of them succeeded
+            return [steps_of(run) for _ in lines]
+        return steps + [[] for _ in range(left)]
+
+    def _after(self, backlog: Backlog, task: Task, rung: Rung, steps: Sequence[RunStep]) -> Backlog:
+        """Add a task to what is left, unless a run has executed all of it."""
+        if not steps:
+            return replace(backlog, tasks=(*backlog.tasks, task))
+        execution = self._execution(backlog.run, task, rung, steps)
+        if execution.status != RunStatus.SUCCESS:
+            others = _only_other_tests_failed(task, execution)
+            backlog = replace(
+                backlog, failed_task=len(backlog.tasks), only_other_tests_failed=others
+            )
+        # commands after one that has left nodes have seen its old data
+        left = task if backlog.tasks else task_after(task, execution)
+        if left and left.nodes and left.tried == Rung.WHOLE:
+            # the project may have changed: a node that does not exist is not left
+            exists = {*self._manifest(backlog.run, steps[-1]).unique_ids}
+            left = replace(left, nodes=left.nodes & exists if exists else left.nodes)
+            left = left if left.nodes else None
+        return replace(backlog, tasks=(*backlog.tasks, left)) if left else backlog
+
+    def _execution(self, run: Run, task: Task, rung: Rung, steps: Sequence[RunStep]) -> Execution:
+        status = steps[-1].get("status")
+        is_success = status == RunStatus.SUCCESS
+        is_needed = task.nodes is not None if is_success else status == RunStatus.ERROR
+        results = [*self._results(run, steps)] if is_needed else []
+        is_complete = is_success or not results or rung != Rung.WHOLE
+        return Execution(
+            rung, status, results, is_complete or self._is_complete(run, task, steps[-1], results)
+        )
+
+    def _results(self, run: Run, steps: Sequence[RunStep]) -> Iterator[NodeResult]:
+        artifacts = self._artifacts(run)
+        for step in filter(leaves_results, steps):
+            yield from step_results(
+                id_of(run), step, artifacts.read_results(step) or {}, Manifest(None)
+            )
+
+    def _is_complete(
+        self, run: Run, task: Task, step: RunStep, results: Sequence[NodeResult]
+    ) -> bool:
+        if reported_nodes(task.line, Manifest(None)) is None:
+            return True
+        expected = reported_nodes(task.line, self._manifest(run, step)) or ()
+        return not missing_nodes(expected, {each["unique_id"] for each in results})
+
+    def _artifacts(self, run: Run) -> RunArtifacts:
+        return RunArtifacts(self._client.patient(OUTAGE), run)
+
+    def _manifest(self, run: Run, step: RunStep) -> Manifest:
+        key = id_of(run), step.get("index")
+        if key not in self._manifests:
+            found = self._artifacts(run).read("manifest.json", step.get("index"))
+            self._manifests[key] = Manifest(found)
+        return self._manifests[key]
+
+
+def task_after(task: Task, execution: Execution) -> Task | None:
+    """Return what a task has left after it was executed, or None.
+
+    Args:
+        task: What it had left before.
+        execution: The execution.
+    """
+    rung, results = execution.rung, execution.results
+    if execution.status == RunStatus.SUCCESS:
+        if task.nodes is None or (rung == Rung.WHOLE and not results):
+            return None if rung == Rung.WHOLE else replace(task, tried=rung)
+        left = task.nodes - execution.successful
+        return Task(task.line, left, tried=rung) if left else None
+    if not _is_reliable(task, execution):
+        return Task(task.line)
+    if _only_other_tests_failed(task, execution):
+        left = (task.nodes or frozenset()) - execution.successful
+        return Task(task.line, left or task.nodes, tried=rung)
+    left = (task.nodes or frozenset()) - execution.successful
+    return Task(task.line, left | (execution.unsuccessful - _other_tests(task, execution)))
+
+
+def describe_doubt(backlog: Backlog) -> str:
+    """Describe why the status of a run does not say what became of its nodes."""
+    name, nodes = run_name(backlog.run), backlog.nodes
+    if backlog.only_other_tests_failed:
+        line = backlog.tasks[backlog.failed_task or 0].line
+        return f"{name} failed only by tests that `{redact(line)}` does not execute."
+    lines = " and ".join(f"`{redact(task.line)}`" for task in backlog.tasks)
+    missing = f"{len(nodes)} of its nodes: {_few(nodes)}" if nodes else f"all of {lines}"
+    return f"{name} succeeded, but did not execute {missing}."
+
+
+def doubt(backlog: Backlog) -> DBTCloudRunFailed:
+    """Return the error of a run that succeeded without executing its nodes."""
+    job = f"`run_dbt_cloud_job(job_id={backlog.run.get('job_definition_id')})`"
+    advice = f"So it is not known whether they are built. Run all of the job: {job}."
+    return DBTCloudRunFailed(backlog.run, describe_doubt(backlog), advice=advice)
+
+
+def _is_reliable(task: Task, execution: Execution) -> bool:
+    """Return whether a failed step shows which nodes are left.
+
+    It does not if dbt ended before it ran a node, or if it does not list all nodes.
+    """
+    is_known = execution.status == RunStatus.ERROR and execution.is_complete
+    # a part of a command does not show the rest
+    is_part = task.nodes is None and execution.rung != Rung.WHOLE
+    if not is_known or is_part or not execution.unsuccessful:
+        return False
+    failed = _last(execution.results, FAILED)
+    at_once = [each for each in failed if not each["execution_time"]]
+    if any((each["message"] or "").strip() == _NOT_COMPILED for each in at_once):
+        return False
+    return bool(execution.successful) or len(at_once) < len(failed)
+
+
+def _only_other_tests_failed(task: Task, execution: Execution) -> bool:
+    failed = {each["unique_id"] for each in _last(execution.results, FAILED)}
+    return bool(failed) and failed <= _other_tests(task, execution)
+
+
+def _other_tests(task: Task, execution: Execution) -> Set[str]:
+    """Return the tests that a step executed although they are not part of the command."""
+    if executes_tests(task.line):
+        return frozenset()
+    tests = [each for each in execution.results if resource_type_in(each["unique_id"]) in _TESTS]
+    return {each["unique_id"] for each in tests}
+
+
+def _few(nodes: Sequence[str]) -> str:
+    more = len(nodes) - _NAMED
+    return ", ".join(nodes[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _rung(task: Task, line: str) -> Rung:
+    return Rung.WHOLE if line.split() == task.line.split() else Rung.NODES
+
+
+def _last(results: Iterable[NodeResult], statuses: Set[str]) -> list[NodeResult]:
+    """Return the results with these statuses; of a node that was executed twice, the last."""
+    last = {each["unique_id"]: each for each in results}
+    return [each for each in last.values() if each["status"] in statuses]

@@ -1,0 +1,183 @@
+"""A run is certain only if the nodes that it was for are in its results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud import DBTCloudClientV2, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.backlog import Backlogs, Execution, Rung, Task, task_after
+from dlt_dbtcloud.typing import RunStatus
+from tests.support import recordings
+from tests.support.nodes import result
+
+SUCCESS, ERROR, CANCELLED = RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED
+RETRY, NODES, WHOLE = Rung.RETRY, Rung.NODES, Rung.WHOLE
+A, B, TEST = "model.shop.a", "model.shop.b", "test.shop.not_null_a.1"
+LEFT = Task("dbt build", frozenset({A, TEST}))
+RUN = Task("dbt run", frozenset({A, B}))
+
+
+def after(task: Task, rung: Rung, status: RunStatus, **statuses: str) -> Task | None:
+    ids = {"a": A, "b": B, "test": TEST}
+    results = [result(ids[name], status) for name, status in statuses.items()]
+    return task_after(task, Execution(rung, status, results))
+
+
+@pytest.mark.parametrize("rung", [RETRY, NODES, WHOLE])
+def test_a_retry_with_the_nodes_in_its_results_leaves_nothing(rung: Rung) -> None:
+    assert after(LEFT, rung, SUCCESS, a="success", test="pass") is None
+    assert after(LEFT, rung, SUCCESS, a="reused", test="warn", b="no-op") is None
+    # nodes that are up to date are skipped
+    assert after(LEFT, rung, SUCCESS, a="skipped", test="pass") is None
+
+
+@pytest.mark.parametrize("rung", [RETRY, NODES])
+@pytest.mark.parametrize(
+    "statuses", [{}, {"a": "success"}, {"b": "success"}, {"a": "success", "test": "fail"}]
+)
+def test_a_successful_retry_without_the_nodes_leaves_them(
+    rung: Rung, statuses: dict[str, str]
+) -> None:
+    left = after(LEFT, rung, SUCCESS, **statuses)
+    missing = {TEST} if "a" in statuses else {A, TEST}
+    assert left == Task("dbt build", frozenset(missing), tried=rung)
+
+
+def test_a_part_of_a_command_never_counts_as_the_whole() -> None:
+    whole = Task("dbt build")
+    assert after(whole, RETRY, SUCCESS, a="success") == Task("dbt build", tried=RETRY)
+    assert after(whole, NODES, ERROR, a="error") == whole
+    assert after(whole, WHOLE, SUCCESS) is None
+
+
+def test_a_failed_command_leaves_its_unsuccessful_nodes() -> None:
+    left = after(Task("dbt build"), WHOLE, ERROR, a="error", b="success", test="skipped")
+    assert left == LEFT
+    assert after(LEFT, RETRY, ERROR, a="success", test="fail") == Task(
+        "dbt build", frozenset({TEST})
+    )
+    # a node that a retry did not reach is still left
+    assert after(LEFT, RETRY, ERROR, b="error", a="success") == Task(
+        "dbt build", frozenset({B, TEST})
+    )
+
+
+def test_of_a_node_that_is_listed_twice_the_last_result_counts() -> None:
+    results = [result(A, "error"), result(A, "success"), result(B, "error")]
+    left = task_after(Task("dbt build"), Execution(WHOLE, ERROR, results))
+    assert left == Task("dbt build", frozenset({B}))
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [],
+        # nothing failed that is known
+        [result(A, "success")],
+        # dbt Fusion lists one model that does not compile, whatever the command selects
+        [result(A, "error", message="Compilation Error", execution_time=0.0)],
+        # with `--fail-fast` it lists successful nodes as well
+        [
+            result(A, "success"),
+            result(B, "error", message="Compilation Error", execution_time=0.0),
+        ],
+        # a database that cannot be reached
+        [result(A, "error", execution_time=0.0), result(B, "skipped", execution_time=0.0)],
+    ],
+)
+@pytest.mark.parametrize("task", [Task("dbt build"), LEFT])
+def test_results_that_do_not_show_what_is_left_leave_the_whole_command(
+    results: Any, task: Task
+) -> None:
+    rung = WHOLE if task.nodes is None else RETRY
+    assert task_after(task, Execution(rung, ERROR, results)) == Task("dbt build")
+
+
+def test_a_cancelled_or_incomplete_command_is_left_whole() -> None:
+    results = [result(A, "error"), result(B, "success")]
+    whole = Task("dbt build")
+    assert task_after(whole, Execution(WHOLE, CANCELLED, results)) == whole
+    assert task_after(whole, Execution(WHOLE, ERROR, results, is_complete=False)) == whole
+
+
+def test_tests_that_are_not_part_of_a_command_are_not_left() -> None:
+    # dbt Fusion retries `dbt run` as if it were `dbt build`
+    assert after(RUN, RETRY, ERROR, a="success", b="success", test="fail") == Task(
+        "dbt run", RUN.nodes, tried=RETRY
+    )
+    assert after(RUN, RETRY, ERROR, a="success", b="skipped", test="fail") == Task(
+        "dbt run", frozenset({B}), tried=RETRY
+    )
+    assert after(RUN, RETRY, ERROR, a="success", b="error", test="fail") == Task(
+        "dbt run", frozenset({B})
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["unknown_ref", "jinja_error", "fail_fast_cancelled", "no_database"]
+)
+def test_a_recorded_run_of_dbt_fusion_that_built_nothing_leaves_the_whole_command(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str
+) -> None:
+    run = run_dbt_cloud_job(job_id=recordings.replayed_job(cloud, isolated, name))
+    (task,) = Backlogs(client).of(run).tasks
+    assert task == Task(recordings.load(name)[0]["command"])
+
+
+@pytest.mark.parametrize("name", ["failures", "fail_fast"])
+def test_a_recorded_run_of_dbt_fusion_with_failures_leaves_the_failed_nodes(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str
+) -> None:
+    run = run_dbt_cloud_job(job_id=recordings.replayed_job(cloud, isolated, name))
+    (task,) = Backlogs(client).of(run).tasks
+    listed = recordings.load(name)[0]["artifacts"]["run_results.json"]["results"]
+    unsuccessful = [
+        each["unique_id"] for each in listed if each["status"] in ("error", "fail", "skipped")
+    ]
+    assert sorted(task.nodes or ()) == sorted(unsuccessful)
+    assert len(unsuccessful) > 1
+
+
+MANIFEST: dict[str, Any] = {
+    "nodes": {
+        A: {"resource_type": "model"},
+        B: {"resource_type": "model"},
+        "model.shop.c": {"config": {"materialized": "ephemeral"}},
+        TEST: {"depends_on": {"nodes": [A]}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "statuses", "is_whole"),
+    [
+        ("dbt build", {A: "error", B: "success", TEST: "skipped"}, False),
+        ("dbt build", {A: "error", TEST: "skipped"}, True),
+        # the environment may exclude tests
+        ("dbt build", {A: "error", B: "success"}, False),
+        ("dbt run", {A: "error", B: "success"}, False),
+        ("dbt run", {A: "error"}, True),
+        # what these select is not known
+        ("dbt build --select a", {A: "error"}, False),
+        ("dbt build --exclude b", {A: "error"}, False),
+        ("dbt build --resource-type model", {A: "error"}, False),
+    ],
+)
+def test_results_that_hold_fewer_nodes_than_the_command_selects_leave_it_whole(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    step: str,
+    statuses: dict[str, str],
+    is_whole: bool,
+) -> None:
+    listed = [
+        {"unique_id": unique_id, "status": status, "execution_time": 0.1}
+        for unique_id, status in statuses.items()
+    ]
+    files = {"run_results.json": {"results": listed}, "manifest.json": MANIFEST}
+    job = cloud.create_job("Nightly", execute_steps=[step], outcome="error", artifacts=files)
+    (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
+    assert (task.nodes is None) is is_whole
