@@ -14,7 +14,8 @@ from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers
 from dlt_dbtcloud.emulator.errors import ApiError
-from dlt_dbtcloud.emulator.models import NewTimer, Timer, now
+from dlt_dbtcloud.emulator.models import NewTimer, Timer
+from dlt_dbtcloud.emulator.times import now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from dlt_dbtcloud.emulator.logs import Log
 from dlt_dbtcloud.emulator.times import humanize_duration, now
 from dlt_dbtcloud.typing import RunStatus
 
@@ -130,16 +131,11 @@ class Step:
     index: int
     planned: PlannedStep
     status: int = RunStatus.RUNNING
-    log: list[str] = field(default_factory=list)
+    log: Log = field(default_factory=Log)
     debug_logs: str = ""
     artifacts: Artifacts = field(default_factory=dict)
     created_at: datetime = field(default_factory=now)
     finished_at: datetime | None = None
-
-    @property
-    def logs(self) -> str:
-        """The log as text."""
-        return "\n".join(self.log)
 
 
 @dataclass

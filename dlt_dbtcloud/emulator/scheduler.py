@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
+from dlt_dbtcloud.emulator.dbt.environment import base_environment, run_environment
+from dlt_dbtcloud.emulator.dbt.folder import Folder
 from dlt_dbtcloud.emulator.dbt.plan import SETUP_STEPS, subcommand
-from dlt_dbtcloud.emulator.dbt.process import installed_version
+from dlt_dbtcloud.emulator.dbt.project import installed_version
 from dlt_dbtcloud.emulator.dbt.runner import DbtRun
 from dlt_dbtcloud.emulator.models import (
     CANCELLED_MESSAGE,
@@ -68,7 +69,7 @@ class Scheduler:
         self._state = state
         self._new_timer = new_timer
         # the folder of dbt's files, made for the first real run
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder: Folder | None = None
         self._secret = secret
         self._timers: dict[int, Timer] = {}
         self._dbt: dict[int, tuple[DbtRun, threading.Thread]] = {}
@@ -144,7 +145,7 @@ class Scheduler:
         for thread in threads:
             thread.join(STOP_TIMEOUT)
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.remove()
             self._folder = None
 
     def _start(self, run: Run) -> None:
@@ -171,11 +172,13 @@ class Scheduler:
 
     def _start_dbt(self, run: Run, project: DbtProject) -> None:
         run.status = RunStatus.STARTING
-        if self._folder is None:
-            # the last writes of a killed process must not make the cleanup fail
-            self._folder = TemporaryDirectory(prefix="dbt-cloud-", ignore_cleanup_errors=True)
-        folder = Path(self._folder.name) / str(run.id)
-        dbt = DbtRun(run, project, self._state, folder, self._secret)
+        try:
+            self._folder = self._folder or Folder()
+        except OSError as error:
+            message = f"The embedded dbt Cloud cannot create a folder for dbt's files: {error}"
+            self._finish(run, RunStatus.ERROR, message)
+            return
+        dbt = DbtRun(run, project, self._state, self._environment(run, project), self._folder)
         thread = threading.Thread(target=self._run_dbt, args=(run, dbt), daemon=True)
         self._dbt[run.id] = (dbt, thread)
         thread.start()
@@ -188,6 +191,13 @@ class Scheduler:
         finally:
             # after an unexpected error as well: a run must never hang
             self._finish(run, status, message)
+
+    def _environment(self, run: Run, project: DbtProject) -> dict[str, str]:
+        environment = self._state.environments.get(run.job.fields["environment_id"])
+        return {
+            **base_environment(project, os.environ, self._secret),
+            **run_environment(run, environment, self._secret),
+        }
 
     def _start_script(self, run: Run) -> None:
         script = run.job.script
@@ -211,7 +221,7 @@ class Scheduler:
 
     def _start_step(self, run: Run, planned: PlannedStep) -> Step:
         step = Step(self._state.new_id(), len(run.steps) + 1, planned)
-        step.log.append(f"{step.created_at:%H:%M:%S}  {planned.name}")
+        step.log.add(f"{step.created_at:%H:%M:%S}  {planned.name}")
         run.steps.append(step)
         return step
 
@@ -260,8 +270,8 @@ def _scripted_status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
 
 def _finish_step(run: Run, step: Step, status: RunStatus) -> None:
     step.status, step.finished_at = status, now()
-    step.log.append(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
-    step.debug_logs = step.logs
+    step.log.add(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
+    step.debug_logs = step.log.text
     default = _empty_artifacts(step.planned, run.dbt_version)
     # a script's artifacts replace those of commands; setup steps have none
     script = run.job.script

@@ -16,7 +16,8 @@ from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import ROUTES
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
-from dlt_dbtcloud.emulator.dbt.process import find_project
+from dlt_dbtcloud.emulator.dbt.folder import remove_abandoned
+from dlt_dbtcloud.emulator.dbt.project import find_project
 from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Faults, Kind, When
 from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, listen
@@ -115,7 +116,8 @@ class DBTCloudEmulator:
     def start(self) -> DBTCloudEmulator:
         """Start listening, in a thread of its own.
 
-        A stopped emulator can start again: on the same port, with the same jobs and runs.
+        A stopped emulator can start again: on the same port, with the same jobs and runs. Files
+        of emulators whose processes were killed are deleted.
 
         Returns:
             The emulator itself.
@@ -130,6 +132,7 @@ class DBTCloudEmulator:
             self._port = listener.getsockname()[1]
             server = Server(self._app, listener, self._tls)
         self._server = server
+        remove_abandoned()
         server.start()
         atexit.register(self.stop)
         return self

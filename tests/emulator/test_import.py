@@ -12,8 +12,8 @@ from tests.test_architecture import ROOT, imports
 
 # lowest first
 MODULES = (
-    "times models ids errors defaults state dbt scheduler api faults http server __init__".split()
-)
+    "times logs models ids errors defaults state dbt scheduler api faults http server __init__"
+).split()
 
 
 def _import_without(module: str) -> subprocess.CompletedProcess[str]:

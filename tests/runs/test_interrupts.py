@@ -70,7 +70,10 @@ def load() -> None:
 
 
 def is_waited_for(cloud: DBTCloudEmulator) -> bool:
-    return any(request.method == "GET" and "/runs/7" in request.path for request in cloud.requests)
+    return any(
+        request.method == "GET" and re.search(r"/runs/\d", request.path)
+        for request in cloud.requests
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

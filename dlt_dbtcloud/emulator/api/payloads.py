@@ -59,7 +59,7 @@ def step_payload(run: Run, step: Step, include: Collection[str] = ()) -> JSON:
         "status": int(step.status),
         "status_humanized": humanize_status(step.status),
         "status_color": COLORS.get(RunStatus(step.status), "#666666"),
-        "logs": step.logs,
+        "logs": step.log.text,
         "debug_logs": step.debug_logs if "debug_logs" in include else "",
         "truncated_debug_logs": tail,
         "log_path": None,

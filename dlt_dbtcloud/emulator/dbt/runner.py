@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from dlt_dbtcloud.emulator.dbt.artifacts import list_files
+from dlt_dbtcloud.emulator.dbt.folder import Folder
+from dlt_dbtcloud.emulator.dbt.invoker import Invoker
 from dlt_dbtcloud.emulator.dbt.plan import CLONE, CONNECT, DEPS, subcommand
-from dlt_dbtcloud.emulator.dbt.process import DbtMissingError, Invoker
 from dlt_dbtcloud.emulator.dbt.profiles import ProfileError
+from dlt_dbtcloud.emulator.dbt.project import DbtMissingError
+from dlt_dbtcloud.emulator.logs import read_log
 from dlt_dbtcloud.emulator.models import CANCELLED_MESSAGE, DbtProject, PlannedStep, Run, Step
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.emulator.times import now
@@ -32,18 +36,24 @@ class DbtRun:
         run: The run.
         project: The dbt project of its job.
         state: The emulator's state.
-        folder: The folder of the run's files.
-        secret: The API token, kept out of dbt's environment.
+        environ: The environment of dbt.
+        runs: The folder of all runs.
     """
 
     def __init__(
-        self, run: Run, project: DbtProject, state: State, folder: Path, secret: str
+        self,
+        run: Run,
+        project: DbtProject,
+        state: State,
+        environ: Mapping[str, str],
+        runs: Folder,
     ) -> None:
         self._run = run
         self._project = project
         self._state = state
-        self._folder = folder
-        self._dbt = Invoker(project, state, secret)
+        self._folder = runs.path / str(run.id)
+        self._dbt = Invoker(project, state, environ, runs)
+        self._trouble: str | None = None
 
     def execute(self) -> StatusAndMessage:
         """Execute the steps and return the run's status and status message."""
@@ -76,7 +86,7 @@ class DbtRun:
                 return RunStatus.CANCELLED, message
             self._finish(step, RunStatus.SUCCESS if succeeded else RunStatus.ERROR)
             if not succeeded and not planned.may_fail:
-                return RunStatus.ERROR, None
+                return RunStatus.ERROR, self._trouble
         return RunStatus.SUCCESS, None
 
     def _begin(self, planned: PlannedStep) -> Step:
@@ -88,16 +98,15 @@ class DbtRun:
         return step
 
     def _finish(self, step: Step, status: RunStatus) -> None:
-        debug = self._folder_of(step) / "logs" / "dbt.log"
-        text = debug.read_text(encoding="utf-8", errors="replace") if debug.is_file() else ""
+        text = read_log(self._folder_of(step) / "logs" / "dbt.log")
         with self._state.changed:
             step.status, step.finished_at = status, now()
-            step.debug_logs = text or step.logs
+            step.debug_logs = text or step.log.text
             self._state.changed.notify_all()
 
     def _log(self, step: Step, text: str) -> None:
         with self._state.changed:
-            step.log += text.splitlines() or [""]
+            step.log.add(text)
             version = VERSION.search(text)
             if version:
                 self._run.dbt_version = version[1] or version[2]
@@ -113,7 +122,8 @@ class DbtRun:
                 return True
             return self._invoke(step)
         except (OSError, DbtMissingError, ProfileError) as error:
-            self._log(step, str(error))
+            self._trouble = str(error)
+            self._log(step, self._trouble)
             return False
 
     def _clone(self, step: Step) -> bool:

@@ -1,4 +1,4 @@
-"""A dbt project and the dbt program are found, or the error names the next step."""
+"""A run ends with dbt, whatever its children do with the output, and however much it prints."""
 
 from __future__ import annotations
 
@@ -7,47 +7,78 @@ from pathlib import Path
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.emulator.dbt.process import DbtMissingError, find_project
+from tests.support.clock import until
 from tests.support.emulator_api import Api
-from tests.support.fake_dbt import RECORDING, write_fake
+from tests.support.fake_dbt import write_fake
+from tests.support.processes import is_alive
+
+# starts a child that keeps the output open, and ends
+LEAVING = """
+code = "import time; time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", code], start_new_session={detached})
+print("child", child.pid, flush=True)
+"""
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """Return the folder of a dbt project without profiles."""
-    (tmp_path / "dbt_project.yml").touch()
-    return tmp_path
+def run_fake(cloud: DBTCloudEmulator, api: Api, tiny: Path, folder: Path, body: str) -> str:
+    """Run a successful fake dbt and return its log."""
+    job = cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(folder, body))
+    run = api.ended(api.trigger(job)["id"])
+    assert run["status"] == 10
+    return str(run["run_steps"][-1]["logs"])
 
 
-def test_a_job_without_a_folder_has_no_project() -> None:
-    assert find_project(None, None, None, None) is None
-
-
-def test_profiles_are_in_the_folder_of_the_project_or_in_the_given_one(project: Path) -> None:
-    dbt = write_fake(project, RECORDING)
-    with pytest.raises(FileNotFoundError, match=r"profiles\.yml\. Add it, or pass its folder"):
-        find_project(project, None, None, dbt)
-    profiles = project / "profiles"
-    profiles.mkdir()
-    (profiles / "profiles.yml").touch()
-    found = find_project(project, profiles, {"A": "b"}, dbt)
-    assert found is not None
-    assert (found.folder, found.profiles_dir) == (project.resolve(), profiles.resolve())
-    assert found.environ == {"A": "b"}
-
-
-def test_a_missing_dbt_program_is_named_with_the_next_step(project: Path) -> None:
-    (project / "profiles.yml").touch()
-    with pytest.raises(DbtMissingError, match=r"`no-dbt`: dbt Core was not found\. Install"):
-        find_project(project, None, None, "no-dbt")
-
-
-def test_a_relative_path_of_a_dbt_program_begins_where_python_runs(
-    cloud: DBTCloudEmulator, project: Path, isolated: Path
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_child_that_keeps_the_output_open_does_not_make_a_run_endless(
+    cloud: DBTCloudEmulator,
+    api: Api,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    detached: bool,
 ) -> None:
-    (project / "profiles.yml").write_text("{}")
-    write_fake(isolated, RECORDING)
-    job = cloud.create_job("x", project_dir=project, dbt_executable="./fake-dbt")
-    api = Api(cloud)
-    with api.session:
-        assert api.ended(api.trigger(job)["id"])["is_success"]
+    monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.DRAIN", 0.2)
+    log = run_fake(cloud, api, tiny, tmp_path, LEAVING.format(detached=detached))
+    child = int(log.split()[1])
+    if detached:
+        assert is_alive(child)
+    else:
+        until(lambda: not is_alive(child))
+
+
+def test_the_output_that_dbt_leaves_in_the_pipe_is_read_to_its_end(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
+) -> None:
+    log = run_fake(cloud, api, tiny, tmp_path, "sys.stdout.write('x' * 60_000 + '\\nlast')")
+    assert log.splitlines()[-2] == "last"
+
+
+def test_the_middle_of_a_long_log_is_left_out(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
+) -> None:
+    body = """
+for number in range(60_000):
+    print(f"line {number}:", "x" * 80)
+"""
+    log = run_fake(cloud, api, tiny, tmp_path, body)
+    assert len(log) < 1_100_000
+    assert log.startswith("line 0:")
+    assert "line 59999:" in log
+    assert "the embedded dbt Cloud left out" in log
+
+
+def test_a_long_line_without_an_end_is_broken(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
+) -> None:
+    body = "sys.stdout.write('x' * 3_000_000); print('end')"
+    log = run_fake(cloud, api, tiny, tmp_path, body)
+    assert len(log) < 1_300_000
+    assert "xend\n" in log
+
+
+def test_output_that_is_not_utf_8_is_replaced(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
+) -> None:
+    body = r"sys.stdout.buffer.write(b'\xc3\xa4\xff\r\nnext\r\n')"
+    log = run_fake(cloud, api, tiny, tmp_path, body)
+    assert log.splitlines()[:2] == ["\u00e4\ufffd", "next"]

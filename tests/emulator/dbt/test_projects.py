@@ -52,6 +52,18 @@ def test_a_job_builds_its_project(cloud: DBTCloudEmulator, api: Api, tiny: Path)
     assert _files(tiny) == sorted([*before, "tiny.duckdb"])
 
 
+def test_artifacts_name_the_run_that_made_them(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path
+) -> None:
+    job = cloud.create_job("Build", project_dir=tiny, execute_steps=["dbt parse"])
+    run = api.ended(api.trigger(job)["id"])
+    manifest = api.get(f"/runs/{run['id']}/artifacts/manifest.json").json()
+    env = manifest["metadata"]["env"]
+    assert env["DBT_CLOUD_RUN_ID"] == str(run["id"])
+    assert env["DBT_CLOUD_JOB_ID"] == str(job)
+    assert env["DBT_CLOUD_RUN_REASON"] == "A test"
+
+
 def test_overrides_change_the_built_tables(cloud: DBTCloudEmulator, api: Api, tiny: Path) -> None:
     job = cloud.create_job("Build", project_dir=tiny, generate_docs=True)
     overrides: dict[str, Any] = {

@@ -1,0 +1,91 @@
+"""Environment variables of dbt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Run
+
+# dbt records variables with this prefix in its artifacts
+METADATA_PREFIX = "DBT_ENV_CUSTOM_ENV_"
+# the category of a run of a pull request, by the field of its trigger
+PULL_REQUESTS = {
+    "github_pull_request_id": "github_pull_request",
+    "gitlab_merge_request_id": "gitlab_merge_request",
+    "azure_pull_request_id": "azure_pull_request",
+}
+# dbt's environment: plain logs, and no requests to other services
+SETTINGS = {
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DBT_VERSION_CHECK": "false",
+    "DBT_USE_COLORS": "false",
+    "DBT_USE_COLORS_FILE": "false",
+    "DBT_LOG_FORMAT": "default",
+    "DBT_QUIET": "false",
+    "DO_NOT_TRACK": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONIOENCODING": "utf-8",
+}
+
+
+def base_environment(
+    project: DbtProject, inherited: Mapping[str, str], secret: str
+) -> dict[str, str]:
+    """Build the environment of the commands of a project, without the client's settings.
+
+    Args:
+        project: The dbt project.
+        inherited: The environment of the emulator's process.
+        secret: The API token, kept out of dbt's environment.
+    """
+    kept = {
+        key: value
+        for key, value in inherited.items()
+        # DBT_ENGINE_* would override the variables that keep a run in its folder
+        if not key.startswith(("DBT_CLOUD__", "DBT_ENGINE_")) and secret not in value
+    }
+    return {**kept, **SETTINGS, **project.environ}
+
+
+def run_environment(run: Run, environment: Definition | None, secret: str) -> dict[str, str]:
+    """Build the variables that describe a run, as the service sets them.
+
+    dbt copies those with the prefix to `metadata.env` of its artifacts.
+
+    Args:
+        run: The run.
+        environment: Its environment.
+        secret: The API token, masked in the cause.
+    """
+    fields = environment.fields if environment else {}
+    values = {
+        "ACCOUNT_ID": run.job.account_id,
+        "PROJECT_ID": run.job.fields["project_id"],
+        "ENVIRONMENT_ID": run.job.fields["environment_id"],
+        "ENVIRONMENT_NAME": fields.get("name", ""),
+        "ENVIRONMENT_TYPE": _environment_type(fields),
+        "JOB_ID": run.job.id,
+        "RUN_ID": run.id,
+        "RUN_REASON": run.trigger["cause"].replace(secret, "***"),
+        "RUN_REASON_CATEGORY": _category(run.trigger),
+    }
+    return {
+        f"{prefix}DBT_CLOUD_{name}": str(value)
+        for prefix in ("", METADATA_PREFIX)
+        for name, value in values.items()
+    }
+
+
+def _environment_type(fields: JSON) -> str:
+    """Return `dev`, `staging` or `prod`; a general deployment environment has no type."""
+    if fields.get("type") == "development":
+        return "dev"
+    return {"production": "prod", "staging": "staging"}.get(fields.get("deployment_type") or "", "")
+
+
+def _category(trigger: JSON) -> str:
+    """Return the documented category of the reason, which the API calls are not one of."""
+    for name, category in PULL_REQUESTS.items():
+        if trigger[name] is not None:
+            return category
+    return "scheduled" if trigger["cause_category"] == "scheduled" else "other"

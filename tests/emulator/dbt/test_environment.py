@@ -1,0 +1,84 @@
+"""dbt learns about its run as from the service, and nothing about the API token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.emulator_api import Api
+from tests.support.fake_dbt import RECORDING, write_fake
+
+
+def environment_of(api: Api, run_id: int) -> dict[str, str]:
+    """Return the environment that a recording fake dbt saw."""
+    api.ended(run_id)
+    seen = api.get(f"/runs/{run_id}/artifacts/seen.json").json()
+    return dict(seen["environ"])
+
+
+@pytest.fixture
+def job(cloud: DBTCloudEmulator, tiny: Path, tmp_path: Path) -> int:
+    """Return a job whose dbt records its environment."""
+    return cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, RECORDING))
+
+
+def test_dbt_knows_its_run(
+    cloud: DBTCloudEmulator, api: Api, job: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD_RUN_ID", "of an outer run")
+    run = api.trigger(job, cause="Nightly load")
+    environ = environment_of(api, run["id"])
+    expected = {
+        "DBT_CLOUD_ACCOUNT_ID": str(cloud.account_id),
+        "DBT_CLOUD_PROJECT_ID": str(run["project_id"]),
+        "DBT_CLOUD_JOB_ID": str(job),
+        "DBT_CLOUD_RUN_ID": str(run["id"]),
+        "DBT_CLOUD_RUN_REASON": "Nightly load",
+        "DBT_CLOUD_RUN_REASON_CATEGORY": "other",
+        "DBT_CLOUD_ENVIRONMENT_ID": str(run["environment_id"]),
+        "DBT_CLOUD_ENVIRONMENT_NAME": "Production",
+        "DBT_CLOUD_ENVIRONMENT_TYPE": "prod",
+    }
+    for prefix in ("", "DBT_ENV_CUSTOM_ENV_"):
+        assert {name: environ[prefix + name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("trigger", "category"),
+    [
+        ({"github_pull_request_id": 5}, "github_pull_request"),
+        ({"gitlab_merge_request_id": 5}, "gitlab_merge_request"),
+        ({"azure_pull_request_id": 5}, "azure_pull_request"),
+    ],
+)
+def test_the_category_of_the_reason_is_that_of_the_pull_request(
+    api: Api, job: int, trigger: dict[str, Any], category: str
+) -> None:
+    environ = environment_of(api, api.trigger(job, **trigger)["id"])
+    assert environ["DBT_CLOUD_RUN_REASON_CATEGORY"] == category
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"type": "development", "deployment_type": None}, "dev"),
+        ({"deployment_type": "staging"}, "staging"),
+        ({"deployment_type": "general"}, ""),
+    ],
+)
+def test_the_type_of_the_environment_is_short(
+    api: Api, job: int, fields: dict[str, Any], kind: str
+) -> None:
+    environment = api.data(f"/jobs/{job}/")["environment_id"]
+    api.post(f"/environments/{environment}/", fields)
+    environ = environment_of(api, api.trigger(job)["id"])
+    assert environ["DBT_CLOUD_ENVIRONMENT_TYPE"] == kind
+
+
+def test_a_token_in_the_cause_is_masked(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    environ = environment_of(api, api.trigger(job, cause=f"With {cloud.api_token}")["id"])
+    assert environ["DBT_CLOUD_RUN_REASON"] == "With ***"
+    assert cloud.api_token not in str(environ)

@@ -1,0 +1,128 @@
+"""dbt and its files end with the emulator's process, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.dbt.folder import Folder, remove_abandoned
+from tests.support.clock import until
+from tests.support.emulator_api import Api
+from tests.support.fake_dbt import write_fake
+from tests.support.processes import is_alive, running
+
+# says who it is, ignores SIGINT and works for ten minutes
+WORKING = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+(pathlib.Path(os.environ["SIGNS"]) / str(os.getpid())).touch()
+time.sleep(600)
+"""
+# an emulator in a process of its own, with one run of dbt
+EMULATING = """
+import sys, threading, requests
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+project, dbt, signs = sys.argv[1:]
+with DBTCloudEmulator() as cloud:
+    job = cloud.create_job("Any", project_dir=project, dbt_executable=dbt, environ={"SIGNS": signs})
+    url = f"{cloud.url}/api/v2/accounts/{cloud.account_id}/jobs/{job}/run/"
+    requests.post(url, json={}, headers={"Authorization": f"Bearer {cloud.api_token}"}, timeout=60)
+    threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder for temporary files of this process and its children."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@contextmanager
+def emulating(project: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Start an emulator in another process, and yield it with the id of its dbt process."""
+    dbt = write_fake(folder, WORKING)
+    signs = folder / "signs"
+    signs.mkdir()
+    command = [sys.executable, "-c", EMULATING, str(project), dbt, str(signs)]
+    with running(command) as process:
+        until(lambda: process.poll() is not None or any(signs.iterdir()))
+        assert process.poll() is None
+        (sign,) = signs.iterdir()
+        yield process, int(sign.name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_that_ends_the_emulator_ends_dbt_and_deletes_its_files(
+    tiny: Path, tmp_path: Path, temporary: Path, number: signal.Signals
+) -> None:
+    with emulating(tiny, tmp_path) as (process, dbt):
+        assert any(temporary.iterdir())
+        process.send_signal(number)
+        process.wait(300)
+        until(lambda: not is_alive(dbt))
+        until(lambda: not any(temporary.iterdir()))
+
+
+def test_the_next_start_deletes_what_a_killed_emulator_and_guard_left(
+    tiny: Path, tmp_path: Path, temporary: Path
+) -> None:
+    with emulating(tiny, tmp_path) as (process, _):
+        (left,) = temporary.iterdir()
+        guards = [pid for pid in children_of(process.pid) if str(left) in command_of(pid)]
+        assert len(guards) == 1
+        os.kill(guards[0], signal.SIGKILL)
+        process.kill()
+        process.wait(300)
+        assert left.is_dir()
+        with DBTCloudEmulator():
+            assert not left.exists()
+
+
+def test_the_files_of_another_emulator_are_kept(temporary: Path) -> None:
+    live = Folder()
+    other = temporary / "dbt-cloud-of-another-program"
+    other.mkdir()
+    remove_abandoned()
+    assert live.path.is_dir()
+    assert other.is_dir()
+    live.remove()
+    assert [*temporary.iterdir()] == [other]
+
+
+def test_a_folder_that_cannot_be_created_is_an_error_of_the_run(
+    cloud: DBTCloudEmulator, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.reset()
+    api = Api(cloud)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    job = cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, ""))
+    with api.session:
+        run = api.ended(api.trigger(job)["id"])
+        assert (run["status"], run["is_error"]) == (20, True)
+        assert "cannot create a folder for dbt's files: [Errno 2]" in run["status_message"]
+        monkeypatch.undo()
+        assert api.ended(api.trigger(job)["id"])["status"] == 10
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=,ppid=", "-A"], capture_output=True, text=True)
+    pairs = (line.split() for line in listed.stdout.splitlines())
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def command_of(pid: int) -> str:
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
+    )
+    return listed.stdout
