@@ -87,12 +87,20 @@ def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[
 
 
 def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[NodeResult]:
-    """Merge the results of a run and of its retry into those of one run."""
+    """Merge the results of a run and of its retry into those of one run.
+
+    The first command of the retry repeats the last one of the run. dbt Fusion repeats unit tests
+    and warned tests, too, though they did not fail.
+    """
+    if not older or not newer:
+        return [*older, *newer]
     repeated = {result["unique_id"] for result in newer}
+    again = {result["unique_id"] for result in newer if _step_of(result) == _step_of(newer[0])}
     kept = (
         result
         for result in older
-        if result["status"] not in UNSUCCESSFUL or result["unique_id"] not in repeated
+        if not (result["status"] in UNSUCCESSFUL and result["unique_id"] in repeated)
+        and not (_step_of(result) == _step_of(older[-1]) and result["unique_id"] in again)
     )
     return [*kept, *newer]
 
@@ -167,6 +175,10 @@ def message_of(result: NodeResult, manifest: Manifest) -> str | None:
 def reported_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the results in a `run_results.json` that have the id of a node."""
     return [each for each in as_dicts(run_results.get("results")) if as_text(each.get("unique_id"))]
+
+
+def _step_of(result: NodeResult) -> tuple[int, int]:
+    return result["run_id"], result["step_index"]
 
 
 def _status(result: Mapping[str, Any], manifest: Manifest) -> str:

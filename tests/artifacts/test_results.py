@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -212,6 +212,29 @@ def test_results_of_a_retry_replace_those_that_failed() -> None:
     newer = [result("b", "success", 2), result("c", "success", 2)]
     merged = [(each["unique_id"], each["run_id"]) for each in merge(older, newer)]
     assert merged == [("a", 1), ("b", 2), ("c", 2)]
+
+
+def test_successful_results_that_a_retry_repeats_are_replaced() -> None:
+    """As of a warned test on dbt Fusion, but not those of another step."""
+    older = [
+        {**result("a", "success", 1), "step_index": 4},
+        {**result("a", "warn", 1), "step_index": 5},
+        {**result("b", "error", 1), "step_index": 5},
+        {**result("c", "success", 1), "step_index": 5},
+    ]
+    newer = [
+        {**result("a", "warn", 2), "step_index": 4},
+        {**result("b", "success", 2), "step_index": 4},
+        {**result("c", "success", 2), "step_index": 5},
+    ]
+    merged = merge(cast(list[NodeResult], older), cast(list[NodeResult], newer))
+    assert [(each["unique_id"], each["run_id"], each["step_index"]) for each in merged] == [
+        ("a", 1, 4),
+        ("c", 1, 5),
+        ("a", 2, 4),
+        ("b", 2, 4),
+        ("c", 2, 5),
+    ]
 
 
 def test_results_that_a_retry_did_not_repeat_are_kept() -> None:
