@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.exceptions import DltException
 from dlt.common.pipeline import LoadInfo, NormalizeInfo
 from dlt.common.schema import Schema
-from dlt.common.schema.utils import get_nested_tables, get_root_table, has_table_seen_data
+from dlt.common.schema.utils import get_root_table, has_table_seen_data
 from dlt.common.storages.exceptions import LoadPackageNotFound
 from dlt.common.storages.load_package import LoadPackageInfo
 
@@ -87,12 +87,7 @@ def tables_by_schema(
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     pipeline = _pipeline_of(pipeline_or_load_info)
-    tables: dict[str, dict[str, int | None]] = {}
-    for package, of_package in _with_tables(_packages(pipeline_or_load_info, since), pipeline):
-        of_schema = tables.setdefault(package.schema_name, {})
-        for table, rows in of_package.items():
-            of_schema[table] = _sum(of_schema.get(table, 0), rows)
-    return tables
+    return _grouped(_packages(pipeline_or_load_info, since), pipeline)
 
 
 def tables_by_load(pipeline: dlt.Pipeline) -> dict[str, dict[str, int | None]]:
@@ -122,9 +117,12 @@ def loaded_relations(
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     pipeline = _pipeline_of(pipeline_or_load_info)
+    packages = _packages(pipeline_or_load_info, since)
+    # the pipeline's own schemas would be read from disk again, which is slow with many tables
+    schemas = {package.schema_name: package.schema for package in packages}
     relations: list[Relation] = []
-    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
-        place = _place(pipeline, schema_name) if pipeline else Relation("")
+    for schema_name, tables in _grouped(packages, pipeline).items():
+        place = _place(pipeline, schemas[schema_name]) if pipeline else Relation("")
         relations += [replace(place, name=place.name + table, table=table) for table in tables]
     return relations
 
@@ -163,14 +161,26 @@ def _packages(
     return [package for package in packages if not has_only_results(package)]
 
 
+def _grouped(
+    packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
+) -> dict[str, dict[str, int | None]]:
+    """Return the tables that packages have changed, with their rows, by schema."""
+    tables: dict[str, dict[str, int | None]] = {}
+    for package, of_package in _with_tables(packages, pipeline):
+        of_schema = tables.setdefault(package.schema_name, {})
+        for table, rows in of_package.items():
+            of_schema[table] = _sum(of_schema.get(table, 0), rows)
+    return tables
+
+
 def _with_tables(
     packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
 ) -> Iterator[tuple[LoadPackageInfo, dict[str, int | None]]]:
     """Yield packages with the rows of each table that they have changed."""
     counts = _row_counts(pipeline)
     for package in packages:
-        tables = sorted(_changed(package, pipeline))
-        yield package, {table: _rows(package, table, counts) for table in tables}
+        rows = _rows(package, counts.get(package.load_id))
+        yield package, {table: rows(table) for table in sorted(_changed(package, pipeline))}
 
 
 def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str]:
@@ -178,18 +188,23 @@ def _changed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> set[str
     schema = package.schema
     with_jobs = {job.job_file_info.table_name for jobs in package.jobs.values() for job in jobs}
     filled = with_jobs.intersection(schema.tables)
-    beside = {nested for table in filled for nested in _replaced_with(schema, table)}
+    beside = _replaced_with(schema, filled)
     tables = with_jobs | beside | set(_refreshed(package, pipeline))
     return {table for table in tables if is_data(schema, table)}
 
 
-def _replaced_with(schema: Schema, table: str) -> Iterator[str]:
-    """Yield the nested tables that lose rows when a table is replaced or merged."""
-    root = get_root_table(schema.tables, table)
-    if root.get("write_disposition") in ("replace", "merge"):
-        for nested in get_nested_tables(schema.tables, str(root["name"])):
-            if has_table_seen_data(nested):
-                yield str(nested["name"])
+def _replaced_with(schema: Schema, filled: Iterable[str]) -> set[str]:
+    """Return the nested tables that lose rows when some tables are replaced or merged."""
+    roots = (get_root_table(schema.tables, table) for table in filled)
+    replaced = {
+        str(root["name"]) for root in roots if root.get("write_disposition") in ("replace", "merge")
+    }
+    return {
+        name
+        for name, table in schema.tables.items()
+        if has_table_seen_data(table)
+        and str(get_root_table(schema.tables, name)["name"]) in replaced
+    }
 
 
 def _refreshed(package: LoadPackageInfo, pipeline: dlt.Pipeline | None) -> Iterator[str]:
@@ -215,26 +230,31 @@ def _row_counts(pipeline: dlt.Pipeline | None) -> _RowCounts:
     }
 
 
-def _rows(package: LoadPackageInfo, table: str, counts: _RowCounts) -> int | None:
-    """Return the number of rows that a package loaded into a table, if known."""
-    of_package = counts.get(package.load_id)
-    has_failed = any(job.job_file_info.table_name == table for job in package.jobs["failed_jobs"])
-    if of_package is None or has_failed:
-        return None
-    is_query = any(
-        job.job_file_info.table_name == table and job.job_file_info.file_format == "model"
+def _rows(
+    package: LoadPackageInfo, counts: Mapping[str, int] | None
+) -> Callable[[str], int | None]:
+    """Return a function that returns the rows loaded into a table of a package, if known."""
+    failed = {job.job_file_info.table_name for job in package.jobs["failed_jobs"]}
+    queried = {
+        job.job_file_info.table_name
         for job in package.jobs["completed_jobs"]
-    )
-    return None if is_query else of_package.get(table, 0)
+        if job.job_file_info.file_format == "model"
+    }
+
+    def rows(table: str) -> int | None:
+        if counts is None or table in failed or table in queried:
+            return None
+        return counts.get(table, 0)
+
+    return rows
 
 
 def _sum(rows: int | None, more: int | None) -> int | None:
     return None if rows is None or more is None else rows + more
 
 
-def _place(pipeline: dlt.Pipeline, schema_name: str) -> Relation:
+def _place(pipeline: dlt.Pipeline, schema: Schema) -> Relation:
     """Return the place of a schema's tables; its name is a prefix of theirs."""
-    schema = pipeline.schemas[schema_name]
     config = _bound(DestinationClientDwhConfiguration(), pipeline)
     try:
         config, is_case_sensitive = _resolved(pipeline, schema)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dlt
 import duckdb
 import pytest
+from dlt.common.pipeline import LoadInfo
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
@@ -18,6 +20,7 @@ from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
 from tests.conftest import WriteConfig
+from tests.support.operations import calls_of
 from tests.support.processes import run_python
 from tests.support.warehouse import warehouse
 
@@ -401,3 +404,22 @@ def test_a_destination_without_its_libraries_has_the_dataset(
     pipeline = load()
     monkeypatch.setitem(sys.modules, "pyodbc", None)
     assert Relation("orders", "raw") in moved(pipeline, dlt.destinations.mssql())
+
+
+def wide_load(count: int, disposition: Any) -> LoadInfo:
+    """Return the info of a load of many tables, each with a nested one."""
+    pipeline = dlt.pipeline(f"wide_{count}", destination=dlt.destinations.dummy(completed_prob=1))
+
+    def rows() -> Iterator[Any]:
+        for number in range(count):
+            yield dlt.mark.with_table_name({"id": 1, "parts": [{"id": 1}]}, f"table_{number}")
+
+    return pipeline.run(dlt.resource(rows, name="wide", write_disposition=disposition))
+
+
+@pytest.mark.parametrize("disposition", ["append", "replace"])
+def test_the_work_grows_with_the_tables_and_not_with_their_square(disposition: Any) -> None:
+    few, many = (wide_load(count, disposition) for count in (10, 40))
+    work = [calls_of(partial(tables_by_schema, info)) for info in (few, many)]
+    assert work[1] < 4 * work[0]
+    assert len(loaded_relations(many)) == 80
