@@ -209,7 +209,7 @@ class DBTCloudTransportError(DBTCloudException, TransientException):
 
 
 class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):
-    """The response to a trigger was lost and no run could be found.
+    """The response to a trigger was lost and its run could not be identified.
 
     Attributes:
         job_definition_id: The job.
@@ -222,9 +222,9 @@ class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):
         self.job_definition_id = job_definition_id
         self.cause = cause
         super().__init__(
-            f"Job `{job_definition_id}` may have been triggered, but the response was lost and no "
-            f"run could be found. {reason} Before you trigger it again, look for the cause "
-            f"`{cause}` in its run history in dbt Cloud."
+            f"Job `{job_definition_id}` may have been triggered, but the response was lost and its "
+            f"run could not be identified. {reason} Before you trigger it again, look for the "
+            f"cause `{cause}` in its run history in dbt Cloud."
         )
 
 

@@ -137,7 +137,7 @@ class ExactlyOnce:
         began, failures = self._client.clock.monotonic(), 0
         while True:
             try:
-                return self.search(self._client.patient(0))
+                return self.search(self._client.patient(0, within=self._seconds_left))
             except DBTCloudException as error:
                 failures += 1
                 silence = self._client.clock.monotonic() - began
@@ -152,7 +152,8 @@ class ExactlyOnce:
         for pause in _SETTLE:
             self._sleep(_jittered(pause))
             try:
-                found = self.search(self._client.patient(0)).runs
+                searcher = self._client.patient(0, within=self._seconds_left)
+                found = self.search(searcher).runs
             except DBTCloudException as error:
                 logger.warning(f"A second run of the same trigger could not be ruled out. {error}")
             if len(found) > 1:

@@ -25,7 +25,8 @@ __all__ = ["abandoning", "leave"]
 
 # a SIGKILL often follows a SIGTERM after 30 seconds
 _CANCEL_WITHIN = 15.0
-# pauses before the searches for the run of a POST, in seconds
+# seconds for each search for the run of a POST, and the pauses before them
+_SEARCH_WITHIN = 5.0
 _SEARCHES = (0.0, 1.0, 2.0, 4.0)
 
 
@@ -119,7 +120,7 @@ def _leave_post(client: DBTCloudClientV2, post: ExactlyOnce, *, cancel: bool) ->
     for pause in _SEARCHES:
         client.clock.sleep(pause)
         try:
-            runs = post.search(client.patient(0)).runs
+            runs = post.search(client.patient(0, within=_SEARCH_WITHIN)).runs
         except DBTCloudException as error:
             logger.warning(f"A search for its run failed. {error}")
         else:

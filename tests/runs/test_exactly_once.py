@@ -255,6 +255,17 @@ def test_a_search_ends_by_the_timeout(
     assert len(cloud.runs) == 1
 
 
+def test_a_search_that_hangs_ends_by_the_timeout(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger, clock = replace(lost(cloud), timeout=1.5), FakeClock()
+    cloud.fail("list_runs", "hang", seconds=3600)
+    cloud.fail("list_runs", "lag", seconds=3600, calls=None)
+    with pytest.raises(DBTCloudTriggerUnknownError):
+        start(clocked(client, clock), trigger)
+    assert len(cloud.runs) == 1
+
+
 def at(seconds: float) -> str:
     moment = datetime.fromtimestamp(time.time() + seconds, timezone.utc)
     return moment.isoformat(sep=" ", timespec="microseconds")
