@@ -214,7 +214,12 @@ class _RequestHandler(WSGIRequestHandler):
 
     def run_wsgi(self) -> None:
         # werkzeug's own closes each connection, since an app might not read the whole body
-        environ = self.make_environ()
+        try:
+            environ = self.make_environ()
+        except ValueError:
+            # not a URL, such as `http://[`
+            self.path = "/not-a-url"
+            environ = self.make_environ()
         if self.requestline.split()[1].startswith("//"):
             # http.server has folded the slashes, but to the service it is another path
             environ["PATH_INFO"] = "/" + environ["PATH_INFO"]

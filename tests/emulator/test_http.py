@@ -50,7 +50,13 @@ def test_401_comes_before_anything_else(
         }
 
 
-@pytest.mark.parametrize("path", ["/nothing/", "/jobs/abc/", "/runs/-1/", "/jobs/1/", "/runs/1/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/nothing/", "/jobs/abc/", "/runs/-1/", "/jobs/1/", "/runs/1/"),
+        *(f"/runs/{'9' * 5000}/", f"/{'x' * 60_000}", "/runs/%00/", "/%FF%FE/", "/;x", "/%"),
+    ],
+)
 def test_missing_objects_and_paths_return_404(api: Api, path: str) -> None:
     response = api.get(path)
     assert response.status_code == 404
@@ -58,6 +64,20 @@ def test_missing_objects_and_paths_return_404(api: Api, path: str) -> None:
     assert body["status"]["is_success"] is False
     assert body["status"]["user_message"].startswith("The requested resource was not found.")
     assert body["data"] is None
+
+
+def test_a_target_that_is_not_a_url_returns_404(cloud: DBTCloudEmulator) -> None:
+    connection = http.client.HTTPConnection(cloud.url.partition("//")[2], timeout=60)
+    for target in ("http://[x/api/v2/", "*", "api/v2/"):
+        # the library would read the host from the target
+        connection.putrequest("GET", target, skip_host=True)
+        connection.putheader("Host", "x")
+        connection.putheader("Authorization", f"Token {cloud.api_token}")
+        connection.endheaders()
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 404
+    connection.close()
 
 
 def test_double_slashes_return_404(cloud: DBTCloudEmulator, api: Api) -> None:

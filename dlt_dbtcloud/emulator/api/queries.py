@@ -218,7 +218,7 @@ def _parse_value(text: str, schema: Schema) -> Any:
     if "anyOf" in schema:
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
         return value if is_valid(value, {"anyOf": schema["anyOf"]}) else text
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import TriggerData
 
 CHUNK = 64 * 1024
+STEP = re.compile(r"[0-9]{1,19}")
 
 
 class Runs:
@@ -165,7 +167,7 @@ def _requested_step(run: Run, call: Call) -> Step | None:
     index = call.query.get("step")
     if not index:
         return run.steps[-1] if run.steps else None
-    if not index.isdecimal():
+    if not STEP.fullmatch(index):
         raise bad_request({"step": f"'{index}' is not of type 'integer'"})
     return next((step for step in run.steps if step.index == int(index)), None)
 

@@ -22,10 +22,14 @@ def find_file(artifacts: Artifacts, name: str) -> bytes | Path | None:
     """Return a file, or None if the step's folder does not contain it."""
     if not isinstance(artifacts, Path):
         return artifacts.get(name)
-    if "\0" in name or name.endswith("/"):
+    if name.endswith("/"):
         return None
-    path = (artifacts / name).resolve()
-    return path if path.is_relative_to(artifacts.resolve()) and path.is_file() else None
+    try:
+        path = (artifacts / name).resolve()
+        return path if path.is_relative_to(artifacts.resolve()) and path.is_file() else None
+    except (OSError, ValueError):
+        # a path that no file can have, because it is too long or contains a null
+        return None
 
 
 def has_file(artifacts: Artifacts, name: str) -> bool:

@@ -70,10 +70,15 @@ def run_environment(run: Run, environment: Definition | None, secret: str) -> di
         "RUN_REASON_CATEGORY": _category(run.trigger),
     }
     return {
-        f"{prefix}DBT_CLOUD_{name}": str(value)
+        f"{prefix}DBT_CLOUD_{name}": _clean(str(value))
         for prefix in ("", METADATA_PREFIX)
         for name, value in values.items()
     }
+
+
+def _clean(value: str) -> str:
+    """Replace the characters that an environment variable cannot have."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _environment_type(fields: JSON) -> str:

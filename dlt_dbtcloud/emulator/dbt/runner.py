@@ -12,7 +12,6 @@ from dlt_dbtcloud.emulator.dbt.artifacts import list_files
 from dlt_dbtcloud.emulator.dbt.folder import Folder
 from dlt_dbtcloud.emulator.dbt.invoker import Invoker
 from dlt_dbtcloud.emulator.dbt.plan import CLONE, CONNECT, DEPS, subcommand
-from dlt_dbtcloud.emulator.dbt.profiles import ProfileError
 from dlt_dbtcloud.emulator.dbt.project import DbtMissingError
 from dlt_dbtcloud.emulator.logs import read_log
 from dlt_dbtcloud.emulator.models import CANCELLED_MESSAGE, DbtProject, PlannedStep, Run, Step
@@ -121,7 +120,8 @@ class DbtRun:
                 self._log(step, "The project has no packages: there is nothing to install.")
                 return True
             return self._invoke(step)
-        except (OSError, DbtMissingError, ProfileError) as error:
+        # a null or a lone surrogate in an argument is a ValueError, as is a ProfileError
+        except (OSError, ValueError, DbtMissingError) as error:
             self._trouble = str(error)
             self._log(step, self._trouble)
             return False

@@ -161,6 +161,10 @@ def test_names_are_searched_without_regard_to_case() -> None:
             "status__in=1&status__in=2",
             {"status__in": "['1', '2'] is not valid under any of the given schemas"},
         ),
+        (
+            "pk__in=" + "[" * 9999,
+            {"pk__in": f"'{'[' * 9999}' is not valid under any of the given schemas"},
+        ),
         ("status=x", {"status": "'x' is not of type 'integer'"}),
         ("status=", {"status": "'' is not of type 'integer'"}),
         ("pk=1.5", {"pk": "'1.5' is not of type 'integer'"}),

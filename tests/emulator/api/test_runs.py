@@ -138,7 +138,8 @@ def test_a_scripted_run_has_the_artifacts_of_dbt(cloud: DBTCloudEmulator, api: A
     assert last.headers["Content-Type"] == "application/json"
     assert api.get(f"{run}/run_results.json", step=5).status_code == 404
     assert api.get(f"{run}/run_results.json", step=99).status_code == 404
-    assert api.get(f"{run}/run_results.json", step="x").status_code == 400
+    for odd in ("x", "-1", "9" * 5000):
+        assert api.get(f"{run}/run_results.json", step=odd).status_code == 400
 
 
 def test_a_scripted_run_has_the_artifacts_of_its_job(cloud: DBTCloudEmulator, api: Api) -> None:

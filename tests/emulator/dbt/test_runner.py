@@ -66,9 +66,13 @@ def test_a_big_file_is_streamed(
     assert response.headers["Content-Length"] == str(MANY)
     assert len(response.content) == MANY
     assert api.get(f"/jobs/{job}/artifacts/big.json").content == response.content
-    for path in ("..%2F..%2Fprofiles.yml", "%2Fetc%2Fpasswd", "big.json/"):
+    long = ("x" * 5000, "x/" * 5000 + "x")
+    odd = ("%00", "a%0Ab", "%FF", "%ED%A0%80", "[x]%7C^", "..\\x")
+    for path in ("..%2F..%2Fprofiles.yml", "%2Fetc%2Fpasswd", "big.json/", *long, *odd):
         url = f"{api.account}/runs/{run['id']}/artifacts/{path}"
-        assert api.session.get(url, timeout=60).status_code == 404
+        assert api.session.get(url, timeout=60).status_code == 404, path
+        url = f"{api.account}/jobs/{job}/artifacts/{path}"
+        assert api.session.get(url, timeout=60).status_code == 404, path
 
 
 def test_cancel_ends_dbt_and_its_children(
@@ -175,6 +179,19 @@ def test_a_missing_dbt_is_an_error_in_the_log(
     run = api.ended(api.trigger(job)["id"])
     assert run["status"] == 20
     assert "Install the `local` extra" in run["run_steps"][-1]["logs"]
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800b"])
+def test_characters_that_a_process_cannot_get_end_no_server(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, odd: str
+) -> None:
+    dbt = write_fake(tmp_path, RECORDING)
+    job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
+    run = api.ended(api.trigger(job, cause=odd)["id"])
+    assert _seen(api, run)["environ"]["DBT_CLOUD_RUN_REASON"] in ("a\ufffdb", "a?b")
+    failed = api.ended(api.trigger(job, steps_override=[f"dbt run --select {odd}"])["id"])
+    assert failed["status"] == 20
+    assert failed["status_message"]
 
 
 def test_overrides_of_an_unreadable_profile_are_an_error_in_the_log(
