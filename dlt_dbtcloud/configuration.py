@@ -9,7 +9,6 @@ import inspect
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -135,7 +134,7 @@ class DBTCloudConfiguration(BaseConfiguration):
         """Remember which fields are passed."""
         self = super().__new__(cls)
         signature = inspect.signature(cls.__init__)
-        with _suggesting(cls.__name__, signature):
+        with _suggesting(cls.__name__, signature, kwargs):
             passed = signature.bind_partial(self, *args, **kwargs).arguments
         self.__given_fields__ = frozenset(passed) - {"self"}
         return self
@@ -182,7 +181,7 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with _suggesting(function.__name__, signature):
+        with _suggesting(function.__name__, signature, kwargs):
             arguments = signature.bind(*args, **kwargs).arguments
         _warn_of_unknown_keys()
         given = {**_given(_fields_of(arguments.pop("credentials", None))), **_given(arguments)}
@@ -377,14 +376,14 @@ def _squeezed(name: str) -> str:
 
 
 @contextmanager
-def _suggesting(callee: str, signature: inspect.Signature) -> Iterator[None]:
+def _suggesting(callee: str, signature: inspect.Signature, given: Iterable[str]) -> Iterator[None]:
     """Add the name of the callee, and of the argument that was meant, to a failed binding."""
     try:
         yield
     except TypeError as error:
-        unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         known = [name for name in signature.parameters if name != "self"]
-        hint = _did_you_mean(unexpected[1], known) if unexpected else ""
+        hints = (_did_you_mean(name, known) for name in given if name not in known)
+        hint = next(hints, "")
         raise TypeError(f"`{callee}`: {error}.{hint}") from None
 
 
