@@ -291,13 +291,15 @@ OTHERS: dict[str, Any] = {
 class Answers:
     """A dbt Cloud that loses the response to the first trigger, and then lists this run."""
 
-    def __init__(self, server: HTTPServer, listed: Any, read: Any) -> None:
+    def __init__(
+        self, server: HTTPServer, listed: Any, read: Any, path: str = "jobs/3/run/"
+    ) -> None:
         self.posts = 0
         self._server = server
         shown = {"id": 7, "status": 1, "created_at": at(1)}
         server.expect_request(f"{RUNS}7/").respond_with_json(_answer({**shown, **read}))
         server.expect_request(RUNS).respond_with_json(_answer([{**shown, **listed}]))
-        server.expect_request("/api/v2/accounts/1/jobs/3/run/").respond_with_handler(self._post)
+        server.expect_request(f"/api/v2/accounts/1/{path}").respond_with_handler(self._post)
 
     def _post(self, _: Request) -> Response:
         self.posts += 1
@@ -308,6 +310,11 @@ class Answers:
         with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
             trigger = Trigger("3", {"cause": "a test"}, call_key="3f9c2ab41d07")
             return start(clocked(client, FakeClock()), trigger).run
+
+    def retry(self) -> Run:
+        with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
+            failed = Run(id=5, job_definition_id=3)
+            return retry_once(clocked(client, FakeClock()), failed, timeout=600)
 
 
 RUNS = "/api/v2/accounts/1/runs/"
@@ -352,3 +359,29 @@ def test_a_listed_run_of_another_cause_is_not_the_lost_one(
     answers = Answers(httpserver, listed, {"trigger": None})
     assert answers.start()["id"] == 9
     assert answers.posts == 2
+
+
+RETRIES = [
+    ({"retrying_run_id": 5}, 7, 1),
+    ({"trigger": {"cause": "x: retry of run 5 [dlt:3f9c2ab41d07]"}}, 7, 1),
+    ({"retrying_run_id": None}, 9, 2),
+    ({"trigger": {"cause": "By hand"}}, 9, 2),
+]
+
+
+@pytest.mark.parametrize(("read", "run_id", "posts"), RETRIES)
+def test_a_run_that_may_be_the_lost_retry_is_read(
+    httpserver: HTTPServer, read: Any, run_id: int, posts: int
+) -> None:
+    answers = Answers(httpserver, {"trigger": None}, read, "runs/5/retry/")
+    assert answers.retry()["id"] == run_id
+    assert answers.posts == posts
+
+
+def test_a_run_that_does_not_show_what_it_retries_may_be_the_lost_retry(
+    httpserver: HTTPServer,
+) -> None:
+    answers = Answers(httpserver, {"trigger": None}, {"trigger": None}, "runs/5/retry/")
+    with pytest.raises(DBTCloudTriggerUnknownError, match="It may be run 7, whose cause"):
+        answers.retry()
+    assert answers.posts == 1
