@@ -61,8 +61,9 @@ _BACKTRACE = re.compile(r"\s*\d+: |\s+at \S+:\d+")
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z?|last updated .+ ago|\[ *[\d.]+(?:s|ms|us)\]"
 )
+# `env` contains the ids of the run
 _UNSTABLE = frozenset(
-    {"elapsed_time", "execution_time", "invocation_id", "max_loaded_at_time_ago_in_s", "thread_id"}
+    "elapsed_time env execution_time invocation_id max_loaded_at_time_ago_in_s thread_id".split()
 )
 
 
