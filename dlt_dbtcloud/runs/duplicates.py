@@ -127,9 +127,9 @@ def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> S
     earlier = sorted(before, key=id_of)
     for run in earlier:
         if trigger.is_satisfied_by(run) and run_error(run) is None:
-            return Started(run)
+            return replace(started, run=run, is_new=False)
     for run in earlier:
         if trigger.can_reuse(run, started.body, started.run):
             remember(trigger, run)
-            return Started(run, is_adopted=True)
+            return replace(started, run=run, is_new=False, is_adopted=True)
     return None

@@ -26,7 +26,7 @@ __all__ = ["abandoning", "leave"]
 # a SIGKILL often follows a SIGTERM after 30 seconds
 _CANCEL_WITHIN = 15.0
 # seconds for each search for the run of a POST, and the pauses before them
-_SEARCH_WITHIN = 5.0
+_SEARCH_WITHIN = 10.0
 _SEARCHES = (0.0, 1.0, 2.0, 4.0)
 
 

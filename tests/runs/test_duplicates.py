@@ -11,7 +11,7 @@ from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.duplicates import EarlierRuns
+from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger import Started, Trigger, start
 from dlt_dbtcloud.typing import Run
@@ -115,6 +115,21 @@ def test_a_run_of_a_single_call_has_no_earlier_ones(
     clock.now = 20.0
     assert earlier_runs.look(Run(id=7, status=1, blocked_by=[5])) is None
     assert cloud.requests == []
+
+
+def test_a_late_run_of_a_repeated_trigger_is_cancelled_after_an_adoption(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
+    earlier, own, _ = (
+        client.start_job_run(trigger.job_id, {"cause": trigger.cause}) for _ in range(3)
+    )
+    started = Started(own, is_new=True, was_repeated=True)
+    found = EarlierRuns(clocked(client, FakeClock()), trigger, started).look(cloud.runs[1])
+    assert found is not None
+    assert found.run["id"] == earlier["id"]
+    cancel_duplicates(client, trigger, found, found.run)
+    assert [run["is_cancelled"] for run in cloud.runs] == [False, True, True]
 
 
 def test_workers_whose_lists_lag_end_with_one_run(
