@@ -20,6 +20,8 @@ __all__ = ["Column", "Manifest", "Node", "resource_type_in"]
 
 # these have a relation to read from; ephemeral models are replaced by their parents
 _READABLE = ("model", "seed", "snapshot", "source")
+# the sections of what dbt executes
+_BUILT = ("nodes", "unit_tests", "functions")
 # the fields of a source that a selector consists of
 _NAMES = ("name", "source_name", "package_name")
 # https://schemas.getdbt.com/dbt/manifest/v12.json
@@ -287,8 +289,8 @@ class Manifest:
                 yield f"its `child_map` has no list for `{parent}`"
             else:
                 edges.update((parent, child) for child in children)
-        for unique_id, entry in self._entries.items():
-            depends_on = entry.get("depends_on", {})
+        for unique_id in chain(*(self._content.get(section) or () for section in _BUILT)):
+            depends_on = self._entries[unique_id].get("depends_on", {})
             parents = depends_on.get("nodes", []) if isinstance(depends_on, dict) else None
             if not _are_texts(parents):
                 yield f"`depends_on` of `{unique_id}` is not valid"

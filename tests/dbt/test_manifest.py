@@ -254,6 +254,8 @@ VERSION = "https://schemas.getdbt.com/dbt/manifest/v{}.json"
         {"metadata": {"dbt_schema_version": VERSION.format(1)}},
         {"metadata": {"dbt_schema_version": VERSION.format(20)}},
         {"nodes": {"model.a.m": {}, "seed.a.s": {"depends_on": {"macros": []}}}},
+        # exposures and the like are not executed
+        {"child_map": {"source.a.b.c": ["model.a.m"]}},
     ],
 )
 def test_a_complete_graph_is_not_damaged(changes: dict[str, Any]) -> None:
