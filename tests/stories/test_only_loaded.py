@@ -197,11 +197,6 @@ def misplaced(**fields: Any) -> dict[str, Any]:
             "set `schema: raw` of source `landing.carriers` in `models/landing.yml`, or pass "
             '`dataset_name="prod"`',
         ),
-        (
-            {"database": "other"},
-            "other.raw.airlines",
-            "set `database: flights` of source `landing.carriers` in `models/landing.yml`",
-        ),
         ({"schema": "RAW data"}, "RAW data.airlines", "set `schema: raw` of source"),
         ({"schema": None}, "(no schema).airlines", "set `schema: raw` of source"),
         ({"identifier": "Airlines!"}, "raw.Airlines!", "set `identifier: airlines` of source"),
@@ -225,9 +220,28 @@ def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
     assert run["id"]
     assert steps_of(cloud.runs[-1]) is None
     (warned,) = [each.getMessage() for each in caplog.records if "all of job" in each.getMessage()]
-    assert "`flights.raw.airlines` was loaded" in warned
+    assert "raw.airlines` was loaded" in warned
     assert place in warned
     assert line in warned
+
+
+def test_a_source_in_another_duckdb_file_runs_the_whole_job_with_a_warning(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(database="other")})
+    run_dbt_cloud_job(job_id=job)
+    pipeline = dlt.pipeline(
+        "flights", destination=dlt.destinations.duckdb("lake.duckdb"), dataset_name="raw"
+    )
+    load(pipeline, "airlines")
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
+    assert steps_of(cloud.runs[-1]) is None
+    assert "`lake.raw.airlines` was loaded" in caplog.text
+    assert "source `landing.carriers` as `other.raw.airlines`" in caplog.text
+    assert (
+        "set `database: lake` of source `landing.carriers` in `models/landing.yml`, or load into "
+        "database `other`." in caplog.text
+    )
 
 
 def test_a_table_in_the_dataset_of_dev_mode_runs_the_whole_job(
