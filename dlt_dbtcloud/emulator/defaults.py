@@ -72,6 +72,16 @@ ENVIRONMENT: JSON = {
     "created_by_id": None,
     "state": ACTIVE,
 }
+VARIABLE: JSON = {
+    "name": None,
+    "type": "project",
+    "project_id": None,
+    "environment_id": None,
+    "job_definition_id": None,
+    "user_id": None,
+    "raw_value": "",
+    "state": ACTIVE,
+}
 JOB: JSON = {
     "name": "Job",
     "project_id": None,

@@ -10,7 +10,12 @@ from functools import partial
 from typing import Any
 
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
-from dlt_dbtcloud.emulator.dbt.environment import base_environment, run_environment
+from dlt_dbtcloud.emulator.dbt.environment import (
+    allowed,
+    base_environment,
+    clean,
+    run_environment,
+)
 from dlt_dbtcloud.emulator.dbt.folder import Folder
 from dlt_dbtcloud.emulator.dbt.plan import SETUP_STEPS, subcommand
 from dlt_dbtcloud.emulator.dbt.project import installed_version
@@ -30,6 +35,7 @@ from dlt_dbtcloud.emulator.models import (
 )
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.emulator.times import now
+from dlt_dbtcloud.emulator.variables import values_for_run
 from dlt_dbtcloud.typing import RunStatus, TriggerData
 
 OVERRIDES = tuple(key for key in TriggerData.__annotations__ if key != "cause")
@@ -194,8 +200,15 @@ class Scheduler:
 
     def _environment(self, run: Run, project: DbtProject) -> dict[str, str]:
         environment = self._state.environments.get(run.job.fields["environment_id"])
+        owners = {
+            "project": run.job.fields["project_id"],
+            "environment": run.job.fields["environment_id"],
+            "job": run.job.id,
+        }
+        variables = values_for_run(self._state.variables.values(), owners)
         return {
             **base_environment(project, os.environ, self._secret),
+            **allowed({name: clean(value) for name, value in variables.items()}),
             **run_environment(run, environment, self._secret),
         }
 

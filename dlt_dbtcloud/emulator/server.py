@@ -15,6 +15,7 @@ from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import ROUTES
 from dlt_dbtcloud.emulator.api.runs import Runs
+from dlt_dbtcloud.emulator.api.variables import Variables
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
 from dlt_dbtcloud.emulator.dbt.folder import remove_abandoned
 from dlt_dbtcloud.emulator.dbt.project import find_project
@@ -76,7 +77,8 @@ class DBTCloudEmulator:
         self._scheduler = Scheduler(self._state, self.api_token, new_timer)
         self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
-        handlers = (Resources(self._state), self._jobs, self._runs)
+        variables = Variables(self._state)
+        handlers = (Resources(self._state), variables, self._jobs, self._runs)
         self._app = App(self._state, handlers, self.api_token, Faults(new_timer))
         self._port = port
         self._tls = ssl_context

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from dlt_dbtcloud.emulator.defaults import ACCOUNT, ENVIRONMENT, PROJECT, with_defaults
+from dlt_dbtcloud.emulator.defaults import ACCOUNT, ENVIRONMENT, PROJECT, VARIABLE, with_defaults
 from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.ids import Ids
 from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
@@ -31,6 +31,7 @@ class State:
         self.projects: dict[int, Definition] = {}
         self.environments: dict[int, Definition] = {}
         self.jobs: dict[int, Job] = {}
+        self.variables: dict[int, Definition] = {}
         self.dbt_projects: dict[int, DbtProject] = {}
         # project folders and database files that a dbt process is using
         self.in_use: set[Path] = set()
@@ -76,6 +77,13 @@ class State:
         with self.changed:
             self.environments[environment.id] = environment
         return environment
+
+    def add_variable(self, account_id: int, fields: JSON) -> Definition:
+        """Add an environment variable."""
+        variable = Definition(self.new_id(), account_id, with_defaults(VARIABLE, fields))
+        with self.changed:
+            self.variables[variable.id] = variable
+        return variable
 
     def add_run(self, run: Run) -> None:
         """Add a run."""
@@ -140,8 +148,9 @@ class State:
     def clear(self) -> None:
         """Remove everything; ids are not reused."""
         with self.changed:
-            for table in (self.accounts, self.projects, self.environments, self.jobs):
+            for table in (self.accounts, self.projects, self.environments, self.variables):
                 table.clear()
+            self.jobs.clear()
             self.dbt_projects.clear()
             self.visible.clear()
             self.partial_parses.clear()

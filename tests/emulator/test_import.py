@@ -12,7 +12,8 @@ from tests.test_architecture import ROOT, imports
 
 # lowest first
 MODULES = (
-    "times logs models ids errors defaults state dbt scheduler api faults http server __init__"
+    "times logs models ids errors defaults variables state dbt scheduler "
+    "api faults http server __init__"
 ).split()
 
 

@@ -19,6 +19,11 @@ def success(data: Any, extra: JSON | None = None) -> Response:
     return _json(200, body if extra is None else {**body, "extra": extra})
 
 
+def no_content() -> Response:
+    """Return status 204 without a body."""
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
 def listing(page: Page[JSON], selection: Selection, **filters: int) -> Response:
     """Return a page of a list, with its filters, order and count."""
     extra = {

@@ -101,6 +101,15 @@ ENVIRONMENT: Fields = {
     "created_by_id": INTEGER,
     "state": INTEGER,
 }
+VARIABLE: Fields = {
+    "name": NON_EMPTY,
+    "type": {"type": "string", "enum": ["project", "environment", "job", "user"]},
+    "project_id": INTEGER,
+    "environment_id": INTEGER,
+    "job_definition_id": INTEGER,
+    "user_id": INTEGER,
+    "raw_value": NON_EMPTY,
+}
 
 
 def parse_trigger(body: JSON) -> TriggerData:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 
 from dlt_dbtcloud.emulator.models import JSON, Definition, Job
+from dlt_dbtcloud.emulator.variables import shown_value
 
 DEFAULT_THREADS = 4
 
@@ -14,12 +16,17 @@ def account_payload(account: Definition) -> JSON:
     return {"id": account.id, **account.fields, **_dates(account)}
 
 
-def project_payload(project: Definition) -> JSON:
-    """Return the payload of a project, which has no connection or repository."""
+def project_payload(project: Definition, environments: Iterable[Definition] = ()) -> JSON:
+    """Return the payload of a project, which has no connection or repository.
+
+    Args:
+        project: The project.
+        environments: Its environments, if they are included.
+    """
     return {
         **_payload(project),
         "connection": None,
-        "environments": [],
+        "environments": [environment_payload(each) for each in environments],
         "repository": None,
         "group_permissions": [],
         "docs_job": None,
@@ -62,6 +69,17 @@ def job_payload(job: Job) -> JSON:
         "environment": None,
         "most_recent_run": None,
         "most_recent_completed_run": None,
+    }
+
+
+def variable_payload(variable: Definition, environment: Definition | None) -> JSON:
+    """Return the payload of an environment variable, which never contains a secret."""
+    payload = _payload(variable)
+    payload.pop("raw_value")
+    return {
+        **payload,
+        "display_value": shown_value(variable),
+        "environment": environment_payload(environment) if environment else None,
     }
 
 

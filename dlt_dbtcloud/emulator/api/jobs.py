@@ -133,7 +133,11 @@ class Jobs:
             account = self._state.account(job.account_id)
             payload["account"] = definitions.account_payload(account)
         if "custom_environment_variables" in include:
-            payload["custom_environment_variables"] = []
+            payload["custom_environment_variables"] = [
+                definitions.variable_payload(variable, None)
+                for variable in self._state.variables.values()
+                if variable.fields["job_definition_id"] == job.id
+            ]
         return {**payload, **self._recent(job, include)}
 
     def _recent(self, job: Job, include: frozenset[str]) -> JSON:

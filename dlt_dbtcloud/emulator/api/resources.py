@@ -38,14 +38,17 @@ class Resources:
         """List the projects of an account."""
         selection = queries.parse(call.query, queries.PROJECTS)
         found = self._in_account(call, self._state.projects)
-        rows = [(filter_fields(item), definitions.project_payload(item)) for item in found]
+        rows = [(filter_fields(item), item) for item in found]
         page = queries.select(selection, rows)
-        return answers.listing(page, selection, account_id=call.account_id)
+        described = [self._describe_project(item, selection.include) for item in page.items]
+        shown = queries.Page(described, page.total_count)
+        return answers.listing(shown, selection, account_id=call.account_id)
 
     def get_project(self, call: Call) -> Response:
         """Show a project."""
         project = self._state.find(self._state.projects, call.account_id, call.id)
-        return answers.success(definitions.project_payload(project))
+        include = queries.included(call.query)
+        return answers.success(self._describe_project(project, include))
 
     def create_project(self, call: Call) -> Response:
         """Create a project."""
@@ -66,11 +69,6 @@ class Resources:
         project = self._find_active(call, self._state.projects)
         mark_deleted(project)
         return answers.success(definitions.project_payload(project))
-
-    def list_job_variables(self, call: Call) -> Response:
-        """Return no environment variables; some clients request them."""
-        self._state.find(self._state.projects, call.account_id, call.id)
-        return answers.success({})
 
     def list_environments(self, call: Call) -> Response:
         """List the environments of the account or project in the path."""
@@ -109,6 +107,16 @@ class Resources:
         environment = self._find_active(call, self._state.environments)
         mark_deleted(environment)
         return answers.success(definitions.environment_payload(environment))
+
+    def _describe_project(self, project: Definition, include: frozenset[str]) -> JSON:
+        environments = [
+            each
+            for each in self._state.environments.values()
+            if each.fields["project_id"] == project.id and not each.is_deleted
+        ]
+        return definitions.project_payload(
+            project, environments if "environments" in include else ()
+        )
 
     def _in_account(self, call: Call, table: Mapping[int, Definition]) -> list[Definition]:
         self._state.account(call.account_id)

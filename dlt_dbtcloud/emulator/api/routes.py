@@ -17,6 +17,7 @@ from dlt_dbtcloud.emulator.models import JSON
 
 _V2 = "/api/v2/accounts/<int:account_id>/"
 _V3 = "/api/v3/accounts/<int:account_id>/"
+_VARIABLES = f"{_V3}projects/<int:project_id>/environment-variables/"
 # clients read accounts, projects and environments through either version
 _ANY = "/api/<any(v2, v3):version>/accounts/<int:account_id>/"
 
@@ -30,7 +31,6 @@ ROUTES = (
     ("POST", f"{_ANY}projects/", "create_project"),
     ("POST", f"{_ANY}projects/<int:id>/", "update_project"),
     ("DELETE", f"{_ANY}projects/<int:id>/", "delete_project"),
-    ("GET", f"{_V3}projects/<int:id>/environment-variables/job/", "list_job_variables"),
     ("GET", f"{_ANY}environments/", "list_environments"),
     ("GET", f"{_ANY}projects/<int:project_id>/environments/", "list_environments"),
     ("GET", f"{_ANY}environments/<int:id>/", "get_environment"),
@@ -41,6 +41,16 @@ ROUTES = (
     ("POST", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "update_environment"),
     ("DELETE", f"{_ANY}environments/<int:id>/", "delete_environment"),
     ("DELETE", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "delete_environment"),
+    # variables.py
+    ("GET", f"{_VARIABLES}job/", "list_job_variables"),
+    ("GET", f"{_VARIABLES}environment/", "list_environment_variables"),
+    ("GET", f"{_VARIABLES}user/", "list_user_variables"),
+    ("POST", _VARIABLES, "create_variable"),
+    ("POST", f"{_VARIABLES}<int:id>/", "update_variable"),
+    ("DELETE", f"{_VARIABLES}<int:id>/", "delete_variable"),
+    ("POST", f"{_VARIABLES}bulk/", "create_variables"),
+    ("PUT", f"{_VARIABLES}bulk/", "update_variables"),
+    ("DELETE", f"{_VARIABLES}bulk/", "delete_variables"),
     # jobs.py
     ("GET", f"{_V2}jobs/", "list_jobs"),
     ("GET", f"{_V2}jobs/<int:id>/", "get_job"),

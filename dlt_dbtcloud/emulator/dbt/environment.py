@@ -8,6 +8,8 @@ from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Run
 
 # dbt records variables with this prefix in its artifacts
 METADATA_PREFIX = "DBT_ENV_CUSTOM_ENV_"
+# the client's settings, and those that would override what keeps a run in its folder
+REFUSED = ("DBT_CLOUD__", "DBT_ENGINE_")
 # the category of a run of a pull request, by the field of its trigger
 PULL_REQUESTS = {
     "github_pull_request_id": "github_pull_request",
@@ -38,13 +40,18 @@ def base_environment(
         inherited: The environment of the emulator's process.
         secret: The API token, kept out of dbt's environment.
     """
-    kept = {
-        key: value
-        for key, value in inherited.items()
-        # DBT_ENGINE_* would override the variables that keep a run in its folder
-        if not key.startswith(("DBT_CLOUD__", "DBT_ENGINE_")) and secret not in value
-    }
-    return {**kept, **SETTINGS, **project.environ}
+    kept = {key: value for key, value in inherited.items() if secret not in value}
+    return {**allowed(kept), **SETTINGS, **project.environ}
+
+
+def allowed(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that may reach dbt."""
+    return {name: value for name, value in variables.items() if not name.startswith(REFUSED)}
+
+
+def clean(value: str) -> str:
+    """Replace the characters that an environment variable cannot have."""
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def run_environment(run: Run, environment: Definition | None, secret: str) -> dict[str, str]:
@@ -70,15 +77,10 @@ def run_environment(run: Run, environment: Definition | None, secret: str) -> di
         "RUN_REASON_CATEGORY": _category(run.trigger),
     }
     return {
-        f"{prefix}DBT_CLOUD_{name}": _clean(str(value))
+        f"{prefix}DBT_CLOUD_{name}": clean(str(value))
         for prefix in ("", METADATA_PREFIX)
         for name, value in values.items()
     }
-
-
-def _clean(value: str) -> str:
-    """Replace the characters that an environment variable cannot have."""
-    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _environment_type(fields: JSON) -> str:

@@ -66,7 +66,15 @@ def test_projects_are_listed_by_page_and_filter(cloud: DBTCloudEmulator, api: Ap
     assert [item["name"] for item in ordered] == ["A", "B"]
 
 
-def test_a_job_has_no_environment_variables(api: Api) -> None:
-    project = api.data("/projects/")[0]["id"]
-    url = f"{_any(api, 'v3')}/projects/{project}/environment-variables/job/?job_definition_id=1"
-    assert api.session.get(url, timeout=60).json()["data"] == {}
+def test_the_environments_of_a_project_are_included_on_request(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
+    other = cloud.create_project("Other")
+    (environment,) = api.data("/environments/", project_id=other)
+    assert api.data(f"/projects/{other}/")["environments"] == []
+    related = "['environments','repository']"
+    assert api.data(f"/projects/{other}/", include_related=related)["environments"] == [environment]
+    *_, listed = api.data("/projects/", include_related=related)
+    assert listed["environments"] == [environment]
+    api.delete(f"/environments/{environment['id']}/")
+    assert api.data(f"/projects/{other}/", include_related=related)["environments"] == []

@@ -6,11 +6,12 @@ from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import ROUTES, url_map
 from dlt_dbtcloud.emulator.api.runs import Runs
+from dlt_dbtcloud.emulator.api.variables import Variables
 
 
 def test_each_route_has_one_handler() -> None:
     for method, path, name in ROUTES:
-        groups = [group for group in (Jobs, Resources, Runs) if hasattr(group, name)]
+        groups = [group for group in (Jobs, Resources, Runs, Variables) if hasattr(group, name)]
         assert len(groups) == 1, f"{method} {path}: {name} is a method of {groups}"
 
 
