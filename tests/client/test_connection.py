@@ -88,6 +88,17 @@ def test_a_failed_tls_handshake_never_left(
     assert not secure.requests
 
 
+@pytest.mark.parametrize("trouble", ["hang", "stall"])
+def test_a_connection_that_takes_too_long_never_left(
+    secure: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
+    with Proxy(secure.url, trouble) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        assert not post(secure).may_have_arrived
+    assert not secure.requests
+
+
 def test_a_certificate_that_is_not_trusted_names_the_setting(
     secure: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

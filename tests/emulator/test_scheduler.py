@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import Plan
+from tests.support.clock import FakeClock, FakeTimer
 from tests.support.emulator_api import Api
 
 
@@ -176,3 +178,21 @@ def test_concurrent_triggers_start_one_run_each(cloud: DBTCloudEmulator) -> None
         assert len(mine) == 20
         for earlier, later in pairwise(mine):
             assert str(earlier["finished_at"]) <= str(later["started_at"])
+
+
+def test_timers_can_be_injected() -> None:
+    clock = FakeClock()
+    with DBTCloudEmulator(new_timer=partial(FakeTimer, clock)) as cloud:
+        api = Api(cloud)
+        job = cloud.create_job("Timed", duration=60.0)
+        with api.session:
+            api.trigger(job)
+            cloud.fail("trigger_job", "late", seconds=24.0)
+            assert api.post(f"/jobs/{job}/run/", {"cause": "a test"}).status_code == 504
+        assert [run["is_running"] for run in cloud.runs] == [True]
+        clock.sleep(24.0)
+        assert [run["is_running"] for run in cloud.runs] == [True, False]
+        clock.sleep(36.0)
+        assert [run["is_success"] for run in cloud.runs] == [True, False]
+        clock.sleep(60.0)
+        assert [run["is_success"] for run in cloud.runs] == [True, True]

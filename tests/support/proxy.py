@@ -26,8 +26,9 @@ class Proxy:
     Args:
         server: The URL of the server.
         trouble: What happens to the first connections, in this order. `"403 Forbidden"` and the
-            like refuse the tunnel, `"close"` closes it unanswered; `"plain"`, `"end"` and `"reset"`
-            answer the TLS handshake with plain HTTP, an end or a reset of the connection.
+            like refuse the tunnel, `"close"` closes it unanswered, `"hang"` never answers. The
+            TLS handshake is answered with plain HTTP by `"plain"`, with an end or a reset of the
+            connection by `"end"` and `"reset"`, and never by `"stall"`.
     """
 
     def __init__(self, server: str, *trouble: str) -> None:
@@ -95,7 +96,7 @@ class Proxy:
         trouble = self._trouble.pop(0) if self._trouble else ""
         if trouble[:1].isdigit():
             client.sendall(f"HTTP/1.1 {trouble}\r\nContent-Length: 0\r\n\r\n".encode())
-        elif trouble != "close":
+        elif trouble not in ("close", "hang"):
             client.sendall(ESTABLISHED)
             if not trouble:
                 return False
@@ -105,8 +106,8 @@ class Proxy:
             if trouble == "reset":
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 client.close()
-                return True
-        _end(client)
+        if trouble not in ("hang", "reset", "stall"):
+            _end(client)
         return True
 
 
