@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from benchmarks.soak import Soak
@@ -11,7 +13,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 
 def test_a_short_soak_finds_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
-    soak = Soak(seed=7, calls=40, times_out=False)
+    soak = Soak(seed=7, calls=40, times_out=False, stop_at=math.inf)
     soak.run()
     assert soak.counts["calls"] == 40
     assert soak.counts["faulty responses"] > 100
