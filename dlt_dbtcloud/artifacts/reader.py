@@ -152,7 +152,7 @@ class RunReader:
             others = [step for step in steps if docs and leaves_results(step)]
             found = next(filter(None, map(self._find_catalog, [*writing, *docs, *others])), None)
             if found is None:
-                self.problems.note("it has no `catalog.json`, as none of its steps wrote one")
+                self.problems.note("it has no `catalog.json`; dbt Fusion needs `--write-catalog`")
         if found is not None:
             self.problems.check_catalog(found)
         return found or {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError
@@ -126,3 +128,64 @@ def test_requests_respect_the_rate_limit(cloud: DBTCloudEmulator, client: DBTClo
     reader = RunReader(client, run)
     assert reader.read_manifest()
     assert clock.sleeps == [1.0]
+
+
+def reader_of(client: DBTCloudClientV2, clock: FakeClock, job: int) -> RunReader:
+    run = client.get_run_status(finished_run(job), RELATED)
+    return RunReader(clocked(client, clock), run)
+
+
+FUSION = {**MANIFEST, "metadata": {"dbt_version": "2.0.0-preview.196"}}
+CATALOG: dict[str, Any] = {"nodes": {"model.shop.orders": {"columns": {}}}, "sources": {}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "requests"),
+    [
+        (["dbt build --write-catalog", "dbt docs generate"], 1),
+        (["dbt build --write-catalog", "dbt build --select orders"], 1),
+        # the environment may say so
+        (["dbt build", "dbt docs generate"], 1),
+    ],
+)
+def test_a_catalog_of_dbt_fusion_is_found_in_any_step(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, steps: list[str], requests: int
+) -> None:
+    clock = FakeClock()
+    files = {**FILES, "manifest.json": FUSION, "catalog.json": CATALOG}
+    reader = reader_of(client, clock, nightly(cloud, execute_steps=steps, artifacts=files))
+    assert reader.read_catalog() == CATALOG
+    assert requested_files(cloud).count("catalog.json") == requests
+
+
+def test_a_catalog_that_dbt_fusion_does_not_write_is_not_awaited(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    files = {**FILES, "manifest.json": FUSION}
+    job = nightly(cloud, execute_steps=["dbt build", "dbt docs generate"], artifacts=files)
+    reader = reader_of(client, clock, job)
+    assert reader.read_catalog() == {}
+    assert clock.sleeps == []
+    reader.warn()
+    (warning,) = [each.message for each in caplog.records]
+    assert "it has no `catalog.json`; dbt Fusion needs `--write-catalog`" in warning
+
+
+def test_a_catalog_that_dbt_core_writes_is_awaited(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    clock = FakeClock()
+    job = nightly(cloud, execute_steps=["dbt build", "dbt docs generate"], artifacts=FILES)
+    reader = reader_of(client, clock, job)
+    assert reader.read_catalog() == {}
+    assert sum(clock.sleeps) > 50
+
+
+def test_a_run_without_docs_takes_no_request_for_a_catalog(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    files = {**FILES, "manifest.json": FUSION}
+    reader = reader_of(client, FakeClock(), nightly(cloud, artifacts=files))
+    assert reader.read_catalog() == {}
+    assert "catalog.json" not in requested_files(cloud)

@@ -88,3 +88,13 @@ def test_a_test_that_fails_is_explained_with_its_rows_and_what_it_skipped(
     assert test["status"] == "fail"
     assert (test["message"] or "").startswith("Got 1 result, configured to fail if ")
     assert test["skipped"] == statuses(own_results(caught.value.run_id))["skipped"] > 0
+
+
+def test_with_fail_fast_the_model_that_fails_is_named_though_all_may_be_reported(
+    loaded_flights: Flights,
+) -> None:
+    loaded_flights.make_times_impossible()
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=loaded_flights.job("dbt build --fail-fast"), raise_on_failure=True)
+    assert [failure["name"] for failure in caught.value.failures] == ["fct_flights"]
+    assert "models/marts/fct_flights.sql" in str(caught.value)
