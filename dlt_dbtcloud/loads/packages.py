@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -109,7 +109,8 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
 
     Raises:
         TypeError: It is not a pipeline.
-        DBTCloudException: The last load failed, so the tables to build from are unknown.
+        DBTCloudException: The last load failed, so the tables to build from are unknown, or this
+            machine cannot know the last load.
     """
     _check(pipeline)
     trace = pipeline.last_trace
@@ -263,31 +264,64 @@ def _failed_step(steps: list[PipelineStepTrace]) -> str | None:
 
 
 def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
-    """Return the newest load id in the destination, for a machine without the load packages."""
-    names = [
+    """Return the newest load id in the destination, for a machine without the load packages.
+
+    Raises:
+        DBTCloudException: Whether there is one cannot be known.
+    """
+    unknown = f"The last load of pipeline `{pipeline.pipeline_name}` is not known on this machine"
+    if pipeline.destination is None:
+        raise DBTCloudException(
+            f"{unknown}, and the pipeline has no destination. Pass `destination` and "
+            "`dataset_name` to `dlt.pipeline`, as where it loads."
+        )
+    try:
+        if not pipeline.schema_names:
+            # another machine has loaded, or none has
+            pipeline.sync_destination()
+        if pipeline.schema_names:
+            return _newest_load_id(pipeline, _schemas_of_data(pipeline))
+        is_foreign = _newest_load_id(pipeline) is not None
+    except Exception as error:
+        raise DBTCloudException(
+            f"{unknown}, and its destination cannot be queried: {type(error).__name__}. Run the "
+            "job on the machine that runs the pipeline, or configure the destination's "
+            "credentials."
+        ) from error
+    if is_foreign:
+        raise DBTCloudException(
+            f"{unknown}, and its destination, which has loads, does not hold its state. Run the "
+            "job on the machine that runs the pipeline, or load there with "
+            "`RESTORE_FROM_DESTINATION=true`."
+        )
+    return None
+
+
+def _schemas_of_data(pipeline: dlt.Pipeline) -> list[str]:
+    """Return the names of the schemas that have tables of data."""
+    return [
         schema.name
         for schema in map(pipeline.schemas.__getitem__, pipeline.schema_names)
         if any(is_data(schema, table) for table in schema.data_table_names())
     ]
-    if not names or pipeline.destination is None:
-        return None
-    places = ", ".join(["%s"] * len(names))
-    try:
-        with pipeline.sql_client() as client:
-            loads = client.make_qualified_table_name(pipeline.default_schema.loads_table_name)
-            rows = client.execute_sql(
-                f"SELECT max(load_id) FROM {loads} WHERE status = 0 "  # noqa: S608, a known name
-                f"AND schema_name IN ({places})",
-                *names,
-            )
-    except DestinationUndefinedEntity:
-        return None
-    except Exception as error:
-        raise DBTCloudException(
-            f"The last load of pipeline `{pipeline.pipeline_name}` is not known on this machine, "
-            f"and its destination cannot be queried: {type(error).__name__}. Run the job on the "
-            "machine that runs the pipeline, or configure the destination's credentials."
-        ) from error
+
+
+def _newest_load_id(pipeline: dlt.Pipeline, schemas: Sequence[str] | None = None) -> str | None:
+    """Return the newest load id in the destination, of some schemas or of all."""
+    condition, names = "", schemas or ()
+    if schemas is not None:
+        if not schemas:
+            return None
+        condition = f" AND schema_name IN ({', '.join(['%s'] * len(schemas))})"
+    is_restored = pipeline.default_schema_name is not None
+    schema = pipeline.default_schema if is_restored else Schema(pipeline.pipeline_name)
+    with pipeline.sql_client() as client:
+        loads = client.make_qualified_table_name(schema.loads_table_name)
+        query = f"SELECT max(load_id) FROM {loads} WHERE status = 0"  # noqa: S608, a known name
+        try:
+            rows = client.execute_sql(query + condition, *names)
+        except DestinationUndefinedEntity:
+            return None
     return str(rows[0][0]) if rows and rows[0][0] else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -57,6 +58,39 @@ def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
         "print(last_load(dlt.attach('flights')).load_id)"
     )
     assert run_python(code).strip() == newest
+
+
+def elsewhere(folder: Path, **options: Any) -> dlt.Pipeline:
+    """The same pipeline on another machine, which shares the destination only."""
+    pipelines_dir = str(folder / "elsewhere")
+    pipeline: dlt.Pipeline = dlt.pipeline("flights", pipelines_dir=pipelines_dir, **options)
+    return pipeline
+
+
+def test_another_machine_finds_the_load_in_the_destination(
+    pipeline: dlt.Pipeline, tmp_path: Path
+) -> None:
+    options = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
+    assert last_load(elsewhere(tmp_path / "before", **options)) is None
+    newest = load(pipeline)
+    assert last_load(elsewhere(tmp_path / "after", **options)) == LastLoad("flights", newest)
+
+
+def test_another_machine_that_cannot_know_the_load_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # without it, dlt does not store the state of a pipeline in its destination
+    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
+    options: Any = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
+    load(dlt.pipeline("flights", **options))
+    with pytest.raises(DBTCloudException, match="does not hold its state"):
+        last_load(elsewhere(tmp_path, **options))
+
+
+def test_another_machine_needs_the_destination(pipeline: dlt.Pipeline, tmp_path: Path) -> None:
+    load(pipeline)
+    with pytest.raises(DBTCloudException, match="has no destination"):
+        last_load(elsewhere(tmp_path))
 
 
 def test_a_load_of_dbts_results_does_not_count(pipeline: dlt.Pipeline) -> None:
