@@ -24,6 +24,7 @@ __all__ = [
     "covers",
     "executed_nodes",
     "executes_tests",
+    "expected_nodes",
     "fed_nodes",
     "missing_nodes",
     "narrowed_commands",
@@ -156,7 +157,7 @@ def reported_nodes(
         return None
     types = _REPORTED_BY.get(command.subcommand, ())
     has_default = any(as_mapping(each).get("default") for each in manifest.selectors.values())
-    if not types or command.limits_nodes or has_default:
+    if not types or command.limits_nodes or has_default or not command.leaves_results:
         return None
     return frozenset(
         unique_id
@@ -166,6 +167,24 @@ def reported_nodes(
         and not manifest.is_ephemeral(unique_id)
         and _is_surely_selected(unique_id, manifest, scope)
     )
+
+
+def expected_nodes(
+    commands: Sequence[str], manifest: Manifest, sources: Sequence[str]
+) -> frozenset[str]:
+    """Return the descendants of some sources that surely have a result after some commands.
+
+    Args:
+        commands: The commands before they are narrowed to these descendants.
+        manifest: The manifest of the project.
+        sources: The unique ids of the sources.
+
+    Raises:
+        DBTCloudException: It is not a manifest.
+    """
+    scope = {*sources, *manifest.descendants(sources)}
+    reported = (reported_nodes(line, manifest, scope) for line in commands)
+    return frozenset().union(*(nodes for nodes in reported if nodes))
 
 
 def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:

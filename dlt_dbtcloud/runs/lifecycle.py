@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from dlt.common import logger
@@ -19,9 +19,10 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
     run_error,
 )
-from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
 from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, Rung, describe_doubt, doubt
+from dlt_dbtcloud.runs.coverage import Scope, describe_gap, gap, incomplete
 from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import explain
@@ -276,7 +277,7 @@ class Lifecycle:
 
     def _retry(self) -> None:
         """Retry failed runs as often as the config allows, within its timeout."""
-        self._repeat_doubtful()
+        self._make_certain()
         for attempt in range(1, self._config.retries + 1):
             failed = [part for part in self._parts if part.has_failed]
             if not failed or not self._seconds_left:
@@ -284,8 +285,13 @@ class Lifecycle:
             for part in failed:
                 self._retry_one(part, f"{attempt} of {self._config.retries}")
             self._wait()
-            self._repeat_doubtful()
+            self._make_certain()
+
+    def _make_certain(self) -> None:
+        """Replace successful runs that did not execute the nodes that they were for."""
+        self._repeat_doubtful()
         self._reject_doubtful()
+        self._run_whole()
 
     def _retry_one(self, part: Part, attempt: str) -> None:
         run = cast(Run, part.run)
@@ -336,6 +342,43 @@ class Lifecycle:
         for part, backlog in self._doubtful():
             if run_error(backlog.run) is None:
                 part.error = doubt(backlog)
+
+    def _run_whole(self) -> None:
+        """Run all of a job if its narrowed run did not build all that was loaded."""
+        gaps = [(part, reason) for part in self._parts if (reason := self._gap(part))]
+        for part, reason in gaps:
+            run, trigger = cast(Run, part.run), cast(Trigger, part.trigger)
+            if not self._seconds_left:
+                part.error = incomplete(run, reason)
+                continue
+            logger.warning(f"{describe_gap(run, reason)} Running all of job {trigger.job_id}.")
+            part.run = None
+            part.trigger = replace(trigger, only_loaded=False, timeout=self._seconds_left)
+            self._start(part)
+        if gaps:
+            self._wait()
+            self._repeat_doubtful()
+            self._reject_doubtful()
+
+    def _gap(self, part: Part) -> str | None:
+        """Return what a successful narrowed run has not built; note if this cannot be read."""
+        run, trigger = part.run, part.trigger
+        is_narrowed = run and trigger and trigger.load and trigger.only_loaded
+        if not is_narrowed or not part.is_reported or not has_finished(cast(Run, run)):
+            return None
+        try:
+            return gap(self._client, cast(Run, run), self._scope(part))
+        except DBTCloudException as error:
+            part.error = error
+            return None
+
+    def _scope(self, part: Part) -> Scope:
+        """Return what a narrowed run is to build; its nodes are unknown if it was found."""
+        if part.started and part.started.scope:
+            return part.started.scope
+        trigger = cast(Trigger, part.trigger)
+        relations = loaded_relations(trigger.load.pipeline) if trigger.load else []
+        return Scope(relations, trigger.body.get("steps_override") or ())
 
     def _doubtful(self) -> list[tuple[Part, Backlog]]:
         """Return the retries whose status does not say what became of their nodes."""

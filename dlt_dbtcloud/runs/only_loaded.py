@@ -16,11 +16,13 @@ from dlt_dbtcloud.dbt import (
     Manifest,
     Match,
     executed_nodes,
+    expected_nodes,
     fed_nodes,
     match_sources,
     narrowed_commands,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
+from dlt_dbtcloud.runs.coverage import Scope
 from dlt_dbtcloud.typing import Job, TriggerData
 from dlt_dbtcloud.values import Relation
 
@@ -59,8 +61,8 @@ def narrowed_trigger(
     relations: Sequence[Relation],
     *,
     timeout: float = 86400.0,
-) -> TriggerData | None:
-    """Return a trigger that builds the descendants of tables; None without any.
+) -> tuple[TriggerData, Scope | None] | None:
+    """Return a trigger that builds the descendants of tables, and its scope; None without any.
 
     The newest manifest of the job narrows its commands. Without a readable manifest the trigger is
     returned unchanged, with a warning; an outage is an error instead.
@@ -89,13 +91,14 @@ def narrowed_trigger(
     if not narrowed.steps:
         return None
     if narrowed.steps == commands:
-        return body
+        return body, None
     change = f"from {_listed(commands)} to {_listed(narrowed.steps)}"
     logger.info(
         f"Narrowed job {job_id} to {narrowed.nodes} of {narrowed.all_nodes} nodes, "
         f"{client.redact(change)}."
     )
-    return {**body, "steps_override": narrowed.steps}
+    scope = Scope(relations, commands, narrowed.expected)
+    return {**body, "steps_override": narrowed.steps}, scope
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,13 @@ class _Narrowed:
         steps: The commands; none if there are no descendants.
         nodes: The number of descendants.
         all_nodes: The number of nodes in the project.
+        expected: The unique ids of the descendants that surely have a result.
     """
 
     steps: list[str]
     nodes: int
     all_nodes: int
+    expected: frozenset[str]
 
 
 class _UncertainError(Exception):
@@ -195,6 +200,7 @@ def _narrowed(
         narrowed_commands(commands, manifest, match.sources),
         len(fed_nodes(manifest, match.sources)),
         len(executed_nodes(manifest, manifest.unique_ids)),
+        expected_nodes(commands, manifest, match.sources),
     )
 
 
@@ -234,6 +240,6 @@ def _cut(command: str) -> str:
     return command if len(command) <= _LENGTH else f"{command[:_LENGTH]}…"
 
 
-def _whole(body: TriggerData, job_id: str, reason: str) -> TriggerData:
+def _whole(body: TriggerData, job_id: str, reason: str) -> tuple[TriggerData, None]:
     logger.warning(f"Running all of job {job_id} instead of only what was loaded: {reason}")
-    return body
+    return body, None

@@ -6,7 +6,7 @@ Its overrides are `TriggerData` in `typing`, and fields of `configuration`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -32,6 +32,7 @@ from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
 from dlt_dbtcloud.runs.backlog import Backlogs
+from dlt_dbtcloud.runs.coverage import Scope
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.history import Found, find_created, recent_runs
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
@@ -172,6 +173,7 @@ class Started:
         body: The body of the trigger, narrowed to the load if that was requested.
         newest_id: The newest run of the job that was known before the trigger; 0 if none.
         since: The time of the trigger or of its load, in seconds since 1970.
+        scope: What a run that the call narrowed is to build.
     """
 
     run: Run
@@ -181,6 +183,7 @@ class Started:
     body: TriggerData = field(default_factory=TriggerData)
     newest_id: int = 0
     since: float = 0.0
+    scope: Scope | None = None
 
 
 def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: None) -> Started:
@@ -199,21 +202,21 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
     began, since = client.clock.monotonic(), _since(client, trigger)
     known = known_runs(client, trigger, since)
     existing = _existing(client, trigger, known)
-    body = trigger.body
+    body, scope = trigger.body, None
     if trigger.only_loaded and trigger.load:
         left = max(0.0, trigger.timeout - (client.clock.monotonic() - began))
         narrowed = _narrowed_body(client, trigger, trigger.load, existing, known, left)
         if isinstance(narrowed, _NothingToBuild):
             return Started(skipped_run(narrowed.reason))
-        body = narrowed
+        body, scope = narrowed
     queued = None if existing else _queued_run(client, trigger, body, known)
     if queued:
         remember(trigger, queued)
     found = existing or queued
     if found:
         logger.info(f"Job {trigger.job_id} already has run {found['id']} for this.")
-        return Started(found, is_adopted=queued is not None)
-    return _send(client, trigger, body, known, since, note)
+        return Started(found, is_adopted=queued is not None, scope=scope)
+    return replace(_send(client, trigger, body, known, since, note), scope=scope)
 
 
 def skipped_run(reason: str) -> Run:
@@ -313,20 +316,20 @@ def _narrowed_body(
     existing: Run | None,
     known: Sequence[Run],
     timeout: float,
-) -> TriggerData | _NothingToBuild:
-    """Return the body for the changes of a load, or the reason to skip."""
+) -> tuple[TriggerData, Scope | None] | _NothingToBuild:
+    """Return the body for the changes of a load with its scope, or the reason to skip."""
     if existing:
         has_loaded = loaded_relations(load.pipeline) or not has_finished(existing)
         since = f"has loaded nothing since run {existing['id']}"
         nothing = _NothingToBuild(f"pipeline `{load.pipeline_name}` {since}")
-        return trigger.body if has_loaded else nothing
+        return (trigger.body, None) if has_loaded else nothing
     relations = loaded_relations(load.pipeline, _unbuilt_since(trigger, known))
     if not relations:
         logger.warning(
             f"Running all of job {trigger.job_id}: the tables of load {load.load_id} are no longer "
             "known, and no run after it has succeeded."
         )
-        return trigger.body
+        return trigger.body, None
     narrowed = narrowed_trigger(client, trigger.job_id, trigger.body, relations, timeout=timeout)
     if narrowed:
         return narrowed

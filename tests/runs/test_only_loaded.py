@@ -55,6 +55,12 @@ DAMAGED = [
 BODY: TriggerData = {"cause": "a test", "threads_override": 2}
 
 
+def narrowed_body(*arguments: Any, **options: Any) -> TriggerData | None:
+    """Return the narrowed trigger without its scope."""
+    narrowed = narrowed_trigger(*arguments, **options)
+    return narrowed and narrowed[0]
+
+
 def job_with(cloud: DBTCloudEmulator, files: Any, **options: Any) -> str:
     """Return a job that has run once."""
     job = cloud.create_job("Nightly", artifacts=files, **options)
@@ -65,7 +71,7 @@ def job_with(cloud: DBTCloudEmulator, files: Any, **options: Any) -> str:
 def test_narrowing_takes_two_requests(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     before = len(cloud.requests)
-    narrowed = narrowed_trigger(client, job, BODY, FLIGHTS)
+    narrowed = narrowed_body(client, job, BODY, FLIGHTS)
     assert narrowed == {**BODY, "steps_override": ["dbt build --select source:raw.flights+"]}
     assert len(cloud.requests) - before == 2
 
@@ -75,7 +81,7 @@ def test_the_triggers_own_commands_are_narrowed(
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     body: TriggerData = {**BODY, "steps_override": ["dbt run -s tag:a"]}
-    assert narrowed_trigger(client, job, body, FLIGHTS) == {
+    assert narrowed_body(client, job, body, FLIGHTS) == {
         **BODY,
         "steps_override": ["dbt run --select tag:a,source:raw.flights+"],
     }
@@ -92,7 +98,7 @@ def test_the_log_has_what_was_narrowed(
         {"manifest.json": {**MANIFEST, "nodes": nodes}},
         execute_steps=["dbt seed", "dbt build"],
     )
-    narrowed_trigger(client, job, BODY, FLIGHTS)
+    narrowed_body(client, job, BODY, FLIGHTS)
     assert (
         f"Narrowed job {job} to 1 of 2 nodes, from `dbt seed`, `dbt build` to "
         "`dbt build --select source:raw.flights+`." in caplog.text
@@ -104,7 +110,7 @@ def test_a_long_command_is_cut_in_the_log(
 ) -> None:
     caplog.set_level("INFO", "dlt")
     job = job_with(cloud, {"manifest.json": MANIFEST}, execute_steps=[f"dbt run -s {'a ' * 9000}"])
-    narrowed_trigger(client, job, BODY, FLIGHTS)
+    narrowed_body(client, job, BODY, FLIGHTS)
     (line,) = [each.getMessage() for each in caplog.records if "Narrowed" in each.getMessage()]
     assert len(line) < 2000
 
@@ -113,7 +119,7 @@ def test_a_job_without_commands_runs_whole(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST}, execute_steps=[])
-    assert narrowed_trigger(client, job, BODY, FLIGHTS) == BODY
+    assert narrowed_body(client, job, BODY, FLIGHTS) == BODY
     assert "its commands are not known" in caplog.text
 
 
@@ -126,7 +132,7 @@ def test_a_table_whose_source_is_elsewhere_runs_the_whole_job(
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     elsewhere = [Relation(name, "raw" if name == "idle" else "raw_dev") for name in loaded]
-    assert narrowed_trigger(client, job, BODY, elsewhere) == BODY
+    assert narrowed_body(client, job, BODY, elsewhere) == BODY
     assert (
         f"Running all of job {job} instead of only what was loaded: `raw_dev.flights` was loaded"
         in caplog.text
@@ -141,7 +147,7 @@ def test_one_warning_names_a_few_of_many_tables(
     names = [f"table_{number:03}" for number in range(500)]
     sources = {f"source.shop.raw.{name}": {**FLIGHTS_SOURCE, "name": name} for name in names}
     job = job_with(cloud, {"manifest.json": {**MANIFEST, "sources": sources}})
-    assert narrowed_trigger(client, job, BODY, [Relation(name, "dev") for name in names]) == BODY
+    assert narrowed_body(client, job, BODY, [Relation(name, "dev") for name in names]) == BODY
     assert "`dev.table_002`" in caplog.text
     assert "table_003" not in caplog.text
     assert "497 more tables are not declared in their places." in caplog.text
@@ -153,9 +159,9 @@ def test_an_override_of_the_schema_may_move_a_source_to_a_declared_table(
     moving = {**FLIGHTS_SOURCE, "source_name": "target", "schema": "prod"}
     sources = {**SOURCES, "source.shop.target.flights": moving}
     job = job_with(cloud, {"manifest.json": {**MANIFEST, "sources": sources}})
-    assert "steps_override" in (narrowed_trigger(client, job, BODY, FLIGHTS) or {})
+    assert "steps_override" in (narrowed_body(client, job, BODY, FLIGHTS) or {})
     body: TriggerData = {**BODY, "schema_override": "raw"}
-    assert narrowed_trigger(client, job, body, FLIGHTS) == body
+    assert narrowed_body(client, job, body, FLIGHTS) == body
     assert "may do so" in caplog.text
 
 
@@ -164,7 +170,7 @@ def test_tables_without_descendants_need_no_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
-    assert narrowed_trigger(client, job, BODY, [Relation(name, "raw")]) is None
+    assert narrowed_body(client, job, BODY, [Relation(name, "raw")]) is None
 
 
 def test_tables_without_a_source_are_named_once(
@@ -172,7 +178,7 @@ def test_tables_without_a_source_are_named_once(
 ) -> None:
     caplog.set_level("INFO", "dlt")
     job = job_with(cloud, {"manifest.json": MANIFEST})
-    narrowed_trigger(client, job, BODY, [*FLIGHTS, Relation("b", "raw"), Relation("a", "raw")])
+    narrowed_body(client, job, BODY, [*FLIGHTS, Relation("b", "raw"), Relation("a", "raw")])
     assert caplog.text.count("Loaded tables without a dbt source: a, b.") == 1
 
 
@@ -192,7 +198,7 @@ def test_without_a_manifest_all_of_the_job_runs_with_a_warning(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = job_with(cloud, files)
-    assert narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS) == BODY
+    assert narrowed_body(clocked(client, FakeClock()), job, BODY, FLIGHTS) == BODY
     assert f"Running all of job {job}" in caplog.text
 
 
@@ -239,13 +245,13 @@ def test_no_damage_of_a_manifest_skips_the_run_or_is_an_error(
     for manifest in damaged:
         job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest})
         cloud.wait_for_run(client.trigger_job_run(job))
-        assert narrowed_trigger(client, str(job), BODY, FLIGHTS) is not None, manifest
+        assert narrowed_body(client, str(job), BODY, FLIGHTS) is not None, manifest
 
 
 def test_all_of_a_job_that_has_never_run_is_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    assert narrowed_trigger(client, str(cloud.create_job("New")), BODY, FLIGHTS) == BODY
+    assert narrowed_body(client, str(cloud.create_job("New")), BODY, FLIGHTS) == BODY
 
 
 @pytest.mark.dbt
@@ -256,7 +262,7 @@ def test_the_manifest_of_an_earlier_step_is_found(
     run_dbt_cloud_job(job_id=job)
     before = len(cloud.requests)
     body: TriggerData = {"cause": "x", "steps_override": ["dbt run"]}
-    narrowed = narrowed_trigger(client, str(job), body, [Relation("weather", "raw")])
+    narrowed = narrowed_body(client, str(job), body, [Relation("weather", "raw")])
     assert narrowed == {"cause": "x", "steps_override": ["dbt run --select source:raw.weather+"]}
     assert len(cloud.requests) - before == 3
 
@@ -270,7 +276,7 @@ def test_an_outage_is_waited_out(
     # the job is read before it, and not again while the outage lasts
     cloud.fail("get_job", kind, skip=1, calls=30)
     clock = FakeClock()
-    narrowed = narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS)
+    narrowed = narrowed_body(clocked(client, clock), job, BODY, FLIGHTS)
     assert narrowed is not None
     assert "steps_override" in narrowed
     assert len(cloud.struck) == (30 if kind == "rate_limit" else 60)
@@ -283,7 +289,7 @@ def test_the_job_is_requested_once_per_attempt(
     job = job_with(cloud, {"manifest.json": MANIFEST})
     cloud.fail("get_job", "status", calls=7)
     clock = FakeClock()
-    assert narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS) != BODY
+    assert narrowed_body(clocked(client, clock), job, BODY, FLIGHTS) != BODY
     assert len(clock.sleeps) == 7
 
 
@@ -297,7 +303,7 @@ def test_an_outage_that_outlasts_the_timeout_is_an_error(
     cloud.fail("get_job_artifact", kind, calls=None)
     clock = FakeClock()
     with pytest.raises(DBTCloudException) as caught:
-        narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
+        narrowed_body(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
     assert caught.value.is_outage
     assert clock.now == pytest.approx(300)
 
@@ -309,7 +315,7 @@ def test_a_retry_after_beyond_the_timeout_is_an_error_at_once(
     cloud.fail("get_job_artifact", "rate_limit", retry_after=301)
     clock = FakeClock()
     with pytest.raises(DBTCloudRateLimitError):
-        narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
+        narrowed_body(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
     assert clock.sleeps == []
 
 
@@ -322,7 +328,7 @@ def test_a_rejected_token_is_an_error(
     job = job_with(cloud, files)
     cloud.fail(path, "status", status=status, when="before")
     with pytest.raises(DBTCloudAuthError, match=str(status)):
-        narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS)
+        narrowed_body(clocked(client, FakeClock()), job, BODY, FLIGHTS)
 
 
 @pytest.mark.parametrize(("kind", "said"), [("status", "503"), ("cut", "got no response")])
@@ -336,7 +342,7 @@ def test_a_refused_manifest_is_given_up_while_the_api_responds(
     job = job_with(cloud, {"manifest.json": MANIFEST})
     cloud.fail("get_job_artifact", kind, calls=None)
     clock = FakeClock()
-    assert narrowed_trigger(clocked(client, clock), job, BODY, FLIGHTS) == BODY
+    assert narrowed_body(clocked(client, clock), job, BODY, FLIGHTS) == BODY
     (warned,) = [each.getMessage() for each in caplog.records if "all of job" in each.getMessage()]
     assert f"Running all of job {job}" in warned
     assert "its manifest cannot be read" in warned
@@ -351,7 +357,7 @@ def test_an_outage_does_not_count_as_a_refused_manifest(
     cloud.fail("get_job_artifact", "status", calls=9)
     # the API answers beside all of the failures but the sixth, and so not six times in a row
     cloud.fail("get_job", "status", skip=6, calls=1)
-    narrowed = narrowed_trigger(clocked(client, FakeClock()), job, BODY, FLIGHTS)
+    narrowed = narrowed_body(clocked(client, FakeClock()), job, BODY, FLIGHTS)
     assert narrowed is not None
     assert "steps_override" in narrowed
 
@@ -360,4 +366,4 @@ def test_a_job_that_does_not_exist_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     with pytest.raises(DBTCloudNotFoundError):
-        narrowed_trigger(client, "1", BODY, FLIGHTS)
+        narrowed_body(client, "1", BODY, FLIGHTS)

@@ -58,7 +58,9 @@ def pipeline() -> dlt.Pipeline:
 @pytest.fixture
 def job(cloud: DBTCloudEmulator) -> int:
     """Return a job with a manifest."""
-    scripted = cloud.create_job("Nightly", artifacts={"manifest.json": MANIFEST})
+    built = {"results": [{"unique_id": "model.shop.stg", "status": "success"}]}
+    files = {"manifest.json": MANIFEST, "run_results.json": built}
+    scripted = cloud.create_job("Nightly", artifacts=files)
     run_dbt_cloud_job(job_id=scripted)
     return scripted
 
@@ -86,6 +88,9 @@ def test_a_call_for_a_load_sends_no_needless_requests(
         f"POST {account}/jobs/{job}/run/",
         # the first status check, which also finds runs of other workers
         f"GET {account}/runs/",
+        # whether it has built what was loaded
+        f"GET {account}/runs/{run['id']}/",
+        f"GET {account}/runs/{run['id']}/artifacts/run_results.json",
     ]
     assert steps_of(cloud.runs[-1]) == NARROWED
     assert run["is_success"]

@@ -1,0 +1,149 @@
+"""Certainty that a narrowed run has built the descendants of loaded tables.
+
+dbt exits with 0 if a selection matches nothing, as after a source was renamed since the manifest
+that narrowed the run. So the results of a successful run are compared with its scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
+from dlt_dbtcloud.artifacts.results import leaves_results, retry_chain, step_results
+from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.dbt import (
+    Manifest,
+    covers,
+    expected_nodes,
+    match_sources,
+    missing_nodes,
+    narrowed_commands,
+)
+from dlt_dbtcloud.exceptions import DBTCloudRunFailed
+from dlt_dbtcloud.payloads import id_of, planned_commands, run_name, steps_of
+from dlt_dbtcloud.runs.backlog import Execution, Rung
+from dlt_dbtcloud.typing import Run, RunStatus, RunStep
+from dlt_dbtcloud.values import Relation, as_mapping
+
+__all__ = ["Scope", "describe_gap", "gap", "incomplete"]
+
+
+_RESULTS, _MANIFEST = "run_results.json", "manifest.json"
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a narrowed run is to build.
+
+    Args:
+        relations: The loaded tables.
+        commands: The commands before they were narrowed; none for those of the job.
+        nodes: The unique ids of the nodes that are surely in its results, by the manifest that
+            narrowed it; None if this manifest is not known.
+    """
+
+    relations: Sequence[Relation]
+    commands: Sequence[str] = ()
+    nodes: frozenset[str] | None = None
+
+
+def gap(client: DBTCloudClientV2, run: Run, scope: Scope) -> str | None:
+    """Return what a successful narrowed run has not built, as a clause; None if it is certain.
+
+    Only if nodes are missing, the run's own manifest is read: the project may have changed.
+
+    Args:
+        client: The client.
+        run: The run, or its last retry.
+        scope: What it is to build.
+
+    Raises:
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    if not _is_narrowed(run):
+        return None
+    client = client.patient(OUTAGE)
+    *retries, first = retry_chain(client, run["id"])
+    if not _is_narrowed(first):
+        return None
+    executed: set[str] = set()
+    for each in (*retries, first):
+        found = _executed(client, each)
+        if found is None:
+            return None
+        executed |= found
+    if executed and scope.nodes is not None and not missing_nodes(scope.nodes, executed):
+        return None
+    return _gap_by_manifest(client, first, scope, executed)
+
+
+def describe_gap(run: Run, reason: str) -> str:
+    """Describe a narrowed run with a gap."""
+    return f"{run_name(run)} succeeded, but it may not have built all that was loaded: {reason}."
+
+
+def incomplete(run: Run, reason: str) -> DBTCloudRunFailed:
+    """Return the error of a narrowed run with a gap."""
+    job = f"`run_dbt_cloud_job(job_id={run.get('job_definition_id')})`"
+    return DBTCloudRunFailed(run, describe_gap(run, reason), advice=f"Run all of the job: {job}.")
+
+
+def _is_narrowed(run: Run) -> bool:
+    """Return whether a run may have other commands than its job."""
+    trigger = run.get("trigger")
+    is_known = trigger is not None and retried_run(run) is None
+    return not is_known or bool(as_mapping(trigger).get("steps_override"))
+
+
+def _gap_by_manifest(
+    client: DBTCloudClientV2, run: Run, scope: Scope, executed: set[str]
+) -> str | None:
+    """Compare the results with the descendants in the manifest of the run itself."""
+    artifacts = RunArtifacts(client, run)
+    found = (artifacts.read(_MANIFEST, step.get("index")) for step in reversed(_steps(run)))
+    manifest = Manifest(next(filter(None, found), None))
+    if manifest.damage:
+        return f"its manifest cannot be used: {manifest.damage}"
+    sources = match_sources(scope.relations, manifest).sources
+    commands = scope.commands or (run.get("job") or {}).get("execute_steps") or ()
+    expected = expected_nodes(commands, manifest, sources)
+    missing = sorted(missing_nodes(expected, executed))
+    if missing:
+        names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        return f"{len(missing)} of {len(expected)} nodes are not in its results: {names}"
+    if not covers(planned_commands(run), narrowed_commands(commands, manifest, sources)):
+        return "the sources of the loaded tables have changed since its commands were narrowed"
+    return None
+
+
+def _executed(client: DBTCloudClientV2, run: Run) -> set[str] | None:
+    """Return the nodes that a run executed successfully; None if it cannot have results."""
+    executed: set[str] = set()
+    steps = _steps(run)
+    for step in steps:
+        results = _results(client, run, step)
+        if results is None and step.get("status") == RunStatus.SUCCESS:
+            return None
+        listed = [*step_results(id_of(run), step, results or {}, Manifest(None))]
+        executed |= Execution(Rung.WHOLE, step.get("status"), listed).successful
+    return executed if steps else None
+
+
+def _results(client: DBTCloudClientV2, run: Run, step: RunStep) -> dict[str, object] | None:
+    """Return the results of a step; None if it left a manifest, but no results."""
+    artifacts = RunArtifacts(client, run)
+    found = artifacts.read(_RESULTS, step.get("index"))
+    if found is not None:
+        return found
+    if artifacts.read(_MANIFEST, step.get("index")) is not None:
+        return None
+    # both may still be uploaded
+    return RunArtifacts(client, run).read_results(step) or {}
+
+
+def _steps(run: Run) -> list[RunStep]:
+    return [*filter(leaves_results, steps_of(run))]

@@ -1,0 +1,204 @@
+"""A narrowed run is a success only if its nodes are in its results; else all of the job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration import resolve_configuration
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudConfiguration,
+    DBTCloudRunFailed,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.trigger import Trigger
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock, clocked
+from tests.support.scripted_dbt import Act, executed_commands, scripted_job
+
+STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
+ALL = {STG: "success", MART: "success", TEST: "pass", "model.shop.other": "success"}
+BUILT = {STG: "success", MART: "success", TEST: "pass"}
+NARROWED = "build --select source:raw.orders+"
+
+
+def manifest(source: str = "raw", models: Sequence[str] = (STG, MART)) -> dict[str, Any]:
+    """Return a manifest of models and a test that descend from a source, and another model."""
+    unique_id = f"source.shop.{source}.orders"
+    nodes: dict[str, Any] = {
+        name: {
+            "resource_type": "model",
+            "package_name": "shop",
+            "name": name.split(".")[2],
+            "depends_on": {"nodes": [unique_id]},
+        }
+        for name in models
+    }
+    nodes[TEST] = {
+        "resource_type": "test",
+        "package_name": "shop",
+        "name": "not_null_stg",
+        "depends_on": {"nodes": [models[0]]},
+    }
+    nodes["model.shop.other"] = {
+        "resource_type": "model",
+        "package_name": "shop",
+        "name": "other",
+        "depends_on": {"nodes": []},
+    }
+    place = {"package_name": "shop", "source_name": source, "name": "orders", "schema": "raw"}
+    children = {unique_id: [*models], models[0]: [TEST]}
+    return {"sources": {unique_id: place}, "nodes": nodes, "child_map": children}
+
+
+def act(statuses: Mapping[str, str] | None, **options: Any) -> Act:
+    return Act(statuses, **{"manifest": manifest(), **options})
+
+
+@pytest.fixture
+def pipeline(pipeline: dlt.Pipeline) -> dlt.Pipeline:
+    pipeline.run([{"id": 1}], table_name="orders")
+    return pipeline
+
+
+def run_narrowed(
+    cloud: DBTCloudEmulator,
+    folder: Path,
+    pipeline: dlt.Pipeline,
+    acts: Sequence[Act],
+    step: str = "dbt build",
+    **options: Any,
+) -> Run:
+    """Run a job whose first run leaves a manifest, then narrowed to the load."""
+    job = scripted_job(cloud, folder, [step], [act(ALL), *acts])
+    run_dbt_cloud_job(job_id=job)
+    return run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, **options)
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        BUILT,
+        # dbt Fusion reuses what has not changed
+        {STG: "reused", MART: "no-op", TEST: "warn"},
+        # the environment may exclude tests
+        {STG: "success", MART: "success"},
+    ],
+)
+def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline, statuses: dict[str, str]
+) -> None:
+    run = run_narrowed(cloud, isolated, pipeline, [act(statuses)])
+    assert run["id"] == cloud.runs[-1]["id"]
+    assert executed_commands(isolated) == ["build", NARROWED]
+    read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
+    assert read == ["manifest.json", "run_results.json"]
+
+
+@pytest.mark.parametrize("statuses", [{}, {STG: "success"}, {"model.shop.other": "success"}])
+def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
+    cloud: DBTCloudEmulator,
+    isolated: Path,
+    pipeline: dlt.Pipeline,
+    statuses: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = run_narrowed(cloud, isolated, pipeline, [act(statuses), act(ALL)])
+    assert executed_commands(isolated) == ["build", NARROWED, "build"]
+    assert run["id"] == cloud.runs[-1]["id"]
+    assert run["is_success"]
+    assert "of 3 nodes are not in its results" in caplog.text
+    assert f"Running all of job {run['job_definition_id']}" in caplog.text
+    # for this load, that is the only run that counts
+    job = run["job_definition_id"]
+    for only_loaded in (True, False):
+        again = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=only_loaded)
+        assert again["id"] == run["id"]
+    assert len(cloud.runs) == 3
+
+
+def test_a_model_that_was_renamed_is_expected_by_its_new_name(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    models = ("model.shop.staged", MART)
+    built = {**dict.fromkeys(models, "success"), TEST: "pass"}
+    run_narrowed(cloud, isolated, pipeline, [act(built, manifest=manifest(models=models))])
+    assert executed_commands(isolated) == ["build", NARROWED]
+
+
+def test_a_source_that_was_renamed_is_built_by_all_of_the_job(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    renamed = manifest(source="landing")
+    run_narrowed(cloud, isolated, pipeline, [Act({}, manifest=renamed), Act(ALL, manifest=renamed)])
+    assert executed_commands(isolated) == ["build", NARROWED, "build"]
+
+
+def test_a_selection_that_shares_no_node_with_the_load_runs_once(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    run = run_narrowed(cloud, isolated, pipeline, [act({})], step="dbt build --select tag:other")
+    assert run["id"] == cloud.runs[-1]["id"]
+    assert executed_commands(isolated)[1:] == ["build --select tag:other,source:raw.orders+"]
+
+
+def test_a_run_without_results_beside_its_manifest_is_as_certain_as_any_other(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    run_narrowed(cloud, isolated, pipeline, [act(None)])
+    assert executed_commands(isolated) == ["build", NARROWED]
+
+
+def test_a_narrowed_run_and_its_retry_are_certain_together(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    failed = act({STG: "success", MART: "error", TEST: "pass"}, exit_code=1)
+    run = run_narrowed(cloud, isolated, pipeline, [failed, act({MART: "success"})], retries=1)
+    assert run["is_success"]
+    assert executed_commands(isolated) == ["build", NARROWED, "retry"]
+
+
+def test_a_run_of_another_call_is_verified_by_its_own_manifest(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    first = run_narrowed(cloud, isolated, pipeline, [act({}), act(ALL)], wait_for_outcome=False)
+    cloud.wait_for_run(first["id"])
+    job = first["job_definition_id"]
+    last = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert last["id"] != first["id"]
+    assert executed_commands(isolated) == ["build", NARROWED, "build"]
+
+
+def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline, client: DBTCloudClientV2
+) -> None:
+    job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({})])
+    run_dbt_cloud_job(job_id=job)
+    clock = FakeClock()
+
+    def end_in_time() -> None:
+        cloud.wait_for_run(cloud.runs[-1]["id"])
+        clock.now = 60.0
+
+    clock.at(0.0, end_in_time)
+    config = resolve_configuration(DBTCloudConfiguration(timeout=60.0))
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=True)
+    with pytest.raises(DBTCloudRunFailed, match="3 of 3 nodes are not in its results"):
+        Lifecycle(clocked(client, clock), config).run_all([trigger])
+    assert len(cloud.runs) == 2
+
+
+def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    broken = act({**ALL, STG: "error"}, exit_code=1)
+    with pytest.raises(DBTCloudRunFailed):
+        run_narrowed(cloud, isolated, pipeline, [act({}), broken], raise_on_failure=True)
