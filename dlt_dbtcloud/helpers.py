@@ -274,7 +274,7 @@ def retry_dbt_cloud_run(
     """
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
-        return Lifecycle(client, config).retry(client.get_run_status(config.run_id, ["trigger"]))
+        return Lifecycle(client, config).retry(config.run_id)
 
 
 @with_dbt_cloud_config

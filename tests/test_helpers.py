@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import os
+from collections.abc import Callable
 from typing import Any
 
 import dlt
@@ -23,7 +24,9 @@ from dlt_dbtcloud import (
     DBTCloudTransportError,
     DBTCloudTriggerUnknownError,
     InvalidCredentialsException,
+    cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
+    retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -128,10 +131,23 @@ def test_an_error_names_a_missing_token(job: int, monkeypatch: pytest.MonkeyPatc
         run_dbt_cloud_job()
 
 
-def test_an_unknown_run_is_an_error_at_once(cloud: DBTCloudEmulator) -> None:
-    with pytest.raises(DBTCloudNotFoundError):
-        get_dbt_cloud_run_status(run_id=1)
-    assert len(cloud.requests) == 1
+@pytest.mark.parametrize(
+    "function", [get_dbt_cloud_run_status, cancel_dbt_cloud_run, retry_dbt_cloud_run]
+)
+def test_an_unknown_run_is_an_error_that_shows_what_to_check(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, function: Callable[..., Any]
+) -> None:
+    with pytest.raises(DBTCloudNotFoundError, match="Check the ids"):
+        function(run_id=1, timeout=0.05)
+    assert "normal in its first seconds; retrying" in caplog.text
+
+
+def test_a_run_that_is_not_known_yet_is_watched_by_its_id(
+    cloud: DBTCloudEmulator, job: int
+) -> None:
+    run = run_dbt_cloud_job(wait_for_outcome=False)
+    cloud.fail("get_run", "status", status=404)
+    assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 def test_a_run_of_another_account_is_not_found(cloud: DBTCloudEmulator) -> None:
@@ -139,7 +155,7 @@ def test_a_run_of_another_account_is_not_found(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Theirs", account_id=other)
     run = run_dbt_cloud_job({"account_id": other}, job)
     with pytest.raises(DBTCloudNotFoundError, match="proper permissions"):
-        get_dbt_cloud_run_status(run_id=run["id"])
+        get_dbt_cloud_run_status(run_id=run["id"], timeout=0.05)
 
 
 def test_an_unknown_job_is_an_error_at_once(cloud: DBTCloudEmulator) -> None:

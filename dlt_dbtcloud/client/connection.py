@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from traceback import walk_tb
 
+from requests.exceptions import InvalidSchema, InvalidURL
 from urllib3.exceptions import ProxyError
 
 __all__ = ["advice_for", "never_left", "reason_of"]
@@ -32,7 +33,7 @@ def never_left(error: Exception) -> bool:
     TLS handshake failed. The type of an error does not show this: urllib3 wraps a lost response
     into a `ProxyError`, too, and OpenSSL has the same errors before and after the handshake.
     """
-    return any(_rose_in_connect(each) for each in _chain(error))
+    return _is_of_settings(error) or any(_rose_in_connect(each) for each in _chain(error))
 
 
 def reason_of(error: Exception) -> str:
@@ -64,6 +65,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield following
         wrapped = (getattr(following, "reason", None), *following.args, following.__cause__)
         following = next((each for each in wrapped if isinstance(each, BaseException)), None)
+
+
+def _is_of_settings(error: Exception) -> bool:
+    """Return whether an unusable proxy or an unreadable file of certificates is the reason.
+
+    A redirect may have the same errors, but a request that creates a run follows none.
+    """
+    # requests reports a missing file of certificates like this
+    is_file = type(error) is OSError and error.errno is None
+    return is_file or isinstance(error, InvalidSchema | InvalidURL)
 
 
 def _rose_in_connect(error: BaseException) -> bool:

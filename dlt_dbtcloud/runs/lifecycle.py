@@ -29,13 +29,15 @@ from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
 from dlt_dbtcloud.runs.retry import retry
 from dlt_dbtcloud.runs.trigger import Started, Trigger, existing_run, start
-from dlt_dbtcloud.runs.watch import Watch, request_cancel
+from dlt_dbtcloud.runs.watch import Watch, find_run, request_cancel
 from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = ["Lifecycle", "Part", "report"]
 
 # how often a cancelled run of another process is replaced
 _ADOPTIONS = 3
+# seconds after which an outage ends the request of a cancellation
+_CANCEL_LIMIT = 60.0
 
 
 @dataclass
@@ -126,12 +128,13 @@ class Lifecycle:
                 self._warn_of_retries()
         return self._report()
 
-    def retry(self, run: Run) -> Run:
+    def retry(self, run_id: int | str | None) -> Run:
         """Retry a run and return the retry, by default when it has finished.
 
         Raises:
             DBTCloudException: As for `run_all`.
         """
+        run = self._get_run(run_id)
         with self._abandoning():
             self._parts = [Part(run=self._retried(run), is_retry=True)]
             self._sending = None
@@ -168,7 +171,8 @@ class Lifecycle:
         """
         part = Part(run=self._get_run(run_id))
         if part.pending:
-            request_cancel(self._client, id_of(part.pending))
+            seconds = min(_CANCEL_LIMIT, self._seconds_left)
+            request_cancel(self._client, id_of(part.pending), timeout=seconds)
             part.run = self._get_run(run_id)
             self._parts = [part]
             if self._config.wait_for_outcome:
@@ -203,7 +207,7 @@ class Lifecycle:
         """Return a run; wait out an outage if the call waits for the outcome."""
         waits = self._config.wait_for_outcome
         client = self._client.patient(self._seconds_left) if waits else self._client
-        return client.get_run_status(run_id, ["trigger"])
+        return find_run(client, run_id, ["trigger"], timeout=self._seconds_left)
 
     def _start(self, part: Part) -> None:
         trigger = cast(Trigger, part.trigger)

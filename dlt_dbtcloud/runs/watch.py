@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from dlt.common import logger
 
@@ -17,11 +19,14 @@ from dlt_dbtcloud.exceptions import (
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["Watch", "cancel_and_confirm", "request_cancel"]
+__all__ = ["Watch", "cancel_and_confirm", "find_run", "request_cancel"]
 
+_T = TypeVar("_T")
 
 # seconds in which a new run may be reported as not found, as about one check in a hundred is
 _UNKNOWN_AT_FIRST = 60.0
+# the same if only the id of a run is known, which may be mistyped
+_UNKNOWN_BY_ID = 15.0
 _RUNS_PER_REQUEST = 100
 # the shortest pause between two checks, unless less is asked for, in seconds
 _SHORTEST = 1.0
@@ -35,7 +40,8 @@ class Watch:
     Args:
         client: The client.
         runs: The runs as last seen.
-        are_new: Whether they were triggered a moment ago, so that the API may not know them yet.
+        are_new: Whether they were triggered a moment ago, so that the API may not know them yet; by
+            default as their `created_at` shows.
         after_check: Is called with this watch after each answered check.
 
     Attributes:
@@ -53,13 +59,15 @@ class Watch:
     ) -> None:
         self.runs = {id_of(run): run for run in runs}
         self.errors: dict[int, DBTCloudException] = {}
-        self._client = client.patient(0)
-        self._are_new = are_new
+        self._client = client
         self._after_check = after_check
         self._clock = client.clock
         self._began = self._clock.monotonic()
-        ages = (_age(run, self._clock) for run in runs)
-        self._age = 0.0 if are_new else min(ages, default=0.0)
+        ages = {id_of(run): 0.0 if are_new else _age(run, self._clock) for run in runs}
+        self._age = min((age for age in ages.values() if age is not None), default=0.0)
+        self._created = {
+            run_id: self._began - age for run_id, age in ages.items() if age is not None
+        }
         self._failures = 0
         self._last_failure: DBTCloudException | None = None
 
@@ -104,16 +112,17 @@ class Watch:
                 self.errors |= {id_of(run): self._timeout(run, timeout) for run in pending}
                 return
             self._clock.sleep(min(pause, left))
-            pause = self._check() or self._regular_pause(wait_seconds)
+            client = self._client.patient(0, within=timeout - self._waited)
+            pause = self._check(client) or self._regular_pause(wait_seconds)
 
     @property
     def _waited(self) -> float:
         return self._clock.monotonic() - self._began
 
-    def _check(self) -> float | None:
+    def _check(self, client: DBTCloudClientV2) -> float | None:
         """Check the unfinished runs; during an outage, return the pause until the next check."""
         try:
-            for run in self._fetch([id_of(run) for run in self.pending]):
+            for run in self._fetch(client, [id_of(run) for run in self.pending]):
                 _note_change(self.runs[id_of(run)], run)
                 self.runs[id_of(run)] = run
         except DBTCloudException as error:
@@ -131,26 +140,27 @@ class Watch:
         self._failures += 1
         return outage_pause(error, self._failures)
 
-    def _fetch(self, run_ids: Sequence[int]) -> Iterator[Run]:
+    def _fetch(self, client: DBTCloudClientV2, run_ids: Sequence[int]) -> Iterator[Run]:
         """Fetch the runs in pages of 100; fetch single and missing runs by id."""
         if len(run_ids) == 1:
-            yield from self._fetch_one(run_ids[0])
+            yield from self._fetch_one(client, run_ids[0])
             return
         for start in range(0, len(run_ids), _RUNS_PER_REQUEST):
             missing = set(run_ids[start : start + _RUNS_PER_REQUEST])
-            for run in self._client.list_runs(pk__in=sorted(missing), include_related=_RELATED):
+            for run in client.list_runs(pk__in=sorted(missing), include_related=_RELATED):
                 if id_of(run) in missing:
                     missing.discard(id_of(run))
                     yield run
             if missing:
-                yield from self._fetch_one(min(missing))
+                yield from self._fetch_one(client, min(missing))
 
-    def _fetch_one(self, run_id: int) -> Iterator[Run]:
+    def _fetch_one(self, client: DBTCloudClientV2, run_id: int) -> Iterator[Run]:
         """Yield a run, or record that it is missing unless it is new."""
         try:
-            run = self._client.get_run_status(run_id, _RELATED)
+            run = client.get_run_status(run_id, _RELATED)
         except DBTCloudNotFoundError as error:
-            if self._are_new and self._waited <= _UNKNOWN_AT_FIRST:
+            created = self._created.get(run_id, -math.inf)
+            if self._clock.monotonic() - created <= _UNKNOWN_AT_FIRST:
                 raise
             self.errors[run_id] = error
             return
@@ -166,6 +176,33 @@ class Watch:
         return min(wait_seconds or _SHORTEST, _SHORTEST + (self._age + self._waited) / 10)
 
 
+def find_run(
+    client: DBTCloudClientV2,
+    run_id: int | str | None,
+    include_related: Sequence[str] = (),
+    *,
+    timeout: float = _UNKNOWN_BY_ID,
+) -> Run:
+    """Return a run that is known only by its id.
+
+    The API may not know a run in its first seconds, so a 404 is final after fifteen seconds.
+
+    Args:
+        client: The client.
+        run_id: The run.
+        include_related: As for `DBTCloudClientV2.get_run_status`.
+        timeout: Seconds after which a 404 is final, if they are fewer.
+
+    Raises:
+        DBTCloudNotFoundError: The run does not exist, or the token has no permission to read it.
+        DBTCloudAPIError: The API returned another error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    return _once_known(
+        lambda: client.get_run_status(run_id, include_related), client.clock, timeout
+    )
+
+
 def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0) -> None:
     """Request the cancellation of a run until the request has certainly arrived.
 
@@ -179,8 +216,9 @@ def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60
         DBTCloudNotFoundError: The run does not exist.
         DBTCloudException: An outage lasted longer than `timeout` seconds.
     """
+    patient = client.patient(timeout)
     try:
-        client.patient(timeout).cancel_run(run_id)
+        _once_known(lambda: patient.cancel_run(run_id), client.clock, timeout)
     except DBTCloudAPIError as error:
         # a finished run cannot be cancelled
         if error.status_code != 400:
@@ -220,7 +258,26 @@ def _note_change(before: Run, after: Run) -> None:
         logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
 
 
-def _age(run: Run, clock: Clock) -> float:
+def _once_known(request: Callable[[], _T], clock: Clock, timeout: float) -> _T:
+    """Send a request about a run again while a 404 may mean that the run is new."""
+    began, failures = clock.monotonic(), 0
+    while True:
+        try:
+            return request()
+        except DBTCloudNotFoundError as error:
+            failures += 1
+            left = min(timeout, _UNKNOWN_BY_ID) - (clock.monotonic() - began)
+            if left <= 0:
+                raise
+            if failures == 1:
+                logger.warning(
+                    "The API does not know this run, which is normal in its first seconds; "
+                    f"retrying for up to {left:.0f} seconds. {error}"
+                )
+            clock.sleep(min(outage_pause(error, failures), left))
+
+
+def _age(run: Run, clock: Clock) -> float | None:
     """Return the seconds since a run was triggered, assuming that the clocks agree."""
     created = time_of(run, "created_at")
-    return 0.0 if created is None else max(0.0, clock.time() - created)
+    return None if created is None else max(0.0, clock.time() - created)

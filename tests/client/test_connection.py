@@ -159,3 +159,24 @@ def test_plain_text_within_tls_may_have_been_caused(ca: trustme.CA, tmp_path: Pa
         server.join()
     assert received
     assert not never_left(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/nonexistent.pem"),
+        ("HTTPS_PROXY", "nonsense://127.0.0.1:1"),
+        ("HTTPS_PROXY", "http://"),
+        ("HTTPS_PROXY", "http://a:99999"),
+    ],
+)
+def test_a_request_with_unusable_settings_never_left(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with (
+        DBTCloudClientV2("t0ken", 1, f"https://{HOST}") as client,
+        pytest.raises(DBTCloudTransportError) as caught,
+    ):
+        client.trigger_job_run(1)
+    assert not caught.value.may_have_arrived

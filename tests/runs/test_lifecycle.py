@@ -390,7 +390,7 @@ def test_a_retry_is_triggered_within_the_timeout(
     config = resolve_configuration(DBTCloudConfiguration(timeout=5.0))
     clock = FakeClock()
     with pytest.raises(DBTCloudRateLimitError):
-        Lifecycle(clocked(client, clock), config).retry(failed)
+        Lifecycle(clocked(client, clock), config).retry(failed["id"])
     assert clock.now <= 5.0
 
 

@@ -535,7 +535,7 @@ def test_no_way_begins_after_the_timeout(
 
     clock.at(0.0, end_in_time)
     with pytest.raises(DBTCloudRunFailed, match="did not execute 2 of its nodes"):
-        Lifecycle(clocked(client, clock), config).retry(run)
+        Lifecycle(clocked(client, clock), config).retry(run["id"])
     assert len(cloud.runs) == 2
 
 

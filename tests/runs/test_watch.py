@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, cast
 
 import pytest
 import requests
+from dlt.common.configuration import resolve_configuration
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
@@ -21,11 +23,14 @@ from dlt_dbtcloud import (
     DBTCloudRunTimeout,
     DBTCloudServerError,
 )
+from dlt_dbtcloud.configuration import DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.watch import find_run
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, clocked
+from tests.support.clock import FakeClock, FastClock, clocked
 from tests.support.watching import watch_runs
 
 RUN = "/api/v2/accounts/1/runs/5/"
@@ -53,7 +58,7 @@ Answers = Callable[..., DBTCloudClientV2]
 @pytest.fixture
 def answering(httpserver: HTTPServer) -> Iterator[Answers]:
     """Return a client whose status checks get the given answers, the last one for good."""
-    with DBTCloudClientV2("t", 1, httpserver.url_for("/")) as client:
+    with DBTCloudClientV2("dbtc_t0ken", 1, httpserver.url_for("/")) as client:
 
         def answer(*responses: Response) -> DBTCloudClientV2:
             for response in responses[:-1]:
@@ -155,6 +160,59 @@ def test_a_missing_run_ends_the_watch(answering: Answers) -> None:
 def test_a_404_of_a_run_that_is_not_new_ends_the_watch(answering: Answers) -> None:
     with pytest.raises(DBTCloudNotFoundError):
         watch(answering(refused(404)), FakeClock(), are_new=False)
+
+
+def test_a_404_of_a_run_that_was_created_a_moment_ago_is_waited_out(answering: Answers) -> None:
+    clock = FakeClock()
+    created = datetime.fromtimestamp(clock.time() - 5, timezone.utc).isoformat()
+    run = Run(id=5, status=1, created_at=created)
+    client = clocked(answering(refused(404), answered(DONE)), clock)
+    assert watch_runs(client, [run], wait_seconds=10, timeout=60)[0]["status"] == 10
+
+
+def test_a_404_of_a_run_that_was_created_long_ago_ends_the_watch(answering: Answers) -> None:
+    run = Run(id=5, status=1, created_at="2026-01-31 06:00:00.000000+00:00")
+    with pytest.raises(DBTCloudNotFoundError):
+        watch_runs(answering(refused(404)), [run], wait_seconds=0.01, timeout=60)
+
+
+def test_a_run_that_is_known_by_its_id_is_found_later(
+    answering: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    client = clocked(answering(refused(404), refused(404), answered(QUEUED)), clock)
+    assert find_run(client, 5)["id"] == 5
+    assert len(clock.sleeps) == 2
+    (warning,) = [each.message for each in caplog.records if each.name == "dlt"]
+    assert "retrying for up to 15 seconds" in warning
+    assert "Check the ids in this URL" in warning
+
+
+@pytest.mark.parametrize(("timeout", "waited"), [(3600.0, 15.0), (5.0, 5.0), (0.0, 0.0)])
+def test_a_run_that_does_not_exist_is_an_error_after_seconds(
+    answering: Answers, timeout: float, waited: float
+) -> None:
+    clock = FakeClock()
+    with pytest.raises(DBTCloudNotFoundError, match="Check the ids in this URL"):
+        find_run(clocked(answering(refused(404)), clock), 5, timeout=timeout)
+    assert clock.now == pytest.approx(waited)
+
+
+def test_a_run_that_is_not_known_yet_is_cancelled_and_retried(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    """Also if it is not known to the request for its cancellation."""
+    config = resolve_configuration(DBTCloudConfiguration())
+    for route in ("get_run", "cancel_run"):
+        run = client.start_job_run(cloud.create_job(f"Long {route}", duration=None))
+        cloud.fail(route, "status", status=404, when="before")
+        cancelled = Lifecycle(clocked(client, FastClock()), config).cancel(run["id"])
+        assert cancelled["is_cancelled"]
+    failed = client.start_job_run(cloud.create_job("Failing", outcome="error"))
+    cloud.wait_for_run(failed["id"] or 0)
+    cloud.fail("get_run", "status", status=404)
+    again = Lifecycle(clocked(client, FastClock()), config).retry(failed["id"])
+    assert again["id"] != failed["id"]
 
 
 def test_the_last_check_is_made_when_the_time_is_up(

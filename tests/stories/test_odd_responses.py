@@ -164,7 +164,7 @@ def trigger(config: DBTCloudConfiguration) -> Any:
 
 def retry(config: DBTCloudConfiguration) -> Any:
     client = connect(config, FakeClock())
-    return Lifecycle(client, config).retry(client.patient(0).get_run_status(5))
+    return Lifecycle(client, config).retry(5)
 
 
 CALLS: dict[str, Callable[[DBTCloudConfiguration], Any]] = {
