@@ -43,6 +43,11 @@ ACCOUNT: JSON = {
     "account_migration_events": [],
     "groups": [],
 }
+USER: JSON = {
+    "first_name": "Embedded",
+    "last_name": "User",
+    "email": "embedded@example.com",
+}
 PROJECT: JSON = {
     "name": "Project",
     "description": None,

@@ -98,7 +98,8 @@ class Scheduler:
             "job_definition_id": job.id,
             "git_branch": data.get("git_branch") or self._custom_branch(job),
         }
-        version = installed_version() if job.project else None
+        # the version of another program is in its log
+        version = installed_version() if job.project and not job.project.executable else None
         run = Run(
             id=self._state.new_id(),
             job=job,

@@ -11,6 +11,7 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import Any, cast
 
+from dlt_dbtcloud.emulator.api.account import Account
 from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import ROUTES
@@ -78,7 +79,8 @@ class DBTCloudEmulator:
         self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
         variables = Variables(self._state)
-        handlers = (Resources(self._state), variables, self._jobs, self._runs)
+        account = Account(self._state)
+        handlers = (Resources(self._state), account, variables, self._jobs, self._runs)
         self._app = App(self._state, handlers, self.api_token, Faults(new_timer))
         self._port = port
         self._tls = ssl_context

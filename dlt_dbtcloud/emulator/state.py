@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from dlt_dbtcloud.emulator.defaults import ACCOUNT, ENVIRONMENT, PROJECT, VARIABLE, with_defaults
+from dlt_dbtcloud.emulator.defaults import (
+    ACCOUNT,
+    ENVIRONMENT,
+    PROJECT,
+    USER,
+    VARIABLE,
+    with_defaults,
+)
 from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.ids import Ids
 from dlt_dbtcloud.emulator.models import JSON, DbtProject, Definition, Job, Run
@@ -40,6 +47,8 @@ class State:
         self._runs: dict[int, Run] = {}
         self._runs_of_job: dict[int, list[Run]] = {}
         self._ids = ids or Ids()
+        # the owner of the token
+        self.user = Definition(self.new_id(), 0, dict(USER))
 
     def new_id(self) -> int:
         """Return an unused id."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import deepcopy
 
-from dlt_dbtcloud.emulator.models import JSON, Definition, Job
+from dlt_dbtcloud.emulator.models import ACTIVE, JSON, Definition, Job
 from dlt_dbtcloud.emulator.variables import shown_value
 
 DEFAULT_THREADS = 4
+_LICENSE: JSON = {"license_type": "developer", "state": ACTIVE}
 
 
 def account_payload(account: Definition) -> JSON:
@@ -69,6 +70,48 @@ def job_payload(job: Job) -> JSON:
         "environment": None,
         "most_recent_run": None,
         "most_recent_completed_run": None,
+    }
+
+
+def user_payload(user: Definition, *account_ids: int) -> JSON:
+    """Return the payload of a user who may develop in accounts."""
+    unconnected = ("azure_active_directory", "github", "gitlab")
+    return {
+        "id": user.id,
+        **user.fields,
+        "is_active": True,
+        "is_staff": False,
+        "sso_only_user": False,
+        "email_connected": True,
+        "email_verified": True,
+        "enterprise_connected": False,
+        "enterprise_authentication_method": None,
+        **{f"{name}_connected": False for name in unconnected},
+        **{f"{name}_username": None for name in unconnected},
+        **{f"{name}_token_retrieval_failure": False for name in unconnected},
+        "apitoken_last_used": None,
+        "last_login": None,
+        "created_at": user.created_at.isoformat(),
+        "permissions": [
+            {"account_id": key, "user_id": user.id, "groups": [], **_LICENSE} for key in account_ids
+        ],
+        "licenses": {str(key): _LICENSE for key in account_ids},
+        "auth_provider_infos": {},
+    }
+
+
+def account_user_payload(user: Definition) -> JSON:
+    """Return the payload of a user as the API v3 shows them in an account."""
+    return {
+        "id": user.id,
+        **user.fields,
+        "fullname": f"{user.fields['first_name']} {user.fields['last_name']}",
+        "email_verified": True,
+        "license": {"id": user.id, "license_type": _LICENSE["license_type"]},
+        "is_active": True,
+        "is_staff": False,
+        "scim_managed": False,
+        **_dates(user),
     }
 
 

@@ -91,6 +91,35 @@ JOBS = Listing(
     },
     ("created_at", "environment_id", "id", "name", "project_id", "updated_at"),
 )
+USERS = Listing({}, ("id",))
+CONNECTIONS = Listing(
+    {
+        "adapter_version": STRING,
+        "name__icontains": STRING,
+        "private_endpoint_id": STRING,
+        "has_analytics_credentials": BOOLEAN,
+        "has_catalog_ingestion_enabled": BOOLEAN,
+        "has_cost_insights_enabled": BOOLEAN,
+        "has_cost_management_enabled": BOOLEAN,
+        "has_platform_metadata_credentials": BOOLEAN,
+        "requires_platform_metadata_credentials": BOOLEAN,
+    },
+    ("id",),
+)
+REPOSITORIES = Listing(
+    {
+        "pk": INTEGER,
+        "project_id": INTEGER,
+        "project_id__in": INTEGER_ARRAY,
+        "remote_url": STRING,
+    },
+    ("id",),
+)
+GROUPS = Listing(
+    {"pk": INTEGER, "pk__in": INTEGER_ARRAY, "name": STRING, "name__icontains": STRING},
+    ("id", "name"),
+)
+AUDIT_LOGS = Listing({"logged_at_start": STRING, "logged_at_end": STRING}, ("id",))
 RUNS = Listing(
     {
         "pk": INTEGER,

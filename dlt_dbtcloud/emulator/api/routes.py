@@ -41,6 +41,18 @@ ROUTES = (
     ("POST", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "update_environment"),
     ("DELETE", f"{_ANY}environments/<int:id>/", "delete_environment"),
     ("DELETE", f"{_ANY}projects/<int:project_id>/environments/<int:id>/", "delete_environment"),
+    # account.py
+    ("GET", "/api/v2/whoami/", "show_current_user"),
+    ("GET", "/api/v2/users/<int:id>/", "get_user"),
+    ("GET", f"{_ANY}users/", "list_users"),
+    ("GET", f"{_V3}users/<int:id>/", "get_account_user"),
+    ("GET", "/api/v3/users/<int:user_id>/credentials/", "list_user_credentials"),
+    ("GET", f"{_ANY}connections/", "list_connections"),
+    ("GET", f"{_ANY}projects/<int:project_id>/connections/", "list_connections"),
+    ("GET", f"{_ANY}repositories/", "list_repositories"),
+    ("GET", f"{_ANY}projects/<int:project_id>/repositories/", "list_repositories"),
+    ("GET", f"{_ANY}groups/", "list_groups"),
+    ("GET", f"{_ANY}audit-logs/", "list_audit_logs"),
     # variables.py
     ("GET", f"{_VARIABLES}job/", "list_job_variables"),
     ("GET", f"{_VARIABLES}environment/", "list_environment_variables"),

@@ -120,5 +120,22 @@ def test_a_step_that_is_not_a_dbt_command_answers_400(cloud: DBTCloudEmulator, a
     assert answer.json()["data"] == {"steps_override": reason}
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        *("versionless", "latest", "compatible", "extended", "fallback"),
+        *("latest-fusion", "fusion-stable", "1.9.0", "2026.4.7+4533730"),
+    ],
+)
+def test_every_name_of_a_dbt_version_is_accepted(
+    cloud: DBTCloudEmulator, api: Api, version: str
+) -> None:
+    job = cloud.create_job("Any", outcome="error")
+    assert api.post(f"/jobs/{job}/", {"dbt_version": version}).json()["data"]["dbt_version"]
+    assert api.trigger(job)["dbt_version"] == version
+    run = api.run(api.trigger(job, dbt_version_override=version)["id"])
+    assert (run["dbt_version"], run["can_retry"]) == (version, True)
+
+
 def test_a_trigger_takes_every_documented_field() -> None:
     assert bodies.TRIGGER.keys() == TriggerData.__annotations__.keys()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dlt_dbtcloud.emulator.api.account import Account
 from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import ROUTES, url_map
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.api.variables import Variables
 
+GROUPS = (Account, Jobs, Resources, Runs, Variables)
+
 
 def test_each_route_has_one_handler() -> None:
     for method, path, name in ROUTES:
-        groups = [group for group in (Jobs, Resources, Runs, Variables) if hasattr(group, name)]
+        groups = [group for group in GROUPS if hasattr(group, name)]
         assert len(groups) == 1, f"{method} {path}: {name} is a method of {groups}"
 
 

@@ -26,6 +26,16 @@ def logs_of(api: Api, run_id: int) -> str:
     return "".join(step["logs"] for step in api.run(run_id, "run_steps")["run_steps"])
 
 
+def test_the_version_of_another_dbt_program_is_that_in_its_log(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
+) -> None:
+    body = "print('dbt-fusion 2.0.0-preview.196')"
+    job = cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, body))
+    queued = api.trigger(job)
+    assert queued["dbt_version"] == "latest"
+    assert api.ended(queued["id"])["dbt_version"] == "2.0.0-preview.196"
+
+
 def test_dbt_runs_in_the_project_and_writes_to_the_run(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
