@@ -39,7 +39,10 @@ def test_ids_exceed_32_bits_and_are_exact_in_json() -> None:
 
 
 def test_the_state_takes_its_ids_from_a_clock() -> None:
-    assert State(Ids(lambda: TODAY, lane=5)).new_id() == int(TODAY * 100) * LANES + 5
+    tick, lane = divmod(State(Ids(lambda: TODAY, lane=5)).new_id(), LANES)
+    assert lane == 5
+    # a new state may have used a few ids
+    assert 0 <= tick - int(TODAY * 100) < 10
 
 
 def test_two_emulators_at_once_never_share_the_id_of_a_run() -> None:
