@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from dlt_dbtcloud.dbt.manifest import Manifest, resource_type_in
@@ -148,11 +149,14 @@ class _Sources:
         entries = ((uid, as_mapping(entry)) for uid, entry in manifest.sources.items())
         self._named: dict[str, list[_Source]] = defaultdict(list)
         self._reading: dict[str, list[_Source]] = defaultdict(list)
+        self._sharded: list[_Source] = []
         for source in (_Source(*each) for each in entries):
             if source.is_enabled:
                 self._named[_letters(source.identifier)].append(source)
                 for word in source.words_of_locations:
                     self._reading[word].append(source)
+                if "*" in source.identifier:
+                    self._sharded.append(source)
         nodes = [uid for uid in manifest.unique_ids if resource_type_in(uid) != "source"]
         databases = (as_text(manifest.entry(uid).get("database")) or "" for uid in nodes)
         self._built_into = {database.casefold() for database in databases} - {""}
@@ -162,6 +166,7 @@ class _Sources:
         table = relation.table or relation.name
         named = [*self._named.get(_letters(relation.name), ())]
         named += self._named.get(_letters(table), ())
+        named += (each for each in self._sharded if _is_shard(relation.name, each.identifier))
         if relation.is_file:
             named += self._reading.get(table.casefold(), ())
         return sorted({source.unique_id: source for source in named}.values(), key=_unique_id)
@@ -180,6 +185,8 @@ class _Sources:
             for name, value in fields.items()
             if not _is_same(getattr(source, name), value, relation)
         }
+        if _is_shard(relation.name, source.identifier):
+            different.pop("identifier", None)
         if self._is_in_another_database(source, relation):
             different["database"] = relation.database or relation.attached_as or ""
         return different
@@ -219,7 +226,9 @@ def _place(source: _Source, relation: Relation) -> str:
     database = source.database if relation.database or relation.attached_as else ""
     schema = (source.schema or "(no schema)") if relation.dataset else ""
     place = ".".join(filter(None, (database, schema, source.identifier)))
-    return f"source `{source.name}` as `{place}`"
+    template = as_text(source.entry.get("unrendered_schema")) or ""
+    written = f" (`schema: {template}`)" if "{" in template else ""
+    return f"source `{source.name}` as `{place}`{written}"
 
 
 def _change(source: _Source, relation: Relation, different: Mapping[str, str]) -> str:
@@ -241,6 +250,11 @@ def _change(source: _Source, relation: Relation, different: Mapping[str, str]) -
 
 def _unique_id(source: _Source) -> str:
     return source.unique_id
+
+
+def _is_shard(name: str, identifier: str) -> bool:
+    """Return whether a table is one of those that a source with a wildcard reads."""
+    return "*" in identifier and fnmatchcase(name.casefold(), identifier.casefold())
 
 
 def _is_same(name: str, other: str, relation: Relation) -> bool:

@@ -218,8 +218,8 @@ def _check(match: Match, body: TriggerData) -> None:
     if uncertain and _OTHER_PROJECT & body.keys():
         names = _few(sorted(uncertain))
         raise _UncertainError(
-            f"its newest manifest does not declare {names} as sources, or not only here, but the "
-            f"git reference, target or schema of this run may do so. {advice}".rstrip()
+            "the run has a git reference, target or schema of its own, and may declare other "
+            f"sources for {names} than the newest manifest. {advice}".rstrip()
         )
     if misplaced:
         raise _UncertainError(advice)

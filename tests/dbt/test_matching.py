@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,6 +156,21 @@ def test_both_places_are_named() -> None:
         "`warehouse.raw.orders`. "
     )
     assert "in the YAML files of package `shop`" in text
+
+
+def test_a_schema_that_follows_the_target_is_shown_as_written() -> None:
+    entry = source_entry(unrendered_schema="{{ target.schema }}")
+    text = advice(Relation("orders", "dev"), entry)
+    assert "source `raw.orders` as `raw.orders` (`schema: {{ target.schema }}`)." in text
+
+
+def test_a_source_with_a_wildcard_reads_all_of_its_shards() -> None:
+    manifest = manifest_of(source_entry("events", identifier="events_*"))
+    shard = Relation("events_20260131", "raw")
+    assert match_sources([shard], manifest) == Match(("source.shop.raw.events",), ())
+    (misplaced,) = match_sources([replace(shard, dataset="dev")], manifest).misplaced
+    assert "set `schema: dev` of source" in misplaced.advice
+    assert match_sources([Relation("event_1", "raw")], manifest).undeclared == ("event_1",)
 
 
 def test_the_nearest_of_many_sources_is_to_change() -> None:

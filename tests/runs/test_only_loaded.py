@@ -162,7 +162,7 @@ def test_an_override_of_the_schema_may_move_a_source_to_a_declared_table(
     assert "steps_override" in (narrowed_body(client, job, BODY, FLIGHTS) or {})
     body: TriggerData = {**BODY, "schema_override": "raw"}
     assert narrowed_body(client, job, body, FLIGHTS) == body
-    assert "may do so" in caplog.text
+    assert "may declare other sources for flights than the newest manifest" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["idle", "unknown"])
