@@ -86,7 +86,8 @@ def run_dbt_cloud_job(
 
     Raises:
         TypeError: `data` is not a mapping, or `pipeline` is not a pipeline.
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
         ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, or
             `only_loaded` has no `pipeline`; it is a `ValueError`.
         DBTCloudException: The last load of `pipeline` failed, so its tables are unknown.
@@ -143,7 +144,8 @@ def run_dbt_cloud_jobs(
 
     Raises:
         TypeError: `job_ids` is not a list, `data` not a mapping, or `pipeline` not a pipeline.
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
         ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, a
             job is listed twice, or `only_loaded` has no `pipeline`; it is a `ValueError`.
         DBTCloudException: Any error of `run_dbt_cloud_job`. With several errors it is the first,
@@ -189,7 +191,9 @@ def get_dbt_cloud_run_status(
         The run with the API's own fields: `id`, `status_humanized`, `is_success`, `href` …
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
+        ConfigurationValueError: An option has an invalid value; it is a `ValueError`.
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
         DBTCloudRunFailed: The run failed, with `raise_on_failure`.
@@ -223,7 +227,8 @@ def get_dbt_cloud_run_results(
         still running, and if it ended before dbt ran a node.
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
     """
@@ -269,7 +274,9 @@ def retry_dbt_cloud_run(
         or is in progress.
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
+        ConfigurationValueError: An option has an invalid value; it is a `ValueError`.
         DBTCloudException: Any error of `run_dbt_cloud_job`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
@@ -303,7 +310,9 @@ def cancel_dbt_cloud_run(
         The run. It may have succeeded or failed before the cancellation: check `is_cancelled`.
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
+        ConfigurationValueError: An option has an invalid value; it is a `ValueError`.
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
         DBTCloudRunTimeout: The run is still running after `timeout`.

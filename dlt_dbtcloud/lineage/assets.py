@@ -109,7 +109,8 @@ def materialized_assets(
         The assets as plain JSON values, in dbt's order; none for an unfinished or skipped run.
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
         ValueError: `run` is a dict without an `id`.
         DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
         DBTCloudTransportError: The API did not respond.

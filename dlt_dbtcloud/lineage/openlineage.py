@@ -97,7 +97,8 @@ def openlineage_events(
         unfinished run, none for a queued or skipped run.
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
         ValueError: `run` is a dict without an `id`, or the run has no `created_at`.
         DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
         DBTCloudTransportError: The API did not respond.

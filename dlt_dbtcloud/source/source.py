@@ -75,7 +75,8 @@ def dbt_cloud_results(
         credentials: As for `run_dbt_cloud_job`; config is resolved when this is called.
 
     Raises:
-        InvalidCredentialsException: The token, an id or the host is missing or unusable.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
         ValueError: `start_date` is not a date.
         DBTCloudNotFoundError: During the extraction, if the run or job does not exist. dlt chains
             its own error to this and the API's other errors.
