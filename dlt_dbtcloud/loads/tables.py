@@ -87,7 +87,12 @@ def tables_by_schema(
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     pipeline = _pipeline_of(pipeline_or_load_info)
-    return _grouped(_packages(pipeline_or_load_info, since), pipeline)
+    tables: dict[str, dict[str, int | None]] = {}
+    for package, of_package in _with_tables(_packages(pipeline_or_load_info, since), pipeline):
+        of_schema = tables.setdefault(package.schema_name, {})
+        for table, rows in of_package.items():
+            of_schema[table] = _sum(of_schema.get(table, 0), rows)
+    return tables
 
 
 def tables_by_load(pipeline: dlt.Pipeline) -> dict[str, dict[str, int | None]]:
@@ -117,12 +122,10 @@ def loaded_relations(
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     pipeline = _pipeline_of(pipeline_or_load_info)
-    packages = _packages(pipeline_or_load_info, since)
-    # the pipeline's own schemas would be read from disk again, which is slow with many tables
-    schemas = {package.schema_name: package.schema for package in packages}
     relations: list[Relation] = []
-    for schema_name, tables in _grouped(packages, pipeline).items():
-        place = _place(pipeline, schemas[schema_name]) if pipeline else Relation("")
+    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
+        # the schema of a package from another process has lost its naming convention
+        place = _place(pipeline, pipeline.schemas[schema_name]) if pipeline else Relation("")
         relations += [replace(place, name=place.name + table, table=table) for table in tables]
     return relations
 
@@ -159,18 +162,6 @@ def _packages(
             "Load it, or load again."
         )
     return [package for package in packages if not has_only_results(package)]
-
-
-def _grouped(
-    packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
-) -> dict[str, dict[str, int | None]]:
-    """Return the tables that packages have changed, with their rows, by schema."""
-    tables: dict[str, dict[str, int | None]] = {}
-    for package, of_package in _with_tables(packages, pipeline):
-        of_schema = tables.setdefault(package.schema_name, {})
-        for table, rows in of_package.items():
-            of_schema[table] = _sum(of_schema.get(table, 0), rows)
-    return tables
 
 
 def _with_tables(

@@ -338,6 +338,15 @@ def test_the_layout_and_dev_mode_are_in_the_dataset(write_config: WriteConfig) -
     assert re.fullmatch(r"raw_\d{14}", relation.dataset or "")
 
 
+def test_another_process_finds_the_same_relations(shared: dlt.Pipeline) -> None:
+    shared.run(resource(ORDER))
+    found = run_python(
+        "import dlt; from dlt_dbtcloud.loads import loaded_relations\n"
+        "print(loaded_relations(dlt.attach('shop')))"
+    )
+    assert found.strip() == repr(loaded_relations(shared))
+
+
 def test_a_load_info_has_the_same_relations() -> None:
     pipeline = load()
     trace = pipeline.last_trace
