@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import threading
 import time
@@ -21,6 +23,7 @@ from dlt_dbtcloud.typing import RunStatus
 
 # the first line of dbt Core's log, and that of dbt Fusion's
 VERSION = re.compile(r"Running with dbt=(\S+)|^dbt-fusion (\d\S*)", re.MULTILINE)
+DISK_FULL = os.strerror(errno.ENOSPC)
 PACKAGES = ("packages.yml", "dependencies.yml")
 
 StatusAndMessage = tuple[RunStatus, str | None]
@@ -151,6 +154,8 @@ class DbtRun:
         code = self._dbt.invoke(self._arguments(step), folder, lambda line: self._log(step, line))
         seconds = time.monotonic() - started
         self._log(step, f"dbt exited with code {code} after {seconds:.1f} seconds.")
+        if code and DISK_FULL in step.log.text:
+            self._trouble = f"dbt failed because a disk is full: {DISK_FULL}."
         if list_files(target):
             step.artifacts = target
         return code == 0

@@ -191,6 +191,17 @@ def test_a_missing_dbt_is_an_error_in_the_log(
     assert "Install the `local` extra" in run["run_steps"][-1]["logs"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_a_full_disk_is_named_in_the_message_of_the_run(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
+) -> None:
+    dbt = write_fake(tmp_path, "pathlib.Path('/dev/full').write_text('x')")
+    job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
+    run = api.ended(api.trigger(job)["id"])
+    assert run["status"] == 20
+    assert run["status_message"] == "dbt failed because a disk is full: No space left on device."
+
+
 @pytest.mark.parametrize("odd", ["a\0b", "a\ud800b"])
 def test_characters_that_a_process_cannot_get_end_no_server(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, odd: str
