@@ -24,6 +24,7 @@ from dlt.common.configuration.providers import ConfigTomlProvider, SecretsTomlPr
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value
+from dlt.common.exceptions import DltException
 from dlt.common.typing import ConfigValueSentinel, TSecretStrValue
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
@@ -35,7 +36,7 @@ from dlt_dbtcloud.client.credentials import (
     valid_token,
 )
 from dlt_dbtcloud.client.outages import Clock
-from dlt_dbtcloud.exceptions import InvalidCredentialsException
+from dlt_dbtcloud.exceptions import InvalidCredentialsException, without_frames
 from dlt_dbtcloud.typing import TriggerData
 
 __all__ = [
@@ -179,17 +180,32 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
     signature = inspect.signature(function)
     injected = with_config(function, spec=DBTCloudConfiguration)
 
-    @functools.wraps(function)
-    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def resolved_call(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Callable[[], _R]:
         with _suggesting(function.__name__, signature, kwargs):
             arguments = signature.bind(*args, **kwargs).arguments
         _warn_of_unknown_keys()
-        given = {**_given(_fields_of(arguments.pop("credentials", None))), **_given(arguments)}
+        fields = _fields_of(arguments.pop("credentials", None), signature)
+        given = {**_given(fields), **_given(arguments)}
         config = resolve_configuration(DBTCloudConfiguration(), explicit_value=given)
         if "data" in signature.parameters:
             refuse_placeholders(config, *_used_by_trigger(arguments.get("data")))
-        call = create_resolved_partial(injected, config)
-        return cast(Callable[..., _R], call)(**{**arguments, "credentials": config})
+        call = cast(Callable[..., _R], create_resolved_partial(injected, config))
+        return functools.partial(call, **{**arguments, "credentials": config})
+
+    @functools.wraps(function)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            call = resolved_call(args, kwargs)
+        except (DltException, TypeError, ValueError) as error:
+            raise without_frames(error) from error.__cause__
+        finally:
+            # a traceback that shows variables would show the caller's token
+            del args, kwargs
+        try:
+            return call()
+        except DltException as error:
+            del call
+            raise without_frames(error) from error.__cause__
 
     return wrapper
 
@@ -278,7 +294,7 @@ def _check_seconds(name: str, value: float, allowed: str) -> None:
         raise ConfigurationValueError(f"`{name}={value}` must be {allowed}.")
 
 
-def _fields_of(credentials: object) -> Mapping[str, Any]:
+def _fields_of(credentials: object, signature: inspect.Signature) -> Mapping[str, Any]:
     """Return the fields that are set in the `credentials` of a call."""
     if credentials is None or isinstance(credentials, ConfigValueSentinel):
         return {}
@@ -287,9 +303,12 @@ def _fields_of(credentials: object) -> Mapping[str, Any]:
         is_whole = credentials.is_resolved()
         return {name: credentials[name] for name in credentials if is_whole or name in given}
     if not isinstance(credentials, Mapping):
+        ids = [name for name in ("job_id", "run_id") if name in signature.parameters]
+        is_id = isinstance(credentials, int) or str(credentials).isdecimal()
+        meant = "".join(f" Did you mean `{name}=…`?" for name in ids[:1] if is_id)
         raise InvalidCredentialsException(
-            f"`credentials` is a `{type(credentials).__name__}`. Pass a `DBTCloudConfiguration` or "
-            "a dict of its fields, or omit it to read the config."
+            f"`credentials` is a `{type(credentials).__name__}`.{meant} Pass a "
+            "`DBTCloudConfiguration` or a dict of its fields, or omit it to read the config."
         )
     unknown = [str(key) for key in credentials if key not in _fields()]
     if unknown:

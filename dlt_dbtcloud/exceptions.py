@@ -24,6 +24,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
+from typing import TypeVar
 
 from dlt.common.exceptions import DltException, TerminalException, TransientException
 
@@ -46,10 +48,13 @@ __all__ = [
     "DBTCloudTriggerUnknownError",
     "InvalidCredentialsException",
     "run_error",
+    "without_frames",
 ]
 
 
 _CANCELLED_BY_USER = "Cancelled by user."
+_E = TypeVar("_E", bound=BaseException)
+
 _TIMED_OUT = re.compile(r"time[d -]*out|time limit|took too long|exceeded", re.IGNORECASE)
 
 
@@ -78,20 +83,21 @@ class DBTCloudException(DltException):
         outcomes: Sequence[str],
         runs: Sequence[Run] = (),
     ) -> DBTCloudException:
-        """Return this error, reporting the other runs of the same call as well.
+        """Return an error like this one that reports the other runs of the same call as well.
 
         Args:
             errors: The errors of other runs.
             outcomes: The outcomes of the runs without an error, one sentence each.
             runs: The runs of the call that exist.
         """
-        self.runs = [*runs]
+        texts = [str(self)]
         if errors:
-            numbered = [f"({i}) {error}" for i, error in enumerate((self, *errors), start=1)]
-            self.args = ("\n".join([*numbered, *outcomes]),)
-        elif outcomes:
-            self.args = ("\n".join([str(self), *outcomes]),)
-        return self
+            texts = [f"({i}) {error}" for i, error in enumerate((self, *errors), start=1)]
+        report = copy(self)
+        report.__cause__ = self.__cause__
+        report.runs = [*runs]
+        report.args = ("\n".join([*texts, *outcomes]),)
+        return report
 
 
 class InvalidCredentialsException(DBTCloudException, TerminalException):
@@ -314,6 +320,22 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
             f"{run_name(run)} is still {status} after `timeout={timeout:g}` seconds.",
             advice + (f" The last status check failed: {trouble}" if trouble else ""),
         )
+
+
+def without_frames(error: _E) -> _E:
+    """Return an error, and what it was raised from, without tracebacks.
+
+    The message has what a user needs. Frames are noise to them, and a traceback that shows the
+    variables of its functions, as those of pytest and error trackers do, could show a secret.
+    """
+    error.__suppress_context__ = True
+    errors: list[BaseException | None] = [error]
+    while errors:
+        each = errors.pop()
+        if each is not None and each.__traceback__ is not None:
+            errors += [each.__cause__, each.__context__]
+            each.__traceback__ = None
+    return error
 
 
 def run_error(run: Run) -> DBTCloudRunError | None:

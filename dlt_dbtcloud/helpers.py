@@ -330,7 +330,9 @@ def _valid_jobs(job_ids: object) -> list[str]:
         InvalidCredentialsException: An item is not an id.
         ConfigurationValueError: A job is listed twice.
     """
-    if isinstance(job_ids, str | bytes | Mapping) or not isinstance(job_ids, Iterable):
+    if isinstance(job_ids, Mapping):
+        valid_id("job_ids", job_ids)
+    if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
         raise TypeError(
             f"`job_ids` is a `{type(job_ids).__name__}`. Pass the ids of jobs as a list: `[1, 2]`."
         )

@@ -36,3 +36,16 @@ def test_a_message_omits_what_the_api_leaves_out(error: Exception) -> None:
 
 def test_a_run_without_a_status_name_is_in_progress() -> None:
     assert "is still in progress after `timeout=60` seconds" in str(DBTCloudRunTimeout(BARE, 60))
+
+
+def test_a_report_of_several_errors_leaves_each_error_as_it_is() -> None:
+    first, second = DBTCloudRunFailed(RUN), DBTCloudRunTimeout(RUN, 60)
+    first.__cause__ = OSError("a cause")
+    before = str(first), dict(vars(first))
+    report = first.with_others([second], ["Run 8: Success."], [RUN])
+    assert (str(first), vars(first)) == before
+    assert type(report) is DBTCloudRunFailed
+    assert report.run_id == first.run_id
+    assert report.runs == [RUN]
+    assert report.__cause__ is first.__cause__
+    assert str(report) == f"(1) {first}\n(2) {second}\nRun 8: Success."

@@ -12,13 +12,20 @@ from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import requests
+from dlt.common import logger
 from dlt.common.json import json
 
-from dlt_dbtcloud.client.credentials import BASE_URL, valid_base_url, valid_id, valid_token
+from dlt_dbtcloud.client.credentials import (
+    ACCESS_URL,
+    BASE_URL,
+    valid_base_url,
+    valid_id,
+    valid_token,
+)
 from dlt_dbtcloud.client.http import TokenAuth, Transport
 from dlt_dbtcloud.client.outages import DEFAULT_TIMEOUT, Clock, Patience, RateLimiter
 from dlt_dbtcloud.client.responses import Reply, not_this_api, raise_for_page
@@ -29,6 +36,9 @@ from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import Job, Run
 
 __all__ = ["DBTCloudClientV2"]
+
+
+_DEFAULT_HOST = urlsplit(BASE_URL).hostname
 
 
 class DBTCloudClientV2:
@@ -77,6 +87,11 @@ class DBTCloudClientV2:
         self.account_id = None if account_id in (None, "") else valid_id("account_id", account_id)
         self.base_api_url = f"{valid_base_url(base_api_url)}/{self.api_version}"
         self.clock = clock
+        if urlsplit(self.base_api_url).hostname == _DEFAULT_HOST:
+            logger.warning(
+                f"`base_api_url` is the default, `{_DEFAULT_HOST}`, which dbt Labs is going to "
+                f"remove. Set the account's own Access URL. {ACCESS_URL}"
+            )
         self._transport = Transport(self.base_api_url, auth, session, clock)
 
     def __enter__(self) -> DBTCloudClientV2:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
+from dlt_dbtcloud.redaction import redact
 
 __all__ = [
+    "ACCESS_URL",
     "BASE_URL",
     "Secret",
     "is_loopback",
@@ -27,7 +30,7 @@ _TOKEN = re.compile(r"[!-~]+")
 _PLACEHOLDER = re.compile(
     r"<.*>|.*set me up.*|.*configure me.*|api_token|change_?me|your[ _-].*", re.IGNORECASE
 )
-_HINT = (
+ACCESS_URL = (
     "It is the Access URL in the account settings of dbt Cloud, "
     "for example `https://ab123.us1.dbt.com`."
 )
@@ -80,11 +83,18 @@ def valid_id(name: str, value: object) -> str:
     Raises:
         InvalidCredentialsException: The value is anything else.
     """
+    if isinstance(value, Mapping):
+        raise InvalidCredentialsException(
+            f"`{name}` is a `{type(value).__name__}`. Did you mean `credentials=…`?"
+        )
     is_number = isinstance(value, int | str) and not isinstance(value, bool)
     match = _ID.fullmatch(str(value).strip()) if is_number else None
     if match is None:
+        # other objects may contain a secret
+        is_text = isinstance(value, int | float | str)
+        shown = f"`{name}={_shown(value)}`" if is_text else f"`{name}`, a `{type(value).__name__}`,"
         raise InvalidCredentialsException(
-            f"`{name}={_shown(value)}` is not a dbt Cloud id: ids are the digits in its URLs."
+            f"{shown} is not a dbt Cloud id: ids are the digits in its URLs."
         )
     return match[1]
 
@@ -116,7 +126,7 @@ def _split(url: str) -> SplitResult:
         raise _unusable(url, "is not a URL") from None
     if "@" in parts.netloc:
         raise InvalidCredentialsException(
-            f"`base_api_url` contains a user or a password: remove them. {_HINT}"
+            f"`base_api_url` contains a user or a password: remove them. {ACCESS_URL}"
         )
     is_host = _HOST.fullmatch(parts.hostname or "") and port_is_usable
     if parts.scheme not in ("http", "https") or not is_host:
@@ -134,12 +144,12 @@ def _with_scheme(text: str) -> str:
 
 
 def _unusable(url: str, problem: str) -> InvalidCredentialsException:
-    return InvalidCredentialsException(f"`base_api_url={_shown(url)}` {problem}. {_HINT}")
+    return InvalidCredentialsException(f"`base_api_url={_shown(url)}` {problem}. {ACCESS_URL}")
 
 
 def _shown(value: object) -> str:
     """Return a value for a message; cut a long word, which may be a token."""
-    text = str(value)
+    text = redact(str(value))
     is_long_word = len(text) > 16 and not re.search(r"[./: ]", text)
     return repr(f"{text[:4]}...") if is_long_word else repr(text[:100])
 

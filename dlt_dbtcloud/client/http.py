@@ -34,7 +34,11 @@ from dlt_dbtcloud.client.responses import (
     unwrap_object,
     unwrap_objects,
 )
-from dlt_dbtcloud.exceptions import DBTCloudServerError, DBTCloudTransportError
+from dlt_dbtcloud.exceptions import (
+    DBTCloudException,
+    DBTCloudServerError,
+    DBTCloudTransportError,
+)
 
 __all__ = ["TokenAuth", "Transport"]
 
@@ -228,20 +232,25 @@ class Transport:
 
     @contextmanager
     def _as_transport_error(self, method: str, url: str) -> Iterator[None]:
+        failure: DBTCloudException | None = None
+        cause: Exception | None = None
         try:
             yield
         except BodyTooLarge as error:
-            raise DBTCloudServerError(
+            failure = DBTCloudServerError(
                 method, url, error.status_code, str(error), may_have_arrived=True
-            ) from None
+            )
         except _FAILURES as error:
-            may_have_arrived, advice = not never_left(error), advice_for(error)
             # a server may quote the token; the chained urllib3 errors repeat the reason
             reason = self._auth.without_token(reason_of(error))
+            failure = DBTCloudTransportError(
+                method, url, reason, advice_for(error), may_have_arrived=not never_left(error)
+            )
             is_of_requests = isinstance(error, requests.RequestException)
-            raise DBTCloudTransportError(
-                method, url, reason, advice, may_have_arrived=may_have_arrived
-            ) from (type(error)(reason) if is_of_requests else None)
+            cause = type(error)(reason) if is_of_requests else None
+        if failure is not None:
+            # outside of the handlers, as the handled error refers to the request with its token
+            raise failure from cause
 
     @property
     def _session(self) -> requests.Session:

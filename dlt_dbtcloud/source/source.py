@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 import dlt
+from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.extract import DltResource, DltSource
 
@@ -81,7 +82,12 @@ def dbt_cloud_results(
         DBTCloudNotFoundError: During the extraction, if the run or job does not exist. dlt chains
             its own error to this and the API's other errors.
     """
-    config = _config(credentials=credentials, run_id=run_id, job_id=job_id)
+    try:
+        config = _config(credentials=credentials, run_id=run_id, job_id=job_id)
+    except (DltException, TypeError, ValueError):
+        # a traceback that shows variables would show the caller's token
+        del credentials, run_id, job_id
+        raise
     # a job or date from the caller wins over a configured run
     is_one = run_id is not None or (job_id is None and start_date is None)
     if run_id is not None:
