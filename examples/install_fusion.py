@@ -2,8 +2,8 @@
 
     python examples/install_fusion.py .venv-fusion
 
-The folder then contains a program `dbt`, which an emulated job takes as `dbt_executable`. Installed
-versions are kept, so the second time takes no time. DuckDB's driver is part of an npm package.
+The folder then contains a program `dbt`, to pass to the emulator as `dbt_executable`. Nothing is
+downloaded if the right versions are installed. DuckDB's driver is part of an npm package.
 """
 
 import json

@@ -92,7 +92,10 @@ class RunReader:
         steps = [step for step, _ in self.read_results()]
         if not steps:
             executing = [*filter(leaves_results, self._steps())]
-            others = executing or [step for step in self._steps() if _runs(step, _PARSING)]
+            parsing = [step for step in self._steps() if _runs(step, _PARSING)]
+            # dbt Fusion generates no docs, and writes no manifest then
+            parsing.sort(key=lambda step: not _runs(step, ("docs generate",)))
+            others = executing or parsing
             steps = [step for step in others if not ended_early(step)]
         return next(filter(None, map(self._read_manifest, reversed(steps))), Manifest(None))
 

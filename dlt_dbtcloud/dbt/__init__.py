@@ -7,7 +7,7 @@ from dlt_dbtcloud.dbt.commands import (
     node_selector,
     subcommand_of,
 )
-from dlt_dbtcloud.dbt.logs import FusionLog, blames_project
+from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
 from dlt_dbtcloud.dbt.manifest import Column, Manifest, Node, resource_type_in
 from dlt_dbtcloud.dbt.matching import Match, match_sources
 from dlt_dbtcloud.dbt.selection import (
@@ -30,13 +30,13 @@ __all__ = [
     "Manifest",
     "Match",
     "Node",
-    "blames_project",
     "covers",
     "executed_nodes",
     "executes_tests",
     "expected_nodes",
     "fed_nodes",
     "fits",
+    "has_project_error",
     "match_sources",
     "missing_nodes",
     "narrowed_commands",

@@ -1,4 +1,4 @@
-"""Errors in the logs of dbt Fusion, whose results may contain no reason.
+"""Errors in the logs of dbt Fusion, whose results may lack them.
 
 Logs: https://docs.getdbt.com/reference/global-configs/logs
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from dlt_dbtcloud.redaction import plain_text, without_backtraces
 
-__all__ = ["FusionLog", "blames_project"]
+__all__ = ["FusionLog", "has_project_error"]
 
 
 _TIME = r"(?:\d\d:\d\d:\d\d(?:\.\d+)?\s+)?"
@@ -42,7 +42,7 @@ class FusionLog:
         self._failed = {match.groups()[1:]: match[1] for match in _FAILED.finditer(text)}
 
     def about(self, node: Mapping[str, Any]) -> list[str]:
-        """Return what is logged about the failure of a node: its errors, or else one line.
+        """Return the logged errors of a node, or else the line that reports its failure.
 
         Args:
             node: The node, with at least its name and resource type.
@@ -56,8 +56,8 @@ class FusionLog:
         return errors or [line for each in names if (line := self._failed.get((kind, each)))]
 
 
-def blames_project(text: str) -> bool:
-    """Return whether a message or log reports an error that is in the project's code."""
+def has_project_error(text: str) -> bool:
+    """Return whether a message or log contains an error in the project's code."""
     return _PROJECT_ERROR.search(text) is not None
 
 

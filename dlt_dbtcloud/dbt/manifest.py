@@ -231,10 +231,10 @@ class Manifest:
         return _reachable(self._child_map, unique_ids)
 
     def blocked_by(self, unique_id: str) -> set[str]:
-        """Return the ids of all that `dbt build` skips if a node fails.
+        """Return the ids of the nodes that `dbt build` skips if a node fails.
 
-        A test depends on nodes, and blocks what is made of all of them. A unit test blocks also
-        the node that it tests.
+        A test blocks the common descendants of all nodes that it depends on. A unit test also
+        blocks the node that it tests.
 
         Raises:
             DBTCloudException: It is not a manifest.

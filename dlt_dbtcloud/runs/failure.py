@@ -17,7 +17,7 @@ from dlt_dbtcloud.artifacts.results import (
     step_results,
 )
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import FusionLog, Manifest, blames_project, match_sources, sources_of
+from dlt_dbtcloud.dbt import FusionLog, Manifest, has_project_error, match_sources, sources_of
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudRunCancelled,
@@ -39,7 +39,7 @@ _MAX_NAMES = 5
 _MAX_MESSAGE_LINES = 30
 _MAX_DESCRIBED_LINES = 6
 _MAX_ERRORS = 5
-# dbt Fusion's messages without content; it gives the first to every node if it was stopped
+# dbt Fusion's messages without content; the first is that of every node if dbt was stopped
 _STOPPED = "Compilation Error"
 _EMPTY = re.compile(rf"(?:{_STOPPED}|Error|Fail|Warn)?")
 
@@ -152,8 +152,8 @@ def node_failures(
 ) -> list[NodeFailure]:
     """Return the nodes that failed, in the order of dbt's results.
 
-    dbt Fusion reports all nodes as failed if it was stopped, by an error of the connection or by
-    `--fail-fast`. Then these are the nodes that its log names, which are none if none is to blame.
+    dbt Fusion may report all nodes as failed if a connection fails, or with `--fail-fast`. In this
+    case the nodes that failed are read from its log.
 
     Args:
         results: The results of the nodes in the failed step.
@@ -223,7 +223,7 @@ def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> s
     """Return the next step, and whether a retry is unlikely to help."""
     retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
     texts = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
-    if any(text != _STOPPED and blames_project(text) for text in texts):
+    if any(text != _STOPPED and has_project_error(text) for text in texts):
         return f"Fix the project first; then {retry} resumes from the failure."
     if any(failure["status"] == "fail" for failure in failures):
         return (

@@ -189,3 +189,14 @@ def test_a_run_without_docs_takes_no_request_for_a_catalog(
     reader = reader_of(client, FakeClock(), nightly(cloud, artifacts=files))
     assert reader.read_catalog() == {}
     assert "catalog.json" not in requested_files(cloud)
+
+
+def test_the_manifest_of_generated_docs_is_read_last_as_dbt_fusion_has_none(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    clock = FakeClock()
+    job = nightly(cloud, execute_steps=["dbt source freshness", "dbt docs generate"])
+    reader = reader_of(client, clock, job)
+    reader.read_manifest()
+    paths = [request for request in cloud.requests if request.path.endswith("manifest.json")]
+    assert [request.query["step"] for request in paths] == [["4"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dlt_dbtcloud.dbt import FusionLog, blames_project
+from dlt_dbtcloud.dbt import FusionLog, has_project_error
 
 LOG = """dbt-fusion 2.0.0-preview.196
    Loading profiles.yml
@@ -116,4 +116,4 @@ def test_a_log_of_dbt_core_has_no_such_errors() -> None:
     ],
 )
 def test_errors_in_the_projects_code_differ_from_others(text: str, expected: bool) -> None:
-    assert blames_project(text) is expected
+    assert has_project_error(text) is expected

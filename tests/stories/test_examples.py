@@ -92,7 +92,7 @@ def test_both_engines_build_fail_and_retry_alike(demo: Demo, fusion: str) -> Non
     assert done.stdout.count("61 pass, 18 success") == 4
     assert done.stdout.count("Conversion Error: Time out of range") == 2
     # only dbt Core reports exposures
-    assert "Nodes that end differently: 2" in done.stdout
+    assert "Nodes with different statuses: 2" in done.stdout
 
 
 @pytest.mark.dbt

@@ -28,7 +28,7 @@ REPEATABLE = [name for name, scenario in SCENARIOS.items() if not scenario.endin
 
 @pytest.mark.fusion
 @pytest.mark.parametrize("name", REPEATABLE)
-def test_dbt_fusion_still_does_what_was_recorded(name: str, tmp_path: Path, fusion: str) -> None:
+def test_dbt_fusion_behaves_as_recorded(name: str, tmp_path: Path, fusion: str) -> None:
     again = record(SCENARIOS[name], tmp_path, fusion)
     assert comparable(again) == comparable(load(name))
 
