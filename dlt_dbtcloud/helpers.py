@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -146,8 +145,8 @@ def run_dbt_cloud_jobs(
         TypeError: `job_ids` is not a list, `data` not a mapping, or `pipeline` not a pipeline.
         InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
         ConfigFieldMissingException: No token is set; it is dlt's own error.
-        ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, a
-            job is listed twice, or `only_loaded` has no `pipeline`; it is a `ValueError`.
+        ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, or
+            `only_loaded` has no `pipeline`; it is a `ValueError`.
         DBTCloudException: Any error of `run_dbt_cloud_job`. With several errors it is the first,
             whose message lists all of them and the runs that succeeded or are still running. Its
             `runs` are the runs that exist.
@@ -328,7 +327,6 @@ def _valid_jobs(job_ids: object) -> list[str]:
     Raises:
         TypeError: It is not a list.
         InvalidCredentialsException: An item is not an id.
-        ConfigurationValueError: A job is listed twice.
     """
     if isinstance(job_ids, Mapping):
         valid_id("job_ids", job_ids)
@@ -336,14 +334,7 @@ def _valid_jobs(job_ids: object) -> list[str]:
         raise TypeError(
             f"`job_ids` is a `{type(job_ids).__name__}`. Pass the ids of jobs as a list: `[1, 2]`."
         )
-    jobs = [valid_id("job_id", job) for job in job_ids]
-    twice = next((job for job, count in Counter(jobs).items() if count > 1), None)
-    if twice:
-        raise ConfigurationValueError(
-            f"`job_ids` contains job {twice} more than once. List each job once, as a call runs "
-            "it once."
-        )
-    return jobs
+    return [valid_id("job_id", job) for job in job_ids]
 
 
 def _run_jobs(

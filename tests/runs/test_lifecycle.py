@@ -211,11 +211,11 @@ def test_an_empty_list_of_jobs_starts_no_run(cloud: DBTCloudEmulator) -> None:
     assert run_dbt_cloud_jobs([]) == []
 
 
-@pytest.mark.parametrize("twice", [[7, 7], ["7", 8, 7], ["007", 7]])
-def test_a_job_that_is_listed_twice_is_an_error(cloud: DBTCloudEmulator, twice: Any) -> None:
-    with pytest.raises(ValueError, match="`job_ids` contains job 7 more than once"):
-        run_dbt_cloud_jobs(twice)
-    assert cloud.requests == []
+def test_a_job_that_is_listed_twice_runs_twice(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("x")
+    runs = run_dbt_cloud_jobs([job, str(job)])
+    assert [run["id"] for run in runs] == [run["id"] for run in cloud.runs]
+    assert len(runs) == 2
 
 
 @pytest.mark.parametrize("jobs", [5, "123", None, b"12", {"nightly": 7}])
