@@ -14,6 +14,7 @@ from dlt_dbtcloud.emulator.dbt.environment import (
     allowed,
     base_environment,
     clean,
+    describe,
     run_environment,
 )
 from dlt_dbtcloud.emulator.dbt.folder import Folder
@@ -217,7 +218,7 @@ class Scheduler:
         script = run.job.script
         run.status = RunStatus.RUNNING
         for planned in SETUP_STEPS:
-            _finish_step(run, self._start_step(run, planned), RunStatus.SUCCESS)
+            self._finish_step(run, self._start_step(run, planned), RunStatus.SUCCESS)
         if run.skipped():
             self._start_step(run, run.skipped()[0])
         run.outcome = script.next_outcome()
@@ -243,10 +244,21 @@ class Scheduler:
         """Finish the steps, up to the command that fails or is cancelled."""
         step = run.steps[-1]
         if step.finished_at is None:
-            _finish_step(run, step, _scripted_status(run, outcome, at_command))
+            self._finish_step(run, step, _scripted_status(run, outcome, at_command))
         while run.steps[-1].status == RunStatus.SUCCESS and run.skipped():
             step = self._start_step(run, run.skipped()[0])
-            _finish_step(run, step, _scripted_status(run, outcome, at_command))
+            self._finish_step(run, step, _scripted_status(run, outcome, at_command))
+
+    def _finish_step(self, run: Run, step: Step, status: RunStatus) -> None:
+        step.status, step.finished_at = status, now()
+        step.log.add(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
+        step.debug_logs = step.log.text
+        environment = self._state.environments.get(run.job.fields["environment_id"])
+        env = describe(run, environment, self._secret)
+        default = _empty_artifacts(step.planned, run.dbt_version, env)
+        # a script's artifacts replace those of commands; setup steps have none
+        script = run.job.script
+        step.artifacts = default if script.artifacts is None or not default else script.artifacts
 
     def _start_timer(self, run: Run, seconds: float, action: partial[bool]) -> None:
         timer = self._new_timer(seconds, action)
@@ -282,17 +294,9 @@ def _scripted_status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
     return RunStatus.SUCCESS if is_before else STATUS_OF[outcome]
 
 
-def _finish_step(run: Run, step: Step, status: RunStatus) -> None:
-    step.status, step.finished_at = status, now()
-    step.log.add(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
-    step.debug_logs = step.log.text
-    default = _empty_artifacts(step.planned, run.dbt_version)
-    # a script's artifacts replace those of commands; setup steps have none
-    script = run.job.script
-    step.artifacts = default if script.artifacts is None or not default else script.artifacts
-
-
-def _empty_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[str, bytes]:
+def _empty_artifacts(
+    planned: PlannedStep, dbt_version: str | None, env: Mapping[str, str]
+) -> dict[str, bytes]:
     """Build the artifacts of a command in a dbt project without nodes."""
     which = subcommand(planned.arguments)
     if which is None or which in ("deps", "debug"):
@@ -301,7 +305,7 @@ def _empty_artifacts(planned: PlannedStep, dbt_version: str | None) -> dict[str,
         "dbt_version": dbt_version,
         "generated_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "invocation_id": str(uuid.uuid4()),
-        "env": {},
+        "env": dict(env),
     }
     names = ["manifest.json"]
     if which not in _WITHOUT_RESULTS:

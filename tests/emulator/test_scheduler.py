@@ -34,6 +34,14 @@ def test_a_scripted_run_ends_with_its_outcome(
     assert run["run_steps"][-1]["status"] == status
 
 
+def test_the_artifacts_of_a_scripted_run_name_it(cloud: DBTCloudEmulator, api: Api) -> None:
+    run = api.trigger(cloud.create_job("Any"), cause=f"A test with {cloud.api_token}")
+    for name in ("manifest.json", "run_results.json"):
+        metadata = api.get(f"/runs/{run['id']}/artifacts/{name}").json()["metadata"]
+        assert metadata["env"]["DBT_CLOUD_RUN_ID"] == str(run["id"])
+        assert metadata["env"]["DBT_CLOUD_RUN_REASON"] == "A test with ***"
+
+
 def test_outcomes_are_used_one_per_run_and_the_last_repeats(
     cloud: DBTCloudEmulator, api: Api
 ) -> None:

@@ -64,6 +64,16 @@ def run_environment(run: Run, environment: Definition | None, secret: str) -> di
         environment: Its environment.
         secret: The API token, masked in the cause.
     """
+    described = describe(run, environment, secret)
+    return {
+        prefix + name: value
+        for prefix in ("", METADATA_PREFIX)
+        for name, value in described.items()
+    }
+
+
+def describe(run: Run, environment: Definition | None, secret: str) -> dict[str, str]:
+    """Describe a run as `metadata.env` of its artifacts does; see `run_environment`."""
     fields = environment.fields if environment else {}
     values = {
         "ACCOUNT_ID": run.job.account_id,
@@ -76,11 +86,7 @@ def run_environment(run: Run, environment: Definition | None, secret: str) -> di
         "RUN_REASON": run.trigger["cause"].replace(secret, "***"),
         "RUN_REASON_CATEGORY": _category(run.trigger),
     }
-    return {
-        f"{prefix}DBT_CLOUD_{name}": clean(str(value))
-        for prefix in ("", METADATA_PREFIX)
-        for name, value in values.items()
-    }
+    return {f"DBT_CLOUD_{name}": clean(str(value)) for name, value in values.items()}
 
 
 def _environment_type(fields: JSON) -> str:

@@ -34,8 +34,10 @@ with DBTCloudEmulator() as cloud:
     job = cloud.create_job("Any", project_dir=project, dbt_executable=dbt, environ={"SIGNS": signs})
     url = f"{cloud.url}/api/v2/accounts/{cloud.account_id}/jobs/{job}/run/"
     requests.post(url, json={}, headers={"Authorization": f"Bearer {cloud.api_token}"}, timeout=60)
-    threading.Event().wait()
+    {before}threading.Event().wait()
 """
+# a child that outlives the emulator with all of its open files
+FORK = "import os; os.fork() or threading.Event().wait(); "
 
 
 @pytest.fixture
@@ -49,12 +51,15 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def emulating(project: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def emulating(
+    project: Path, folder: Path, before: str = ""
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Start an emulator in another process, and yield it with the id of its dbt process."""
     dbt = write_fake(folder, WORKING)
     signs = folder / "signs"
     signs.mkdir()
-    command = [sys.executable, "-c", EMULATING, str(project), dbt, str(signs)]
+    code = EMULATING.replace("{before}", before)
+    command = [sys.executable, "-W", "ignore", "-c", code, str(project), dbt, str(signs)]
     with running(command) as process:
         until(lambda: process.poll() is not None or any(signs.iterdir()))
         assert process.poll() is None
@@ -69,6 +74,17 @@ def test_a_signal_that_ends_the_emulator_ends_dbt_and_deletes_its_files(
     with emulating(tiny, tmp_path) as (process, dbt):
         assert any(temporary.iterdir())
         process.send_signal(number)
+        process.wait(300)
+        until(lambda: not is_alive(dbt))
+        until(lambda: not any(temporary.iterdir()))
+
+
+def test_a_fork_that_outlives_the_emulator_does_not_keep_dbt_alive(
+    tiny: Path, tmp_path: Path, temporary: Path
+) -> None:
+    with emulating(tiny, tmp_path, FORK) as (process, dbt):
+        until(lambda: len(children_of(process.pid)) == 3)
+        process.kill()
         process.wait(300)
         until(lambda: not is_alive(dbt))
         until(lambda: not any(temporary.iterdir()))
