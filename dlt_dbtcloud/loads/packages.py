@@ -12,7 +12,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import ExtractInfo, LoadInfo
 from dlt.common.schema import Schema
 from dlt.common.storages.load_package import LoadPackageInfo
-from dlt.pipeline.trace import PipelineStepTrace, load_trace
+from dlt.pipeline.trace import PipelineStepTrace, PipelineTrace, load_trace
 
 from dlt_dbtcloud.exceptions import DBTCloudException
 
@@ -112,8 +112,7 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
         DBTCloudException: The last load failed, so the tables to build from are unknown, or this
             machine cannot know the last load.
     """
-    _check(pipeline)
-    trace = pipeline.last_trace
+    trace = _checked_trace(pipeline)
     info = trace.last_load_info if trace else None
     packages = [package for package in info.load_packages if _has_data(package)] if info else []
     packages = packages or _newest_packages(pipeline)
@@ -135,7 +134,8 @@ def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
         TypeError: It is not a pipeline.
         DBTCloudException: The last load failed, so the tables to build from are unknown.
     """
-    steps = _check(pipeline)
+    trace = _checked_trace(pipeline)
+    steps = trace.steps if trace else []
     step = next((step for step in reversed(steps) if step.step in ("load", "run")), None)
     if step is None:
         return _newest_packages(pipeline)
@@ -208,8 +208,11 @@ def _filled(package: LoadPackageInfo) -> set[str]:
     return {job.job_file_info.table_name for job in package.jobs["completed_jobs"]}
 
 
-def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
-    """Return the steps in the trace of a pipeline, unless the last load failed."""
+def _checked_trace(pipeline: dlt.Pipeline) -> PipelineTrace | None:
+    """Return the trace of a pipeline, unless the last load failed.
+
+    A process that did not load reads it from disk each time, which is slow with many tables.
+    """
     _check_type(pipeline)
     trace = pipeline.last_trace
     steps = trace.steps if trace else []
@@ -220,7 +223,7 @@ def _check(pipeline: dlt.Pipeline) -> list[PipelineStepTrace]:
             f"The last load of pipeline `{pipeline.pipeline_name}` failed in step `{failed}`. "
             "Load again, or omit `pipeline` to run the job anyway."
         )
-    return steps
+    return trace
 
 
 def _check_type(pipeline: object) -> None:

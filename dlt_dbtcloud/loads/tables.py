@@ -122,11 +122,15 @@ def loaded_relations(
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
     pipeline = _pipeline_of(pipeline_or_load_info)
+    tables: dict[str, set[str]] = {}
+    for package in _packages(pipeline_or_load_info, since):
+        tables.setdefault(package.schema_name, set()).update(_changed(package, pipeline))
     relations: list[Relation] = []
-    for schema_name, tables in tables_by_schema(pipeline_or_load_info, since).items():
+    for schema_name, of_schema in tables.items():
         # the schema of a package from another process has lost its naming convention
         place = _place(pipeline, pipeline.schemas[schema_name]) if pipeline else Relation("")
-        relations += [replace(place, name=place.name + table, table=table) for table in tables]
+        named = (replace(place, name=place.name + name, table=name) for name in sorted(of_schema))
+        relations += named
     return relations
 
 
