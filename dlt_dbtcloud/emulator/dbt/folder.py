@@ -39,7 +39,9 @@ class Folder:
             return
         try:
             self._owner = _lock(self.path)
-            self._guard = _start_guard(self.path, self._owner)
+            # an embedded Python has no program that could run the guard
+            if sys.executable:
+                self._guard = _start_guard(self.path, self._owner)
         except OSError:
             self.remove()
             raise
@@ -67,8 +69,8 @@ class Folder:
 
     def _tell(self, line: str) -> None:
         if self._guard is not None and self._guard.stdin is not None:
-            # someone may have killed the guard
-            with suppress(OSError):
+            # someone may have killed the guard, or a run may outlive the folder
+            with suppress(OSError, ValueError):
                 self._guard.stdin.write(line.encode())
 
 

@@ -18,7 +18,7 @@ from dlt_dbtcloud.emulator.logs import Lines
 # seconds between asking dbt to end and killing it
 GRACE = 3.0
 # seconds for the rest of the output after dbt has ended; a child may keep it open for ever
-DRAIN = 2.0
+DRAIN = 3.0
 CHUNK = 64 * 1024
 # waits for a line before dbt starts, so that it never starts without the guard's knowledge
 GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "dbt")
@@ -78,7 +78,7 @@ class DbtProcess:
         threading.Thread(target=self._kill_later, daemon=True).start()
 
     def _read(self, log: Callable[[str], None]) -> None:
-        """Read the output until it ends, or dbt has ended and a detached child is heard."""
+        """Read the output until it ends, or until a child prints after the end of `run`."""
         stdout = self._process.stdout
         if stdout is None:
             return
