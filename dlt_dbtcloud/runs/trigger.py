@@ -231,6 +231,7 @@ def skipped_run(reason: str) -> Run:
         is_error=False,
         is_cancelled=False,
         in_progress=False,
+        trigger=None,
     )
 
 

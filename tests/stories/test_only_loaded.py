@@ -184,6 +184,7 @@ def test_tables_that_feed_nothing_are_skipped(
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["status_humanized"] == "Skipped"
     assert "unheard_of" in (run["status_message"] or "")
+    assert run["trigger"] is None
     assert len(cloud.runs) == 1
 
 
