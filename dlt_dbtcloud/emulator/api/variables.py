@@ -22,7 +22,10 @@ from dlt_dbtcloud.emulator.variables import OWNERS, ByScope, by_name, shown_valu
 
 NAME = re.compile(r"DBT_[A-Za-z0-9_]+")
 # keys of an item of a bulk request that name no environment
-NAMES = ("name", "new_name")
+NAMES = frozenset({"name", "new_name"})
+
+# a variable that exists, if there is one, and its fields after a request
+Change = tuple[Definition | None, JSON]
 
 
 class Variables:
@@ -119,41 +122,42 @@ class Variables:
                 del self._state.variables[one.id]
         return answers.no_content()
 
-    def _changes(
-        self, call: Call, item: JSON, existing: list[Definition]
-    ) -> list[tuple[Definition | None, JSON]]:
+    def _changes(self, call: Call, item: JSON, existing: list[Definition]) -> list[Change]:
         """Return the values of an item, each with the variable that has it now."""
         project = self._project(call)
-        by_environment = self._environments(project.id)
-        found: list[tuple[Definition | None, JSON]] = []
-        for key, value in item.items():
-            if key in NAMES:
-                continue
-            if key.isdecimal():
-                variable = next((one for one in existing if str(one.id) == key), None)
-                if variable is None:
-                    raise not_found()
-                fields = variable.fields
-            else:
-                environment = by_environment.get(key)
-                if key != "project" and environment is None:
-                    raise bad_request({key: "is not an environment of this project"})
-                fields = {
-                    "name": item.get("new_name") or item["name"],
-                    "project_id": project.id,
-                    "type": "environment" if environment else "project",
-                    "environment_id": environment.id if environment else None,
-                }
-                variable = next(
-                    (one for one in existing if _owner(one.fields)[1:] == _owner(fields)[1:]), None
-                )
-            body = {**fields, "raw_value": value or None}
-            parsed = bodies.parse(body, bodies.VARIABLE)
+        found: list[Change] = []
+        for key in (key for key in item if key not in NAMES):
+            variable, fields = self._target(project, key, item, existing)
+            parsed = bodies.parse({**fields, "raw_value": item[key] or None}, bodies.VARIABLE)
             self._check(parsed, variable)
             found.append((variable, parsed))
         return found
 
-    def _apply(self, account_id: int, changes: list[tuple[Definition | None, JSON]]) -> JSON:
+    def _target(
+        self, project: Definition, key: str, item: JSON, existing: list[Definition]
+    ) -> Change:
+        """Return the variable and the fields for a key: an id, `project`, or an environment."""
+        if key.isdecimal():
+            for variable in existing:
+                if str(variable.id) == key:
+                    return variable, variable.fields
+            raise not_found()
+        environment = self._environments(project.id).get(key)
+        if key != "project" and environment is None:
+            raise bad_request({key: "is not an environment of this project"})
+        fields = {
+            "name": item.get("new_name") or item["name"],
+            "project_id": project.id,
+            "type": "environment" if environment else "project",
+            "environment_id": environment.id if environment else None,
+        }
+        for variable in existing:
+            # its name may be about to change
+            if _owner(variable.fields)[1:] == _owner(fields)[1:]:
+                return variable, fields
+        return None, fields
+
+    def _apply(self, account_id: int, changes: list[Change]) -> JSON:
         """Set and delete values, and return the answer of a bulk request."""
         made: list[int] = []
         deleted: list[int] = []
@@ -170,8 +174,7 @@ class Variables:
 
     def _check(self, fields: JSON, variable: Definition | None = None) -> None:
         """Refuse a variable with a wrong name or of a missing object, or a second one."""
-        if not NAME.fullmatch(fields["name"]):
-            raise bad_request({"name": "must begin with DBT_ and have letters, digits and _ only"})
+        _check_name("name", fields["name"])
         # inferred: the service's answers to these are unknown
         tables: Mapping[str, Mapping[int, Definition]] = {
             "environment": self._state.environments,
@@ -235,7 +238,15 @@ def _named(item: Any, key: str) -> JSON:
     if not isinstance(item, dict):
         raise bad_request("A variable is not a JSON object.")
     bodies.require(item, key)
+    for name in NAMES:
+        if item.get(name) is not None:
+            _check_name(name, item[name])
     return item
+
+
+def _check_name(field: str, name: Any) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise bad_request({field: "must begin with DBT_ and have letters, digits and _ only"})
 
 
 def _item(item: JSON, answer: JSON) -> JSON:

@@ -190,6 +190,9 @@ def test_a_list_of_variables_is_answered_as_documented(variables: Variables) -> 
         {"env_var": {"project": "eu"}},
         {"env_var": [{"new_name": "DBT_X", "project": "eu"}, {"new_name": "DBT_Y", "No": "x"}]},
         {"env_var": [{"new_name": "DBT_X", "project": "eu"}] * 2},
+        {"env_var": [{"new_name": []}]},
+        {"env_var": {"new_name": {"a": 1}, "project": "eu"}},
+        {"env_var": {"new_name": "DBT_X", "project": ["eu"]}},
     ],
 )
 def test_an_invalid_list_sets_nothing(variables: Variables, body: Any) -> None:
@@ -211,6 +214,9 @@ def test_the_values_of_a_variable_are_changed_at_once(variables: Variables) -> N
         {"Production": "kr"},
     )
     assert variables.send("PUT", "bulk/", {"env_vars": {"name": NAME}}).status_code == 404
+    for odd in ("PLACE", 5, ["DBT_X"]):
+        refused = {"env_vars": {"name": "DBT_PLACE", "new_name": odd}}
+        assert variables.send("PUT", "bulk/", refused).status_code == 400
     unknown = {"env_vars": {"name": "DBT_PLACE", "1": "x"}}
     assert variables.send("PUT", "bulk/", unknown).status_code == 404
 
