@@ -69,25 +69,25 @@ def match_sources(relations: Iterable[Relation], manifest: Manifest) -> Match:
         DBTCloudException: It is not a manifest.
     """
     project = _Sources(manifest)
-    sources: set[str] = set()
+    compared = {relation: project.compared(relation) for relation in relations}
+    sources = {source for each in compared.values() for source in each if not each[source]}
     undeclared: set[str] = set()
     namesakes: set[str] = set()
-    misplaced: dict[Relation, Misplaced] = {}
-    for relation in relations:
-        named = project.named_like(relation)
-        differences = {source: project.differences(source, relation) for source in named}
-        found = {source.unique_id for source in named if not differences[source]}
-        sources |= found
-        if not named:
-            undeclared.add(relation.name)
-        elif not found:
-            misplaced[relation] = _misplaced(relation, differences)
-        elif len(found) < len(named):
+    misplaced: list[Misplaced] = []
+    for relation, differences in compared.items():
+        # a source that is another table of the load is not this one
+        others = {source: fields for source, fields in differences.items() if source not in sources}
+        is_declared = not all(differences.values())
+        if is_declared and others:
             namesakes.add(relation.name)
+        elif others:
+            misplaced.append(_misplaced(relation, others))
+        elif not is_declared:
+            undeclared.add(relation.name)
     return Match(
-        tuple(sorted(sources)),
+        tuple(sorted(source.unique_id for source in sources)),
         tuple(sorted(undeclared)),
-        tuple(sorted(misplaced.values(), key=lambda each: (each.name, each.advice))),
+        tuple(sorted(misplaced, key=lambda each: (each.name, each.advice))),
         tuple(sorted(namesakes)),
     )
 
@@ -161,7 +161,13 @@ class _Sources:
         databases = (as_text(manifest.entry(uid).get("database")) or "" for uid in nodes)
         self._built_into = {database.casefold() for database in databases} - {""}
 
-    def named_like(self, relation: Relation) -> list[_Source]:
+    def compared(self, relation: Relation) -> dict[_Source, dict[str, str]]:
+        """Return the sources of a table's name, each with its differences from the table."""
+        return {
+            source: self._differences(source, relation) for source in self._named_like(relation)
+        }
+
+    def _named_like(self, relation: Relation) -> list[_Source]:
         """Return the sources of a table's name, in any place and spelling."""
         table = relation.table or relation.name
         named = [*self._named.get(_letters(relation.name), ())]
@@ -171,7 +177,7 @@ class _Sources:
             named += self._reading.get(table.casefold(), ())
         return sorted({source.unique_id: source for source in named}.values(), key=_unique_id)
 
-    def differences(self, source: _Source, relation: Relation) -> dict[str, str]:
+    def _differences(self, source: _Source, relation: Relation) -> dict[str, str]:
         """Return the fields by which a source is another table, with the table's values.
 
         Files are in no schema, so a source that has their name reads them.

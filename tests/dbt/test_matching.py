@@ -188,6 +188,13 @@ def test_a_declared_table_is_not_misplaced_by_its_namesakes() -> None:
     assert match == Match((ORDERS,), ("users",), (), ("orders",))
 
 
+def test_a_source_that_is_another_table_of_the_load_is_not_misplaced() -> None:
+    manifest = manifest_of(source_entry())
+    here, there = Relation("orders", "raw"), Relation("orders", "crm")
+    assert match_sources([there, here], manifest) == Match((ORDERS,), ("orders",))
+    assert [table.name for table in match_sources([there], manifest).misplaced] == ["orders"]
+
+
 def test_a_misplaced_table_is_told_from_a_declared_one() -> None:
     manifest = manifest_of(source_entry(), source_entry("users", schema="crm"))
     match = match_sources([Relation("orders", "raw"), Relation("users", "raw")], manifest)
