@@ -342,13 +342,15 @@ def _unbuilt_since(trigger: Trigger, known: Sequence[Run]) -> float | None:
     """Return the time since which loads are unbuilt, in seconds since 1970.
 
     It is the newest load for which the same trigger succeeded, else the first for which it failed.
+    If a run of a load failed after another succeeded, the first did not build all of it.
     """
     bound = [
         (float(load.load_id), run)
-        for run in known
+        for run in sorted(known, key=id_of)
         if has_finished(run) and (load := bound_load(run)) and trigger.is_repeated_by(load)
     ]
-    built = [began for began, run in bound if run_error(run) is None]
+    last = {began: run_error(run) for began, run in bound if not run.get("is_cancelled")}
+    built = [began for began, error in last.items() if error is None]
     if built:
         return max(built)
     # load ids are times with microseconds

@@ -202,3 +202,15 @@ def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one
     broken = act({**ALL, STG: "error"}, exit_code=1)
     with pytest.raises(DBTCloudRunFailed):
         run_narrowed(cloud, isolated, pipeline, [act({}), broken], raise_on_failure=True)
+
+
+def test_the_next_load_builds_what_was_doubtful_and_then_failed(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
+    run = run_narrowed(cloud, isolated, pipeline, [act({}), broken, built])
+    assert run["is_error"]
+    pipeline.run([{"id": 1}], table_name="unrelated")
+    again = run_dbt_cloud_job(job_id=run["job_definition_id"], pipeline=pipeline, only_loaded=True)
+    assert again["is_success"]
+    assert executed_commands(isolated) == ["build", NARROWED, "build", NARROWED]

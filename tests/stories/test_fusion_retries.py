@@ -14,7 +14,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Run
-from tests.support.flights import own_results, statuses
+from tests.support.flights import Flights, own_results, statuses
 from tests.support.fusion import create_database
 from tests.support.tiny import write_tiny
 
@@ -125,3 +125,43 @@ def test_a_retry_of_models_runs_no_tests(
     tiny.write("numbers", "select cast(null as int) as id")
     last = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
     assert executed_ids(last["id"]) == BUILT
+
+
+@pytest.mark.parametrize(
+    "steps", [["dbt build"], ["dbt seed", "dbt run"], ["dbt build --exclude tag:history"]]
+)
+def test_a_narrowed_run_is_certain_on_dbt_fusion(
+    cloud: DBTCloudEmulator, fusion_flights: Flights, steps: list[str]
+) -> None:
+    fusion_flights.load()
+    job = fusion_flights.job(*steps)
+    run_dbt_cloud_job(job_id=job, raise_on_failure=True)
+    fusion_flights.load("airlines", "weather")
+    run = run_dbt_cloud_job(
+        job_id=job, pipeline=fusion_flights.pipeline, only_loaded=True, raise_on_failure=True
+    )
+    assert run["id"] == cloud.runs[1]["id"]
+    assert len(cloud.runs) == 2
+    assert len(executed_ids(run["id"])) > 3
+
+
+def test_a_narrowed_run_that_selects_nothing_is_followed_by_all_of_the_job(
+    cloud: DBTCloudEmulator, fusion_flights: Flights
+) -> None:
+    fusion_flights.load()
+    job = fusion_flights.job()
+    run_dbt_cloud_job(job_id=job, raise_on_failure=True)
+    renamed = "landing"
+    for file in (fusion_flights.project / "models").rglob("*"):
+        if file.suffix in (".sql", ".yml"):
+            text = file.read_text().replace('source("raw"', f'source("{renamed}"')
+            text = text.replace("source('raw'", f"source('{renamed}'")
+            file.write_text(text.replace("  - name: raw\n", f"  - name: {renamed}\n"))
+    fusion_flights.load("airlines")
+    run = run_dbt_cloud_job(
+        job_id=job, pipeline=fusion_flights.pipeline, only_loaded=True, raise_on_failure=True
+    )
+    first, narrowed, whole = cloud.runs
+    assert not own_results(narrowed["id"])
+    assert run["id"] == whole["id"]
+    assert executed_ids(whole["id"]) == executed_ids(first["id"])
