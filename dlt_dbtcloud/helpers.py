@@ -93,7 +93,8 @@ def run_dbt_cloud_job(
         DBTCloudAPIError: The API refused the trigger or returned an error; there is no run.
         DBTCloudTransportError: The API is unreachable; there is no run.
         DBTCloudTriggerUnknownError: The response to the trigger was lost; there may be a run.
-        DBTCloudRunFailed: The run failed, with `raise_on_failure`.
+        DBTCloudRunFailed: The run failed, with `raise_on_failure`. Or it is a retry or was
+            narrowed, and succeeded without the nodes that it was for.
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
@@ -195,7 +196,8 @@ def get_dbt_cloud_run_status(
         ConfigurationValueError: An option has an invalid value; it is a `ValueError`.
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
-        DBTCloudRunFailed: The run failed, with `raise_on_failure`.
+        DBTCloudRunFailed: The run failed, with `raise_on_failure`. Or it is a retry or was
+            narrowed, and succeeded without the nodes that it was for.
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
@@ -252,9 +254,11 @@ def retry_dbt_cloud_run(
 
     The cheapest way that works is used: dbt Cloud's own retry from the point of failure; else the
     failed step on its unsuccessful nodes only, and the steps that never started; else these steps
-    whole. The overrides of the run are kept. If the run was retried before, its latest retry is
-    retried; a retry that is in progress or succeeded is returned. A cancelled run resumes with the
-    step that was cancelled.
+    whole. A retry that succeeds without these nodes in its results is followed by the next way,
+    unless it is not waited for. The overrides of the run are kept.
+
+    If the run was retried before, its latest retry is retried; a retry that is in progress or
+    succeeded is returned. A cancelled run resumes with the step that was cancelled.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retry%20Run
 
