@@ -96,9 +96,8 @@ class Execution:
 
     @property
     def unsuccessful(self) -> frozenset[str]:
-        """The unique ids of the nodes that failed or were skipped; exposures do nothing."""
-        found = (each["unique_id"] for each in _last(self.results, UNSUCCESSFUL))
-        return frozenset(each for each in found if resource_type_in(each) != "exposure")
+        """The unique ids of the nodes that failed or were skipped."""
+        return frozenset(each["unique_id"] for each in _last(self.results, UNSUCCESSFUL))
 
     @property
     def successful(self) -> frozenset[str]:
@@ -298,7 +297,9 @@ def task_after(task: Task, execution: Execution) -> Task | None:
         if task.nodes is None or (rung == Rung.WHOLE and not results):
             return None if rung == Rung.WHOLE else replace(task, tried=rung)
         left = task.nodes - execution.successful
-        return Task(task.line, left, tried=rung) if left else None
+        # exposures do nothing, and dbt Fusion does not list them
+        is_done = all(resource_type_in(unique_id) == "exposure" for unique_id in left)
+        return None if is_done else Task(task.line, left, tried=rung)
     if not _is_reliable(task, execution):
         return Task(task.line)
     if _only_other_tests_failed(task, execution):

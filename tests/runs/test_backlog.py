@@ -46,6 +46,13 @@ def test_a_successful_retry_without_the_nodes_leaves_them(
     assert left == Task("dbt build", frozenset(missing), tried=rung)
 
 
+def test_an_exposure_is_repeated_but_not_required() -> None:
+    results = [result(A, "error"), result("exposure.shop.board", "skipped")]
+    left = task_after(Task("dbt build"), Execution(WHOLE, ERROR, results))
+    assert left == Task("dbt build", frozenset({A, "exposure.shop.board"}))
+    assert after(left, RETRY, SUCCESS, a="success") is None
+
+
 def test_a_part_of_a_command_never_counts_as_the_whole() -> None:
     whole = Task("dbt build")
     assert after(whole, RETRY, SUCCESS, a="success") == Task("dbt build", tried=RETRY)

@@ -61,6 +61,10 @@ UNDONE = (
     "--select package:shop,resource_type:model,file:b.sql "
     "package:shop,resource_type:model,file:c.sql"
 )
+# with the skipped exposure
+UNDONE_AND_BOARD = UNDONE.replace(
+    "--select ", "--select package:shop,resource_type:exposure,file:board.sql "
+)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_else_the_failed_command_runs_on_its_unsuccessful_nodes(
     again = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
     trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] == [
-        f"dbt build --threads 3 {UNDONE} --indirect-selection empty",
+        f"dbt build --threads 3 {UNDONE_AND_BOARD} --indirect-selection empty",
         "dbt test",
     ]
     kept = ("schema", "threads", "target_name", "dbt_version", "timeout_seconds")
@@ -227,7 +231,7 @@ def test_a_new_run_is_triggered_after_a_failed_retry_of_the_api(
     # the failed command is `dbt retry`, whose original command is in the first run
     trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] == [
-        f"dbt build --threads 3 {UNDONE} --indirect-selection empty",
+        f"dbt build --threads 3 {UNDONE_AND_BOARD} --indirect-selection empty",
         "dbt test",
     ]
 
