@@ -56,9 +56,9 @@ _R = TypeVar("_R")
 # the fields of a trigger that change the work of a run
 OVERRIDES = tuple(name for name in TriggerData.__annotations__ if name != "cause")
 _CONFIG_OVERRIDES = [name for name in OVERRIDES if name.endswith("_override")]
-# what a trigger is made of if the call has no `data`
+# the fields of a trigger that the config can set
 _CONFIG_TRIGGER = ("cause", "git_sha", "git_branch", *_CONFIG_OVERRIDES)
-# what every call needs
+# the fields that every call needs
 _ALWAYS_USED = ("api_token", "account_id", "base_api_url")
 # the ids that are arguments of helpers, too
 _ARGUMENTS = ("job_id", "run_id")
@@ -188,7 +188,7 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
         given = {**_given(fields), **_given(arguments)}
         config = resolve_configuration(DBTCloudConfiguration(), explicit_value=given)
         if "data" in signature.parameters:
-            refuse_placeholders(config, *_used_by_trigger(arguments.get("data")))
+            refuse_placeholders(config, *_used_by_trigger(config, arguments.get("data")))
         call = cast(Callable[..., _R], create_resolved_partial(injected, config))
         return functools.partial(call, **{**arguments, "credentials": config})
 
@@ -337,16 +337,16 @@ def _fields() -> dict[str, type]:
     return DBTCloudConfiguration.get_resolvable_fields()
 
 
-def _used_by_trigger(data: object) -> Iterator[str]:
-    """Yield the fields of a config that a trigger with some `data` is made of."""
+def _used_by_trigger(config: DBTCloudConfiguration, data: object) -> Iterator[str]:
+    """Yield the fields of the config that a trigger takes, as `data` does not replace them."""
     given = data.keys() if isinstance(data, Mapping) else set()
     git = {"git_sha", "git_branch"}
-    replaced = {*given, *(git if git & given else ())}
+    replaced = {*given, *(git if git & given else ()), *(["git_branch"] if config.git_sha else ())}
     yield from (name for name in _CONFIG_TRIGGER if name not in replaced)
 
 
 def _check_fields(body: Mapping[str, Any]) -> None:
-    """Check the fields of a trigger, before a request is made of them.
+    """Check the fields of a trigger before it is sent.
 
     Raises:
         TypeError: A value is of a type that cannot be sent.

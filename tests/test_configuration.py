@@ -231,6 +231,7 @@ def test_placeholders_of_a_trigger_count_only_if_it_is_made_of_them() -> None:
     with pytest.raises(InvalidCredentialsException, match="`git_branch` and `target_name_over"):
         configured(unfinished)
     assert configured(unfinished, data={"git_sha": "a", "target_name_override": "ci"})
+    assert configured({"git_branch": "<branch>", "git_sha": "a"}).git_branch is None
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_a_source_that_is_another_table_of_the_load_is_not_misplaced() -> None:
     assert [table.name for table in match_sources([there], manifest).misplaced] == ["orders"]
 
 
-def test_a_misplaced_table_is_told_from_a_declared_one() -> None:
+def test_declared_and_misplaced_tables_are_distinguished() -> None:
     manifest = manifest_of(source_entry(), source_entry("users", schema="crm"))
     match = match_sources([Relation("orders", "raw"), Relation("users", "raw")], manifest)
     assert match.sources == (ORDERS,)
