@@ -44,7 +44,7 @@ NewTimer = Callable[[float, Callable[[], object]], Timer]
 
 @dataclass
 class Definition:
-    """An account, project, environment or job, with the fields that clients can set."""
+    """An account, project, job or the like, with the fields that clients can set."""
 
     id: int
     account_id: int

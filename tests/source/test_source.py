@@ -100,6 +100,18 @@ def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.P
         assert spans == [(older, newer)]
 
 
+def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
+    pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        with DBTCloudEmulator() as cloud:
+            for name, value in cloud.environment().items():
+                monkeypatch.setenv(name, value)
+            pipeline.run(dbt_cloud_results(run_id=finished_run(nightly(cloud))))
+    assert counts(pipeline)["dbt_runs"] == 2
+    assert counts(pipeline)["dbt_node_results"] == 4
+
+
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
     runs = [finished_run(job) for job in (first, first, second, first)]
