@@ -28,24 +28,77 @@ _NAME = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|account[_-]?key|credentials?|signature|sig)"
 )
+# a name that ends like this, which `bypass` does not; dbt's own `PASS=4` counts tests
+_ABBREVIATION = r"(?:[\w.-]{0,64}[_.-])?pass(?!\W{0,9}(?:\d+|true|false|none|null)\b)"
 _LONG_NAME = rf"[\w.-]{{0,64}}{_NAME}[\w.-]{{0,64}}"
 _OPTION = rf"(?<![\w-])--[\w-]{{0,64}}{_NAME}"
 _QUOTED = r"""\\*"[^"\n]*"|\\*'[^'\n]*'"""
 
+# the documented forms of tokens
+_TOKENS = (
+    r"dbt[a-z]_[\w=-]{8,}",
+    # AWS
+    r"A[KS]IA[0-9A-Z]{16}",
+    # GitHub and GitLab
+    r"gh[a-z]_\w{20,}",
+    r"github_pat_\w{20,}",
+    r"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|soat)-[\w-]{16,}",
+    # Slack
+    r"x(?:ox[a-z]|app)-[\w-]{10,}",
+    # Google
+    r"AIza[\w-]{30,}",
+    r"ya29\.[\w-]{20,}",
+    r"GOCSPX-[\w-]{20,}",
+    # Databricks
+    r"dapi[0-9a-f]{30,}",
+    r"dose[0-9a-f]{30,}",
+    # OpenAI, Anthropic, Hugging Face
+    r"(?<!-)sk-(?=[\w-]{0,200}\d)[\w-]{20,}",
+    r"hf_[A-Za-z0-9]{20,}",
+    # Stripe
+    r"[rs]k_(?:live|test)_\w{10,}",
+    r"whsec_\w{20,}",
+    # npm, PyPI, Docker
+    r"npm_[A-Za-z0-9]{30,}",
+    r"pypi-AgEI[\w-]{20,}",
+    r"dckr_pat_[\w-]{20,}",
+    # Vault, SendGrid, DigitalOcean, Shopify, Postman, Linear, Notion
+    r"hv[bs]\.[\w-]{20,}",
+    r"SG\.[\w-]{16,}\.[\w-]{16,}",
+    r"do[opr]_v1_\w{30,}",
+    r"shp(?:at|ca|pa|ss)_\w{20,}",
+    r"PMAK-[\w-]{20,}",
+    r"lin_api_\w{20,}",
+    r"(?:ntn|secret)_[A-Za-z0-9]{40,}",
+    # JSON web tokens
+    r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+)
+
 # group 1 of each stays, to show which secret it was; repetitions are bounded, as logs may be long
 PATTERNS: Mapping[str, re.Pattern[str]] = {
-    # the whole PEM block of a key
+    # the whole block of a key, of PEM or PGP
     "private key": re.compile(
-        r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL
+        r"(-----BEGIN (?:[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?|PGP [A-Z ]{1,40})-----)"
+        r".*?(?=-----END|\Z)",
+        re.DOTALL,
     ),
     # scheme://user:password@host; a password may contain an @
-    "password in a URL": re.compile(r"(\w://[^\s/:@]{0,200}:)\S{1,500}(?=@)"),
+    "password in a URL": re.compile(r"(\w://[^\s/:@]{0,100}:)\S{1,250}(?=@)"),
+    # https://token@host
+    "token in a URL": re.compile(r"(\bhttps?://)[^\s/:@?#*]{6,500}(?=@)", re.IGNORECASE),
+    # Authorization: ..., "Cookie": "..."; the scheme of the authorization stays
+    "header": re.compile(
+        r"""(\b(?:authorization|cookie)\\*["']?\s{0,9}[:=]\s{0,9}\\*["']?"""
+        r"""(?:(?:Bearer|Basic|Token|Digest)\s{1,9})?)[^\s"'\\][^\n"'\\]*""",
+        re.IGNORECASE,
+    ),
     "authorization header": re.compile(
         r"(\b(?:Bearer|Basic|Token)\s+)[\w.~+/=-]{8,}", re.IGNORECASE
     ),
-    # password=..., "api_key": "...", AWS_SECRET_ACCESS_KEY: ...
+    # password=..., "api_key": "...", AWS_SECRET_ACCESS_KEY: ..., db['password'] = '...'
     "assignment": re.compile(
-        rf"""((?<![\w.-]){_LONG_NAME}\\*["']?\s{{0,9}}[=:]\s{{0,9}})(?:{_QUOTED}|[^\s,;&]+)""",
+        rf"""((?<![\w.-])(?:{_LONG_NAME}|{_ABBREVIATION})\\*["']?\]?\s{{0,9}}[=:]\s{{0,9}})"""
+        rf"""(?:{_QUOTED}|[^\s,;&]+)""",
         re.IGNORECASE,
     ),
     # --token "...", password '...', identified by '...'
@@ -53,12 +106,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
         rf"""((?:{_OPTION}|\b{_NAME}|\bidentified\s+by)\s+)(?:{_QUOTED})""", re.IGNORECASE
     ),
     "option": re.compile(rf"({_OPTION}\s+)[^\s-]\S*", re.IGNORECASE),
-    # tokens of dbt, AWS, GitHub, GitLab, Slack, Google and Databricks, and JSON web tokens
-    "known prefix": re.compile(
-        r"()(?<![\w.])(?:dbt[a-z]_[\w=-]{8,}|A[KS]IA[0-9A-Z]{16}|gh[a-z]_\w{20,}"
-        r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|AIza[\w-]{30,}|dapi[0-9a-f]{30,}"
-        r"|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)"
-    ),
+    # tokens of services, and JSON web tokens
+    "known prefix": re.compile(rf"()(?<![\w.])(?:{'|'.join(_TOKENS)})"),
 }
 
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import ssl
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from dlt_dbtcloud import (
     DBTCloudTransportError,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.clock import FakeClock
 from tests.support.wire import KeepAliveServer, WireServer
 
 TOKEN = "dbtc_s3cr3t"
@@ -319,7 +321,16 @@ def test_incomplete_json_is_an_error(httpserver: HTTPServer, client: DBTCloudCli
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)]
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("soon", None),
+        ("-5", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("601", 600.0),
+        ("9" * 400, 600.0),
+        ("Fri, 21 Oct 2095 07:28:00 GMT", 600.0),
+    ],
 )
 def test_retry_after_is_read(
     httpserver: HTTPServer, client: DBTCloudClientV2, header: str, seconds: float | None
@@ -401,3 +412,17 @@ def test_the_token_is_sent_as_the_apis_documents_declare(httpserver: HTTPServer)
         OK
     )
     assert DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")).get_run_status(5)["id"] == 5
+
+
+def test_a_date_to_retry_after_is_compared_with_the_clock(httpserver: HTTPServer) -> None:
+    clock = FakeClock(ahead=10_000)
+    later = formatdate(clock.time() + 90, usegmt=True)
+    httpserver.expect_request(RUN).respond_with_json(
+        envelope(429, "Slow down"), 429, {"Retry-After": later}
+    )
+    with (
+        DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/"), clock=clock).patient(0) as client,
+        pytest.raises(DBTCloudRateLimitError) as caught,
+    ):
+        client.get_run_status(5)
+    assert caught.value.retry_after == pytest.approx(90, abs=1)
