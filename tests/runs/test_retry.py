@@ -543,6 +543,24 @@ def test_no_way_begins_after_the_timeout(
     assert len(cloud.runs) == 2
 
 
+def test_several_calls_repeat_a_retry_that_executed_nothing_once(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    acts = [FAILURE, Act({}, manifest=MANIFEST), Act(MENDED, manifest=MANIFEST)]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
+    first = run_dbt_cloud_job(job_id=job)
+    nothing = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
+    cloud.wait_for_run(nothing["id"])
+    workers = [in_background(lambda: repeated(first["id"])) for _ in range(3)]
+    (kept,) = {worker.result()["id"] for worker in workers}
+    assert [run["id"] for run in cloud.runs if run["is_success"]] == [
+        nothing["id"],
+        kept,
+    ]
+    # the id of the retry itself leads to the same run
+    assert repeated(nothing["id"])["id"] == kept
+
+
 def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
     cloud: DBTCloudEmulator, flights: Flights, isolated: Path
 ) -> None:
