@@ -78,7 +78,12 @@ def remove_abandoned() -> None:
     """Delete the folders of emulators whose process and guard were killed."""
     if sys.platform == "win32":
         return
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    try:
+        parent = tempfile.gettempdir()
+    except OSError:
+        # scripted jobs need no folder for temporary files
+        return
+    for folder in Path(parent).glob(f"{PREFIX}*"):
         # it may be deleted in this moment, or locked by its owner
         with suppress(OSError):
             if not folder.is_symlink() and folder.stat().st_uid == os.getuid():
