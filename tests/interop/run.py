@@ -18,13 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 from tests.interop import (
     airflow,
+    dagster_dbt,
     dbt_cloud_cli,
+    dbt_jobs_as_code,
     dbtc,
     environments,
     prefect_dbt,
@@ -36,7 +39,9 @@ from tests.interop.session import Client, Session, open_session
 CLIENTS = (
     dbtc.CLIENT,
     dbt_cloud_cli.CLIENT,
+    dbt_jobs_as_code.CLIENT,
     prefect_dbt.CLIENT,
+    dagster_dbt.CLIENT,
     airflow.PROVIDER,
     airflow.DAG,
 )
@@ -73,13 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [client.name for client in CLIENTS]
     parser = argparse.ArgumentParser(prog="make interop")
     parser.add_argument("clients", nargs="*", help=f"all by default: {', '.join(names)}")
+    parser.add_argument("--jobs", type=int, default=2, help="clients at the same time")
     parser.add_argument("--write", action="store_true", help="write the table of routes")
     options = parser.parse_args(arguments)
     chosen = options.clients or names
     if unknown := set(chosen) - set(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
 
-    results = [run(client) for client in CLIENTS if client.name in chosen]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = [*pool.map(run, [client for client in CLIENTS if client.name in chosen])]
     _print(results)
     failed = any(result.verdict == "failed" for result in results)
     # a client that failed or was left out keeps its column

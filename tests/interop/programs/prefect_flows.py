@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from prefect_dbt.cloud import DbtCloudCredentials
+from prefect_dbt.cloud import DbtCloudCredentials, DbtCloudExecutor
 from prefect_dbt.cloud.jobs import trigger_dbt_cloud_job_run_and_wait_for_completion
 from prefect_dbt.cloud.models import TriggerJobRunOptions
 
@@ -18,18 +18,11 @@ async def main() -> None:
     run = await run_job(credentials, int(job))
     repair = await run_job(credentials, int(repaired))
     async with credentials.get_administrative_client() as client:
-        place = {"project_id": int(project), "environment_id": int(environment)}
-        created = await client.create_job(**place, name="By prefect")
-        deleted = await client.delete_job(created.json()["data"]["id"])
         results = await client.get_run_artifact(run["id"], "run_results.json")
-        manifest = await client.get_job_artifact(int(job), "manifest.json")
-    answers = {
-        "run": run,
-        "repair": repair,
-        "deleted": deleted.json()["data"],
-        "results": results.json(),
-        "manifest": manifest.json(),
-    }
+    place = {"project_id": int(project), "environment_id": int(environment)}
+    executor = DbtCloudExecutor(credentials, **place, poll_frequency_seconds=1)
+    manifests = [executor.fetch_manifest_from_job(int(job)), executor.generate_manifest()]
+    answers = {"run": run, "repair": repair, "results": results.json(), "manifests": manifests}
     print(json.dumps(answers))
 
 

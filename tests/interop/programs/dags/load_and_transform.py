@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,8 +18,13 @@ DATABASE = Path(os.environ["INTEROP_DATABASE"])
 
 
 def new_pipeline() -> dlt.Pipeline:
-    destination = dlt.destinations.duckdb(str(DATABASE))
-    return dlt.pipeline("numbers", destination=destination, dataset_name="raw")
+    return dlt.pipeline(
+        "numbers",
+        # a worker of its own for each task and each try: they share the destination only
+        pipelines_dir=tempfile.mkdtemp(),
+        destination=dlt.destinations.duckdb(str(DATABASE)),
+        dataset_name="raw",
+    )
 
 
 @dlt.resource(primary_key="id", write_disposition="merge")
