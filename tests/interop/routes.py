@@ -16,6 +16,8 @@ from dlt_dbtcloud.emulator.http import RecordedRequest
 PAGE = Path(__file__).parents[2] / "docs" / "emulator.md"
 BEGIN = "<!-- `make interop` checks this table -->"
 CALLED = "x"
+# the account of most paths, which the table omits
+ACCOUNT = "accounts/{account_id}/"
 
 # the routes that each client calls, by its name
 Calls = Mapping[str, frozenset["Route"]]
@@ -46,7 +48,8 @@ def route_of(request: RecordedRequest) -> Route | None:
         return None
     text = str(rule.rule).replace("<any(v2, v3):version>", str(path.get("version")))
     text = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", text).removeprefix("/api/")
-    return Route(request.method, text.replace("/accounts/{account_id}/", " ", 1))
+    version, _, below = text.partition("/")
+    return Route(request.method, f"{version} {below.removeprefix(ACCOUNT) or ACCOUNT}")
 
 
 def render(calls: Calls) -> list[str]:

@@ -28,10 +28,12 @@ from tests.interop import (
     dagster_dbt,
     dbt_cloud_cli,
     dbt_jobs_as_code,
+    dbt_mcp,
     dbtc,
     environments,
     prefect_dbt,
     routes,
+    tap_dbt,
 )
 from tests.interop.routes import Calls, Route
 from tests.interop.session import Client, Session, open_session
@@ -40,6 +42,8 @@ CLIENTS = (
     dbtc.CLIENT,
     dbt_cloud_cli.CLIENT,
     dbt_jobs_as_code.CLIENT,
+    dbt_mcp.CLIENT,
+    tap_dbt.CLIENT,
     prefect_dbt.CLIENT,
     dagster_dbt.CLIENT,
     airflow.PROVIDER,

@@ -12,7 +12,8 @@ from tests.interop.run import CLIENTS
 @pytest.mark.parametrize(
     ("method", "path", "route"),
     [
-        ("GET", "/api/v2/accounts/", Route("GET", "v2/accounts/")),
+        ("GET", "/api/v2/accounts/", Route("GET", "v2 accounts/")),
+        ("GET", "/api/v2/accounts/1/", Route("GET", "v2 accounts/{account_id}/")),
         ("GET", "/api/v3/accounts/1/projects/", Route("GET", "v3 projects/")),
         ("POST", "/api/v2/accounts/1/jobs/2/run/", Route("POST", "v2 jobs/{id}/run/")),
         (
