@@ -398,7 +398,8 @@ class Lifecycle:
             try:
                 backlog = self._backlogs.of(run)
             except DBTCloudException as error:
-                part.error = error
+                # a failure is reported as such
+                part.error = None if run_error(run) else error
             else:
                 found += [(part, backlog)] if backlog.is_doubtful else []
         return found

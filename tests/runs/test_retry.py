@@ -543,6 +543,43 @@ def test_no_way_begins_after_the_timeout(
     assert len(cloud.runs) == 2
 
 
+def test_a_token_that_may_not_read_results_retries_the_whole_command(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(MENDED)])
+    run = run_dbt_cloud_job(job_id=job)
+    cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
+    assert repeated(run["id"])["is_success"]
+    assert executed_commands(isolated) == ["build", "build"]
+
+
+def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
+    cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
+) -> None:
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(MENDED)])
+    run = run_dbt_cloud_job(job_id=job)
+    # results and manifest of the failed run are read first
+    cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
+    config = resolve_configuration(DBTCloudConfiguration())
+    with pytest.raises(DBTCloudAPIError, match="401"):
+        Lifecycle(clocked(client, FastClock()), config).retry(run["id"])
+    assert cloud.runs[-1]["is_success"]
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
+    cloud: DBTCloudEmulator, isolated: Path, raises: bool
+) -> None:
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE])
+    run = run_dbt_cloud_job(job_id=job)
+    cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
+    if not raises:
+        assert retry_dbt_cloud_run(run_id=run["id"])["is_error"]
+        return
+    with pytest.raises(DBTCloudRunFailed):
+        retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+
+
 def test_several_calls_repeat_a_retry_that_executed_nothing_once(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
