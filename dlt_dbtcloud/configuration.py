@@ -204,8 +204,9 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             return call()
         except DltException as error:
-            del call
             raise without_frames(error) from error.__cause__
+        finally:
+            del call
 
     return wrapper
 

@@ -153,7 +153,12 @@ def run_dbt_cloud_jobs(
             `runs` are the runs that exist.
     """
     config = resolved_config(credentials, "account_id")
-    return _run_jobs(_valid_jobs(job_ids), config, data, pipeline)
+    try:
+        jobs = _valid_jobs(job_ids)
+    finally:
+        # a traceback that shows variables would show a token in the wrong place
+        del job_ids
+    return _run_jobs(jobs, config, data, pipeline)
 
 
 @with_dbt_cloud_config
@@ -332,11 +337,13 @@ def _valid_jobs(job_ids: object) -> list[str]:
         TypeError: It is not a list.
         InvalidCredentialsException: An item is not an id.
     """
-    if isinstance(job_ids, Mapping):
-        valid_id("job_ids", job_ids)
-    if isinstance(job_ids, str | bytes) or not isinstance(job_ids, Iterable):
+    if isinstance(job_ids, str | bytes | Mapping) or not isinstance(job_ids, Iterable):
+        name = type(job_ids).__name__
+        meant = "Did you mean `credentials=…`? " if isinstance(job_ids, Mapping) else ""
+        # a traceback that shows variables would show the caller's token
+        del job_ids
         raise TypeError(
-            f"`job_ids` is a `{type(job_ids).__name__}`. Pass the ids of jobs as a list: `[1, 2]`."
+            f"`job_ids` is a `{name}`. {meant}Pass the ids of jobs as a list: `[1, 2]`."
         )
     return [valid_id("job_id", job) for job in job_ids]
 
