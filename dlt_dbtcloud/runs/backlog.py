@@ -6,10 +6,11 @@ succeed without: dbt may find nothing to retry or to select, and still exit with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from http import HTTPStatus
+from typing import Any
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, UNSUCCESSFUL, leaves_results, step_results
@@ -93,12 +94,14 @@ class Execution:
         status: The status of the step.
         results: The results of its nodes; none if they are unknown.
         is_complete: Whether all nodes are in the results, as far as known.
+        are_results_known: Whether the results could be read.
     """
 
     rung: Rung
     status: int | None
     results: Sequence[NodeResult] = ()
     is_complete: bool = True
+    are_results_known: bool = True
 
     @property
     def unsuccessful(self) -> frozenset[str]:
@@ -259,23 +262,28 @@ class Backlogs:
         status = steps[-1].get("status")
         is_success = status == RunStatus.SUCCESS
         is_needed = task.nodes is not None if is_success else status == RunStatus.ERROR
-        results = [*self._results(run, steps)] if is_needed else []
+        found = self._results(run, steps) if is_needed else None
+        results = found or []
         is_complete = is_success or not results or rung != Rung.WHOLE
         return Execution(
-            rung, status, results, is_complete or self._is_complete(run, task, steps[-1], results)
+            rung,
+            status,
+            results,
+            is_complete or self._is_complete(run, task, steps[-1], results),
+            found is not None,
         )
 
-    def _results(self, run: Run, steps: Sequence[RunStep]) -> Iterator[NodeResult]:
+    def _results(self, run: Run, steps: Sequence[RunStep]) -> list[NodeResult] | None:
+        """Return the results of some steps; None if no step has readable results."""
         artifacts = self._artifacts(run)
-        for step in filter(leaves_results, steps):
-            try:
-                found = artifacts.read_results(step) or {}
-            except DBTCloudAuthError as error:
-                # a token that may only run jobs knows no results
-                if error.status_code != HTTPStatus.FORBIDDEN:
-                    raise
-                found = {}
-            yield from step_results(id_of(run), step, found, Manifest(None))
+        read = [(step, _readable(artifacts, step)) for step in filter(leaves_results, steps)]
+        if all(results is None for _, results in read):
+            return None
+        return [
+            result
+            for step, results in read
+            for result in step_results(id_of(run), step, results or {}, Manifest(None))
+        ]
 
     def _is_complete(
         self, run: Run, task: Task, step: RunStep, results: Sequence[NodeResult]
@@ -303,9 +311,9 @@ def task_after(task: Task, execution: Execution) -> Task | None:
         task: What it had left before.
         execution: The execution.
     """
-    rung, results = execution.rung, execution.results
+    rung = execution.rung
     if execution.status == RunStatus.SUCCESS:
-        if task.nodes is None or (rung == Rung.WHOLE and not results):
+        if task.nodes is None or (rung == Rung.WHOLE and not execution.are_results_known):
             return None if rung == Rung.WHOLE else replace(task, tried=rung)
         left = task.nodes - execution.successful
         # exposures do nothing, and dbt Fusion does not list them
@@ -371,6 +379,16 @@ def _other_tests(task: Task, execution: Execution) -> Set[str]:
 def _few(nodes: Sequence[str]) -> str:
     more = len(nodes) - _NAMED
     return ", ".join(nodes[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _readable(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | None:
+    """Return the `run_results.json` of a step, unless the token may only run jobs."""
+    try:
+        return artifacts.read_results(step)
+    except DBTCloudAuthError as error:
+        if error.status_code != HTTPStatus.FORBIDDEN:
+            raise
+        return None
 
 
 def _rung(task: Task, line: str) -> Rung:

@@ -53,6 +53,12 @@ def test_an_exposure_is_repeated_but_not_required() -> None:
     assert after(left, RETRY, SUCCESS, a="success") is None
 
 
+def test_a_whole_command_without_the_nodes_in_its_results_leaves_them() -> None:
+    assert after(LEFT, WHOLE, SUCCESS) == Task("dbt build", LEFT.nodes, tried=WHOLE)
+    unknown = Execution(WHOLE, SUCCESS, are_results_known=False)
+    assert task_after(LEFT, unknown) is None
+
+
 def test_a_part_of_a_command_never_counts_as_the_whole() -> None:
     whole = Task("dbt build")
     assert after(whole, RETRY, SUCCESS, a="success") == Task("dbt build", tried=RETRY)
