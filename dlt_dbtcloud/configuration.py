@@ -381,7 +381,7 @@ def _are_commands(steps: object) -> bool:
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question for the known name that a wrong one resembles, or an empty text."""
+    """Return a hint at the known name that a wrong name resembles, or nothing."""
     alike = {_squeezed(other): other for other in known}
     word = _squeezed(name)
     close = difflib.get_close_matches(word, alike, n=1, cutoff=0.75)
@@ -397,7 +397,7 @@ def _squeezed(name: str) -> str:
 
 @contextmanager
 def _suggesting(callee: str, signature: inspect.Signature, given: Iterable[str]) -> Iterator[None]:
-    """Add the name of the callee, and of the argument that was meant, to a failed binding."""
+    """Add the names of the callee and of the intended argument to a `TypeError`."""
     try:
         yield
     except TypeError as error:

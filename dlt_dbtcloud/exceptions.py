@@ -323,10 +323,10 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
 
 
 def without_frames(error: _E) -> _E:
-    """Return an error, and what it was raised from, without tracebacks.
+    """Return an error and its causes without tracebacks.
 
-    The message has what a user needs. Frames are noise to them, and a traceback that shows the
-    variables of its functions, as those of pytest and error trackers do, could show a secret.
+    A user needs the message only. pytest and error trackers show the variables of the functions in
+    a traceback, which may contain a secret.
     """
     error.__suppress_context__ = True
     errors: list[BaseException | None] = [error]

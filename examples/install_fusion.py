@@ -36,7 +36,7 @@ def install(folder: Path) -> Path:
     system, machine = platform.system(), platform.machine()
     if (system, machine) not in DRIVERS:
         known = ", ".join(" ".join(each) for each in DRIVERS)
-        raise RuntimeError(f"dbt Fusion runs on {known} here, and not on {system} {machine}.")
+        raise RuntimeError(f"dbt Fusion is available for {known}, and not for {system} {machine}.")
     package, library, adbc = DRIVERS[system, machine]
     stamp = folder / "installed.json"
     versions = {"dbt": DBT, "duckdb": BINDINGS, "platform": package}

@@ -59,7 +59,7 @@ class Problems:
         Args:
             name: The name of the object.
             fetch: Fetches it.
-            missing: The problem if it is missing, if this is one.
+            missing: The problem if it is missing; empty if that is expected.
 
         Raises:
             DBTCloudException: The error is transient.

@@ -138,8 +138,8 @@ class RunReader:
     def read_catalog(self) -> dict[str, Any]:
         """Return the last `catalog.json` of the run's steps; empty if none wrote one.
 
-        dbt Core writes it with `docs generate`. dbt Fusion does so with `--write-catalog`, or with
-        any command if the environment says so, and ignores `docs generate`.
+        dbt Core writes it with `docs generate`. dbt Fusion ignores that command and writes it with
+        `--write-catalog`, which the environment may set for all commands.
         """
         steps = [step for step in reversed(self._steps()) if not ended_early(step)]
         docs = [

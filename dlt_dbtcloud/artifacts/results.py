@@ -89,8 +89,8 @@ def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[
 def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[NodeResult]:
     """Merge the results of a run and of its retry into those of one run.
 
-    The first command of the retry repeats the last one of the run. dbt Fusion repeats unit tests
-    and warned tests, too, though they did not fail.
+    The first command of the retry repeats the last command of the run. dbt Fusion also repeats unit
+    tests and warned tests, which did not fail.
     """
     if not older or not newer:
         return [*older, *newer]
@@ -122,7 +122,7 @@ def step_results(
     """Yield the results of the nodes of a step.
 
     Fields of an unexpected type count as missing. A node that dbt Fusion skips although nothing
-    failed is `reused`, or `no-op` if it is ephemeral, as in other versions of dbt.
+    failed is `reused`. If it is ephemeral, it is `no-op`, as in other versions of dbt.
 
     Args:
         run_id: The run.
@@ -157,7 +157,7 @@ def step_results(
 
 
 def message_of(result: NodeResult, manifest: Manifest) -> str | None:
-    """Return the message of a node; for a test of dbt Fusion, the number of its failures.
+    """Return the message of a node, or the failure count if dbt Fusion gives none.
 
     Args:
         result: The result of the node.

@@ -89,8 +89,8 @@ class DBTCloudClientV2:
         self.clock = clock
         if urlsplit(self.base_api_url).hostname == _DEFAULT_HOST:
             logger.warning(
-                f"`base_api_url` is the default, `{_DEFAULT_HOST}`, which dbt Labs is going to "
-                f"remove. Set the account's own Access URL. {ACCESS_URL}"
+                f"`base_api_url` is the default, `{_DEFAULT_HOST}`, which dbt Labs will remove. "
+                f"Set the account's own Access URL. {ACCESS_URL}"
             )
         self._transport = Transport(self.base_api_url, auth, session, clock)
 

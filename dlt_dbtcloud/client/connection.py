@@ -1,4 +1,4 @@
-"""Failures of a connection: whether the request was sent, what happened, and what to check."""
+"""Failures of a connection, and whether the request was sent."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _PLAIN_ADVICE = (
 def never_left(error: Exception) -> bool:
     """Return whether a request was certainly not sent: its connection was never made.
 
-    So it is if the host or the proxy refused the connection, the proxy refused the tunnel, or the
-    TLS handshake failed. The type of an error does not show this: urllib3 wraps a lost response
-    into a `ProxyError`, too, and OpenSSL has the same errors before and after the handshake.
+    The host or the proxy refused the connection, the proxy refused the tunnel, or the TLS handshake
+    failed. The type of an error does not show this. urllib3 also wraps a lost response into a
+    `ProxyError`, and OpenSSL has the same errors before and after the handshake.
     """
     return _is_of_settings(error) or any(_rose_in_connect(each) for each in _chain(error))
 
@@ -49,7 +49,7 @@ def reason_of(error: Exception) -> str:
 
 
 def advice_for(error: Exception) -> str:
-    """Return what to check after a failure; empty if the error does not show it."""
+    """Return the setting to check after a failure; empty if the error does not show it."""
     for each in _chain(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             return _CERTIFICATE_ADVICE
@@ -59,7 +59,7 @@ def advice_for(error: Exception) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and the errors that it wraps: of requests, of urllib3, of the socket."""
+    """Yield an error and the errors that it wraps."""
     following: BaseException | None = error
     while following is not None:
         yield following

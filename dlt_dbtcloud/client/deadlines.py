@@ -55,7 +55,7 @@ class DeadlineAdapter(HTTPAdapter):
 
 
 def limit_body(response: requests.Response, **options: Any) -> None:
-    """Limit the size of a response, and the time of its body; a hook of requests.
+    """Limit the size and time of a response's body; a hook of requests.
 
     A streamed file is not limited, but a redirect or an error in its place is.
 
@@ -155,7 +155,7 @@ class _Progressing(io.RawIOBase):
 
 
 class _Socket:
-    """What `http.client.HTTPResponse` uses of a socket.
+    """The part of a socket that `http.client.HTTPResponse` uses.
 
     Args:
         sock: The socket.

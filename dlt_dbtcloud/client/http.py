@@ -114,7 +114,13 @@ class Transport:
         return self._patience.request(send, self._clock, is_idempotent=is_idempotent)
 
     def get(self, path: str, object_id: int | None = None, **query: Any) -> dict[str, Any]:
-        """Return the object in the response to a GET, which has the id if that is known."""
+        """Return the object in the response to a GET.
+
+        Args:
+            path: The path below the base URL.
+            object_id: The id of the object, if it is known.
+            **query: The query.
+        """
         return self._get(partial(unwrap_object, object_id=object_id), path, query)
 
     def get_list(self, path: str, **query: Any) -> list[Any]:

@@ -20,7 +20,7 @@ __all__ = ["Column", "Manifest", "Node", "resource_type_in"]
 
 # these have a relation to read from; ephemeral models are replaced by their parents
 _READABLE = ("model", "seed", "snapshot", "source")
-# the sections of what dbt executes
+# the sections of the nodes that dbt executes
 _BUILT = ("nodes", "unit_tests", "functions")
 # the fields of a source that a selector consists of
 _NAMES = ("name", "source_name", "package_name")
@@ -112,7 +112,7 @@ class Manifest:
 
     @property
     def damage(self) -> str | None:
-        """Why its graph is not certain to be complete, as a clause; None if it is.
+        """Why its graph may be incomplete, as a clause; None if it is complete.
 
         Sources need their names, and `child_map` needs all that the nodes depend on.
         """

@@ -58,8 +58,8 @@ class Match:
 def match_sources(relations: Iterable[Relation], manifest: Manifest) -> Match:
     """Find the sources that declare the tables of a load.
 
-    Schema and identifier must be the same, by the destination's rules for case, and so must be the
-    database if both sides know it. The names by which dbt refers to a source do not count.
+    Schema and identifier must be the same by the destination's rules for case. The database must be
+    the same if both sides know it. The names by which dbt refers to a source do not count.
 
     Args:
         relations: The tables.

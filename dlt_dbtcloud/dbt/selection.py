@@ -89,7 +89,7 @@ def fed_nodes(manifest: Manifest, sources: Iterable[str]) -> set[str]:
 
 
 def executed_nodes(manifest: Manifest, unique_ids: Iterable[str]) -> set[str]:
-    """Return those of some unique ids that dbt executes; ephemeral models are not among them."""
+    """Return the nodes that dbt executes; it does not execute ephemeral models."""
     return {
         unique_id
         for unique_id in unique_ids
@@ -140,7 +140,7 @@ def narrowed_commands(
 def reported_nodes(
     line: str, manifest: Manifest, scope: Set[str] | None = None
 ) -> frozenset[str] | None:
-    """Return the nodes that have a result after a command, or None if they are not known.
+    """Return the nodes that have a result after a command; None if unknown.
 
     Args:
         line: The command; a selection of its own makes them unknown.
@@ -190,7 +190,8 @@ def expected_nodes(
 def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
     """Return the expected nodes that have no result.
 
-    If no test is among the results, the environment may exclude tests; so for unit tests.
+    If no test is among the results, the environment may exclude tests. The same applies to unit
+    tests.
 
     Args:
         expected: The unique ids of the expected nodes.

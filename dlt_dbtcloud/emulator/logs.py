@@ -1,4 +1,4 @@
-"""Logs of steps, of which only the beginning and the end are kept if they are long."""
+"""Logs of steps, without the middle if they are long."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Lines:
 
 
 def read_log(file: Path, kept: int = KEPT) -> str:
-    """Read a log file, or only its beginning and end if it is long; empty if there is none."""
+    """Read a log file without the middle if it is long; empty if missing."""
     if not file.is_file():
         return ""
     with file.open("rb") as stream:

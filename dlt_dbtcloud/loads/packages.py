@@ -270,13 +270,13 @@ def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
     """Return the newest load id in the destination, for a machine without the load packages.
 
     Raises:
-        DBTCloudException: Whether there is one cannot be known.
+        DBTCloudException: The destination cannot be queried, or does not contain the state.
     """
     unknown = f"The last load of pipeline `{pipeline.pipeline_name}` is not known on this machine"
     if pipeline.destination is None:
         raise DBTCloudException(
             f"{unknown}, and the pipeline has no destination. Pass `destination` and "
-            "`dataset_name` to `dlt.pipeline`, as where it loads."
+            "`dataset_name` to `dlt.pipeline`, as on the machine that loads."
         )
     try:
         if not pipeline.schema_names:
@@ -293,9 +293,8 @@ def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
         ) from error
     if is_foreign:
         raise DBTCloudException(
-            f"{unknown}, and its destination, which has loads, does not hold its state. Run the "
-            "job on the machine that runs the pipeline, or load there with "
-            "`RESTORE_FROM_DESTINATION=true`."
+            f"{unknown}, and its destination has loads but not its state. Run the job on the "
+            "machine that runs the pipeline, or load there with `RESTORE_FROM_DESTINATION=true`."
         )
     return None
 

@@ -228,7 +228,7 @@ def _row_counts(pipeline: dlt.Pipeline | None) -> _RowCounts:
 def _rows(
     package: LoadPackageInfo, counts: Mapping[str, int] | None
 ) -> Callable[[str], int | None]:
-    """Return a function that returns the rows loaded into a table of a package, if known."""
+    """Return a function from a table of a package to its loaded rows, if known."""
     failed = {job.job_file_info.table_name for job in package.jobs["failed_jobs"]}
     queried = {
         job.job_file_info.table_name
@@ -304,7 +304,7 @@ def _database(config: Any) -> str | None:
 
 
 def _attached_as(config: Any) -> str | None:
-    """Return the database that dbt finds in a DuckDB file unless it gives it another name."""
+    """Return the name that dbt gives to the database of a DuckDB file by default."""
     if _kind(config) != "duckdb":
         return None
     path = str(getattr(config.credentials, "database", None) or "")

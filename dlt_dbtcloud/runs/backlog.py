@@ -141,13 +141,13 @@ class Backlog:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether the status of the run does not say what became of its nodes."""
+        """Whether the status of the run does not show the outcome of its nodes."""
         is_success = run_error(self.run) is None
         return bool(self.tasks and is_success) or self.only_other_tests_failed
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether there is a less narrow way to execute what is left."""
+        """Whether there is a broader way to execute what is left."""
         return all(task.tried != Rung.WHOLE for task in self.tasks)
 
     @property
@@ -157,7 +157,7 @@ class Backlog:
 
 
 class Backlogs:
-    """Reads what runs have left, each run once.
+    """Reads the backlogs of runs, each run once.
 
     Its methods raise `DBTCloudException` if a run or an artifact cannot be read.
 
@@ -171,7 +171,7 @@ class Backlogs:
         self._manifests: dict[tuple[int, int | None], Manifest] = {}
 
     def of(self, run: Run) -> Backlog:
-        """Return what a finished run has left."""
+        """Return the backlog of a finished run."""
         return self._of(id_of(run))
 
     def is_doubtful_retry(self, run: Run) -> bool:
@@ -179,7 +179,7 @@ class Backlogs:
         return retried_run(run) is not None and self.of(run).is_doubtful
 
     def manifest(self, run: Run) -> Manifest:
-        """Return the last manifest that the commands of a run left; empty if there is none."""
+        """Return the last manifest that the commands of a run left, or an empty manifest."""
         backlog = self.of(run)
         lines = self._lines(backlog.run, self._before(backlog.run))
         steps = reversed(started_steps(backlog.run, lines))
@@ -194,7 +194,7 @@ class Backlogs:
         return self._read[run_id]
 
     def _before(self, run: Run) -> Backlog | None:
-        """Return what the run that a run retries had left, if that is what it executed."""
+        """Return the backlog of the run that a run retries, if it executed that."""
         before = retried_run(run)
         # a retry is newer than the run that it retries
         if not before or before >= id_of(run):
@@ -329,7 +329,7 @@ def task_after(task: Task, execution: Execution) -> Task | None:
 
 
 def describe_doubt(backlog: Backlog) -> str:
-    """Describe why the status of a run does not say what became of its nodes."""
+    """Describe why the status of a run does not show the outcome of its nodes."""
     name, nodes = run_name(backlog.run), backlog.nodes
     if backlog.only_other_tests_failed:
         line = backlog.tasks[backlog.failed_task or 0].line
@@ -342,7 +342,7 @@ def describe_doubt(backlog: Backlog) -> str:
 def doubt(backlog: Backlog) -> DBTCloudRunFailed:
     """Return the error of a run that succeeded without executing its nodes."""
     job = f"`run_dbt_cloud_job(job_id={backlog.run.get('job_definition_id')})`"
-    advice = f"So it is not known whether they are built. Run all of the job: {job}."
+    advice = f"They may not be built. Run all of the job: {job}."
     return DBTCloudRunFailed(backlog.run, describe_doubt(backlog), advice=advice)
 
 

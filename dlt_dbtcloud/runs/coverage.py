@@ -51,7 +51,7 @@ class Scope:
 
 
 def gap(client: DBTCloudClientV2, run: Run, scope: Scope) -> str | None:
-    """Return what a successful narrowed run has not built, as a clause; None if it is certain.
+    """Return what a successful narrowed run has not built, as a clause; None if certain.
 
     Only if nodes are missing, the run's own manifest is read: the project may have changed.
 

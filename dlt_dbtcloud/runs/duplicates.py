@@ -36,7 +36,7 @@ def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) 
         logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run_id}.")
         request_cancel(client, run_id)
     except DBTCloudException as error:
-        logger.warning(f"Run {run_id} may not be the only one of its trigger. {error}")
+        logger.warning(f"Run {run_id} may have a duplicate. {error}")
         return started
     return earlier
 
@@ -76,10 +76,10 @@ class EarlierRuns:
                 logger.warning(f"Both {names} have built the same load.")
                 self._due = ()
                 return None
-            logger.info(f"Of {names}, the later one is cancelled: they build the same load.")
+            logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run['id']}.")
             request_cancel(self._client, id_of(run))
         except DBTCloudException as error:
-            logger.info(f"Run {run['id']} may not be the only one of its trigger. {error}")
+            logger.info(f"Run {run['id']} may have a duplicate. {error}")
             return None
         self._due = ()
         return earlier
@@ -115,7 +115,7 @@ def cancel_duplicates(
         searcher = patient(client, trigger)
         recent = recent_runs(searcher, trigger.job_id, started.since)
     except DBTCloudException as error:
-        logger.error(f"Run {run['id']} may not be the only one with its cause. {error}")
+        logger.error(f"Run {run['id']} may have a duplicate. {error}")
         return
     newer = (each for each in recent if id_of(each) > started.newest_id)
     keep_one(client, filter(trigger.created, newer), keep=run)

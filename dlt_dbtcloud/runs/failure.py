@@ -196,7 +196,7 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
 
 
 def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
-    """Describe a run that failed without a failed node: step, and errors or end of the log.
+    """Describe a run that failed without a failed node, by its step and log.
 
     Args:
         run: The run, with its job.
@@ -279,12 +279,12 @@ def _failed(results: Sequence[NodeResult]) -> list[NodeResult]:
 
 
 def _was_stopped(result: NodeResult) -> bool:
-    """Return whether dbt Fusion did not run a node, or no longer knows how it ended."""
+    """Return whether dbt Fusion did not run a node, or lost its outcome."""
     return result["message"] == _STOPPED and not result["execution_time"]
 
 
 def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | None:
-    """Return the message of a node; if it has no content, the count of failures or the log."""
+    """Return the message of a node, or its failure count or log lines."""
     message = message_of(result, manifest)
     if not _EMPTY.fullmatch(message or ""):
         return message

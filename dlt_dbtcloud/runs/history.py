@@ -86,7 +86,7 @@ def find_created(
 
 
 def clarified(client: DBTCloudClientV2, run: Run) -> Run:
-    """Return a listed run with its trigger, or as it is listed if it is not found.
+    """Return a listed run with its trigger, or unchanged if it is not found.
 
     Raises:
         DBTCloudAPIError: The API returned another error.

@@ -112,7 +112,7 @@ def leave(client: DBTCloudClientV2, runs: Sequence[Run], *, cancel: bool) -> Map
 
 
 def _leave_post(client: DBTCloudClientV2, post: ExactlyOnce, *, cancel: bool) -> None:
-    """Log the cause of a POST that is under way, or search for its run and cancel it."""
+    """Log the cause of a pending POST, or search for its run and cancel it."""
     hint = f"look in its run history in dbt Cloud for the cause `{post.cause}`."
     logger.warning(f"Job {post.job_id} may have been triggered: {hint}")
     if not cancel:

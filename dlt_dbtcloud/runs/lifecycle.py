@@ -239,7 +239,7 @@ class Lifecycle:
         self._leave_late(watched)
 
     def _look_for_earlier_runs(self, watch: Watch) -> None:
-        """Watch the earlier run of another process in place of a new run of the same load."""
+        """Watch the earlier run of another process in place of its duplicate."""
         for part in self._parts:
             run = watch.runs.get(part.run["id"] or 0) if part.run else None
             found = part.earlier_runs.look(run) if run and part.earlier_runs else None
@@ -333,7 +333,7 @@ class Lifecycle:
             if not doubtful or not self._seconds_left:
                 return
             for part, backlog in doubtful:
-                logger.warning(f"{describe_doubt(backlog)} Repeating it less narrowly.")
+                logger.warning(f"{describe_doubt(backlog)} Repeating it with a broader selection.")
                 try:
                     part.run = self._retried(backlog.run)
                 except DBTCloudException as error:
@@ -348,7 +348,7 @@ class Lifecycle:
                 part.error = doubt(backlog)
 
     def _run_whole(self) -> None:
-        """Run all of a job if its narrowed run did not build all that was loaded."""
+        """Run all of a job if its narrowed run did not build everything loaded."""
         gaps = [(part, reason) for part in self._parts if (reason := self._gap(part))]
         for part, reason in gaps:
             run, trigger = cast(Run, part.run), cast(Trigger, part.trigger)
@@ -377,7 +377,7 @@ class Lifecycle:
             return None
 
     def _scope(self, part: Part) -> Scope:
-        """Return what a narrowed run is to build; its nodes are unknown if it was found."""
+        """Return the scope of a narrowed run; without nodes if the run was found."""
         if part.started and part.started.scope:
             return part.started.scope
         trigger = cast(Trigger, part.trigger)
@@ -385,7 +385,7 @@ class Lifecycle:
         return Scope(relations, trigger.body.get("steps_override") or ())
 
     def _doubtful(self) -> list[tuple[Part, Backlog]]:
-        """Return the retries whose status does not say what became of their nodes."""
+        """Return the retries whose status does not show the outcome of their nodes."""
         found = []
         for part in self._parts:
             run = part.run if part.is_retry and not part.error else None

@@ -63,9 +63,9 @@ def retry(
     Args:
         client: The client.
         run: The run, when it has finished.
-        backlogs: What runs have left, as far as it was read.
+        backlogs: The backlogs that are read already.
         timeout: Seconds until the retry must be accepted.
-        note: Takes note of a POST before it is sent.
+        note: Called with each POST before it is sent.
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a retry that could not be found.
@@ -104,7 +104,7 @@ def retry(
 
 
 def can_resume(backlog: Backlog, backlogs: Backlogs) -> bool:
-    """Return whether the API's own retry executes all that a run has left, and nothing else."""
+    """Return whether the API's own retry executes exactly what a run has left."""
     if not backlog.run.get("can_retry") or backlog.failed_task != 0:
         return False
     task = backlog.tasks[0]
@@ -149,7 +149,7 @@ def _shows_retried(run: Run) -> bool:
 
 
 def narrowed_retry(line: str, nodes: Iterable[str], manifest: Manifest) -> str | None:
-    """Return a failed command on some of its nodes, or None if it cannot be narrowed.
+    """Return a failed command on some of its nodes; None if it cannot be narrowed.
 
     Args:
         line: The command.

@@ -110,7 +110,7 @@ class Trigger:
         return bool(self.load or self.retried or self.reuse_queued_run)
 
     def created(self, run: Run) -> bool:
-        """Return whether a run was created by this trigger, or the same one of another process."""
+        """Return whether this trigger, or the same trigger of another process, created a run."""
         if self.retried:
             is_known = run.get("retrying_run_id") or has_cause(run, self.cause)
             return bool(is_known) and retried_run(run) == id_of(self.retried)
@@ -119,7 +119,7 @@ class Trigger:
         return has_cause(run, self.cause) and not run.get("retrying_run_id")
 
     def may_have_created(self, run: Run) -> bool:
-        """Return whether a run may be of this trigger, although its payload does not show it."""
+        """Return whether this trigger may have created a run whose payload is unclear."""
         return not self.created(run) and may_have_cause(run, self.cause)
 
     def is_satisfied_by(self, run: Run) -> bool:
@@ -192,7 +192,7 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
     Args:
         client: The client.
         trigger: The trigger.
-        note: Takes note of a POST before it is sent, as an interrupt may leave a run behind.
+        note: Called with each POST before it is sent, as an interrupt may leave its run behind.
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
@@ -294,7 +294,7 @@ def _queued_run(
 def _default_branches(run: Run, own: Run | None) -> list[str | None]:
     """Return the branches that the service fills in for a trigger without one.
 
-    It is that of the environment, and that of an own run without one.
+    These are the branch of the environment and that of an own run without a branch.
     """
     environment = as_mapping(run.get("environment"))
     custom = environment.get("custom_branch") if environment.get("use_custom_branch") else None
@@ -318,7 +318,7 @@ def _narrowed_body(
     known: Sequence[Run],
     timeout: float,
 ) -> tuple[TriggerData, Scope | None] | _NothingToBuild:
-    """Return the body for the changes of a load with its scope, or the reason to skip."""
+    """Return the body and scope for the changes of a load, or why to skip."""
     if existing:
         has_loaded = loaded_relations(load.pipeline) or not has_finished(existing)
         since = f"has loaded nothing since run {existing['id']}"

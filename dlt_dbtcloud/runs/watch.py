@@ -259,7 +259,7 @@ def _note_change(before: Run, after: Run) -> None:
 
 
 def _once_known(request: Callable[[], _T], clock: Clock, timeout: float) -> _T:
-    """Send a request about a run again while a 404 may mean that the run is new."""
+    """Repeat a request about a run while a 404 may mean that it is new."""
     began, failures = clock.monotonic(), 0
     while True:
         try:

@@ -148,8 +148,8 @@ class Versions:
     """The rows of `dbt_nodes` or `dbt_node_parents`, which runs share. Thread-safe.
 
     The current rows of an environment are those with its newest `last_run_id`. If the destination
-    cannot merge, a run whose rows differ from those of the run before has all of them written
-    again, so that this holds there, too.
+    cannot merge, all rows of a run are written again if they differ from those of the run before.
+    So this is true there as well.
 
     Args:
         table: The table.
@@ -211,7 +211,7 @@ class Versions:
         }
 
     def _to_append(self, known: Mapping[_Key, Row]) -> dict[_Key, Row]:
-        """Return the rows that are missing, and all of a newest run that differs from the last.
+        """Return the missing rows, and all rows of a newest run that differs.
 
         Rows are never deleted there, so only the newest run of a row shows that it is gone.
         """
@@ -251,7 +251,7 @@ class Versions:
 
 
 def combined(row: Row, other: Row) -> Row:
-    """Return a row with the longer span and later catalog of another row with its key."""
+    """Merge two rows of one key: the longer span and the later catalog."""
     catalogued = {}
     if _has_later_catalog(other, row):
         catalogued = {"columns": from_json(other["columns"]), _CATALOG: other[_CATALOG]}

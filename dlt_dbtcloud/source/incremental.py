@@ -66,7 +66,7 @@ class Bookmarks:
 
     @property
     def unread(self) -> dict[str, frozenset[str]]:
-        """Return the ids of runs that could not be read, with the tables that lack them."""
+        """Return the ids of unreadable runs, with the tables that lack them."""
         found: dict[str, set[str]] = {}
         for table, state in self._states.items():
             for run_id in state.get("unread", ()):
@@ -134,7 +134,7 @@ def one_run(client: DBTCloudClientV2, run_id: str, tables: Iterable[str]) -> lis
 def finished_runs(
     client: DBTCloudClientV2, job_id: int | str | None, bookmarks: Bookmarks
 ) -> list[NewRun]:
-    """Return the finished runs that a table lacks; those that could not be read come last.
+    """Return the finished runs that a table lacks; unreadable runs come last.
 
     Args:
         client: The client.
@@ -168,7 +168,7 @@ def finished_runs(
 
 
 def _naive(moment: datetime) -> str:
-    """Format a time in UTC without an offset, for which the API would ignore the time of day."""
+    """Format a time in UTC without an offset, which the API would misread."""
     return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
 
 

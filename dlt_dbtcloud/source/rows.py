@@ -88,7 +88,9 @@ class KnownLoad:
 
 
 def redacted_rows(table: str, rows: Iterable[Row], client: DBTCloudClientV2) -> list[Row]:
-    """Return rows without the API token, and without other secrets in columns that may have them.
+    """Return rows without the API token and other secrets.
+
+    Other secrets are searched for only in the columns that may contain them.
 
     Args:
         table: The table.
@@ -134,7 +136,7 @@ def run_row(run: Run) -> Row:
 
 
 def step_rows(run: Run, redact: Redact = redact) -> Iterator[Row]:
-    """Yield a row for each step of a run; a failed step has the end of its log.
+    """Yield a row for each step of a run; with a log if it failed.
 
     Args:
         run: The run, with its steps.
@@ -244,7 +246,9 @@ def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Itera
 
 
 def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
-    """Return the rows of the loads that triggered runs; a retry has the loads of the retried run.
+    """Return the rows of the loads that triggered runs.
+
+    A retry has the loads of the run that it retries.
 
     Call it during the extraction of a source: it reads rows of retried runs from the destination.
 

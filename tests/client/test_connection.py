@@ -1,4 +1,4 @@
-"""A request that never left is told from one that may have arrived, directly and behind proxies."""
+"""A request that never left is distinguished from one that may have arrived."""
 
 from __future__ import annotations
 

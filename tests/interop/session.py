@@ -198,7 +198,7 @@ def expect(actual: object, wanted: object) -> None:
 
 
 def check_results(results: Mapping[str, Any]) -> None:
-    """Check that `run_results.json` holds the models and the test of the project.
+    """Check that `run_results.json` contains the models and the test of the project.
 
     Raises:
         ClientError: It does not.

@@ -83,7 +83,7 @@ def test_another_machine_that_cannot_know_the_load_is_an_error(
     monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
     options: Any = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
     load(dlt.pipeline("flights", **options))
-    with pytest.raises(DBTCloudException, match="does not hold its state"):
+    with pytest.raises(DBTCloudException, match="has loads but not its state"):
         last_load(elsewhere(tmp_path, **options))
 
 

@@ -1,4 +1,4 @@
-"""No message and no variable of a traceback holds the token, and tracebacks are short."""
+"""No message and no variable of a traceback contains the token, and tracebacks are short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handlers of requests for the token's user, and for objects that the emulator has none of."""
+"""Handlers of requests for the token's user and for lists that are always empty."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class Variables:
         return {"message": message, "new_var_ids": made, "deleted_var_ids": deleted, "failures": {}}
 
     def _check(self, fields: JSON, variable: Definition | None = None) -> None:
-        """Refuse a variable with a wrong name or of a missing object, or a second one."""
+        """Refuse a variable with an invalid name, a missing owner or a duplicate."""
         _check_name("name", fields["name"])
         # inferred: the service's answers to these are unknown
         tables: Mapping[str, Mapping[int, Definition]] = {

@@ -97,7 +97,7 @@ def _environment_type(fields: JSON) -> str:
 
 
 def _category(trigger: JSON) -> str:
-    """Return the documented category of the reason, which the API calls are not one of."""
+    """Return the documented category of the reason; calls of the API have none."""
     for name, category in PULL_REQUESTS.items():
         if trigger[name] is not None:
             return category

@@ -69,7 +69,7 @@ class Folder:
 
     def _tell(self, line: str) -> None:
         if self._guard is not None and self._guard.stdin is not None:
-            # someone may have killed the guard, or a run may outlive the folder
+            # the guard may have been killed, or a run may outlive the folder
             with suppress(OSError, ValueError):
                 self._guard.stdin.write(line.encode())
 

@@ -1,7 +1,7 @@
 """Process that ends dbt and deletes its files after the emulator's process has ended.
 
 It watches a pipe, so it notices every end: a signal, a crash, or `kill -9`. It runs as a script and
-imports only what starts fast.
+imports only modules that load fast.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake
 from tests.support.processes import is_alive, running
 
-# says who it is, ignores SIGINT and works for ten minutes
+# prints its process id, ignores SIGINT and works for ten minutes
 WORKING = """
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 (pathlib.Path(os.environ["SIGNS"]) / str(os.getpid())).touch()
