@@ -18,6 +18,7 @@ from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import (
     Manifest,
+    executed_nodes,
     executes_tests,
     missing_nodes,
     reported_nodes,
@@ -76,7 +77,8 @@ class Task:
 
     Args:
         line: The command of the job, not narrowed by a retry.
-        nodes: The unique ids of the nodes that are left; None for all that it selects.
+        nodes: The unique ids of the nodes that are left; None for all that it selects. Only in a
+            project without nodes there are none.
         tried: The last way to repeat it that did not execute these nodes.
     """
 
@@ -95,6 +97,7 @@ class Execution:
         results: The results of its nodes; none if they are unknown.
         is_complete: Whether all nodes are in the results, as far as known.
         are_results_known: Whether the results could be read.
+        is_empty: Whether there are no results, and no nodes in the manifest.
     """
 
     rung: Rung
@@ -102,6 +105,7 @@ class Execution:
     results: Sequence[NodeResult] = ()
     is_complete: bool = True
     are_results_known: bool = True
+    is_empty: bool = False
 
     @property
     def unsuccessful(self) -> frozenset[str]:
@@ -112,12 +116,13 @@ class Execution:
     def successful(self) -> frozenset[str]:
         """The unique ids of the nodes that are built and tested.
 
-        In a successful step, skipped nodes are up to date.
+        In a successful step no node failed, and skipped nodes are up to date. Only the results of
+        an API retry that executed nothing may still be those of the failed run.
         """
-        failed = frozenset(each["unique_id"] for each in _last(self.results, FAILED))
-        is_success = self.status == RunStatus.SUCCESS and not failed
         found = frozenset(each["unique_id"] for each in self.results)
-        return found - (failed if is_success else self.unsuccessful)
+        has_failed = self.rung == Rung.RETRY and _last(self.results, FAILED)
+        is_success = self.status == RunStatus.SUCCESS and not has_failed
+        return found if is_success else found - self.unsuccessful
 
 
 @dataclass(frozen=True)
@@ -264,6 +269,7 @@ class Backlogs:
         is_needed = task.nodes is not None if is_success else status == RunStatus.ERROR
         found = self._results(run, steps) if is_needed else None
         results = found or []
+        is_empty = found == [] and task.nodes in (None, frozenset())
         is_complete = is_success or not results or rung != Rung.WHOLE
         return Execution(
             rung,
@@ -271,6 +277,7 @@ class Backlogs:
             results,
             is_complete or self._is_complete(run, task, steps[-1], results),
             found is not None,
+            is_empty and self._has_no_nodes(run, steps[-1]),
         )
 
     def _results(self, run: Run, steps: Sequence[RunStep]) -> list[NodeResult] | None:
@@ -292,6 +299,10 @@ class Backlogs:
             return True
         expected = reported_nodes(task.line, self._manifest(run, step)) or ()
         return not missing_nodes(expected, {each["unique_id"] for each in results})
+
+    def _has_no_nodes(self, run: Run, step: RunStep) -> bool:
+        manifest = self._manifest(run, step)
+        return bool(manifest) and not executed_nodes(manifest, manifest.unique_ids)
 
     def _artifacts(self, run: Run) -> RunArtifacts:
         return RunArtifacts(self._client.patient(OUTAGE), run)
@@ -315,10 +326,14 @@ def task_after(task: Task, execution: Execution) -> Task | None:
     if execution.status == RunStatus.SUCCESS:
         if task.nodes is None or (rung == Rung.WHOLE and not execution.are_results_known):
             return None if rung == Rung.WHOLE else replace(task, tried=rung)
+        if not task.nodes and not execution.is_empty and rung != Rung.WHOLE:
+            return Task(task.line, tried=rung)
         left = task.nodes - execution.successful
         # exposures do nothing, and dbt Fusion does not list them
         is_done = all(resource_type_in(unique_id) == "exposure" for unique_id in left)
         return None if is_done else Task(task.line, left, tried=rung)
+    if execution.is_empty and execution.status == RunStatus.ERROR:
+        return Task(task.line, frozenset())
     if not _is_reliable(task, execution):
         return Task(task.line)
     if _only_other_tests_failed(task, execution):

@@ -35,15 +35,30 @@ def test_a_retry_with_the_nodes_in_its_results_leaves_nothing(rung: Rung) -> Non
 
 
 @pytest.mark.parametrize("rung", [RETRY, NODES])
-@pytest.mark.parametrize(
-    "statuses", [{}, {"a": "success"}, {"b": "success"}, {"a": "success", "test": "fail"}]
-)
+@pytest.mark.parametrize("statuses", [{}, {"a": "success"}, {"b": "success"}])
 def test_a_successful_retry_without_the_nodes_leaves_them(
     rung: Rung, statuses: dict[str, str]
 ) -> None:
     left = after(LEFT, rung, SUCCESS, **statuses)
     missing = {TEST} if "a" in statuses else {A, TEST}
     assert left == Task("dbt build", frozenset(missing), tried=rung)
+
+
+def test_results_that_an_api_retry_has_left_from_before_leave_the_nodes() -> None:
+    before = {"a": "success", "test": "fail"}
+    left = Task("dbt build", frozenset({TEST}), tried=RETRY)
+    assert after(LEFT, RETRY, SUCCESS, **before) == left
+    # another run starts without results, and succeeds only if no node failed
+    assert after(LEFT, NODES, SUCCESS, **before) is None
+
+
+def test_a_project_without_nodes_leaves_none_as_long_as_it_has_none() -> None:
+    empty = task_after(Task("dbt build"), Execution(WHOLE, ERROR, is_empty=True))
+    assert empty == Task("dbt build", frozenset())
+    assert task_after(empty, Execution(RETRY, SUCCESS, is_empty=True)) is None
+    assert after(empty, RETRY, SUCCESS) == Task("dbt build", tried=RETRY)
+    assert after(empty, RETRY, SUCCESS, a="success") == Task("dbt build", tried=RETRY)
+    assert after(empty, WHOLE, SUCCESS, a="success") is None
 
 
 def test_an_exposure_is_repeated_but_not_required() -> None:

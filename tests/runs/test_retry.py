@@ -701,3 +701,31 @@ def test_retries_succeed_when_a_transient_fault_ends(
     releasing.result()
     assert run["is_success"]
     assert 2 <= len(cloud.runs) <= 3
+
+
+def test_a_scripted_job_is_retried_by_the_api(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Nightly", outcome=["error", "success"])
+    run = run_dbt_cloud_job(job_id=job)
+    again = repeated(run["id"])
+    assert again["retrying_run_id"] == run["id"]
+    assert again["is_success"]
+    assert len(cloud.runs) == 2
+
+
+def test_a_scripted_job_whose_artifacts_stay_the_same_is_retried_on_its_nodes(
+    cloud: DBTCloudEmulator,
+) -> None:
+    files = {
+        "manifest.json": MANIFEST,
+        "run_results.json": {
+            "results": [
+                {"unique_id": unique_id, "status": status, "execution_time": 0.1}
+                for unique_id, status in BROKEN.items()
+            ]
+        },
+    }
+    job = cloud.create_job("Nightly", outcome=["error", "success"], artifacts=files)
+    last = repeated(run_dbt_cloud_job(job_id=job)["id"])
+    assert last["is_success"]
+    assert [retried_run(run) is None for run in cloud.runs] == [True, False, False]
+    assert cloud.runs[-1]["trigger"]["steps_override"]
