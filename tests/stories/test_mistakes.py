@@ -160,7 +160,7 @@ MISTAKES: dict[str, Mistake] = {
     "a list of credentials": (lambda job: run_job([1], job), INVALID, "`credentials`"),
     "a job for many": (lambda job: run_jobs(job), TypeError, "as a list: `[1, 2]`"),
     "a text for many": (lambda _: run_jobs("123"), TypeError, "as a list: `[1, 2]`"),
-    "jobs by name": (lambda job: run_jobs({"a": job}), INVALID, "`job_ids` is a `dict`"),
+    "jobs by name": (lambda job: run_jobs({"a": job}), TypeError, "`job_ids` is a `dict`"),
     "nothing for many": (lambda _: run_jobs(None), TypeError, "as a list: `[1, 2]`"),
     "lists in a list": (lambda job: run_jobs([[job]]), INVALID, "`job_id"),
     "nothing in a list": (lambda job: run_jobs([job, None]), INVALID, "`job_id"),
