@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 import dlt
+from dlt.common import logger
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import ExtractInfo, LoadInfo
 from dlt.common.schema import Schema
@@ -59,13 +60,15 @@ class LastLoad:
         pipeline_name: The name of the pipeline.
         load_id: The id of the newest package; as ids rise, it identifies the whole load.
         committed: When it was completed, in seconds since 1970, if known.
-        pipeline: The pipeline itself, if at hand.
+        pipeline: The pipeline itself, if its load packages are those of this load.
+        is_remote: Whether another machine has loaded, so its tables are unknown.
     """
 
     pipeline_name: str
     load_id: str
     committed: float | None = field(default=None, compare=False)
     pipeline: dlt.Pipeline | None = field(default=None, repr=False, compare=False)
+    is_remote: bool = field(default=False, compare=False)
 
     @property
     def origin(self) -> tuple[str, str]:
@@ -115,14 +118,34 @@ def last_load(pipeline: dlt.Pipeline) -> LastLoad | None:
     trace = _checked_trace(pipeline)
     info = trace.last_load_info if trace else None
     packages = [package for package in info.load_packages if _has_data(package)] if info else []
+    has_just_loaded = bool(packages and info and info.pipeline is pipeline)
     packages = packages or _newest_packages(pipeline)
     if packages:
         load_id = max(package.load_id for package in packages)
         committed = max(package.completed_at.timestamp() for package in packages)
-        return LastLoad(pipeline.pipeline_name, load_id, committed, pipeline)
+        local = LastLoad(pipeline.pipeline_name, load_id, committed, pipeline)
+        return local if has_just_loaded else _remote_load(pipeline, local) or local
     is_forgotten = trace is None or pipeline.list_completed_load_packages()
     found = _newest_in_destination(pipeline) if is_forgotten else None
-    return LastLoad(pipeline.pipeline_name, found, pipeline=pipeline) if found else None
+    name = pipeline.pipeline_name
+    return LastLoad(name, found, pipeline=pipeline, is_remote=True) if found else None
+
+
+def _remote_load(pipeline: dlt.Pipeline, local: LastLoad) -> LastLoad | None:
+    """Return the load in the destination if it is newer than that on this machine."""
+    try:
+        found = _newest_in_destination(pipeline)
+    except DBTCloudException:
+        logger.warning(
+            f"Load {local.load_id} of pipeline `{pipeline.pipeline_name}` is the last on this "
+            "machine, but another machine may have loaded since: the destination cannot be queried."
+        )
+        return None
+    if not found or float(found) <= local.began:
+        return None
+    # otherwise this machine has loaded dbt's results
+    is_remote = found not in pipeline.list_completed_load_packages()
+    return LastLoad(pipeline.pipeline_name, found, is_remote=True) if is_remote else None
 
 
 def last_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:

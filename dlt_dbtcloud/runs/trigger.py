@@ -320,10 +320,10 @@ def _narrowed_body(
 ) -> tuple[TriggerData, Scope | None] | _NothingToBuild:
     """Return the body and scope for the changes of a load, or why to skip."""
     if existing:
-        has_loaded = loaded_relations(load.pipeline) or not has_finished(existing)
+        has_loaded = load.is_remote or loaded_relations(load.pipeline)
         since = f"has loaded nothing since run {existing['id']}"
         nothing = _NothingToBuild(f"pipeline `{load.pipeline_name}` {since}")
-        return (trigger.body, None) if has_loaded else nothing
+        return (trigger.body, None) if has_loaded or not has_finished(existing) else nothing
     relations = loaded_relations(load.pipeline, _unbuilt_since(trigger, known))
     if not relations:
         logger.warning(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dlt
+import duckdb
 import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -45,3 +47,45 @@ def test_a_new_machine_runs_the_job_once_for_the_load(
     assert run["is_success"]
     assert [run["id"], retry["id"]] == [cloud.runs[0]["id"]] * 2
     assert len(cloud.runs) == 1
+
+
+def test_a_machine_with_an_older_load_runs_the_job_for_the_newest(
+    cloud: DBTCloudEmulator, machine: Machine
+) -> None:
+    job = cloud.create_job("Nightly")
+    load(machine("first"))
+    earlier = run_dbt_cloud_job(job_id=job, pipeline=machine("first"))
+    load(machine("second"))
+    run = run_dbt_cloud_job(job_id=job, pipeline=machine("first"))
+    again = run_dbt_cloud_job(job_id=job, pipeline=machine("second"))
+    assert [each["id"] for each in cloud.runs] == [earlier["id"], run["id"]]
+    assert again["id"] == run["id"]
+
+
+def test_a_machine_with_an_older_load_runs_the_whole_job(
+    cloud: DBTCloudEmulator, machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly")
+    load(machine("first"))
+    run_dbt_cloud_job(job_id=job, pipeline=machine("first"), only_loaded=True)
+    load(machine("second"))
+    run = run_dbt_cloud_job(job_id=job, pipeline=machine("first"), only_loaded=True)
+    assert len(cloud.runs) == 2
+    trigger: Any = cloud.runs[1]["trigger"]
+    assert trigger["steps_override"] is None
+    assert "the tables of load" in caplog.text
+    again = run_dbt_cloud_job(job_id=job, pipeline=machine("first"), only_loaded=True)
+    assert again["id"] == run["id"]
+
+
+def test_an_older_load_is_used_with_a_warning_if_the_destination_cannot_be_queried(
+    cloud: DBTCloudEmulator, machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly")
+    load(machine("first"))
+    with duckdb.connect("flights.duckdb") as closed:
+        destination = dlt.destinations.duckdb(closed)
+    first = str(tmp_path / "first")
+    pipeline = dlt.pipeline("flights", pipelines_dir=first, destination=destination)
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
+    assert "another machine may have loaded since" in caplog.text
