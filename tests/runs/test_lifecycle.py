@@ -297,7 +297,7 @@ def test_a_failed_clean_up_does_not_hide_a_successful_run(
     trigger = Trigger(str(job), {"cause": "x"})
     (run,) = Lifecycle(clocked(client, FastClock()), config).run_all([trigger])
     assert run["is_success"]
-    assert f"Run {run['id']} may not be the only one with its cause" in caplog.text
+    assert f"Run {run['id']} may have a duplicate" in caplog.text
 
 
 def test_a_duplicate_that_cannot_be_cancelled_is_named(
