@@ -16,6 +16,7 @@ from dlt_dbtcloud.emulator.dbt.environment import (
     clean,
     describe,
     run_environment,
+    values_for_run,
 )
 from dlt_dbtcloud.emulator.dbt.folder import Folder
 from dlt_dbtcloud.emulator.dbt.plan import SETUP_STEPS, subcommand
@@ -36,7 +37,6 @@ from dlt_dbtcloud.emulator.models import (
 )
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.emulator.times import now
-from dlt_dbtcloud.emulator.variables import values_for_run
 from dlt_dbtcloud.typing import RunStatus, TriggerData
 
 OVERRIDES = tuple(key for key in TriggerData.__annotations__ if key != "cause")

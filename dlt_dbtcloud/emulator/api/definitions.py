@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import deepcopy
 
+from dlt_dbtcloud.emulator.dbt.environment import shown_value
 from dlt_dbtcloud.emulator.models import ACTIVE, JSON, Definition, Job
-from dlt_dbtcloud.emulator.variables import shown_value
 
 DEFAULT_THREADS = 4
 _LICENSE: JSON = {"license_type": "developer", "state": ACTIVE}

@@ -14,11 +14,11 @@ from werkzeug.wrappers import Response
 from dlt_dbtcloud.emulator.api import answers, bodies, definitions
 from dlt_dbtcloud.emulator.api.resources import update
 from dlt_dbtcloud.emulator.api.routes import Call
+from dlt_dbtcloud.emulator.dbt.environment import OWNERS, ByScope, by_name, shown_value
 from dlt_dbtcloud.emulator.defaults import VARIABLE
 from dlt_dbtcloud.emulator.errors import bad_request, not_found
 from dlt_dbtcloud.emulator.models import JSON, Definition
 from dlt_dbtcloud.emulator.state import State
-from dlt_dbtcloud.emulator.variables import OWNERS, ByScope, by_name, shown_value
 
 NAME = re.compile(r"DBT_[A-Za-z0-9_]+")
 # keys of an item of a bulk request that name no environment

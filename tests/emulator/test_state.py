@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.emulator.ids import LANES, Ids
-from dlt_dbtcloud.emulator.state import State
+from dlt_dbtcloud.emulator.state import LANES, Ids, State
 from tests.support.emulator_api import Api
 
 # 26 November 2026
