@@ -107,7 +107,8 @@ class _LimitedBody:
             ReadTimeoutError: Its time is up.
         """
         size, began = 0, self._now()
-        for chunk in self._raw.stream(min(amount, _PROGRESS), decode_content=decode_content):
+        # urllib3 before 2.6 copies the rest of what it decoded for each chunk
+        for chunk in self._raw.stream(max(amount, _PROGRESS), decode_content=decode_content):
             size += len(chunk)
             if size > BODY_LIMIT:
                 self._raw.close()
