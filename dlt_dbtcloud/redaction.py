@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
     "PATTERNS",
     "Redact",
     "first_lines",
     "last_lines",
+    "listed",
     "plain_text",
     "redact",
     "without_backtraces",
@@ -150,6 +151,12 @@ def last_lines(text: str, count: int) -> str:
     """Return the last lines of a redacted text, with long lines cut."""
     lines = text.split("\n")
     return "\n".join([*(["..."] if len(lines) > count else []), *map(_cut, lines[-count:])])
+
+
+def listed(names: Sequence[str], count: int) -> str:
+    """Return the first of some names, and the number of the others."""
+    more = len(names) - count
+    return ", ".join(names[:count]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cut(line: str) -> str:

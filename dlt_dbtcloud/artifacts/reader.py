@@ -148,7 +148,7 @@ class RunReader:
             if _runs(step, ("docs generate",)) and step.get("status") == RunStatus.SUCCESS
         ]
         found = None
-        if docs and not self.read_manifest().is_of_fusion:
+        if docs and not self.read_manifest().is_from_fusion:
             found = self._read("catalog.json", docs[0], is_expected=True)
         elif docs or any(map(_writes_catalog, steps)):
             writing = [step for step in steps if _writes_catalog(step)]

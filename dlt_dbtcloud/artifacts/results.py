@@ -15,7 +15,7 @@ from dlt.common import logger
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import CommandError, DbtCommand, Manifest
+from dlt_dbtcloud.dbt import TESTS, CommandError, DbtCommand, Manifest
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import RELATED, command_of, has_finished, id_of, steps_of
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
@@ -23,7 +23,6 @@ from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_
 
 __all__ = [
     "FAILED",
-    "TESTS",
     "UNSUCCESSFUL",
     "leaves_results",
     "merge",
@@ -38,8 +37,6 @@ __all__ = [
 _SKIPPED = "skipped"
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 UNSUCCESSFUL = FAILED | {_SKIPPED}
-
-TESTS = frozenset({"test", "unit_test"})
 
 _MAX_RETRIES = 20
 # dbt Fusion's message of a test that does not pass

@@ -8,7 +8,7 @@ from dlt_dbtcloud.dbt.commands import (
     subcommand_of,
 )
 from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
-from dlt_dbtcloud.dbt.manifest import Column, Manifest, Node, resource_type_in
+from dlt_dbtcloud.dbt.manifest import TESTS, Column, Manifest, Node, resource_type_in
 from dlt_dbtcloud.dbt.matching import Match, match_sources
 from dlt_dbtcloud.dbt.selection import (
     covers,
@@ -23,6 +23,7 @@ from dlt_dbtcloud.dbt.selection import (
 )
 
 __all__ = [
+    "TESTS",
     "Column",
     "CommandError",
     "DbtCommand",

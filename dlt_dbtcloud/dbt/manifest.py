@@ -15,8 +15,11 @@ from typing import Any, TypedDict, TypeGuard
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.values import as_mapping, as_text, as_texts
 
-__all__ = ["Column", "Manifest", "Node", "resource_type_in"]
+__all__ = ["TESTS", "Column", "Manifest", "Node", "resource_type_in"]
 
+
+# the resource types of tests
+TESTS = frozenset({"test", "unit_test"})
 
 # these have a relation to read from; ephemeral models are replaced by their parents
 _READABLE = ("model", "seed", "snapshot", "source")
@@ -105,7 +108,7 @@ class Manifest:
         return _text(self._metadata.get("dbt_version"))
 
     @property
-    def is_of_fusion(self) -> bool:
+    def is_from_fusion(self) -> bool:
         """Whether dbt Fusion wrote it, which is dbt 2; release tracks begin with a year."""
         major = (self.dbt_version or "").partition(".")[0]
         return major.isdecimal() and 1 < int(major) < _FIRST_YEAR
@@ -124,11 +127,6 @@ class Manifest:
             if not isinstance(self._content.get(section), dict):
                 return f"it has no `{section}`"
         return next(chain(self._damaged_entries(), self._damaged_edges()), None)
-
-    @property
-    def is_from_fusion(self) -> bool:
-        """Whether dbt Fusion wrote it, which is dbt 2."""
-        return (self.dbt_version or "").startswith("2.")
 
     @property
     def unique_ids(self) -> list[str]:
@@ -241,7 +239,7 @@ class Manifest:
         """
         blocked = self.descendants([unique_id])
         kind = resource_type_in(unique_id)
-        if kind not in ("test", "unit_test"):
+        if kind not in TESTS:
             return blocked
         attached = as_texts(self.entry(unique_id).get("attached_node"))
         tested = self.dependencies(unique_id) or attached

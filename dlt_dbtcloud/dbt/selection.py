@@ -17,7 +17,7 @@ from dlt_dbtcloud.dbt.commands import (
     pattern,
     subcommand_of,
 )
-from dlt_dbtcloud.dbt.manifest import Manifest, resource_type_in
+from dlt_dbtcloud.dbt.manifest import TESTS, Manifest, resource_type_in
 from dlt_dbtcloud.values import as_mapping
 
 __all__ = [
@@ -35,17 +35,16 @@ __all__ = [
 
 
 # the types that dbt executes, unlike exposures, metrics, semantic models and saved queries
-_EXECUTED = ("function", "model", "seed", "snapshot", "test", "unit_test")
+_EXECUTED = ("function", "model", "seed", "snapshot", *TESTS)
 # the types that a command executes; all if it is not listed
-_EXECUTED_BY = {"seed": ("seed",), "snapshot": ("snapshot",), "test": ("test", "unit_test")}
-_TESTS = ("test", "unit_test")
+_EXECUTED_BY = {"seed": ("seed",), "snapshot": ("snapshot",), "test": TESTS}
 # the types whose nodes are surely in the results of a command
 _REPORTED_BY = {
-    "build": ("model", "seed", "snapshot", *_TESTS),
+    "build": ("model", "seed", "snapshot", *TESTS),
     "run": ("model",),
     "seed": ("seed",),
     "snapshot": ("snapshot",),
-    "test": _TESTS,
+    "test": TESTS,
 }
 
 
@@ -198,7 +197,7 @@ def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
         results: The unique ids of the nodes with a result.
     """
     found = set(map(resource_type_in, results))
-    excluded = {kind for kind in _TESTS if results and kind not in found}
+    excluded = {kind for kind in TESTS if results and kind not in found}
     return frozenset(
         unique_id
         for unique_id in expected
@@ -208,7 +207,7 @@ def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
 
 def executes_tests(line: str) -> bool:
     """Return whether a command may execute tests; `run`, `seed` and `snapshot` do not."""
-    return bool({*_TESTS} & {*_REPORTED_BY.get(subcommand_of(line) or "", _TESTS)})
+    return bool({*TESTS} & {*_REPORTED_BY.get(subcommand_of(line) or "", TESTS)})
 
 
 def covers(theirs: Sequence[str], ours: Sequence[str]) -> bool:
@@ -275,7 +274,7 @@ def _selects_as_much(theirs: str, ours: str) -> bool:
 
 def _is_surely_selected(unique_id: str, manifest: Manifest, scope: Set[str] | None) -> bool:
     """Return whether a node of the scope is selected with any `--indirect-selection`."""
-    if scope is None or resource_type_in(unique_id) not in _TESTS:
+    if scope is None or resource_type_in(unique_id) not in TESTS:
         return True
     return scope >= {*manifest.dependencies(unique_id)}
 

@@ -15,14 +15,14 @@ import dlt
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
-from dlt_dbtcloud.artifacts.results import TESTS, message_of
+from dlt_dbtcloud.artifacts.results import message_of
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
     resolved_config,
     with_dbt_cloud_config,
 )
-from dlt_dbtcloud.dbt import Manifest, Node, subcommand_of
+from dlt_dbtcloud.dbt import TESTS, Manifest, Node, subcommand_of
 from dlt_dbtcloud.exceptions import DBTCloudRunCancelled, run_error
 from dlt_dbtcloud.lineage.facets import (
     PRODUCER,

@@ -17,6 +17,7 @@ from dlt_dbtcloud.artifacts.results import FAILED, UNSUCCESSFUL, leaves_results,
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import (
+    TESTS,
     Manifest,
     executed_nodes,
     executes_tests,
@@ -38,28 +39,27 @@ from dlt_dbtcloud.payloads import (
     started_steps,
     steps_of,
 )
-from dlt_dbtcloud.redaction import redact
+from dlt_dbtcloud.redaction import listed, redact
 from dlt_dbtcloud.typing import NodeResult, Run, RunStatus, RunStep
 
 __all__ = [
     "Backlog",
     "Backlogs",
     "Execution",
-    "Rung",
+    "RetryMethod",
     "Task",
-    "describe_doubt",
-    "doubt",
+    "describe_uncertainty",
     "task_after",
+    "uncertain_error",
 ]
 
 
 # dbt's message of a node that dbt Fusion could not compile, without a reason
 _NOT_COMPILED = "Compilation Error"
-_TESTS = ("test", "unit_test")
 _NAMED = 5
 
 
-class Rung(IntEnum):
+class RetryMethod(IntEnum):
     """A way to repeat a failed command, cheapest first.
 
     `RETRY` is the API's own retry, `NODES` is the command on its unsuccessful nodes, and `WHOLE`
@@ -84,7 +84,7 @@ class Task:
 
     line: str
     nodes: frozenset[str] | None = None
-    tried: Rung | None = None
+    tried: RetryMethod | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Execution:
     """A step that executed the command of a task.
 
     Args:
-        rung: How it executed the command.
+        method: How it executed the command.
         status: The status of the step.
         results: The results of its nodes; none if they are unknown.
         is_complete: Whether all nodes are in the results, as far as known.
@@ -100,7 +100,7 @@ class Execution:
         is_empty: Whether there are no results, and no nodes in the manifest.
     """
 
-    rung: Rung
+    method: RetryMethod
     status: int | None
     results: Sequence[NodeResult] = ()
     is_complete: bool = True
@@ -120,7 +120,7 @@ class Execution:
         an API retry that executed nothing may still be those of the failed run.
         """
         found = frozenset(each["unique_id"] for each in self.results)
-        has_failed = self.rung == Rung.RETRY and _last(self.results, FAILED)
+        has_failed = self.method == RetryMethod.RETRY and _last(self.results, FAILED)
         is_success = self.status == RunStatus.SUCCESS and not has_failed
         return found if is_success else found - self.unsuccessful
 
@@ -145,7 +145,7 @@ class Backlog:
     only_other_tests_failed: bool = False
 
     @property
-    def is_doubtful(self) -> bool:
+    def is_uncertain(self) -> bool:
         """Whether the status of the run does not show the outcome of its nodes."""
         is_success = run_error(self.run) is None
         return bool(self.tasks and is_success) or self.only_other_tests_failed
@@ -153,7 +153,7 @@ class Backlog:
     @property
     def is_repeatable(self) -> bool:
         """Whether there is a broader way to execute what is left."""
-        return all(task.tried != Rung.WHOLE for task in self.tasks)
+        return all(task.tried != RetryMethod.WHOLE for task in self.tasks)
 
     @property
     def nodes(self) -> list[str]:
@@ -179,9 +179,9 @@ class Backlogs:
         """Return the backlog of a finished run."""
         return self._of(id_of(run))
 
-    def is_doubtful_retry(self, run: Run) -> bool:
+    def is_uncertain_retry(self, run: Run) -> bool:
         """Return whether a run, read with its trigger, is a retry that left nodes."""
-        return retried_run(run) is not None and self.of(run).is_doubtful
+        return retried_run(run) is not None and self.of(run).is_uncertain
 
     def manifest(self, run: Run) -> Manifest:
         """Return the last manifest that the commands of a run left, or an empty manifest."""
@@ -231,8 +231,8 @@ class Backlogs:
         backlog = Backlog(run, before.origin if before else run, owed[:first])
         for task, line, executed in zip(owed[first:], lines, steps, strict=True):
             is_api_retry = task is owed[first] and bool(run.get("retrying_run_id"))
-            rung = Rung.RETRY if is_api_retry else _rung(task, line)
-            backlog = self._after(backlog, task, rung, executed)
+            method = RetryMethod.RETRY if is_api_retry else _method(task, line)
+            backlog = self._after(backlog, task, method, executed)
         return backlog
 
     def _steps(self, run: Run, lines: Sequence[str]) -> list[list[RunStep]]:
@@ -244,11 +244,13 @@ class Backlogs:
             return [steps_of(run) for _ in lines]
         return steps + [[] for _ in range(left)]
 
-    def _after(self, backlog: Backlog, task: Task, rung: Rung, steps: Sequence[RunStep]) -> Backlog:
+    def _after(
+        self, backlog: Backlog, task: Task, method: RetryMethod, steps: Sequence[RunStep]
+    ) -> Backlog:
         """Add a task to what is left, unless a run has executed all of it."""
         if not steps:
             return replace(backlog, tasks=(*backlog.tasks, task))
-        execution = self._execution(backlog.run, task, rung, steps)
+        execution = self._execution(backlog.run, task, method, steps)
         if execution.status != RunStatus.SUCCESS:
             others = _only_other_tests_failed(task, execution)
             backlog = replace(
@@ -256,23 +258,25 @@ class Backlogs:
             )
         # commands after one that has left nodes have seen its old data
         left = task if backlog.tasks else task_after(task, execution)
-        if left and left.nodes and left.tried == Rung.WHOLE:
+        if left and left.nodes and left.tried == RetryMethod.WHOLE:
             # the project may have changed: a node that does not exist is not left
             exists = {*self._manifest(backlog.run, steps[-1]).unique_ids}
             left = replace(left, nodes=left.nodes & exists if exists else left.nodes)
             left = left if left.nodes else None
         return replace(backlog, tasks=(*backlog.tasks, left)) if left else backlog
 
-    def _execution(self, run: Run, task: Task, rung: Rung, steps: Sequence[RunStep]) -> Execution:
+    def _execution(
+        self, run: Run, task: Task, method: RetryMethod, steps: Sequence[RunStep]
+    ) -> Execution:
         status = steps[-1].get("status")
         is_success = status == RunStatus.SUCCESS
         is_needed = task.nodes is not None if is_success else status == RunStatus.ERROR
         found = self._results(run, steps) if is_needed else None
         results = found or []
         is_empty = found == [] and task.nodes in (None, frozenset())
-        is_complete = is_success or not results or rung != Rung.WHOLE
+        is_complete = is_success or not results or method != RetryMethod.WHOLE
         return Execution(
-            rung,
+            method,
             status,
             results,
             is_complete or self._is_complete(run, task, steps[-1], results),
@@ -322,43 +326,43 @@ def task_after(task: Task, execution: Execution) -> Task | None:
         task: What it had left before.
         execution: The execution.
     """
-    rung = execution.rung
+    method = execution.method
     if execution.status == RunStatus.SUCCESS:
-        if task.nodes is None or (rung == Rung.WHOLE and not execution.are_results_known):
-            return None if rung == Rung.WHOLE else replace(task, tried=rung)
-        if not task.nodes and not execution.is_empty and rung != Rung.WHOLE:
-            return Task(task.line, tried=rung)
+        if task.nodes is None or (method == RetryMethod.WHOLE and not execution.are_results_known):
+            return None if method == RetryMethod.WHOLE else replace(task, tried=method)
+        if not task.nodes and not execution.is_empty and method != RetryMethod.WHOLE:
+            return Task(task.line, tried=method)
         left = task.nodes - execution.successful
         # exposures do nothing, and dbt Fusion does not list them
         is_done = all(resource_type_in(unique_id) == "exposure" for unique_id in left)
-        return None if is_done else Task(task.line, left, tried=rung)
+        return None if is_done else Task(task.line, left, tried=method)
     if execution.is_empty and execution.status == RunStatus.ERROR:
         return Task(task.line, frozenset())
     if not _is_reliable(task, execution):
         return Task(task.line)
     if _only_other_tests_failed(task, execution):
         left = (task.nodes or frozenset()) - execution.successful
-        return Task(task.line, left or task.nodes, tried=rung)
+        return Task(task.line, left or task.nodes, tried=method)
     left = (task.nodes or frozenset()) - execution.successful
     return Task(task.line, left | (execution.unsuccessful - _other_tests(task, execution)))
 
 
-def describe_doubt(backlog: Backlog) -> str:
+def describe_uncertainty(backlog: Backlog) -> str:
     """Describe why the status of a run does not show the outcome of its nodes."""
     name, nodes = run_name(backlog.run), backlog.nodes
     if backlog.only_other_tests_failed:
         line = backlog.tasks[backlog.failed_task or 0].line
         return f"{name} failed only by tests that `{redact(line)}` does not execute."
     lines = " and ".join(f"`{redact(task.line)}`" for task in backlog.tasks)
-    missing = f"{len(nodes)} of its nodes: {_few(nodes)}" if nodes else f"all of {lines}"
+    missing = f"{len(nodes)} of its nodes: {listed(nodes, _NAMED)}" if nodes else f"all of {lines}"
     return f"{name} succeeded, but did not execute {missing}."
 
 
-def doubt(backlog: Backlog) -> DBTCloudRunFailed:
+def uncertain_error(backlog: Backlog) -> DBTCloudRunFailed:
     """Return the error of a run that succeeded without executing its nodes."""
     job = f"`run_dbt_cloud_job(job_id={backlog.run.get('job_definition_id')})`"
     advice = f"They may not be built. Run all of the job: {job}."
-    return DBTCloudRunFailed(backlog.run, describe_doubt(backlog), advice=advice)
+    return DBTCloudRunFailed(backlog.run, describe_uncertainty(backlog), advice=advice)
 
 
 def _is_reliable(task: Task, execution: Execution) -> bool:
@@ -368,7 +372,7 @@ def _is_reliable(task: Task, execution: Execution) -> bool:
     """
     is_known = execution.status == RunStatus.ERROR and execution.is_complete
     # a part of a command does not show the rest
-    is_part = task.nodes is None and execution.rung != Rung.WHOLE
+    is_part = task.nodes is None and execution.method != RetryMethod.WHOLE
     if not is_known or is_part or not execution.unsuccessful:
         return False
     failed = _last(execution.results, FAILED)
@@ -387,13 +391,8 @@ def _other_tests(task: Task, execution: Execution) -> Set[str]:
     """Return the tests that a step executed although they are not part of the command."""
     if executes_tests(task.line):
         return frozenset()
-    tests = [each for each in execution.results if resource_type_in(each["unique_id"]) in _TESTS]
+    tests = [each for each in execution.results if resource_type_in(each["unique_id"]) in TESTS]
     return {each["unique_id"] for each in tests}
-
-
-def _few(nodes: Sequence[str]) -> str:
-    more = len(nodes) - _NAMED
-    return ", ".join(nodes[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _readable(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | None:
@@ -406,8 +405,8 @@ def _readable(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | None:
         return None
 
 
-def _rung(task: Task, line: str) -> Rung:
-    return Rung.WHOLE if line.split() == task.line.split() else Rung.NODES
+def _method(task: Task, line: str) -> RetryMethod:
+    return RetryMethod.WHOLE if line.split() == task.line.split() else RetryMethod.NODES
 
 
 def _last(results: Iterable[NodeResult], statuses: Set[str]) -> list[NodeResult]:

@@ -23,7 +23,8 @@ from dlt_dbtcloud.dbt import (
 )
 from dlt_dbtcloud.exceptions import DBTCloudRunFailed
 from dlt_dbtcloud.payloads import id_of, planned_commands, run_name, steps_of
-from dlt_dbtcloud.runs.backlog import Execution, Rung
+from dlt_dbtcloud.redaction import listed
+from dlt_dbtcloud.runs.backlog import Execution, RetryMethod
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import Relation, as_mapping
 
@@ -113,7 +114,7 @@ def _gap_by_manifest(
     expected = expected_nodes(commands, manifest, sources)
     missing = sorted(missing_nodes(expected, executed))
     if missing:
-        names = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+        names = listed(missing, _NAMED)
         return f"{len(missing)} of {len(expected)} nodes are not in its results: {names}"
     if not covers(planned_commands(run), narrowed_commands(commands, manifest, sources)):
         return "the sources of the loaded tables have changed since its commands were narrowed"
@@ -128,8 +129,8 @@ def _executed(client: DBTCloudClientV2, run: Run) -> set[str] | None:
         results = _results(client, run, step)
         if results is None and step.get("status") == RunStatus.SUCCESS:
             return None
-        listed = [*step_results(id_of(run), step, results or {}, Manifest(None))]
-        executed |= Execution(Rung.WHOLE, step.get("status"), listed).successful
+        reported = [*step_results(id_of(run), step, results or {}, Manifest(None))]
+        executed |= Execution(RetryMethod.WHOLE, step.get("status"), reported).successful
     return executed if steps else None
 
 

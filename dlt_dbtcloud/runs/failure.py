@@ -11,13 +11,19 @@ from typing import Any, cast
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import (
     FAILED,
-    TESTS,
     leaves_results,
     message_of,
     step_results,
 )
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import FusionLog, Manifest, has_project_error, match_sources, sources_of
+from dlt_dbtcloud.dbt import (
+    TESTS,
+    FusionLog,
+    Manifest,
+    has_project_error,
+    match_sources,
+    sources_of,
+)
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudRunCancelled,
@@ -27,7 +33,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import RELATED, failed_step, id_of, log_of, log_tail, run_name
-from dlt_dbtcloud.redaction import Redact, first_lines, redact
+from dlt_dbtcloud.redaction import Redact, first_lines, listed, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
 __all__ = ["Postmortem", "advice", "describe_nodes", "describe_step", "explain", "node_failures"]
@@ -189,8 +195,12 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
             f"{_summary(results, failures)}.",
             *(_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)),
             *([f"     ... and {more} more"] if more > 0 else ()),
-            *([f"Of the tests, {len(tests)} only warned: {_listed(tests)}."] if tests else ()),
-            *([f"Built with warnings: {_listed(others)}."] if others else ()),
+            *(
+                [f"Of the tests, {len(tests)} only warned: {listed(tests, _MAX_NAMES)}."]
+                if tests
+                else ()
+            ),
+            *([f"Built with warnings: {listed(others, _MAX_NAMES)}."] if others else ()),
         ]
     )
 
@@ -334,13 +344,8 @@ def _details(failure: NodeFailure) -> Iterator[str]:
         yield f"Skipped because of it: {_count(failure['skipped'], 'node')}."
     if failure["tables"]:
         load = f", last by load {failure['load_id']}" if failure["load_id"] else ""
-        yield f"It is fed by {_listed(failure['tables'])}{load}."
+        yield f"It is fed by {listed(failure['tables'], _MAX_NAMES)}{load}."
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_NAMES
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -21,7 +21,13 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
-from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, Rung, describe_doubt, doubt
+from dlt_dbtcloud.runs.backlog import (
+    Backlog,
+    Backlogs,
+    RetryMethod,
+    describe_uncertainty,
+    uncertain_error,
+)
 from dlt_dbtcloud.runs.coverage import Scope, describe_gap, gap, incomplete
 from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
@@ -156,7 +162,7 @@ class Lifecycle:
         with self._abandoning():
             if self._config.wait_for_outcome:
                 self._wait(are_new=False)
-                self._reject_doubtful()
+                self._reject_uncertain()
         return self._report()[0]
 
     def cancel(self, run_id: int | str | None) -> Run:
@@ -293,8 +299,8 @@ class Lifecycle:
 
     def _make_certain(self) -> None:
         """Replace successful runs that did not execute the nodes that they were for."""
-        self._repeat_doubtful()
-        self._reject_doubtful()
+        self._repeat_uncertain()
+        self._reject_uncertain()
         self._run_whole()
 
     def _retry_one(self, part: Part, attempt: str) -> None:
@@ -321,19 +327,21 @@ class Lifecycle:
     def _note(self, sending: ExactlyOnce) -> None:
         self._sending = sending
 
-    def _repeat_doubtful(self) -> None:
+    def _repeat_uncertain(self) -> None:
         """Repeat retries that did not execute their nodes, within the timeout.
 
         This is not another retry of the user, and each repetition is less narrow.
         """
-        for _ in Rung:
-            doubtful = [
-                (part, backlog) for part, backlog in self._doubtful() if backlog.is_repeatable
+        for _ in RetryMethod:
+            uncertain = [
+                (part, backlog) for part, backlog in self._uncertain() if backlog.is_repeatable
             ]
-            if not doubtful or not self._seconds_left:
+            if not uncertain or not self._seconds_left:
                 return
-            for part, backlog in doubtful:
-                logger.warning(f"{describe_doubt(backlog)} Repeating it with a broader selection.")
+            for part, backlog in uncertain:
+                logger.warning(
+                    f"{describe_uncertainty(backlog)} Repeating it with a broader selection."
+                )
                 try:
                     part.run = self._retried(backlog.run)
                 except DBTCloudException as error:
@@ -341,11 +349,11 @@ class Lifecycle:
                 self._sending = None
             self._wait()
 
-    def _reject_doubtful(self) -> None:
+    def _reject_uncertain(self) -> None:
         """Report retries that did not execute their nodes as errors."""
-        for part, backlog in self._doubtful():
+        for part, backlog in self._uncertain():
             if run_error(backlog.run) is None:
-                part.error = doubt(backlog)
+                part.error = uncertain_error(backlog)
 
     def _run_whole(self) -> None:
         """Run all of a job if its narrowed run did not build everything loaded."""
@@ -361,8 +369,8 @@ class Lifecycle:
             self._start(part)
         if gaps:
             self._wait()
-            self._repeat_doubtful()
-            self._reject_doubtful()
+            self._repeat_uncertain()
+            self._reject_uncertain()
 
     def _gap(self, part: Part) -> str | None:
         """Return what a successful narrowed run has not built; note if this cannot be read."""
@@ -384,7 +392,7 @@ class Lifecycle:
         relations = loaded_relations(trigger.load.pipeline) if trigger.load else []
         return Scope(relations, trigger.body.get("steps_override") or ())
 
-    def _doubtful(self) -> list[tuple[Part, Backlog]]:
+    def _uncertain(self) -> list[tuple[Part, Backlog]]:
         """Return the retries whose status does not show the outcome of their nodes."""
         found = []
         for part in self._parts:
@@ -401,7 +409,7 @@ class Lifecycle:
                 # a failure is reported as such
                 part.error = None if run_error(run) else error
             else:
-                found += [(part, backlog)] if backlog.is_doubtful else []
+                found += [(part, backlog)] if backlog.is_uncertain else []
         return found
 
     def _report(self) -> list[Run]:

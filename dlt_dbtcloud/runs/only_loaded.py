@@ -22,6 +22,7 @@ from dlt_dbtcloud.dbt import (
     narrowed_commands,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
+from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.coverage import Scope
 from dlt_dbtcloud.typing import Job, TriggerData
 from dlt_dbtcloud.values import Relation
@@ -92,7 +93,7 @@ def narrowed_trigger(
         return None
     if narrowed.steps == commands:
         return body, None
-    change = f"from {_listed(commands)} to {_listed(narrowed.steps)}"
+    change = f"from {_quoted(commands)} to {_quoted(narrowed.steps)}"
     logger.info(
         f"Narrowed job {job_id} to {narrowed.nodes} of {narrowed.all_nodes} nodes, "
         f"{client.redact(change)}."
@@ -216,7 +217,7 @@ def _check(match: Match, body: TriggerData) -> None:
         advice += f" {len(misplaced) - _NAMED} more tables are not declared in their places."
     uncertain = [*match.undeclared, *misplaced, *match.namesakes]
     if uncertain and _OTHER_PROJECT & body.keys():
-        names = _few(sorted(uncertain))
+        names = listed(sorted(uncertain), _LISTED)
         raise _UncertainError(
             "the run has a git reference, target or schema of its own, and may declare other "
             f"sources for {names} than the newest manifest. {advice}".rstrip()
@@ -224,15 +225,10 @@ def _check(match: Match, body: TriggerData) -> None:
     if misplaced:
         raise _UncertainError(advice)
     if match.undeclared:
-        logger.info(f"Loaded tables without a dbt source: {_few(match.undeclared)}.")
+        logger.info(f"Loaded tables without a dbt source: {listed(match.undeclared, _LISTED)}.")
 
 
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
-def _listed(commands: Sequence[str]) -> str:
+def _quoted(commands: Sequence[str]) -> str:
     return ", ".join(f"`{_cut(command)}`" for command in commands)
 
 

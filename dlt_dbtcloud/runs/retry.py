@@ -37,7 +37,7 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of, planned_commands
-from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, Rung, Task
+from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, RetryMethod, Task
 from dlt_dbtcloud.runs.duplicates import keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.history import Found, clarified
@@ -193,7 +193,7 @@ def _is_usable(run: Run, backlogs: Backlogs) -> bool:
     """Return whether a run is running, or has certainly succeeded."""
     if run_error(run) is not None:
         return False
-    return not has_finished(run) or not backlogs.of(run).is_doubtful
+    return not has_finished(run) or not backlogs.of(run).is_uncertain
 
 
 def _steps(backlog: Backlog, backlogs: Backlogs) -> tuple[str, ...]:
@@ -211,7 +211,7 @@ def _steps(backlog: Backlog, backlogs: Backlogs) -> tuple[str, ...]:
 
 def _line(task: Task, backlog: Backlog, backlogs: Backlogs) -> str:
     """Return the command that executes what a task has left."""
-    if task.nodes is None or (task.tried or Rung.RETRY) > Rung.RETRY:
+    if task.nodes is None or (task.tried or RetryMethod.RETRY) > RetryMethod.RETRY:
         return task.line
     manifest = backlogs.manifest(backlog.run)
     return narrowed_retry(task.line, sorted(task.nodes), manifest) or task.line

@@ -275,7 +275,7 @@ def _existing(client: DBTCloudClientV2, trigger: Trigger, known: Sequence[Run]) 
     pending = [run for run in usable if not has_finished(run)]
     finished = sorted((run for run in usable if has_finished(run)), key=id_of)
     backlogs = Backlogs(client)
-    certain = (run for run in finished if not backlogs.is_doubtful_retry(run))
+    certain = (run for run in finished if not backlogs.is_uncertain_retry(run))
     return next(certain, min(pending, key=id_of, default=None))
 
 

@@ -157,7 +157,7 @@ def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: li
     ],
 )
 def test_dbt_fusion_is_known_by_its_version(version: str | None, expected: bool) -> None:
-    assert Manifest({"metadata": {"dbt_version": version}}).is_of_fusion is expected
+    assert Manifest({"metadata": {"dbt_version": version}}).is_from_fusion is expected
 
 
 def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:

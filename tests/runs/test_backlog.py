@@ -8,40 +8,40 @@ import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.runs.backlog import Backlogs, Execution, Rung, Task, task_after
+from dlt_dbtcloud.runs.backlog import Backlogs, Execution, RetryMethod, Task, task_after
 from dlt_dbtcloud.typing import RunStatus
 from tests.support import recordings
 from tests.support.nodes import result
 
 SUCCESS, ERROR, CANCELLED = RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED
-RETRY, NODES, WHOLE = Rung.RETRY, Rung.NODES, Rung.WHOLE
+RETRY, NODES, WHOLE = RetryMethod.RETRY, RetryMethod.NODES, RetryMethod.WHOLE
 A, B, TEST = "model.shop.a", "model.shop.b", "test.shop.not_null_a.1"
 LEFT = Task("dbt build", frozenset({A, TEST}))
 RUN = Task("dbt run", frozenset({A, B}))
 
 
-def after(task: Task, rung: Rung, status: RunStatus, **statuses: str) -> Task | None:
+def after(task: Task, method: RetryMethod, status: RunStatus, **statuses: str) -> Task | None:
     ids = {"a": A, "b": B, "test": TEST}
     results = [result(ids[name], status) for name, status in statuses.items()]
-    return task_after(task, Execution(rung, status, results))
+    return task_after(task, Execution(method, status, results))
 
 
-@pytest.mark.parametrize("rung", [RETRY, NODES, WHOLE])
-def test_a_retry_with_the_nodes_in_its_results_leaves_nothing(rung: Rung) -> None:
-    assert after(LEFT, rung, SUCCESS, a="success", test="pass") is None
-    assert after(LEFT, rung, SUCCESS, a="reused", test="warn", b="no-op") is None
+@pytest.mark.parametrize("method", [RETRY, NODES, WHOLE])
+def test_a_retry_with_the_nodes_in_its_results_leaves_nothing(method: RetryMethod) -> None:
+    assert after(LEFT, method, SUCCESS, a="success", test="pass") is None
+    assert after(LEFT, method, SUCCESS, a="reused", test="warn", b="no-op") is None
     # nodes that are up to date are skipped
-    assert after(LEFT, rung, SUCCESS, a="skipped", test="pass") is None
+    assert after(LEFT, method, SUCCESS, a="skipped", test="pass") is None
 
 
-@pytest.mark.parametrize("rung", [RETRY, NODES])
+@pytest.mark.parametrize("method", [RETRY, NODES])
 @pytest.mark.parametrize("statuses", [{}, {"a": "success"}, {"b": "success"}])
 def test_a_successful_retry_without_the_nodes_leaves_them(
-    rung: Rung, statuses: dict[str, str]
+    method: RetryMethod, statuses: dict[str, str]
 ) -> None:
-    left = after(LEFT, rung, SUCCESS, **statuses)
+    left = after(LEFT, method, SUCCESS, **statuses)
     missing = {TEST} if "a" in statuses else {A, TEST}
-    assert left == Task("dbt build", frozenset(missing), tried=rung)
+    assert left == Task("dbt build", frozenset(missing), tried=method)
 
 
 def test_results_that_an_api_retry_has_left_from_before_leave_the_nodes() -> None:
@@ -120,8 +120,8 @@ def test_of_a_node_that_is_listed_twice_the_last_result_counts() -> None:
 def test_results_that_do_not_show_what_is_left_leave_the_whole_command(
     results: Any, task: Task
 ) -> None:
-    rung = WHOLE if task.nodes is None else RETRY
-    assert task_after(task, Execution(rung, ERROR, results)) == Task("dbt build")
+    method = WHOLE if task.nodes is None else RETRY
+    assert task_after(task, Execution(method, ERROR, results)) == Task("dbt build")
 
 
 def test_a_cancelled_or_incomplete_command_is_left_whole() -> None:

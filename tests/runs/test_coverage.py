@@ -204,7 +204,7 @@ def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one
         run_narrowed(cloud, isolated, pipeline, [act({}), broken], raise_on_failure=True)
 
 
-def test_the_next_load_builds_what_was_doubtful_and_then_failed(
+def test_the_next_load_builds_what_was_uncertain_and_then_failed(
     cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
 ) -> None:
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
