@@ -23,16 +23,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from tests.interop import (
+from tests.interop import environments, routes
+from tests.interop.clients import (
     airflow,
     dagster_dbt,
     dbt_cloud_cli,
     dbt_jobs_as_code,
     dbt_mcp,
     dbtc,
-    environments,
     prefect_dbt,
-    routes,
     tap_dbt,
 )
 from tests.interop.routes import Calls, Route
@@ -53,14 +52,14 @@ CLIENTS = (
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a client's visit.
+    """The result of a client's check.
 
     Args:
         client: The client's name.
         package: Its package, with the version.
         called: The routes that it called; None if the client was left out.
         problem: The reason why it failed or was left out.
-        seconds: The duration of the visit, without the installation.
+        seconds: The duration of the check, without the installation.
     """
 
     client: str
@@ -104,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(client: Client) -> Result:
-    """Install a client and let it visit an emulator."""
+    """Install a client and check it against an emulator."""
     name, package = client.name, client.packages[0]
     python = environments.find_python(client.python)
     if python is None:
@@ -119,7 +118,7 @@ def run(client: Client) -> Result:
         tempfile.TemporaryDirectory() as folder,
         open_session(Path(folder), programs, https=client.https) as session,
     ):
-        problem = _visit(client, session)
+        problem = _check(client, session)
         called = frozenset(
             route
             for request in session.requests
@@ -129,10 +128,10 @@ def run(client: Client) -> Result:
     return Result(name, package, called, problem, time.monotonic() - start)
 
 
-def _visit(client: Client, session: Session) -> str | None:
+def _check(client: Client, session: Session) -> str | None:
     try:
-        client.visit(session)
-    except Exception as error:  # noqa: BLE001 - the other clients run all the same
+        client.check(session)
+    except Exception as error:  # noqa: BLE001 - the other clients are still checked
         return f"{type(error).__name__}: {error}"
     return None
 

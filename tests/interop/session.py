@@ -1,4 +1,4 @@
-"""A client's visit to the embedded dbt Cloud, in an environment and a folder of its own."""
+"""A session of a client with the embedded dbt Cloud, in an environment and folder of its own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Client:
     Args:
         name: The name of its column in the table of routes.
         packages: The requirements of its environment.
-        visit: Uses the client and checks what it received and sent.
+        check: Uses the client and checks what it received and sent.
         python: The Python versions that it supports.
         https: Whether its emulator speaks https.
         refused: The requests that are refused, such as `404 GET /api/v9/`.
@@ -50,14 +50,14 @@ class Client:
 
     name: str
     packages: tuple[str, ...]
-    visit: Callable[[Session], None]
+    check: Callable[[Session], None]
     python: str = ">=3.10,<3.14"
     https: bool = True
     refused: frozenset[str] = frozenset()
 
 
 class Session:
-    """What a client's visit works with.
+    """The emulator, programs and folder of one client.
 
     Args:
         cloud: An emulator that only this client uses.

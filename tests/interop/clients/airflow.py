@@ -17,7 +17,7 @@ PACKAGES = ("apache-airflow-providers-dbt-cloud==4.11.1", "apache-airflow==3.3.2
 PYTHON = ">=3.11,<3.14"
 
 
-def visit_with_operators(session: Session) -> None:
+def check_with_operators(session: Session) -> None:
     """Trigger and await jobs with the operators and the sensor of Airflow's provider."""
     session.create_job("Nightly")
     session.create_job("Hourly", outcome="success", duration=1)
@@ -37,7 +37,7 @@ def visit_with_operators(session: Session) -> None:
     expect(session.statuses, ["Success", "Success"])
 
 
-def visit_with_dlt(session: Session) -> None:
+def check_with_dlt(session: Session) -> None:
     """Load, build and load the results in one DAG, whose task is retried after the trigger."""
     job = session.create_job()
     database = session.folder / "warehouse.duckdb"
@@ -77,11 +77,11 @@ def _test_dag(session: Session, dag: str, environ: Mapping[str, str]) -> None:
     session.run("airflow", "dags", "test", dag, environ=isolated)
 
 
-PROVIDER = Client("airflow", PACKAGES, visit_with_operators, PYTHON)
+PROVIDER = Client("airflow", PACKAGES, check_with_operators, PYTHON)
 DAG = Client(
     "airflow-dlt",
     (*PACKAGES, "--editable", ".", "dlt[duckdb]"),
-    visit_with_dlt,
+    check_with_dlt,
     PYTHON,
     refused=frozenset({"401 GET v2 runs/{id}/"}),
 )

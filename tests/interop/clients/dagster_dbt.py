@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.interop.session import STUCK, Client, Session, expect
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Load the assets of a project, and materialize them."""
     answers = session.run_script(
         "dagster_assets.py",
@@ -27,4 +27,4 @@ def visit(session: Session) -> None:
 
 
 # it imports dateutil, which it does not require
-CLIENT = Client("dagster", ("dagster-dbt==0.29.27", "python-dateutil"), visit)
+CLIENT = Client("dagster", ("dagster-dbt==0.29.27", "python-dateutil"), check)

@@ -8,7 +8,7 @@ from dlt_dbtcloud.typing import Run
 from tests.interop.session import Client, Session, check_results, expect
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Run a job and read its results, retry a failed run, and cancel a run."""
     job = session.create_job()
     broken = session.create_job("Broken", outcome=["error", "success"])
@@ -49,7 +49,7 @@ def _ids(runs: Sequence[Run], *indexes: int) -> list[int | None]:
 CLIENT = Client(
     "mcp",
     ("dbt-mcp==2.8.0",),
-    visit,
+    check,
     python=">=3.12,<3.14",
     # its tools on dbt Cloud's side, which are not part of the Administrative API
     refused=frozenset({"404 POST /api/ai/v1/mcp/"}),

@@ -10,7 +10,7 @@ from typing import Any
 from tests.interop.session import Client, Session, expect
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Sync two files, one after the other, and import the jobs that they made."""
     both = {"nightly": {"DBT_REGION": "eu", "DBT_COLOR": "red"}, "hourly": {}}
     first = _write(session, "first.yml", both)
@@ -78,4 +78,4 @@ def _run(session: Session, *arguments: str) -> str:
     return session.run("dbt-jobs-as-code", *arguments, environ=environ)
 
 
-CLIENT = Client("jobs-as-code", ("dbt-jobs-as-code==1.22.0",), visit)
+CLIENT = Client("jobs-as-code", ("dbt-jobs-as-code==1.22.0",), check)

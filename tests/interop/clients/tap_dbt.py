@@ -10,7 +10,7 @@ from typing import Any
 from tests.interop.session import Client, Session, expect
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Sync the default streams, then all streams with the state of the first sync."""
     job = session.create_job("Hourly", outcome="success")
     session.trigger(job, "first")
@@ -66,4 +66,4 @@ def _runs(messages: list[dict[str, Any]]) -> list[int]:
 
 
 # it trusts no other authorities than those of certifi
-CLIENT = Client("tap", ("tap-dbt==0.17.0",), visit, https=False)
+CLIENT = Client("tap", ("tap-dbt==0.17.0",), check, https=False)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.interop.session import Client, Session, check_results, expect
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Trigger a job and read its results; create, list and delete another one."""
     job = str(session.create_job())
 
@@ -45,4 +45,4 @@ def _cli(session: Session, group: str, command: str, *arguments: str) -> Any:
     return session.run_json("dbt-cloud", group, command, *arguments, environ=environ)
 
 
-CLIENT = Client("cloud-cli", ("dbt-cloud-cli==0.9.1",), visit)
+CLIENT = Client("cloud-cli", ("dbt-cloud-cli==0.9.1",), check)

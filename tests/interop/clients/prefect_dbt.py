@@ -7,7 +7,7 @@ from tests.interop.session import STUCK, Client, Session, check_results, expect
 FAILED = {"results": [{"unique_id": "model.tiny.numbers", "status": "error"}]}
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Run a job, repair a failed run, and compile the project in a job of its own."""
     job = session.create_job()
     repaired = session.create_job(
@@ -40,4 +40,4 @@ def visit(session: Session) -> None:
 
 
 # dbt-core 1.12 downloads a part of itself from elsewhere
-CLIENT = Client("prefect", ("prefect-dbt==0.7.25", "dbt-core<1.12"), visit)
+CLIENT = Client("prefect", ("prefect-dbt==0.7.25", "dbt-core<1.12"), check)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.interop.session import Client, Session, check_results, expect
 
 
-def visit(session: Session) -> None:
+def check(session: Session) -> None:
     """Trigger a job, wait for its run and fetch the results."""
     job = session.create_job()
 
@@ -41,4 +41,4 @@ def _dbtc(session: Session, group: str, command: str, *arguments: str) -> Any:
 
 
 # it needs numpy below 2, which the newest pyarrow and Python 3.13 do not support
-CLIENT = Client("dbtc", ("dbtc==0.11.7", "pyarrow<19"), visit, python=">=3.10,<3.13")
+CLIENT = Client("dbtc", ("dbtc==0.11.7", "pyarrow<19"), check, python=">=3.10,<3.13")
