@@ -88,12 +88,12 @@ def bound_load(run: Run) -> BoundLoad | None:
 
 
 def has_key(run: Run, key: str, load: tuple[str, str] | None = None) -> bool:
-    """Return whether the cause of a run, read with its trigger, ends in a key.
+    """Return whether the cause of a run ends in a key, and the run is not a retry.
 
-    A cause that quotes the key elsewhere is another's. So is a retry's.
+    A run that quotes the key elsewhere in its cause is a different run.
 
     Args:
-        run: The run.
+        run: The run, read with its trigger.
         key: The key.
         load: The name of the pipeline and the id of its load, which precede the key.
     """
@@ -104,7 +104,7 @@ def has_key(run: Run, key: str, load: tuple[str, str] | None = None) -> bool:
 
 
 def has_cause(run: Run, cause: str) -> bool:
-    """Return whether a run, read with its trigger, has this cause."""
+    """Return whether a run that is read with its trigger has this cause."""
     return _spaced(_cause(run)) == _spaced(cause)
 
 
@@ -130,8 +130,8 @@ def may_have_cause(run: Run, cause: str) -> bool:
 def retry_cause(run: Run) -> str:
     """Return the cause for a retry of a run.
 
-    It keeps the words and the key, so that the retry is a run of the same load, and it names the
-    run that is retried.
+    It keeps the words and the key, so that the retry is a run of the same load. It names the run
+    that is retried.
     """
     cause = _cause(run)
     match = _MARK.search(cause)

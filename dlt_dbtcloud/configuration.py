@@ -339,7 +339,7 @@ def _fields() -> dict[str, type]:
 
 
 def _used_by_trigger(config: DBTCloudConfiguration, data: object) -> Iterator[str]:
-    """Yield the fields of the config that a trigger takes, as `data` does not replace them."""
+    """Yield the fields of the config that the `data` of a trigger does not replace."""
     given = data.keys() if isinstance(data, Mapping) else set()
     git = {"git_sha", "git_branch"}
     replaced = {*given, *(git if git & given else ()), *(["git_branch"] if config.git_sha else ())}

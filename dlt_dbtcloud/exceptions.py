@@ -83,7 +83,7 @@ class DBTCloudException(DltException):
         outcomes: Sequence[str],
         runs: Sequence[Run] = (),
     ) -> DBTCloudException:
-        """Return an error like this one that reports the other runs of the same call as well.
+        """Return a similar error that reports the other runs of the call as well.
 
         Args:
             errors: The errors of other runs.

@@ -49,7 +49,7 @@ def reason_of(error: Exception) -> str:
 
 
 def advice_for(error: Exception) -> str:
-    """Return the setting to check after a failure; empty if the error does not show it."""
+    """Return the setting to check after a failure; empty if it is unknown."""
     for each in _chain(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             return _CERTIFICATE_ADVICE

@@ -38,7 +38,7 @@ class DeadlineAdapter(HTTPAdapter):
     """Adapter whose responses end if they do not make progress.
 
     A timeout of requests limits each wait for a byte, so that a response of one byte per minute
-    never ends. With this adapter the headers, and then each 64 KiB, arrive within the timeout.
+    never ends. With this adapter, the headers and then each 64 KiB arrive within the timeout.
     """
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:

@@ -270,6 +270,6 @@ def _is_same(name: str, other: str, relation: Relation) -> bool:
 
 
 def _letters(name: str) -> str:
-    """Return a name without case, quotes and underscores, which differ most often."""
+    """Return a name without the case, quotes and underscores in which names often differ."""
     folded = name.casefold()
     return _PUNCTUATION.sub("", folded) or folded

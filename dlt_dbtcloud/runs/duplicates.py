@@ -1,4 +1,4 @@
-"""Runs of other processes, or of repeated triggers, that build the same load twice."""
+"""Runs of other processes or repeated triggers that build the same load twice."""
 
 from __future__ import annotations
 

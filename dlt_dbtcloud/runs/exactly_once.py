@@ -202,5 +202,5 @@ def _cancel(client: DBTCloudClientV2, run_id: int, kept_id: int) -> None:
 
 
 def _jittered(seconds: float) -> float:
-    """Return a pause with jitter, never shorter, as a list may lag that long."""
+    """Return a randomly longer pause; a list may lag by the sum of all pauses."""
     return seconds * random.uniform(1.0, 1.25)  # noqa: S311, not used for secrets

@@ -43,8 +43,8 @@ def abandoning(
     A POST whose run is not known yet may start one: its cause is logged, or its run is searched
     for and cancelled.
 
-    A block is interrupted by an exception, such as Ctrl-C or the timeout of an Airflow or Prefect
-    task, or by a SIGTERM. The exception is raised again, and a SIGTERM has its usual effect
+    A block is interrupted by a SIGTERM or an exception, such as Ctrl-C or the timeout of an Airflow
+    or Prefect task. The exception is raised again, and a SIGTERM has its usual effect
     afterwards; only the main thread receives signals.
 
     Args:

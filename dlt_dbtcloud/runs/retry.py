@@ -57,8 +57,8 @@ def retry(
 ) -> Run:
     """Retry a failed or cancelled run exactly once, and return the retry.
 
-    If the run was retried before, its latest retry is retried instead, unless that is running or
-    has certainly succeeded: then it is returned.
+    If the run was retried before, its latest retry is retried instead. A retry that is running or
+    has certainly succeeded is returned.
 
     Args:
         client: The client.

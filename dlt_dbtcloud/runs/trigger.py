@@ -110,7 +110,7 @@ class Trigger:
         return bool(self.load or self.retried or self.reuse_queued_run)
 
     def created(self, run: Run) -> bool:
-        """Return whether this trigger, or the same trigger of another process, created a run."""
+        """Return whether a run was created by this trigger in any process."""
         if self.retried:
             is_known = run.get("retrying_run_id") or has_cause(run, self.cause)
             return bool(is_known) and retried_run(run) == id_of(self.retried)

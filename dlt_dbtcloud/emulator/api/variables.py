@@ -136,7 +136,7 @@ class Variables:
     def _target(
         self, project: Definition, key: str, item: JSON, existing: list[Definition]
     ) -> Change:
-        """Return the variable and the fields for a key: an id, `project`, or an environment."""
+        """Return the variable and fields for a key: an id, `project` or an environment."""
         if key.isdecimal():
             for variable in existing:
                 if str(variable.id) == key:

@@ -1,4 +1,4 @@
-"""Environment variables of dbt: of its process, and of projects, environments and jobs."""
+"""Environment variables of dbt, and those of projects, environments and jobs."""
 
 from __future__ import annotations
 

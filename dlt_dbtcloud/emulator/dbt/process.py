@@ -78,7 +78,7 @@ class DbtProcess:
         threading.Thread(target=self._kill_later, daemon=True).start()
 
     def _read(self, log: Callable[[str], None]) -> None:
-        """Read the output until it ends, or until a child prints after the end of `run`."""
+        """Read the output until it ends, or until a child prints after `run`."""
         stdout = self._process.stdout
         if stdout is None:
             return
