@@ -47,6 +47,7 @@ __all__ = [
     "known_runs",
     "patient",
     "remember",
+    "skipped_run",
     "start",
 ]
 

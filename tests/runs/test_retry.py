@@ -389,7 +389,7 @@ def test_retries_of_a_load_count_as_runs_of_it(cloud: DBTCloudEmulator, flights:
 
 
 BROKEN = {"model.shop.a": "success", "model.shop.b": "error", "model.shop.c": "skipped"}
-MENDED = {"model.shop.b": "success", "model.shop.c": "success"}
+FIXED = {"model.shop.b": "success", "model.shop.c": "success"}
 FAILURE = Act(BROKEN, exit_code=1, manifest=MANIFEST)
 
 
@@ -403,7 +403,7 @@ def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
     cloud: DBTCloudEmulator, isolated: Path, retries: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     nothing = Act({}, manifest=MANIFEST)
-    acts = [FAILURE, nothing, nothing, Act({"model.shop.a": "success", **MENDED})]
+    acts = [FAILURE, nothing, nothing, Act({"model.shop.a": "success", **FIXED})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     if retries:
         last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
@@ -427,7 +427,7 @@ def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_comm
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
     part = Act({"model.shop.b": "success"}, manifest=MANIFEST)
-    whole = Act({"model.shop.a": "success", **MENDED})
+    whole = Act({"model.shop.a": "success", **FIXED})
     job = scripted_job(
         cloud,
         isolated,
@@ -483,7 +483,7 @@ def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
     acts = [
         Act(results, exit_code=1, manifest=MANIFEST, message="Compilation Error", execution_time=0)
     ]
-    job = scripted_job(cloud, isolated, ["dbt build"], [*acts, Act(MENDED)])
+    job = scripted_job(cloud, isolated, ["dbt build"], [*acts, Act(FIXED)])
     run = run_dbt_cloud_job(job_id=job)
     assert retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=wait)["retrying_run_id"] is None
     cloud.wait_for_run(cloud.runs[-1]["id"])
@@ -494,7 +494,7 @@ def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them
     cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     test = {"test.shop.unique_b.1": "fail"}
-    acts = [FAILURE, Act({**MENDED, **test}, exit_code=1, manifest=MANIFEST), Act(MENDED)]
+    acts = [FAILURE, Act({**FIXED, **test}, exit_code=1, manifest=MANIFEST), Act(FIXED)]
     job = scripted_job(cloud, isolated, ["dbt run"], acts)
     last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
     assert executed_commands(isolated) == ["run", "retry", f"run {UNDONE}"]
@@ -506,7 +506,7 @@ def test_dbt_fusion_is_not_asked_to_retry_a_command_without_tests(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
     manifest = {**MANIFEST, "metadata": {"dbt_version": "2.0.0-preview.196"}}
-    acts = [Act(BROKEN, exit_code=1, manifest=manifest), Act(MENDED)]
+    acts = [Act(BROKEN, exit_code=1, manifest=manifest), Act(FIXED)]
     run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, ["dbt run"], acts))
     repeated(run["id"])
     assert executed_commands(isolated) == ["run", f"run {UNDONE}"]
@@ -517,7 +517,7 @@ def test_each_retry_of_the_user_is_a_way_that_executed_something(
 ) -> None:
     nothing, failing = (
         Act({}, manifest=MANIFEST),
-        Act({**MENDED, "model.shop.b": "error"}, exit_code=1, manifest=MANIFEST),
+        Act({**FIXED, "model.shop.b": "error"}, exit_code=1, manifest=MANIFEST),
     )
     acts = [FAILURE, nothing, failing, nothing, Act({"model.shop.b": "success"})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
@@ -546,7 +546,7 @@ def test_no_way_begins_after_the_timeout(
 def test_a_token_that_may_not_read_results_retries_the_whole_command(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(MENDED)])
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
     run = run_dbt_cloud_job(job_id=job)
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
     assert repeated(run["id"])["is_success"]
@@ -556,7 +556,7 @@ def test_a_token_that_may_not_read_results_retries_the_whole_command(
 def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
     cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(MENDED)])
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
     run = run_dbt_cloud_job(job_id=job)
     # results and manifest of the failed run are read first
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
@@ -583,7 +583,7 @@ def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
 def test_several_calls_repeat_a_retry_that_executed_nothing_once(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
-    acts = [FAILURE, Act({}, manifest=MANIFEST), Act(MENDED, manifest=MANIFEST)]
+    acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST)]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     first = run_dbt_cloud_job(job_id=job)
     nothing = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
@@ -602,7 +602,7 @@ def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
     cloud: DBTCloudEmulator, flights: Flights, isolated: Path
 ) -> None:
     flights.load("airlines")
-    acts = [FAILURE, Act({}, manifest=MANIFEST), Act({"model.shop.a": "success", **MENDED})]
+    acts = [FAILURE, Act({}, manifest=MANIFEST), Act({"model.shop.a": "success", **FIXED})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     first = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)
     again = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)

@@ -86,7 +86,7 @@ def test_a_failing_test_is_an_error_until_it_passes(tiny: Tiny, is_outdated: boo
     "sql", ["select * from {{ ref('no_such_model') }}", "select {% if %} 1 as id"]
 )
 @pytest.mark.parametrize("wait", [True, False])
-def test_a_project_that_did_not_compile_is_built_whole_when_it_is_mended(
+def test_a_project_that_did_not_compile_is_built_whole_when_it_is_fixed(
     cloud: DBTCloudEmulator, tiny: Tiny, sql: str, wait: bool
 ) -> None:
     tiny.write("numbers", sql)
