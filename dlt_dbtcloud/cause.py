@@ -21,6 +21,7 @@ __all__ = [
     "cause_with_key",
     "has_cause",
     "has_key",
+    "is_of_another_call",
     "may_have_cause",
     "new_key",
     "retried_run",
@@ -125,6 +126,15 @@ def may_have_cause(run: Run, cause: str) -> bool:
     words = full[: origin.start() if origin else mark.start()]
     is_cut = full.startswith(found) and found != words
     return is_cut or found.endswith(mark[0])
+
+
+def is_of_another_call(run: Run, cause: str) -> bool:
+    """Return whether the cause of a run ends in another key than this cause.
+
+    A service may change a cause, so that other differences prove nothing.
+    """
+    mark, own = _MARK.search(_cause(run)), _MARK.search(cause)
+    return bool(mark and own and mark[2] != own[2])
 
 
 def retry_cause(run: Run) -> str:

@@ -19,6 +19,7 @@ import requests
 from dlt.common import logger
 from dlt.common.json import json
 
+from dlt_dbtcloud.cause import is_of_another_call
 from dlt_dbtcloud.client.credentials import (
     ACCESS_URL,
     BASE_URL,
@@ -168,7 +169,13 @@ class DBTCloudClientV2:
                 added, because the API requires it.
         """
         body = {"cause": "Triggered via API", **(data or {})}
-        return shaped_run(self._transport.post(self._job(job_id, "run/"), body))
+        path, number = self._job(job_id, "run/"), int(valid_id("job_id", job_id))
+
+        def is_expected(run: dict[str, Any]) -> bool:
+            is_of_job = run.get("job_definition_id") in (None, number)
+            return is_of_job and not is_of_another_call(shaped_run(run), str(body["cause"]))
+
+        return shaped_run(self._transport.post(path, body, is_expected=is_expected))
 
     def get_run_status(self, run_id: int | str | None, include_related: Iterable[str] = ()) -> Run:
         """Return a run.
@@ -239,7 +246,12 @@ class DBTCloudClientV2:
         Args:
             run_id: The failed run.
         """
-        return shaped_run(self._transport.post(self._run(run_id, "retry/")))
+        path, number = self._run(run_id, "retry/"), int(valid_id("run_id", run_id))
+        return shaped_run(
+            self._transport.post(
+                path, is_expected=lambda run: run.get("retrying_run_id") in (None, number)
+            )
+        )
 
     def list_run_artifacts(self, run_id: int | str | None) -> list[str]:
         """Return the paths of a run's artifacts.

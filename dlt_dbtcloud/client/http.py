@@ -27,12 +27,12 @@ from dlt_dbtcloud.client.outages import Clock, Patience
 from dlt_dbtcloud.client.responses import (
     Reply,
     decode,
+    not_this_api,
     raise_for_error,
     seconds_of,
-    total_of,
     unwrap_list,
     unwrap_object,
-    unwrap_objects,
+    unwrap_page,
 )
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -132,7 +132,12 @@ class Transport:
         return self._get(decode, path, {})
 
     def post(
-        self, path: str, body: Mapping[str, Any] | None = None, *, is_idempotent: bool = False
+        self,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        is_idempotent: bool = False,
+        is_expected: Callable[[dict[str, Any]], bool] = lambda _: True,
     ) -> dict[str, Any]:
         """Return the object in the response to a POST.
 
@@ -140,11 +145,18 @@ class Transport:
             path: The path below the base URL.
             body: The JSON body.
             is_idempotent: Whether a patient transport sends it again when it may have arrived.
+            is_expected: Whether an object may be that of this request. A proxy may respond with
+                the response to another one.
         """
-        return self.attempt(
-            lambda within: unwrap_object(self._exchange("POST", path, within, json=body)),
-            is_idempotent=is_idempotent,
-        )
+
+        def send(within: float | None) -> dict[str, Any]:
+            reply = self._exchange("POST", path, within, json=body)
+            found = unwrap_object(reply)
+            if not is_expected(found):
+                raise not_this_api(reply)
+            return found
+
+        return self.attempt(send, is_idempotent=is_idempotent)
 
     def post_payload(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Return the whole JSON of the response to a POST."""
@@ -154,15 +166,21 @@ class Transport:
         )
 
     def pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield the items of a list, page by page."""
+        """Yield the items of a list, page by page.
+
+        New items may move others to the next page, but a page that repeats only others is an error:
+        the list would have no end.
+        """
         params = _params(query)
         limit = max(1, min(_PAGE, int(params.get("limit", _PAGE))))
         offset, total = int(params.get("offset", 0)), math.inf
+        known: set[int] = set()
         while offset < total:
             page = {**params, "limit": limit, "offset": offset}
-            items, total = self._get(_page, path, page)
+            items, total = self._get(partial(unwrap_page, known=frozenset(known)), path, page)
             if not items:
                 return
+            known.update(item["id"] for item in items)
             yield from items
             offset += len(items)
 
@@ -268,11 +286,6 @@ class Transport:
             session.mount("https://", self._adapter)
             session.mount("http://", self._adapter)
         return session
-
-
-def _page(reply: Reply) -> tuple[list[dict[str, Any]], float]:
-    """Return the objects of a page, and the number of objects on all pages."""
-    return unwrap_objects(reply), total_of(reply)
 
 
 class TokenAuth(AuthBase):

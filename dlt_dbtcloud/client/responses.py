@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
@@ -28,10 +28,9 @@ __all__ = [
     "raise_for_error",
     "raise_for_page",
     "seconds_of",
-    "total_of",
     "unwrap_list",
     "unwrap_object",
-    "unwrap_objects",
+    "unwrap_page",
 ]
 
 
@@ -127,29 +126,24 @@ def unwrap_list(reply: Reply) -> list[Any]:
     return data or []
 
 
-def unwrap_objects(reply: Reply) -> list[dict[str, Any]]:
-    """Return the list of objects in a response: runs, jobs.
+def unwrap_page(reply: Reply, known: Collection[int] = ()) -> tuple[list[dict[str, Any]], int]:
+    """Return the objects on a page of a list, and the number of objects on all pages.
+
+    Args:
+        reply: The response.
+        known: The ids of the objects on the pages before it.
 
     Raises:
-        DBTCloudAPIError: The response is not a success, or contains no such list.
+        DBTCloudAPIError: The response is not a success, or is not the next page of a list.
     """
     items = unwrap_list(reply)
-    if not all(map(_is_object, items)):
-        raise not_this_api(reply)
-    return items
-
-
-def total_of(reply: Reply) -> int:
-    """Return the number of objects on all pages.
-
-    Raises:
-        DBTCloudServerError: The response does not contain it.
-    """
     extra = as_mapping(as_mapping(_parse(reply)).get("extra"))
     total = as_integer(as_mapping(extra.get("pagination")).get("total_count"))
-    if total is None:
+    if total is None or not all(map(_is_object, items)):
         raise not_this_api(reply)
-    return total
+    if items and all(item["id"] in known for item in items):
+        raise _server_error(reply, "this page only repeats the pages before it")
+    return items, total
 
 
 def raise_for_error(reply: Reply) -> None:
@@ -183,9 +177,8 @@ def raise_for_page(reply: Reply, path: str) -> None:
 
 def not_this_api(reply: Reply) -> DBTCloudServerError:
     """Return the error for a success that another server sent: a page, or incomplete JSON."""
-    text = f"this is not a dbt Cloud API response: {_readable(reply) or '(empty)'}"
-    return DBTCloudServerError(
-        reply.method, reply.url, reply.status_code, text, may_have_arrived=True
+    return _server_error(
+        reply, f"this is not a dbt Cloud API response: {_readable(reply) or '(empty)'}"
     )
 
 
@@ -204,6 +197,12 @@ def seconds_of(retry_after: str, now: float) -> float | None:
     except (ValueError, OverflowError):
         return None
     return None if seconds is None else min(_LONGEST_RETRY_AFTER, max(0.0, seconds))
+
+
+def _server_error(reply: Reply, text: str) -> DBTCloudServerError:
+    return DBTCloudServerError(
+        reply.method, reply.url, reply.status_code, text, may_have_arrived=True
+    )
 
 
 def _unwrap(reply: Reply) -> Any:

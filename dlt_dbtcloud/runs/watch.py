@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from dlt.common import logger
@@ -147,7 +148,8 @@ class Watch:
             return
         for start in range(0, len(run_ids), _RUNS_PER_REQUEST):
             missing = set(run_ids[start : start + _RUNS_PER_REQUEST])
-            for run in client.list_runs(pk__in=sorted(missing), include_related=_RELATED):
+            listed = client.list_runs(pk__in=sorted(missing), include_related=_RELATED)
+            for run in islice(listed, _RUNS_PER_REQUEST):
                 if id_of(run) in missing:
                     missing.discard(id_of(run))
                     yield run

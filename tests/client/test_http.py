@@ -8,6 +8,7 @@ import pickle
 import socket
 import ssl
 from email.utils import formatdate
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -426,3 +427,13 @@ def test_a_date_to_retry_after_is_compared_with_the_clock(httpserver: HTTPServer
     ):
         client.get_run_status(5)
     assert caught.value.retry_after == pytest.approx(90, abs=1)
+
+
+def test_a_list_that_repeats_its_first_page_is_an_error() -> None:
+    page = [{"id": number} for number in range(1, 101)]
+    listed = {**OK, "data": page, "extra": {"pagination": {"total_count": 10**9}}}
+    with KeepAliveServer(listed) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        runs = islice(client.list_runs(order_by="-id"), 1000)
+        with pytest.raises(DBTCloudServerError, match="repeats"):
+            list(runs)
+    assert server.requests == 2

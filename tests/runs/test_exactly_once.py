@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -292,9 +292,15 @@ class Answers:
     """A dbt Cloud that loses the response to the first trigger, and then lists this run."""
 
     def __init__(
-        self, server: HTTPServer, listed: Any, read: Any, path: str = "jobs/3/run/"
+        self,
+        server: HTTPServer,
+        listed: Any,
+        read: Any,
+        path: str = "jobs/3/run/",
+        first: Mapping[str, Any] | None = None,
     ) -> None:
         self.posts = 0
+        self._first = first
         self._server = server
         shown = {"id": 7, "status": 1, "created_at": at(1)}
         server.expect_request(f"{RUNS}7/").respond_with_json(_answer({**shown, **read}))
@@ -303,6 +309,8 @@ class Answers:
 
     def _post(self, _: Request) -> Response:
         self.posts += 1
+        if self._first and self.posts == 1:
+            return Response(json.dumps(_answer({"status": 1, **self._first})))
         body = _answer({"id": 9, "status": 1, "trigger": {"cause": CAUSE}})
         return Response(json.dumps(body), 503 if self.posts == 1 else 200)
 
@@ -384,4 +392,26 @@ def test_a_run_that_does_not_show_what_it_retries_may_be_the_lost_retry(
     answers = Answers(httpserver, {"trigger": None}, {"trigger": None}, "runs/5/retry/")
     with pytest.raises(DBTCloudTriggerUnknownError, match="It may be run 7, whose cause"):
         answers.retry()
+    assert answers.posts == 1
+
+
+FOREIGN: dict[str, Any] = {
+    "of another job": {"id": 8, "job_definition_id": 4},
+    "of another call": {"id": 8, "trigger": {"cause": "a test [dlt:000000000000]"}},
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
+def test_a_response_with_the_run_of_another_trigger_is_a_lost_one(
+    httpserver: HTTPServer, foreign: dict[str, Any]
+) -> None:
+    answers = Answers(httpserver, {"trigger": {"cause": CAUSE}}, {}, first=foreign)
+    assert answers.start()["id"] == 7
+    assert answers.posts == 1
+
+
+def test_a_response_with_the_retry_of_another_run_is_a_lost_one(httpserver: HTTPServer) -> None:
+    foreign = {"id": 8, "retrying_run_id": 4}
+    answers = Answers(httpserver, {"retrying_run_id": 5}, {}, "runs/5/retry/", first=foreign)
+    assert answers.retry()["id"] == 7
     assert answers.posts == 1

@@ -12,7 +12,7 @@ import pytest
 import requests
 from dlt.common.configuration import resolve_configuration
 from pytest_httpserver import HTTPServer
-from werkzeug import Response
+from werkzeug import Request, Response
 
 from dlt_dbtcloud import (
     DBTCloudAuthError,
@@ -290,6 +290,21 @@ def test_many_runs_are_watched_with_one_request_per_hundred(
     asked = cloud.requests[before:]
     assert all(request.method == "GET" for request in asked)
     assert len(asked) <= 2 * len(clock.sleeps)
+
+
+def test_a_list_without_an_end_does_not_prolong_the_watch(httpserver: HTTPServer) -> None:
+    def page(request: Request) -> Response:
+        assert len(httpserver.log) < 10
+        first = 1 + int(request.args.get("offset", 0))
+        data = [{"id": number, "status": 10} for number in range(first, first + 100)]
+        return json_response({"data": data, "extra": {"pagination": {"total_count": 10**9}}})
+
+    httpserver.expect_request("/api/v2/accounts/1/runs/").respond_with_handler(page)
+    runs = [Run(id=5, status=1), Run(id=6, status=1)]
+    with DBTCloudClientV2("a-token", 1, httpserver.url_for("/")) as client:
+        ended = watch_runs(clocked(client, FakeClock()), runs, wait_seconds=10, timeout=60)
+    assert [run["status"] for run in ended] == [10, 10]
+    assert len(httpserver.log) == 1
 
 
 def test_a_missing_run_of_many_ends_the_watch(
