@@ -85,6 +85,12 @@ class Part:
         return is_adopted and isinstance(self._failure, DBTCloudRunCancelled)
 
     @property
+    def has_lost_its_duplicate(self) -> bool:
+        """Whether the run is of another process and was cancelled, perhaps as a duplicate."""
+        is_found = self.started is not None and not self.started.is_new
+        return is_found and isinstance(self._failure, DBTCloudRunCancelled)
+
+    @property
     def is_reported(self) -> bool:
         """Whether there is a run for which no error is raised."""
         return bool(self.run and self.run["id"]) and not self.error and not self._failure
@@ -267,14 +273,27 @@ class Lifecycle:
             part.error.__cause__ = cause
 
     def _replace_cancelled(self) -> None:
-        """Trigger again if an adopted run was cancelled."""
+        """Trigger again if an adopted run was cancelled, or wait for the run that was kept."""
         for _ in range(_ADOPTIONS):
             lost = [part for part in self._parts if part.has_lost_its_run]
             for part in lost:
                 part.run = None
                 self._start(part)
-            if lost:
-                self._wait()
+            duplicates = [part for part in self._parts if part.has_lost_its_duplicate]
+            for part in duplicates:
+                self._find_kept(part)
+            if not any(part.pending for part in self._parts):
+                return
+            self._wait()
+
+    def _find_kept(self, part: Part) -> None:
+        """Replace a cancelled run of another process by the run of the load that it kept."""
+        try:
+            kept = existing_run(self._client, cast(Trigger, part.trigger))
+        except DBTCloudException as error:
+            logger.warning(f"{run_name(cast(Run, part.run))} may be a cancelled duplicate. {error}")
+        else:
+            part.run = kept or part.run
 
     def _cancel_duplicates(self) -> None:
         for part in self._parts:

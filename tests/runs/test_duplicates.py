@@ -150,3 +150,25 @@ def test_workers_whose_lists_lag_end_with_one_run(
     until(lambda: len(cloud.runs) == 2 and cloud.runs[1]["is_cancelled"])
     cloud.finish_run(id_of(cloud.runs[0]))
     assert first.result()["id"] == second.result()["id"] == cloud.runs[0]["id"]
+
+
+def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
+    config = resolve_configuration(DBTCloudConfiguration())
+    config.wait_seconds = 10.0
+    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+
+    def work() -> Run:
+        return Lifecycle(clocked(client, FastClock()), config).run_all([trigger])[0]
+
+    waiting = in_background(work)
+    until(lambda: any(each.path.endswith(f"/runs/{first['id']}/") for each in cloud.requests))
+    kept = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    client.cancel_run(first["id"])
+    until(lambda: cloud.runs[0]["is_cancelled"])
+    cloud.finish_run(id_of(kept))
+    ended = waiting.result()
+    assert (ended["id"], ended["is_success"]) == (kept["id"], True)
+    assert len(cloud.runs) == 2
