@@ -13,6 +13,7 @@ from dlt_dbtcloud.dbt.matching import Match, match_sources
 from dlt_dbtcloud.dbt.selection import (
     covers,
     executed_nodes,
+    executes_all_tests,
     executes_tests,
     expected_nodes,
     fed_nodes,
@@ -33,6 +34,7 @@ __all__ = [
     "Node",
     "covers",
     "executed_nodes",
+    "executes_all_tests",
     "executes_tests",
     "expected_nodes",
     "fed_nodes",

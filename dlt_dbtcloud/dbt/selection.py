@@ -23,6 +23,7 @@ from dlt_dbtcloud.values import as_mapping
 __all__ = [
     "covers",
     "executed_nodes",
+    "executes_all_tests",
     "executes_tests",
     "expected_nodes",
     "fed_nodes",
@@ -203,6 +204,11 @@ def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
         for unique_id in expected
         if unique_id not in results and resource_type_in(unique_id) not in excluded
     )
+
+
+def executes_all_tests(line: str, manifest: Manifest) -> bool:
+    """Return whether a command surely executes all tests of the nodes that it executes."""
+    return executes_tests(line) and reported_nodes(line, manifest) is not None
 
 
 def executes_tests(line: str) -> bool:

@@ -368,8 +368,11 @@ def uncertain_error(backlog: Backlog) -> DBTCloudRunFailed:
 def _is_reliable(task: Task, execution: Execution) -> bool:
     """Return whether a failed step shows which nodes are left.
 
-    It does not if dbt ended before it ran a node, or if it does not list all nodes.
+    It does not if dbt ended before it ran a node, or if it does not list all nodes. A hook that
+    failed is no node, and only the whole command executes it.
     """
+    if "operation" in map(resource_type_in, execution.unsuccessful):
+        return False
     is_known = execution.status == RunStatus.ERROR and execution.is_complete
     # a part of a command does not show the rest
     is_part = task.nodes is None and execution.method != RetryMethod.WHOLE

@@ -25,7 +25,7 @@ from dlt_dbtcloud.dbt import (
     CommandError,
     DbtCommand,
     Manifest,
-    executes_tests,
+    executes_all_tests,
     fits,
     node_selector,
 )
@@ -110,8 +110,9 @@ def can_resume(backlog: Backlog, backlogs: Backlogs) -> bool:
     task = backlog.tasks[0]
     if task.nodes is None or task.tried:
         return False
-    # dbt Fusion retries `dbt run` as if it were `dbt build`
-    return executes_tests(task.line) or not backlogs.manifest(backlog.run).is_from_fusion
+    manifest = backlogs.manifest(backlog.run)
+    # dbt Fusion retries a command with all tests of what it builds, even if it excludes them
+    return not manifest.is_from_fusion or executes_all_tests(task.line, manifest)
 
 
 def retry_once(

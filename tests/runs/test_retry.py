@@ -502,14 +502,39 @@ def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them
     assert "failed only by tests that `dbt run` does not execute" in caplog.text
 
 
-def test_dbt_fusion_is_not_asked_to_retry_a_command_without_tests(
-    cloud: DBTCloudEmulator, isolated: Path
+@pytest.mark.parametrize(
+    ("options", "kept", "ending"),
+    [
+        ("run", "run", ""),
+        ("build --exclude unique_b", "build", " --indirect-selection empty"),
+        (
+            "build --resource-type model",
+            "build --resource-type model",
+            " --indirect-selection empty",
+        ),
+    ],
+)
+def test_dbt_fusion_is_not_asked_to_retry_a_command_without_some_tests(
+    cloud: DBTCloudEmulator, isolated: Path, options: str, kept: str, ending: str
 ) -> None:
+    """Its `dbt retry` executes all tests of what it builds."""
     manifest = {**MANIFEST, "metadata": {"dbt_version": "2.0.0-preview.196"}}
     acts = [Act(BROKEN, exit_code=1, manifest=manifest), Act(FIXED)]
-    run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, ["dbt run"], acts))
+    run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, [f"dbt {options}"], acts))
     repeated(run["id"])
-    assert executed_commands(isolated) == ["run", f"run {UNDONE}"]
+    assert executed_commands(isolated) == [options, f"{kept} {UNDONE}{ending}"]
+
+
+def test_a_command_whose_hook_failed_is_retried_whole_at_once(
+    cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    """`dbt retry` does not execute hooks of a run whose nodes are built."""
+    built = {**FIXED, "model.shop.a": "success"}
+    hook = "operation.shop.shop-on-run-end-0"
+    acts = [Act({**built, hook: "error"}, exit_code=1, manifest=MANIFEST), Act(built)]
+    run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, ["dbt build"], acts))
+    repeated(run["id"])
+    assert executed_commands(isolated) == ["build", "build"]
 
 
 def test_each_retry_of_the_user_is_a_way_that_executed_something(

@@ -127,6 +127,19 @@ def test_a_retry_of_models_runs_no_tests(
     assert executed_ids(last["id"]) == BUILT
 
 
+@pytest.mark.parametrize("options", ["--exclude not_null_numbers_id", "--resource-type model"])
+def test_a_retry_runs_no_tests_that_the_command_excludes(
+    cloud: DBTCloudEmulator, isolated: Path, fusion: str, options: str
+) -> None:
+    tiny = Tiny(cloud, isolated, fusion, step=f"dbt build {options}")
+    tiny.write("numbers", "select cast(null as int) as id, error('broken') as broken")
+    run = tiny.run()
+    assert run["is_error"]
+    tiny.write("numbers", "select cast(null as int) as id")
+    last = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+    assert executed_ids(last["id"]) == BUILT
+
+
 @pytest.mark.parametrize(
     "steps", [["dbt build"], ["dbt seed", "dbt run"], ["dbt build --exclude tag:history"]]
 )
