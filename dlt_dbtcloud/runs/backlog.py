@@ -368,8 +368,8 @@ def uncertain_error(backlog: Backlog) -> DBTCloudRunFailed:
 def _is_reliable(task: Task, execution: Execution) -> bool:
     """Return whether a failed step shows which nodes are left.
 
-    It does not if dbt ended before it ran a node, or if it does not list all nodes. A hook that
-    failed is no node, and only the whole command executes it.
+    It does not if dbt ended before it ran a node, or if it does not list all nodes. Only the
+    whole command executes a hook that failed.
     """
     if "operation" in map(resource_type_in, execution.unsuccessful):
         return False
