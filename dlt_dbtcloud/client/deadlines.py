@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPResponse
+from contextvars import ContextVar
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 import requests
@@ -20,6 +22,9 @@ __all__ = ["BODY_LIMIT", "BodyTooLarge", "DeadlineAdapter", "limit_body"]
 BODY_LIMIT = 1 << 26
 # bytes that have to arrive within the timeout of a request
 _PROGRESS = 1 << 16
+_HEADERS_LIMIT = 1 << 18
+# whether the next response is a file, which may take as long as it makes progress
+_is_file: ContextVar[bool] = ContextVar("is_file", default=False)
 
 
 class BodyTooLarge(requests.RequestException):
@@ -120,14 +125,16 @@ class _LimitedBody:
 
 
 class _Progressing(io.RawIOBase):
-    """The bytes from a socket, of which each 64 KiB arrive within the socket's timeout.
+    """The bytes from a socket, which arrive within its timeout; of a file, each 64 KiB do.
 
     Args:
         sock: The socket.
+        is_file: Whether it is a file.
         now: Seconds that never run backwards.
     """
 
-    def __init__(self, sock: Any, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, sock: Any, is_file: bool, now: Callable[[], float] = time.monotonic) -> None:
+        self._is_file = is_file
         self._sock = sock
         self._file = sock.makefile("rb", buffering=0)
         self._timeout: float | None = sock.gettimeout()
@@ -146,13 +153,33 @@ class _Progressing(io.RawIOBase):
             self._sock.settimeout(left)
         size: int | None = self._file.readinto(buffer)
         self._size += size or 0
-        if self._size >= _PROGRESS:
+        if self._is_file and self._size >= _PROGRESS:
             self._began, self._size = self._now(), 0
         return size
 
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+class _Reader(io.BufferedReader):
+    """A reader of responses whose headers have a limited size.
+
+    Headers are lines in a row, among them those of interim responses, and those after a body.
+    """
+
+    _size = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self._size += len(line)
+        if self._size > _HEADERS_LIMIT:
+            raise HTTPException(f"the headers have more than {_HEADERS_LIMIT >> 10} KiB")
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._size = 0
+        return super().read(size)
 
 
 class _Socket:
@@ -166,12 +193,19 @@ class _Socket:
         self._sock = sock
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Progressing(self._sock))
+        return _Reader(_Progressing(self._sock, _is_file.get()))
 
 
 class _Response(HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(_Socket(sock), *args, **options)  # type: ignore[arg-type]  # it uses only `makefile`
+
+    def begin(self) -> None:
+        super().begin()
+        # it skips 100 only, and would return the final response to the next request
+        while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
+            self.headers = None  # type: ignore[assignment]  # what it is before the first headers
+            super().begin()
 
 
 class _Connection(HTTPConnection):

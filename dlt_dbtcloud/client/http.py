@@ -51,6 +51,8 @@ Send = Callable[[float | None], _T]
 _PAGE = 100
 _TIMEOUT = 60.0
 _CHUNK = 1 << 16
+# each has the timeout of a request; the API redirects a path without a slash, and `http`
+_REDIRECTS = 3
 # as many as dlt keeps open
 _CONNECTIONS = 50
 # requests passes some errors of urllib3, of codecs and of files with certificates through
@@ -285,6 +287,7 @@ class Transport:
         if session.get_adapter("https://") is not self._adapter:
             session.mount("https://", self._adapter)
             session.mount("http://", self._adapter)
+            session.max_redirects = _REDIRECTS
         return session
 
 
@@ -324,6 +327,7 @@ def _single(session: requests.Session) -> requests.Session:
         return session
     single = requests.Session()
     single.trust_env = session.trust_env
+    single.max_redirects = session.max_redirects
     for prefix, adapter in session.adapters.items():
         single.mount(prefix, adapter)
     return single

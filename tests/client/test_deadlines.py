@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import socket
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import product
@@ -24,7 +25,7 @@ from dlt_dbtcloud import (
     get_dbt_cloud_run_status,
 )
 from dlt_dbtcloud.client.deadlines import BODY_LIMIT, BodyTooLarge, _LimitedBody, _Progressing
-from tests.support.clock import FakeClock
+from tests.support.clock import PATIENCE, FakeClock
 from tests.support.wire import WireServer
 
 TOKEN = "dbtc_s3cr3t"
@@ -96,6 +97,105 @@ def test_waiting_for_a_run_ends_although_every_answer_drips(impatient: None) -> 
             get_dbt_cloud_run_status(credentials, 5, timeout=1)
 
 
+class Flood(WireServer):
+    """Server whose responses have no end, however fast they are sent.
+
+    Args:
+        beginning: The beginning of each response.
+        block: The bytes that follow again and again.
+    """
+
+    def __init__(self, beginning: bytes, block: bytes) -> None:
+        super().__init__(beginning)
+        self._block = block
+
+    def _send(self, connection: socket.socket, answer: bytes) -> None:
+        end = time.monotonic() + PATIENCE
+        connection.sendall(answer)
+        while time.monotonic() < end:
+            try:
+                connection.sendall(self._block)
+            except OSError:
+                return
+
+
+START = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = START + b"Transfer-Encoding: chunked\r\n\r\n"
+# gzip without content, and an empty block of it
+GZIP = zlib.compressobj(wbits=31).flush(zlib.Z_SYNC_FLUSH)
+NO_CONTENT = b"\0\0\0\xff\xff" * 10_000
+HEADERS = {
+    "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    "early hints": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000),
+    "trailers": (CHUNKED + b"0\r\n", b"X: y\r\n" * 1000),
+}
+BODIES = {
+    "gzip": (START + b"Content-Encoding: gzip\r\n\r\n" + GZIP, NO_CONTENT),
+    "gzip in chunks": (
+        CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+        + b"%x\r\n%s\r\n" % (len(GZIP), GZIP),
+        b"%x\r\n%s\r\n" % (len(NO_CONTENT), NO_CONTENT),
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("flood", HEADERS)
+def test_headers_without_an_end_are_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flood: str, call: str
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    with (
+        Flood(*HEADERS[flood]) as server,
+        DBTCloudClientV2(TOKEN, 1, server.url) as client,
+        pytest.raises(DBTCloudTransportError, match="headers have more than 256 KiB"),
+    ):
+        CALLS[call](client, tmp_path)
+
+
+@pytest.mark.parametrize("call", ["get", "post"])
+@pytest.mark.parametrize("flood", BODIES)
+def test_a_compressed_body_without_content_is_given_up(
+    impatient: None, tmp_path: Path, flood: str, call: str
+) -> None:
+    with (
+        Flood(*BODIES[flood]) as server,
+        DBTCloudClientV2(TOKEN, 1, server.url) as client,
+        pytest.raises(DBTCloudTransportError, match="timed out"),
+    ):
+        CALLS[call](client, tmp_path)
+
+
+def test_a_proxy_whose_answer_has_no_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Flood(START, b"X: y\r\n" * 1000) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with (
+            DBTCloudClientV2(TOKEN, 1, "https://dbt.example.com") as client,
+            pytest.raises(DBTCloudTransportError) as caught,
+        ):
+            client.cancel_run(5)
+    assert not caught.value.may_have_arrived, "the tunnel was never made"
+
+
+def test_early_hints_precede_the_response_to_the_same_request() -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    with (
+        WireServer(hints + (HEAD + BODY).encode()) as server,
+        DBTCloudClientV2(TOKEN, 1, server.url) as client,
+    ):
+        assert client.cancel_run(5)["id"] == 5
+
+
+def test_redirects_do_not_prolong_a_request(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(RUN).respond_with_data("", 302, {"Location": RUN})
+    with (
+        DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client,
+        pytest.raises(DBTCloudTransportError, match="redirects"),
+    ):
+        client.patient(0).get_run_status(5)
+    assert len(httpserver.log) <= 4
+
+
 class Chunks:
     """A raw response whose chunks arrive at the given times."""
 
@@ -134,7 +234,7 @@ def test_each_64_kib_of_an_artifact_have_the_whole_timeout() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(60)
-        with io.BufferedReader(_Progressing(ours, clock.monotonic), 1 << 16) as file:
+        with io.BufferedReader(_Progressing(ours, True, clock.monotonic), 1 << 16) as file:
             for _ in range(5):
                 theirs.sendall(bytes(1 << 16))
                 assert len(file.read(1 << 16)) == 1 << 16
