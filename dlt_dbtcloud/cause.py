@@ -89,7 +89,7 @@ def bound_load(run: Run) -> BoundLoad | None:
 
 
 def has_key(run: Run, key: str, load: tuple[str, str] | None = None) -> bool:
-    """Return whether the cause of a run ends in a key, and the run is not a retry.
+    """Return whether the cause of a run that is not a retry ends in a key.
 
     A run that quotes the key elsewhere in its cause is a different run.
 

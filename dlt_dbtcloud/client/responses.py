@@ -127,7 +127,7 @@ def unwrap_list(reply: Reply) -> list[Any]:
 
 
 def unwrap_page(reply: Reply, known: Collection[int] = ()) -> tuple[list[dict[str, Any]], int]:
-    """Return the objects on a page of a list, and the number of objects on all pages.
+    """Return the objects on a page of a list, and their number on all pages.
 
     Args:
         reply: The response.

@@ -180,7 +180,7 @@ class Backlogs:
         return self._of(id_of(run))
 
     def is_uncertain_retry(self, run: Run) -> bool:
-        """Return whether a run that is read with its trigger is a retry that left nodes."""
+        """Return whether a run, with its trigger, is a retry that left nodes."""
         return retried_run(run) is not None and self.of(run).is_uncertain
 
     def manifest(self, run: Run) -> Manifest:

@@ -273,7 +273,7 @@ class Lifecycle:
             part.error.__cause__ = cause
 
     def _replace_cancelled(self) -> None:
-        """Trigger again if an adopted run was cancelled, or wait for the run that was kept."""
+        """Trigger again if an adopted run was cancelled, or wait for the kept run."""
         for _ in range(_ADOPTIONS):
             lost = [part for part in self._parts if part.has_lost_its_run]
             for part in lost:
@@ -287,7 +287,7 @@ class Lifecycle:
             self._wait()
 
     def _find_kept(self, part: Part) -> None:
-        """Replace a cancelled run of another process by the run of the load that it kept."""
+        """Replace a cancelled run of another process by the run that it kept."""
         try:
             kept = existing_run(self._client, cast(Trigger, part.trigger))
         except DBTCloudException as error:
