@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from itertools import chain
 from typing import Any, TypedDict, TypeGuard
 
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.values import as_mapping, as_text, as_texts
+from dlt_dbtcloud.values import as_datetime, as_mapping, as_text, as_texts
 
 __all__ = ["TESTS", "Column", "Manifest", "Node", "resource_type_in"]
 
@@ -112,6 +113,11 @@ class Manifest:
         """Whether dbt Fusion wrote it, which is dbt 2; release tracks begin with a year."""
         major = (self.dbt_version or "").partition(".")[0]
         return major.isdecimal() and 1 < int(major) < _FIRST_YEAR
+
+    @property
+    def generated_at(self) -> datetime | None:
+        """When dbt wrote it, if known."""
+        return as_datetime(self._metadata.get("generated_at"))
 
     @property
     def damage(self) -> str | None:

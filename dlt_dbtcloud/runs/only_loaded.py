@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -44,6 +45,8 @@ _OTHER_PROJECT = frozenset(
         "target_name_override",
     }
 )
+# age up to which a manifest shows that nothing descends from a table
+_MAX_AGE = timedelta(days=7)
 # the clone, the connection and `dbt deps` come before a job's own commands
 _SETUP_STEPS = 3
 # consecutive refusals of a manifest while the API answers other requests, in about a minute
@@ -86,10 +89,15 @@ def narrowed_trigger(
     if not commands:
         return _whole(body, job_id, "its commands are not known.")
     try:
-        narrowed = _narrowed(commands, reader.manifest(job), relations, body)
+        manifest = reader.manifest(job)
+        narrowed = _narrowed(commands, manifest, relations, body)
     except _UncertainError as error:
         return _whole(body, job_id, str(error))
     if not narrowed.steps:
+        # only a run refreshes the manifest
+        if _is_old(manifest, client.clock.time()):
+            reason = f"its manifest is older than {_MAX_AGE.days} days"
+            return _whole(body, job_id, f"{reason}, so the project may have other sources.")
         return None
     if narrowed.steps == commands:
         return body, None
@@ -203,6 +211,12 @@ def _narrowed(
         len(executed_nodes(manifest, manifest.unique_ids)),
         expected_nodes(commands, manifest, match.sources),
     )
+
+
+def _is_old(manifest: Manifest, now: float) -> bool:
+    """Return whether a manifest is too old to be sure that nothing descends from a table."""
+    written = manifest.generated_at
+    return written is not None and now - written.timestamp() > _MAX_AGE.total_seconds()
 
 
 def _check(match: Match, body: TriggerData) -> None:

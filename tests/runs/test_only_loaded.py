@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -171,6 +172,26 @@ def test_tables_without_descendants_need_no_run(
 ) -> None:
     job = job_with(cloud, {"manifest.json": MANIFEST})
     assert narrowed_body(client, job, BODY, [Relation(name, "raw")]) is None
+
+
+@pytest.mark.parametrize("name", ["idle", "unknown"])
+@pytest.mark.parametrize(("days", "is_skipped"), [(6, True), (8, False)])
+def test_an_old_manifest_skips_no_run(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    days: int,
+    is_skipped: bool,
+) -> None:
+    """The project may have other sources and models by now, and only a run shows them."""
+    written = datetime.now(timezone.utc) - timedelta(days=days)
+    metadata = {"generated_at": written.isoformat()}
+    job = job_with(cloud, {"manifest.json": {**MANIFEST, "metadata": metadata}})
+    assert narrowed_body(client, job, BODY, [Relation(name, "raw")]) == (
+        None if is_skipped else BODY
+    )
+    assert ("its manifest is older than 7 days" in caplog.text) is not is_skipped
 
 
 def test_tables_without_a_source_are_named_once(
