@@ -19,6 +19,11 @@ _ERROR = re.compile(rf"^\s*{_TIME}(\[error\] .*)")
 # the next error or warning, or the next heading
 _END = re.compile(rf"^\s*{_TIME}(?:\[\w+\]|=====)")
 _FAILED = re.compile(rf"^\s*{_TIME}(Failed \[[^\]]*\] +(\w+) +(\S+).*)", re.MULTILINE)
+# a test with the rows by which it failed
+_DETAILS = re.compile(
+    rf"^\s*{_TIME}(Test failed: (\S+)$.*?)(?=^\s*{_TIME}(?:Test failed: |\[\w+\]|=====)|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 # errors in SQL, YAML, configuration, references, packages and Jinja, by their numbers
 _PROJECT_ERROR = re.compile(
     r"\b(?:Compilation|Parsing) Error\b"
@@ -39,6 +44,7 @@ class FusionLog:
     def __init__(self, log: str) -> None:
         text = without_backtraces(plain_text(log))
         self.errors = [*_errors(text)]
+        self._details = {match[2]: match[1].strip() for match in _DETAILS.finditer(text)}
         self._failed = {match.groups()[1:]: match[1] for match in _FAILED.finditer(text)}
 
     def about(self, node: Mapping[str, Any]) -> list[str]:
@@ -52,6 +58,8 @@ class FusionLog:
         named = rf"\bin {re.escape(kind)} {re.escape(name)} \("
         located = rf"|-->\s*{re.escape(path)}(?::|\s|$)" if path else ""
         errors = [error for error in self.errors if re.search(named + located, error)]
+        if not errors and kind == "unit_test" and name in self._details:
+            return [self._details[name]]
         names = (name, f"{node.get('schema')}.{node.get('alias')}")
         return errors or [line for each in names if (line := self._failed.get((kind, each)))]
 

@@ -125,7 +125,7 @@ class Postmortem:
         log = FusionLog(log_of(self.step) if self.step else "")
         loads = _load_ids(load, manifest)
         failures = node_failures(results, manifest, loads, client.redact, log)
-        if failures:
+        if any(failure["message"] for failure in failures):
             description = describe_nodes(self.run, results, failures)
         else:
             description = describe_step(self.run, self.step, client.redact)

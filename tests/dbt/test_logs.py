@@ -95,6 +95,36 @@ def test_what_is_logged_about_a_node(node: dict[str, str], logged: list[str]) ->
     assert FusionLog(LOG).about({"resource_type": "model", **node}) == logged
 
 
+UNIT_TESTS = """
+    Failed [  0.07s] unit_test marts_dbt_test__audit.prices_unit (models/schema.yml:36:11)
+
+====================== Test Failures =======================
+Test failed: prices_unit
++----+--------+
+| id | amount |
++----+--------+
+| 1  | 3 -> 4 |
++----+--------+
+1 row(s) differ.
+
+Test failed: other_unit
+1 row(s) differ.
+
+==================== Execution Summary =====================
+Finished 'build' with 2 errors for target 'dev' [1.3s]
+"""
+
+
+@pytest.mark.parametrize("log", [UNIT_TESTS, coloured(UNIT_TESTS)])
+def test_the_log_has_the_rows_by_which_a_unit_test_failed(log: str) -> None:
+    node = {"resource_type": "unit_test", "name": "prices_unit"}
+    (quoted,) = FusionLog(log).about(node)
+    assert quoted.startswith("Test failed: prices_unit")
+    assert "| 1  | 3 -> 4 |" in quoted
+    assert quoted.endswith("1 row(s) differ.")
+    assert "other_unit" not in quoted
+
+
 def test_a_log_of_dbt_core_has_no_such_errors() -> None:
     log = (
         "06:00:01  Running with dbt=1.11.7\n06:00:02  1 of 1 ERROR creating x .... [ERROR in 0.1s]"

@@ -93,6 +93,17 @@ def test_without_results_the_error_quotes_the_log(
     assert "Encountered an error, as scripted" in str(error)
 
 
+def test_if_no_failed_node_has_a_message_the_error_quotes_the_log(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    """As after a failed `dbt run-operation` of dbt Core."""
+    operation = {"unique_id": "macro.shop.vacuum", "status": "error", "message": None}
+    error = explain(client, failed(cloud, {"run_results.json": {"results": [operation]}}))
+    assert isinstance(error, DBTCloudRunFailed)
+    assert "Encountered an error, as scripted" in str(error)
+    assert [failure["unique_id"] for failure in error.failures] == ["macro.shop.vacuum"]
+
+
 def response(data: Any, code: int = 200) -> bytes:
     """Return a response of the API as bytes."""
     status = {"code": code, "is_success": code == 200, "user_message": "Scripted."}
