@@ -175,7 +175,7 @@ class DBTCloudClientV2:
             is_of_job = run.get("job_definition_id") in (None, number)
             return is_of_job and not is_of_another_call(shaped_run(run), str(body["cause"]))
 
-        return shaped_run(self._transport.post(path, body, is_expected=is_expected))
+        return self._run_of(self._transport.post(path, body, is_expected=is_expected))
 
     def get_run_status(self, run_id: int | str | None, include_related: Iterable[str] = ()) -> Run:
         """Return a run.
@@ -189,7 +189,7 @@ class DBTCloudClientV2:
                 requires `run_steps` as well.
         """
         path, number = self._run(run_id), int(valid_id("run_id", run_id))
-        return shaped_run(self._transport.get(path, number, include_related=include_related))
+        return self._run_of(self._transport.get(path, number, include_related=include_related))
 
     def list_runs(self, **filters: Any) -> Iterator[Run]:
         """Yield the runs of the account, from all pages.
@@ -202,7 +202,7 @@ class DBTCloudClientV2:
                 `finished_at__range`, `include_related`, `order_by`, `limit` (the size of a page,
                 at most 100), `offset` … Lists are encoded as the API expects.
         """
-        return map(shaped_run, self._transport.pages(self._path("runs/"), filters))
+        return map(self._run_of, self._transport.pages(self._path("runs/"), filters))
 
     def get_job(self, job_id: int | str | None, include_related: Iterable[str] = ()) -> Job:
         """Return a job.
@@ -236,7 +236,7 @@ class DBTCloudClientV2:
         Args:
             run_id: The run.
         """
-        return shaped_run(self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
+        return self._run_of(self._transport.post(self._run(run_id, "cancel/"), is_idempotent=True))
 
     def retry_run(self, run_id: int | str | None) -> Run:
         """Retry a failed run from its point of failure, and return the new run.
@@ -247,7 +247,7 @@ class DBTCloudClientV2:
             run_id: The failed run.
         """
         path, number = self._run(run_id, "retry/"), int(valid_id("run_id", run_id))
-        return shaped_run(
+        return self._run_of(
             self._transport.post(
                 path, is_expected=lambda run: run.get("retrying_run_id") in (None, number)
             )
@@ -339,6 +339,15 @@ class DBTCloudClientV2:
         """
         # the API redirects a path without a slash, and a POST follows no redirect
         return self._transport.post_payload(f"{_endpoint(endpoint).rstrip('/')}/", json_body)
+
+    def _run_of(self, payload: dict[str, Any]) -> Run:
+        """Return the run of a payload, without the token in the texts that errors quote."""
+        run = shaped_run(payload)
+        if message := run.get("status_message"):
+            run["status_message"] = self.without_token(message)
+        if href := run.get("href"):
+            run["href"] = self.without_token(href)
+        return run
 
     def _artifact(self, path: str, step: int | None = None) -> Any:
         return self._transport.attempt(lambda _within: self._read_artifact(path, step))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -11,13 +12,14 @@ from functools import partial
 from http.client import HTTPException
 from itertools import chain
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 from dlt.common.json import json
 from dlt.sources.helpers.requests import Client, Session
 from requests import Response
 from requests.auth import AuthBase
+from requests.utils import requote_uri
 from urllib3.exceptions import HTTPError
 
 from dlt_dbtcloud.client.connection import advice_for, never_left, reason_of
@@ -39,6 +41,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudServerError,
     DBTCloudTransportError,
 )
+from dlt_dbtcloud.redaction import redact
 
 __all__ = ["TokenAuth", "Transport"]
 
@@ -267,8 +270,9 @@ class Transport:
                 method, url, error.status_code, str(error), may_have_arrived=True
             )
         except _FAILURES as error:
-            # a server may quote the token; the chained urllib3 errors repeat the reason
-            reason = self._auth.without_token(reason_of(error))
+            # a server may quote the token, and the URL of a proxy may have a password;
+            # the chained urllib3 errors repeat the reason
+            reason = redact(self._auth.without_token(reason_of(error)))
             failure = DBTCloudTransportError(
                 method, url, reason, advice_for(error), may_have_arrived=not never_left(error)
             )
@@ -291,6 +295,16 @@ class Transport:
         return session
 
 
+_ENCODINGS: tuple[Callable[[str], str], ...] = (
+    str,
+    quote,
+    quote_plus,
+    lambda token: b64encode(token.encode()).decode(),
+    # what requests leaves in a redirect
+    lambda token: requote_uri(quote(token, safe="")),
+)
+
+
 class TokenAuth(AuthBase):
     """Authorization of requests, which a .netrc does not override."""
 
@@ -303,8 +317,10 @@ class TokenAuth(AuthBase):
         return request
 
     def without_token(self, text: str) -> str:
-        """Cut the token out of a text."""
-        return text.replace(self._token, "***")
+        """Cut the token out of a text, also as it is encoded in URLs and headers."""
+        for encode in _ENCODINGS:
+            text = text.replace(encode(self._token), "***")
+        return text
 
 
 def _forget_token(response: Response) -> None:

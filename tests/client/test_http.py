@@ -7,10 +7,14 @@ import os
 import pickle
 import socket
 import ssl
+import traceback
+from base64 import b64encode
+from collections.abc import Callable
 from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
@@ -437,3 +441,38 @@ def test_a_list_that_repeats_its_first_page_is_an_error() -> None:
         with pytest.raises(DBTCloudServerError, match="repeats"):
             list(runs)
     assert server.requests == 2
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "URL": lambda token: quote(token, safe=""),
+    "path": quote,
+    "form": quote_plus,
+    "base64": lambda token: b64encode(token.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_encoded_token_is_not_revealed(httpserver: HTTPServer, encoding: str) -> None:
+    token = "s3cr3t+t0ken/of=a?user~"
+    encoded = ENCODINGS[encoding](token)
+    location = {"Location": f"/login?token={encoded}"}
+    httpserver.expect_request(RUN).respond_with_data("", 302, location)
+    httpserver.expect_request("/login").respond_with_data(f"Who is {encoded}?", 404)
+    with (
+        DBTCloudClientV2(token, 1, httpserver.url_for("/")) as client,
+        pytest.raises(DBTCloudNotFoundError) as caught,
+    ):
+        client.get_run_status(5)
+    assert encoded not in str(caught.value)
+    assert encoded not in str(caught.value.attrs())
+    assert "Who is ***" in str(caught.value)
+
+
+def test_the_password_of_an_unusable_proxy_is_not_revealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:passw0rd-of-mine@proxy.example:99999")
+    with (
+        DBTCloudClientV2(TOKEN, 1, "https://dbt.example.com") as client,
+        pytest.raises(DBTCloudTransportError, match="Failed to parse") as caught,
+    ):
+        client.cancel_run(5)
+    assert "passw0rd" not in "".join(traceback.format_exception(caught.value))

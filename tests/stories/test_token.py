@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from dlt.common.exceptions import DltException
+from pytest_httpserver import HTTPServer
 
 import dlt_dbtcloud
 from dlt_dbtcloud import (
     DBTCloudAuthError,
     DBTCloudClientV2,
     DBTCloudConfiguration,
+    DBTCloudRunError,
     DBTCloudTransportError,
     InvalidCredentialsException,
     cancel_dbt_cloud_run,
@@ -229,3 +231,25 @@ def test_a_default_host_is_to_be_replaced(caplog: pytest.LogCaptureFixture) -> N
     caplog.clear()
     DBTCloudClientV2(TOKEN, 1, "ab123.us1.dbt.com").close()
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("status", [20, 30])
+def test_a_run_that_quotes_the_token_does_not_reveal_it(
+    httpserver: HTTPServer, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    run = {
+        "id": 5,
+        "status": status,
+        "is_complete": True,
+        "status_message": f"git clone https://git.example/?auth={TOKEN} failed",
+        "href": f"https://dbt.example.com/5/?token={TOKEN}",
+    }
+    answer = {"status": {"code": 200, "is_success": True}, "data": run}
+    httpserver.expect_request("/api/v2/accounts/1/runs/5/").respond_with_json(answer)
+    credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": httpserver.url_for("/")}
+    error = error_of(lambda: get_dbt_cloud_run_status(credentials, 5, raise_on_failure=True))
+    assert isinstance(error, DBTCloudRunError)
+    assert TOKEN not in "".join(traceback.format_exception(error))
+    assert TOKEN not in str([error.attrs(), error.runs, vars(error)])
+    assert TOKEN not in str(get_dbt_cloud_run_status(credentials, 5))
+    assert TOKEN not in caplog.text
