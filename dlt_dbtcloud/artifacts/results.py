@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
 from typing import Any
 
 from dlt.common import logger
@@ -58,7 +57,7 @@ def node_results(client: DBTCloudClientV2, run_id: int | str | None) -> list[Nod
         DBTCloudTransportError: The API did not respond.
     """
     newest_first = [_results_of(client, run) for run in retry_chain(client, run_id)]
-    return reduce(merge, reversed(newest_first))
+    return merge(*reversed(newest_first))
 
 
 def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[Run]:
@@ -83,23 +82,33 @@ def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[
             return
 
 
-def merge(older: Sequence[NodeResult], newer: Sequence[NodeResult]) -> list[NodeResult]:
-    """Merge the results of a run and of its retry into those of one run.
+def merge(*runs: Sequence[NodeResult]) -> list[NodeResult]:
+    """Merge the results of a run and of its retries into those of one run.
 
-    The first command of the retry repeats the last command of the run. dbt Fusion also repeats unit
-    tests and warned tests, which did not fail.
+    The first command of a retry repeats the last one of the run before it. dbt Fusion repeats unit
+    tests and warned tests, too, though they did not fail.
+
+    Args:
+        runs: The results of each run, oldest first.
     """
-    if not older or not newer:
-        return [*older, *newer]
-    repeated = {result["unique_id"] for result in newer}
-    again = {result["unique_id"] for result in newer if _step_of(result) == _step_of(newer[0])}
-    kept = (
-        result
-        for result in older
-        if not (result["status"] in UNSUCCESSFUL and result["unique_id"] in repeated)
-        and not (_step_of(result) == _step_of(older[-1]) and result["unique_id"] in again)
-    )
-    return [*kept, *newer]
+    merged: list[NodeResult] = []
+    # the position of the command that each step executes
+    commands: dict[tuple[int, int], int] = {}
+    last = 0
+    for results in filter(None, runs):
+        first = last
+        commands |= {s: first + i for i, s in enumerate(dict.fromkeys(map(_step_of, results)))}
+        last = commands[_step_of(results[-1])]
+        repeated = {result["unique_id"] for result in results}
+        again = {each["unique_id"] for each in results if commands[_step_of(each)] == first}
+        kept = [
+            result
+            for result in merged
+            if not (result["status"] in UNSUCCESSFUL and result["unique_id"] in repeated)
+            and not (commands[_step_of(result)] == first and result["unique_id"] in again)
+        ]
+        merged = [*kept, *results]
+    return merged
 
 
 def leaves_results(step: RunStep) -> bool:

@@ -243,6 +243,16 @@ def test_results_that_a_retry_did_not_repeat_are_kept() -> None:
     assert [each["run_id"] for each in merge(older, newer)] == [1, 1, 2]
 
 
+def test_a_whole_command_replaces_the_results_of_all_earlier_attempts() -> None:
+    """A retry that failed lies between; each node is listed once."""
+    first = [result("a", "success", 1), result("b", "error", 1)]
+    failed_again = [result("b", "error", 2)]
+    nothing: list[NodeResult] = []
+    whole = [result("a", "success", 4), result("b", "success", 4)]
+    merged = merge(first, failed_again, nothing, whole)
+    assert [(each["unique_id"], each["run_id"]) for each in merged] == [("a", 4), ("b", 4)]
+
+
 def scripted(cloud: DBTCloudEmulator, *steps: str, **options: Any) -> int:
     files = {"run_results.json": {"results": [RESULT]}, "manifest.json": MANIFEST}
     job = cloud.create_job("x", execute_steps=list(steps), artifacts=files, **options)
