@@ -127,6 +127,9 @@ class Postmortem:
         failures = node_failures(results, manifest, loads, client.redact, log)
         if any(failure["message"] for failure in failures):
             description = describe_nodes(self.run, results, failures)
+            others = _other_errors(results, manifest, log)
+            if others:
+                description += f"\nOther errors in its log:\n{_quoted(others, client.redact)}"
         else:
             description = describe_step(self.run, self.step, client.redact)
         return DBTCloudRunFailed(
@@ -220,10 +223,7 @@ def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> st
     failed = f"{run_name(run)} failed in step {step.get('index')}, {name};"
     errors = FusionLog(log_of(step)).errors
     if errors:
-        quoted = [first_lines(redact(error), _MAX_MESSAGE_LINES) for error in errors[:_MAX_ERRORS]]
-        more = len(errors) - len(quoted)
-        quoted += [f"... and {more} more"] if more else []
-        return "\n".join([f"{failed} its errors:", *(indent(text, "     ") for text in quoted)])
+        return f"{failed} its errors:\n{_quoted(errors, redact)}"
     log = log_tail(step, redact)
     end = f"the end of its log:\n{indent(log, '     ')}" if log else "it has no log."
     return f"{failed} {end}"
@@ -241,6 +241,20 @@ def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> s
             f"Then {retry} runs only the nodes that failed or were skipped."
         )
     return f"{retry} runs only the nodes and steps that failed, were skipped or never began."
+
+
+def _quoted(errors: Sequence[str], redact: Redact) -> str:
+    texts = [first_lines(redact(error), _MAX_MESSAGE_LINES) for error in errors[:_MAX_ERRORS]]
+    more = len(errors) - len(texts)
+    texts += [f"... and {more} more"] if more else []
+    return "\n".join(indent(text, "     ") for text in texts)
+
+
+def _other_errors(results: Sequence[NodeResult], manifest: Manifest, log: FusionLog) -> list[str]:
+    """Return the logged errors in the project that are not about a failed node."""
+    failed = _failed(results)
+    known = {text for each in failed for text in log.about(_logged_node(each, manifest))}
+    return [text for text in log.errors if has_project_error(text) and text not in known]
 
 
 def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:

@@ -145,7 +145,7 @@ def test_tests_that_are_not_part_of_a_command_are_not_left() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["unknown_ref", "jinja_error", "fail_fast_cancelled", "no_database"]
+    "name", ["unknown_ref", "broken_yaml", "jinja_error", "fail_fast_cancelled", "no_database"]
 )
 def test_a_recorded_run_of_dbt_fusion_that_built_nothing_leaves_the_whole_command(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str

@@ -237,6 +237,17 @@ def test_an_unknown_ref_on_dbt_fusion_is_quoted_from_the_log(
     assert "Fix the project first; then" in str(error)
 
 
+def test_an_error_that_makes_nodes_fail_on_dbt_fusion_is_quoted_beside_them(
+    cloud: DBTCloudEmulator, tmp_path: Path
+) -> None:
+    """The nodes lack a source because its YAML file is broken."""
+    error = replayed_failure(cloud, tmp_path, "broken_yaml")
+    assert {failure["unique_id"] for failure in error.failures} == {"model.orchard.picked"}
+    assert str(error).count("Source 'raw.harvest' not found in project") == 1
+    assert "Other errors in its log:\n     [error] [SerializationError (dbt1013)]" in str(error)
+    assert "--> models/schema.yml:2:1" in str(error)
+
+
 @pytest.mark.parametrize(
     ("name", "quoted"),
     [

@@ -46,6 +46,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "unknown_ref": Scenario(
         [f"dbt build {_GOOD}"], {"models/bad.sql": "select * from {{ ref('no_such_model') }}"}
     ),
+    "broken_yaml": Scenario([f"dbt build {_GOOD}"], {"models/schema.yml": "sources: [raw\n"}),
     "jinja_error": Scenario([f"dbt build {_GOOD}"], {"models/bad.sql": "select {% if %}"}),
     "no_database": Scenario([f"dbt build {_GOOD}"], {"orchard.duckdb": "This is no database."}),
     "stale_source": Scenario(
