@@ -293,7 +293,8 @@ class Lifecycle:
         except DBTCloudException as error:
             logger.warning(f"{run_name(cast(Run, part.run))} may be a cancelled duplicate. {error}")
         else:
-            part.run = kept or part.run
+            if kept:
+                part.run, part.is_retry = kept, retried_run(kept) is not None
 
     def _cancel_duplicates(self) -> None:
         for part in self._parts:
