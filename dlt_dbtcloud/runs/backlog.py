@@ -20,6 +20,7 @@ from dlt_dbtcloud.dbt import (
     TESTS,
     Manifest,
     executed_nodes,
+    executes_all_tests,
     executes_tests,
     missing_nodes,
     reported_nodes,
@@ -392,10 +393,14 @@ def _only_other_tests_failed(task: Task, execution: Execution) -> bool:
 
 def _other_tests(task: Task, execution: Execution) -> Set[str]:
     """Return the tests that a step executed although they are not part of the command."""
-    if executes_tests(task.line):
-        return frozenset()
-    tests = [each for each in execution.results if resource_type_in(each["unique_id"]) in TESTS]
-    return {each["unique_id"] for each in tests}
+    executed = {each["unique_id"] for each in execution.results}
+    tests = {unique_id for unique_id in executed if resource_type_in(unique_id) in TESTS}
+    if not executes_tests(task.line):
+        return tests
+    is_limited = not executes_all_tests(task.line, Manifest(None))
+    if execution.method == RetryMethod.RETRY and task.nodes is not None and is_limited:
+        return tests - task.nodes
+    return frozenset()
 
 
 def _readable(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | None:

@@ -490,16 +490,31 @@ def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
     assert executed_commands(isolated) == ["build", "build"]
 
 
+@pytest.mark.parametrize(
+    ("line", "repeated_as"),
+    [
+        ("dbt run", f"run {UNDONE}"),
+        ("dbt build --exclude unique_b", f"build {UNDONE} --indirect-selection empty"),
+        (
+            "dbt build --resource-type model",
+            f"build --resource-type model {UNDONE} --indirect-selection empty",
+        ),
+    ],
+)
 def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them(
-    cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator,
+    isolated: Path,
+    caplog: pytest.LogCaptureFixture,
+    line: str,
+    repeated_as: str,
 ) -> None:
     test = {"test.shop.unique_b.1": "fail"}
     acts = [FAILURE, Act({**FIXED, **test}, exit_code=1, manifest=MANIFEST), Act(FIXED)]
-    job = scripted_job(cloud, isolated, ["dbt run"], acts)
+    job = scripted_job(cloud, isolated, [line], acts)
     last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
-    assert executed_commands(isolated) == ["run", "retry", f"run {UNDONE}"]
+    assert executed_commands(isolated) == [line.removeprefix("dbt "), "retry", repeated_as]
     assert last["is_success"]
-    assert "failed only by tests that `dbt run` does not execute" in caplog.text
+    assert f"failed only by tests that `{line}` does not execute" in caplog.text
 
 
 @pytest.mark.parametrize(
