@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import leaves_results, retry_chain, step_results
-from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import (
     Manifest,
     covers,
+    executed_nodes,
     expected_nodes,
     match_sources,
     missing_nodes,
@@ -26,9 +27,9 @@ from dlt_dbtcloud.payloads import id_of, planned_commands, run_name, steps_of
 from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.backlog import Execution, RetryMethod
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
-from dlt_dbtcloud.values import Relation, as_mapping
+from dlt_dbtcloud.values import Relation, as_mapping, as_texts
 
-__all__ = ["Scope", "describe_gap", "gap", "incomplete"]
+__all__ = ["Scope", "describe_gap", "gap", "incomplete", "is_narrowed_to_load"]
 
 
 _RESULTS, _MANIFEST = "run_results.json", "manifest.json"
@@ -51,7 +52,7 @@ class Scope:
     nodes: frozenset[str] | None = None
 
 
-def gap(client: DBTCloudClientV2, run: Run, scope: Scope) -> str | None:
+def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
     """Return what a successful narrowed run has not built, as a clause; None if certain.
 
     Only if nodes are missing, the run's own manifest is read: the project may have changed.
@@ -59,7 +60,7 @@ def gap(client: DBTCloudClientV2, run: Run, scope: Scope) -> str | None:
     Args:
         client: The client.
         run: The run, or its last retry.
-        scope: What it is to build.
+        scope: What it is to build; None if unknown.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
@@ -77,9 +78,17 @@ def gap(client: DBTCloudClientV2, run: Run, scope: Scope) -> str | None:
         if found is None:
             return None
         executed |= found
+    if scope is None:
+        return None if executed else "there are no nodes in its results"
     if executed and scope.nodes is not None and not missing_nodes(scope.nodes, executed):
         return None
     return _gap_by_manifest(client, first, scope, executed)
+
+
+def is_narrowed_to_load(run: Run) -> bool:
+    """Return whether a run, read with its trigger, selects the descendants of loaded tables."""
+    steps = as_texts(as_mapping(run.get("trigger")).get("steps_override"))
+    return bound_load(run) is not None and any("source:" in step for step in steps)
 
 
 def describe_gap(run: Run, reason: str) -> str:
@@ -111,7 +120,9 @@ def _gap_by_manifest(
         return f"its manifest cannot be used: {manifest.damage}"
     sources = match_sources(scope.relations, manifest).sources
     commands = scope.commands or (run.get("job") or {}).get("execute_steps") or ()
-    expected = expected_nodes(commands, manifest, sources)
+    # a model that no longer compiles is no descendant any more
+    lost = (scope.nodes or frozenset()) & executed_nodes(manifest, manifest.unique_ids)
+    expected = expected_nodes(commands, manifest, sources) | lost
     missing = sorted(missing_nodes(expected, executed))
     if missing:
         names = listed(missing, _NAMED)

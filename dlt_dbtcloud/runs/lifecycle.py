@@ -28,7 +28,13 @@ from dlt_dbtcloud.runs.backlog import (
     describe_uncertainty,
     uncertain_error,
 )
-from dlt_dbtcloud.runs.coverage import Scope, describe_gap, gap, incomplete
+from dlt_dbtcloud.runs.coverage import (
+    Scope,
+    describe_gap,
+    gap,
+    incomplete,
+    is_narrowed_to_load,
+)
 from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.failure import explain
@@ -169,6 +175,7 @@ class Lifecycle:
             if self._config.wait_for_outcome:
                 self._wait(are_new=False)
                 self._reject_uncertain()
+                self._reject_empty(self._parts[0])
         return self._report()[0]
 
     def cancel(self, run_id: int | str | None) -> Run:
@@ -374,6 +381,17 @@ class Lifecycle:
         for part, backlog in self._uncertain():
             if run_error(backlog.run) is None:
                 part.error = uncertain_error(backlog)
+
+    def _reject_empty(self, part: Part) -> None:
+        """Report a narrowed run that executed nothing as an error; its load is not known here."""
+        run = cast(Run, part.run)
+        if not part.is_reported or not has_finished(run) or not is_narrowed_to_load(run):
+            return
+        try:
+            reason = gap(self._client, run, None)
+            part.error = incomplete(run, reason) if reason else None
+        except DBTCloudException as error:
+            part.error = error
 
     def _run_whole(self) -> None:
         """Run all of a job if its narrowed run did not build everything loaded."""

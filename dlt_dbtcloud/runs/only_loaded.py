@@ -23,9 +23,10 @@ from dlt_dbtcloud.dbt import (
     narrowed_commands,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
+from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.coverage import Scope
-from dlt_dbtcloud.typing import Job, TriggerData
+from dlt_dbtcloud.typing import Job, RunStatus, TriggerData
 from dlt_dbtcloud.values import Relation
 
 __all__ = ["narrowed_trigger"]
@@ -94,11 +95,8 @@ def narrowed_trigger(
     except _UncertainError as error:
         return _whole(body, job_id, str(error))
     if not narrowed.steps:
-        # only a run refreshes the manifest
-        if _is_old(manifest, client.clock.time()):
-            reason = f"its manifest is older than {_MAX_AGE.days} days"
-            return _whole(body, job_id, f"{reason}, so the project may have other sources.")
-        return None
+        doubt = _doubt(manifest, job, client.clock.time())
+        return _whole(body, job_id, doubt) if doubt else None
     if narrowed.steps == commands:
         return body, None
     change = f"from {_quoted(commands)} to {_quoted(narrowed.steps)}"
@@ -213,10 +211,21 @@ def _narrowed(
     )
 
 
-def _is_old(manifest: Manifest, now: float) -> bool:
-    """Return whether a manifest is too old to be sure that nothing descends from a table."""
-    written = manifest.generated_at
-    return written is not None and now - written.timestamp() > _MAX_AGE.total_seconds()
+def _doubt(manifest: Manifest, job: Job, now: float) -> str | None:
+    """Return why a manifest does not show that nothing descends from a table, as a sentence.
+
+    Only a run refreshes it, and a model that does not compile has no sources in it.
+    """
+    run = job.get("most_recent_completed_run")
+    if run and run.get("status") == RunStatus.ERROR:
+        return f"run {run['id']} failed, so its manifest may lack sources of models."
+    written = manifest.generated_at.timestamp() if manifest.generated_at else None
+    ended = time_of(run, "finished_at") if run else None
+    newest = max((each for each in (written, ended) if each), default=now)
+    if now - newest > _MAX_AGE.total_seconds():
+        days = f"its manifest is older than {_MAX_AGE.days} days"
+        return f"{days}, so the project may have other sources."
+    return None
 
 
 def _check(match: Match, body: TriggerData) -> None:

@@ -14,6 +14,7 @@ from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudConfiguration,
     DBTCloudRunFailed,
+    get_dbt_cloud_run_status,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -123,6 +124,41 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
         again = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=only_loaded)
         assert again["id"] == run["id"]
     assert len(cloud.runs) == 3
+
+
+def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    """On dbt Core a model with an unknown macro has no sources in the manifest."""
+    broken = manifest()
+    for name in (STG, MART):
+        broken["nodes"][name]["depends_on"] = {"nodes": []}
+    broken["child_map"] = {"source.shop.raw.orders": [], STG: [TEST]}
+    acts = [Act({}, manifest=broken), Act({STG: "error"}, exit_code=1, manifest=broken)]
+    run = run_narrowed(cloud, isolated, pipeline, acts)
+    assert executed_commands(isolated) == ["build", NARROWED, "build"]
+    assert run["is_error"]
+    # the manifest of a failed run does not show that there is nothing to build
+    pipeline.run([{"id": 2}], table_name="orders")
+    job = run["job_definition_id"]
+    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert again["status_humanized"] != "Skipped"
+    assert executed_commands(isolated)[3:] == ["build"]
+
+
+def test_a_narrowed_run_that_executed_nothing_is_an_error_for_who_watches_it(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    run = run_narrowed(cloud, isolated, pipeline, [act({})], wait_for_outcome=False)
+    with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
+        get_dbt_cloud_run_status(run_id=run["id"])
+
+
+def test_a_narrowed_run_that_executed_nodes_is_a_success_for_who_watches_it(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+) -> None:
+    run = run_narrowed(cloud, isolated, pipeline, [act(BUILT)], wait_for_outcome=False)
+    assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 def test_a_model_that_was_renamed_is_expected_by_its_new_name(

@@ -185,13 +185,24 @@ def test_an_old_manifest_skips_no_run(
     is_skipped: bool,
 ) -> None:
     """The project may have other sources and models by now, and only a run shows them."""
-    written = datetime.now(timezone.utc) - timedelta(days=days)
+    written = datetime.now(timezone.utc) - timedelta(days=30)
     metadata = {"generated_at": written.isoformat()}
     job = job_with(cloud, {"manifest.json": {**MANIFEST, "metadata": metadata}})
-    assert narrowed_body(client, job, BODY, [Relation(name, "raw")]) == (
+    # the age is that of the run, unless it only repeats an older manifest
+    later = clocked(client, FakeClock(ahead=86400.0 * days))
+    assert narrowed_body(later, job, BODY, [Relation(name, "raw")]) == (
         None if is_skipped else BODY
     )
     assert ("its manifest is older than 7 days" in caplog.text) is not is_skipped
+
+
+@pytest.mark.parametrize("name", ["idle", "unknown"])
+def test_the_manifest_of_a_failed_run_skips_no_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    job = job_with(cloud, {"manifest.json": MANIFEST}, outcome="error")
+    assert narrowed_body(client, job, BODY, [Relation(name, "raw")]) == BODY
+    assert "failed, so its manifest may lack sources of models" in caplog.text
 
 
 def test_tables_without_a_source_are_named_once(
