@@ -36,7 +36,15 @@ from dlt_dbtcloud.payloads import RELATED, failed_step, id_of, log_of, log_tail,
 from dlt_dbtcloud.redaction import Redact, first_lines, listed, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
-__all__ = ["Postmortem", "advice", "describe_nodes", "describe_step", "explain", "node_failures"]
+__all__ = [
+    "Postmortem",
+    "advice",
+    "describe_nodes",
+    "describe_step",
+    "explain",
+    "node_failures",
+    "other_errors",
+]
 
 
 _MAX_FAILURES = 20
@@ -127,7 +135,7 @@ class Postmortem:
         failures = node_failures(results, manifest, loads, client.redact, log)
         if any(failure["message"] for failure in failures):
             description = describe_nodes(self.run, results, failures)
-            others = _other_errors(results, manifest, log)
+            others = other_errors(results, manifest, log)
             if others:
                 description += f"\nOther errors in its log:\n{_quoted(others, client.redact)}"
         else:
@@ -178,6 +186,23 @@ def node_failures(
         named = [result for result in failed if log.about(_logged_node(result, manifest))]
         failed = named or ([] if log.errors else failed)
     return [_failure(result, manifest, skipped, load_ids or {}, redact, log) for result in failed]
+
+
+def other_errors(results: Sequence[NodeResult], manifest: Manifest, log: FusionLog) -> list[str]:
+    """Return the errors in the project because of which dbt Fusion ran no node.
+
+    Those about a failed node are not among them.
+
+    Args:
+        results: The results of the nodes in the failed step.
+        manifest: The manifest of that step.
+        log: The log of that step.
+    """
+    failed = _failed(results)
+    if not all(map(_was_stopped, failed)):
+        return []
+    known = {text for each in failed for text in log.about(_logged_node(each, manifest))}
+    return [text for text in log.errors if has_project_error(text) and text not in known]
 
 
 def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:
@@ -248,13 +273,6 @@ def _quoted(errors: Sequence[str], redact: Redact) -> str:
     more = len(errors) - len(texts)
     texts += [f"... and {more} more"] if more else []
     return "\n".join(indent(text, "     ") for text in texts)
-
-
-def _other_errors(results: Sequence[NodeResult], manifest: Manifest, log: FusionLog) -> list[str]:
-    """Return the logged errors in the project that are not about a failed node."""
-    failed = _failed(results)
-    known = {text for each in failed for text in log.about(_logged_node(each, manifest))}
-    return [text for text in log.errors if has_project_error(text) and text not in known]
 
 
 def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:

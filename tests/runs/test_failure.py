@@ -19,7 +19,14 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.artifacts.results import step_results
 from dlt_dbtcloud.dbt import FusionLog, Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.runs.failure import advice, describe_nodes, describe_step, explain, node_failures
+from dlt_dbtcloud.runs.failure import (
+    advice,
+    describe_nodes,
+    describe_step,
+    explain,
+    node_failures,
+    other_errors,
+)
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, own_results, statuses
@@ -407,6 +414,16 @@ def test_if_dbt_fusion_reports_all_nodes_alike_the_log_names_those_that_failed(
 ) -> None:
     failures = node_failures(STOPPED, Manifest(MANIFEST), log=FusionLog(log))
     assert [failure["name"] for failure in failures] == named
+
+
+@pytest.mark.parametrize(("message", "count"), [("Compilation Error", 1), ("No such column", 0)])
+def test_errors_in_the_project_are_quoted_only_if_no_node_ran(message: str, count: int) -> None:
+    """Else they are in the messages of nodes, too."""
+    failed = {"unique_id": "unit_test.shop.b", "status": "error", "message": message}
+    step = RunStep(index=4, name="Invoke dbt with `dbt build`")
+    results = [*step_results(7, step, {"results": [failed]}, Manifest(None))]
+    log = FusionLog("[error] [JinjaError (dbt1501)]: No such column")
+    assert len(other_errors(results, Manifest(None), log)) == count
 
 
 @pytest.mark.parametrize(
