@@ -56,6 +56,10 @@ _CANCELLED_BY_USER = "Cancelled by user."
 _E = TypeVar("_E", bound=BaseException)
 
 _TIMED_OUT = re.compile(r"time[d -]*out|time limit|took too long|exceeded", re.IGNORECASE)
+_OTHER_SERVER_ADVICE = (
+    "If this persists, check that `base_api_url` is the dbt Cloud API and that no proxy or login "
+    "page answers in its place."
+)
 
 
 class DBTCloudException(DltException):
@@ -135,8 +139,9 @@ class DBTCloudAPIError(DBTCloudException):
         self.developer_message = developer_message
         reason = " ".join(part for part in (user_message, developer_message) if part)
         message = f"`{method} {url}` returned status {status_code}: {reason or 'no message'}"
-        stop = "" if not self._advice or message.endswith((".", "!", "?")) else "."
-        super().__init__(f"{message}{stop} {self._advice}".rstrip())
+        advice = self._advice or (_OTHER_SERVER_ADVICE if may_have_arrived else "")
+        stop = "" if not advice or message.endswith((".", "!", "?")) else "."
+        super().__init__(f"{message}{stop} {advice}".rstrip())
 
 
 class DBTCloudAuthError(DBTCloudAPIError, TerminalException):
@@ -184,10 +189,7 @@ class DBTCloudRateLimitError(DBTCloudAPIError, TransientException):
 class DBTCloudServerError(DBTCloudAPIError, TransientException):
     """5xx, or a response with any status that is not this API's JSON."""
 
-    _advice = (
-        "If this persists, check that `base_api_url` is the dbt Cloud API and that no proxy or "
-        "login page answers in its place."
-    )
+    _advice = _OTHER_SERVER_ADVICE
 
 
 class DBTCloudTransportError(DBTCloudException, TransientException):

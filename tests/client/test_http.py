@@ -284,6 +284,8 @@ def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> No
             "cause is needed `cause`: required key not provided",
         ),
         (405, {"detail": 'Method "GET" not allowed.'}, DBTCloudAPIError, '"GET" not allowed'),
+        (405, HTML, DBTCloudAPIError, "check that `base_api_url` is the dbt Cloud API"),
+        (405, "", DBTCloudAPIError, "check that `base_api_url` is the dbt Cloud API"),
         (429, envelope(429, "Slow down"), DBTCloudRateLimitError, "Slow down"),
         (429, "", DBTCloudRateLimitError, "no message"),
         (500, {"detail": "Server error"}, DBTCloudServerError, "Server error"),
