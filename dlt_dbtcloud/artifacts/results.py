@@ -99,12 +99,14 @@ def merge(*runs: Sequence[NodeResult]) -> list[NodeResult]:
         first = last
         commands |= {s: first + i for i, s in enumerate(dict.fromkeys(map(_step_of, results)))}
         last = commands[_step_of(results[-1])]
-        repeated = {result["unique_id"] for result in results}
+        # exposures do nothing, and dbt Fusion does not list them again
+        exposures = {each["unique_id"] for each in merged if each["resource_type"] == "exposure"}
+        obsolete = exposures.union(result["unique_id"] for result in results)
         again = {each["unique_id"] for each in results if commands[_step_of(each)] == first}
         kept = [
             result
             for result in merged
-            if not (result["status"] in UNSUCCESSFUL and result["unique_id"] in repeated)
+            if not (result["status"] in UNSUCCESSFUL and result["unique_id"] in obsolete)
             and not (commands[_step_of(result)] == first and result["unique_id"] in again)
         ]
         merged = [*kept, *results]

@@ -253,6 +253,13 @@ def test_a_whole_command_replaces_the_results_of_all_earlier_attempts() -> None:
     assert [(each["unique_id"], each["run_id"]) for each in merged] == [("a", 4), ("b", 4)]
 
 
+def test_a_failed_exposure_is_not_kept_after_a_retry() -> None:
+    """dbt Fusion lists one only if a command ended before it ran a node."""
+    older = [result("exposure.shop.board", "error", 1), result("model.shop.a", "error", 1)]
+    newer = [result("model.shop.a", "success", 2)]
+    assert [each["unique_id"] for each in merge(older, newer)] == ["model.shop.a"]
+
+
 def scripted(cloud: DBTCloudEmulator, *steps: str, **options: Any) -> int:
     files = {"run_results.json": {"results": [RESULT]}, "manifest.json": MANIFEST}
     job = cloud.create_job("x", execute_steps=list(steps), artifacts=files, **options)
