@@ -254,7 +254,7 @@ def test_a_whole_command_replaces_the_results_of_all_earlier_attempts() -> None:
 
 
 def test_a_failed_exposure_is_not_kept_after_a_retry() -> None:
-    """dbt Fusion lists one only if a command ended before it ran a node."""
+    """Dbt Fusion lists one only if a command ended before it ran a node."""
     older = [result("exposure.shop.board", "error", 1), result("model.shop.a", "error", 1)]
     newer = [result("model.shop.a", "success", 2)]
     assert [each["unique_id"] for each in merge(older, newer)] == ["model.shop.a"]
