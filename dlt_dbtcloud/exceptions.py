@@ -341,12 +341,18 @@ def without_frames(error: _E) -> _E:
 
 
 def run_error(run: Run) -> DBTCloudRunError | None:
-    """Return the error for a run that failed or was cancelled, else None."""
-    if not has_finished(run) or run.get("is_success") or run.get("status") == RunStatus.SUCCESS:
+    """Return the error for a run that failed or was cancelled, else None.
+
+    A run whose flags and status contradict each other is no success.
+    """
+    if not has_finished(run):
         return None
-    if run.get("is_cancelled") or run.get("status") == RunStatus.CANCELLED:
+    status, is_success = run.get("status"), run.get("is_success")
+    if run.get("is_cancelled") or status == RunStatus.CANCELLED:
         return DBTCloudRunCancelled(run)
-    return DBTCloudRunFailed(run)
+    if run.get("is_error") or status == RunStatus.ERROR or is_success is False:
+        return DBTCloudRunFailed(run)
+    return None if is_success or status == RunStatus.SUCCESS else DBTCloudRunFailed(run)
 
 
 def _reason(run: Run) -> str:

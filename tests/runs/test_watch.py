@@ -361,6 +361,13 @@ def test_a_time_is_read_in_each_form_of_the_api(created: Any, expected: float | 
         (Run(id=5, status=30, is_complete=True, is_cancelled=True), DBTCloudRunCancelled),
         (Run(id=5, status=30), DBTCloudRunCancelled),
         (Run(id=5, status=99, is_complete=True), DBTCloudRunFailed),
+        (Run(id=5, status=99, is_complete=True, is_success=True), None),
+        # a payload that contradicts itself is no success
+        (Run(id=5, status=20, is_success=True), DBTCloudRunFailed),
+        (Run(id=5, status=30, is_success=True), DBTCloudRunCancelled),
+        (Run(id=5, status=10, is_success=False), DBTCloudRunFailed),
+        (Run(id=5, status=10, is_success=True, is_error=True), DBTCloudRunFailed),
+        (Run(id=5, status=10, is_success=True, is_cancelled=True), DBTCloudRunCancelled),
     ],
 )
 def test_each_end_has_its_error(run: Run, kind: type[Exception] | None) -> None:
