@@ -12,8 +12,9 @@ from dlt_dbtcloud.typing import Run
 
 __all__ = ["Found", "clarified", "find_created", "recent_runs"]
 
-# seconds by which the clocks of the service and of the loading machine may differ
-_CLOCK_SKEW = 3600.0
+# seconds by which the clocks of the service and of the loading machine may differ: some machines
+# are set to their local time as if it were UTC
+_CLOCK_SKEW = 12 * 3600.0
 _PAGE = 100
 
 

@@ -298,8 +298,10 @@ class Answers:
         read: Any,
         path: str = "jobs/3/run/",
         first: Mapping[str, Any] | None = None,
+        clock: FakeClock | None = None,
     ) -> None:
         self.posts = 0
+        self._clock = clock or FakeClock()
         self._first = first
         self._server = server
         shown = {"id": 7, "status": 1, "created_at": at(1)}
@@ -317,7 +319,7 @@ class Answers:
     def start(self) -> Run:
         with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
             trigger = Trigger("3", {"cause": "a test"}, call_key="3f9c2ab41d07")
-            return start(clocked(client, FakeClock()), trigger).run
+            return start(clocked(client, self._clock), trigger).run
 
     def retry(self) -> Run:
         with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
@@ -414,4 +416,14 @@ def test_a_response_with_the_retry_of_another_run_is_a_lost_one(httpserver: HTTP
     foreign = {"id": 8, "retrying_run_id": 4}
     answers = Answers(httpserver, {"retrying_run_id": 5}, {}, "runs/5/retry/", first=foreign)
     assert answers.retry()["id"] == 7
+    assert answers.posts == 1
+
+
+@pytest.mark.parametrize("hours", [2, 10])
+def test_a_clock_that_is_hours_ahead_does_not_hide_a_run_without_its_cause(
+    httpserver: HTTPServer, hours: int
+) -> None:
+    answers = Answers(httpserver, {"trigger": None}, {}, clock=FakeClock(ahead=hours * 3600))
+    with pytest.raises(DBTCloudTriggerUnknownError, match="run 7"):
+        answers.start()
     assert answers.posts == 1
