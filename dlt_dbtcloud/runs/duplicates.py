@@ -108,8 +108,11 @@ class EarlierRuns:
 def cancel_duplicates(
     client: DBTCloudClientV2, trigger: Trigger, started: Started, run: Run
 ) -> None:
-    """Cancel the late duplicates of a run whose trigger was repeated."""
-    if not started.was_repeated:
+    """Cancel the late duplicates of a run if a response to its trigger was lost.
+
+    After a failure, a later run of the same load is no duplicate.
+    """
+    if not started.was_lost or (trigger.load and run_error(run)):
         return
     try:
         searcher = patient(client, trigger)

@@ -38,11 +38,11 @@ class Sent:
 
     Args:
         run: The run.
-        was_repeated: Whether the POST was sent more than once, so that a second run may appear.
+        was_lost: Whether a response was lost, so that a second run may appear.
     """
 
     run: Run
-    was_repeated: bool = False
+    was_lost: bool = False
 
 
 class ExactlyOnce:
@@ -82,17 +82,18 @@ class ExactlyOnce:
             DBTCloudTransportError: The API cannot be reached; there is no run.
         """
         for lost_responses in range(_LOST_RESPONSES + 1):
+            was_lost = lost_responses > 0
             try:
                 found = [self._post(self._sender)]
             except DBTCloudException as error:
                 found = self._after(error, lost_responses)
                 if not found and lost_responses == _LOST_RESPONSES:
                     raise
-            was_repeated = lost_responses > 0
-            if found and was_repeated:
+                was_lost = True
+            if found and lost_responses:
                 found += self._late_runs()
             if found:
-                return Sent(keep_one(self._client, found), was_repeated)
+                return Sent(keep_one(self._client, found), was_lost)
         raise AssertionError("the last lost response raises")
 
     @property

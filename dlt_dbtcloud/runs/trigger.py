@@ -170,7 +170,7 @@ class Started:
         run: The run: existing, new or skipped.
         is_new: Whether the trigger created the run.
         is_adopted: Whether the run was not triggered for this load.
-        was_repeated: Whether the trigger was sent more than once, so that a second run may appear.
+        was_lost: Whether a response was lost, so that a second run may appear.
         body: The body of the trigger, narrowed to the load if that was requested.
         newest_id: The newest run of the job that was known before the trigger; 0 if none.
         since: The time of the trigger or of its load, in seconds since 1970.
@@ -180,7 +180,7 @@ class Started:
     run: Run
     is_new: bool = False
     is_adopted: bool = False
-    was_repeated: bool = False
+    was_lost: bool = False
     body: TriggerData = field(default_factory=TriggerData)
     newest_id: int = 0
     since: float = 0.0
@@ -394,7 +394,7 @@ def _send(
     return Started(
         sent.run,
         is_new=True,
-        was_repeated=sent.was_repeated,
+        was_lost=sent.was_lost,
         body=body,
         newest_id=newest_id,
         since=since,

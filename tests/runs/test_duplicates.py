@@ -124,7 +124,7 @@ def test_a_late_run_of_a_repeated_trigger_is_cancelled_after_an_adoption(
     earlier, own, _ = (
         client.start_job_run(trigger.job_id, {"cause": trigger.cause}) for _ in range(3)
     )
-    started = Started(own, is_new=True, was_repeated=True)
+    started = Started(own, is_new=True, was_lost=True)
     found = EarlierRuns(clocked(client, FakeClock()), trigger, started).look(cloud.runs[1])
     assert found is not None
     assert found.run["id"] == earlier["id"]
@@ -172,3 +172,15 @@ def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
     ended = waiting.result()
     assert (ended["id"], ended["is_success"]) == (kept["id"], True)
     assert len(cloud.runs) == 2
+
+
+def test_a_later_run_of_a_load_that_failed_is_no_duplicate(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    trigger = Trigger(str(job), {"cause": "a test"}, LOAD)
+    failed, _ = (client.start_job_run(job, {"cause": trigger.cause}) for _ in range(2))
+    cloud.finish_run(id_of(failed), "error")
+    started = Started(failed, is_new=True, was_lost=True)
+    cancel_duplicates(client, trigger, started, client.get_run_status(failed["id"]))
+    assert not cloud.runs[1]["is_cancelled"]

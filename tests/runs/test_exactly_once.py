@@ -427,3 +427,10 @@ def test_a_clock_that_is_hours_ahead_does_not_hide_a_run_without_its_cause(
     with pytest.raises(DBTCloudTriggerUnknownError, match="run 7"):
         answers.start()
     assert answers.posts == 1
+
+
+def test_a_second_run_may_appear_after_a_lost_response(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    """The run that is found may be that of another process with the same load."""
+    assert start(clocked(client, FakeClock()), lost(cloud)).was_lost
