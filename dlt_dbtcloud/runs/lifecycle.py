@@ -48,6 +48,8 @@ __all__ = ["Lifecycle", "Part", "report"]
 
 # how often a cancelled run of another process is replaced
 _ADOPTIONS = 3
+# seconds before each search for the run that was kept, as lists lag
+_KEPT_LOOKS = (0.0, 2.0, 4.0, 8.0)
 # seconds after which an outage ends the request of a cancellation
 _CANCEL_LIMIT = 60.0
 
@@ -92,9 +94,9 @@ class Part:
 
     @property
     def has_lost_its_duplicate(self) -> bool:
-        """Whether the run is of another process and was cancelled, perhaps as a duplicate."""
-        is_found = self.started is not None and not self.started.is_new
-        return is_found and isinstance(self._failure, DBTCloudRunCancelled)
+        """Whether the run of a load was cancelled, perhaps by another process as a duplicate."""
+        is_shared = self.started is not None and self.load is not None
+        return is_shared and isinstance(self._failure, DBTCloudRunCancelled)
 
     @property
     def is_reported(self) -> bool:

@@ -152,18 +152,22 @@ def test_workers_whose_lists_lag_end_with_one_run(
     assert first.result()["id"] == second.result()["id"] == cloud.runs[0]["id"]
 
 
+@pytest.mark.parametrize("is_own", [True, False])
 def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, is_own: bool
 ) -> None:
     trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
     config = resolve_configuration(DBTCloudConfiguration())
     config.wait_seconds = 10.0
-    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    if not is_own:
+        client.start_job_run(trigger.job_id, {"cause": trigger.cause})
 
     def work() -> Run:
         return Lifecycle(clocked(client, FastClock()), config).run_all([trigger])[0]
 
     waiting = in_background(work)
+    until(lambda: cloud.runs)
+    first = cloud.runs[0]
     until(lambda: any(each.path.endswith(f"/runs/{first['id']}/") for each in cloud.requests))
     kept = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
     client.cancel_run(first["id"])
