@@ -557,7 +557,10 @@ def test_twenty_pipelines_share_two_runs(
 
 def waited_for(log: Path) -> dict[str, str]:
     """Return the run that each process logged last as its own, by process id."""
-    named = r"\|(\d+)\|\d+\|dlt\|trigger\.py\|.*(?:has run|Triggered run|\|Run) (\d+) "
+    named = (
+        r"\|(\d+)\|\d+\|dlt\|(?:trigger|duplicates)\.py\|"
+        r".*(?:has run|Triggered run|\|Run) (\d+) "
+    )
     text = log.read_text()
     assert "Traceback" not in text, text
     return dict(re.findall(named, text))
