@@ -100,6 +100,7 @@ def test_the_next_start_deletes_what_a_killed_emulator_and_guard_left(
         os.kill(guards[0], signal.SIGKILL)
         process.kill()
         process.wait(300)
+        until(lambda: not is_alive(guards[0]))
         assert left.is_dir()
         with DBTCloudEmulator():
             assert not left.exists()
