@@ -343,7 +343,7 @@ def without_frames(error: _E) -> _E:
 def run_error(run: Run) -> DBTCloudRunError | None:
     """Return the error for a run that failed or was cancelled, else None.
 
-    A run whose flags and status contradict each other is no success.
+    A run whose flags and status contradict each other is not a success.
     """
     if not has_finished(run):
         return None

@@ -204,7 +204,7 @@ class _Response(HTTPResponse):
         super().begin()
         # it skips 100 only, and would return the final response to the next request
         while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
-            self.headers = None  # type: ignore[assignment]  # what it is before the first headers
+            self.headers = None  # type: ignore[assignment]  # None before the first headers
             super().begin()
 
 

@@ -120,7 +120,7 @@ def _gap_by_manifest(
         return f"its manifest cannot be used: {manifest.damage}"
     sources = match_sources(scope.relations, manifest).sources
     commands = scope.commands or (run.get("job") or {}).get("execute_steps") or ()
-    # a model that no longer compiles is no descendant any more
+    # a model that does not compile has lost its sources
     lost = (scope.nodes or frozenset()) & executed_nodes(manifest, manifest.unique_ids)
     expected = expected_nodes(commands, manifest, sources) | lost
     missing = sorted(missing_nodes(expected, executed))

@@ -110,7 +110,7 @@ def cancel_duplicates(
 ) -> None:
     """Cancel the late duplicates of a run if a response to its trigger was lost.
 
-    After a failure, a later run of the same load is no duplicate.
+    After a failure, a later run of the same load is not a duplicate.
     """
     if not started.was_lost or (trigger.load and run_error(run)):
         return

@@ -385,7 +385,7 @@ class Lifecycle:
                 part.error = uncertain_error(backlog)
 
     def _reject_empty(self, part: Part) -> None:
-        """Report a narrowed run that executed nothing as an error; its load is not known here."""
+        """Report a narrowed run of an unknown load as an error if it executed nothing."""
         run = cast(Run, part.run)
         if not part.is_reported or not has_finished(run) or not is_narrowed_to_load(run):
             return

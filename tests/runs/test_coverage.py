@@ -146,7 +146,7 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
     assert executed_commands(isolated)[3:] == ["build"]
 
 
-def test_a_narrowed_run_that_executed_nothing_is_an_error_for_who_watches_it(
+def test_a_narrowed_run_that_executed_nothing_is_an_error_by_its_id(
     cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
 ) -> None:
     run = run_narrowed(cloud, isolated, pipeline, [act({})], wait_for_outcome=False)
@@ -154,7 +154,7 @@ def test_a_narrowed_run_that_executed_nothing_is_an_error_for_who_watches_it(
         get_dbt_cloud_run_status(run_id=run["id"])
 
 
-def test_a_narrowed_run_that_executed_nodes_is_a_success_for_who_watches_it(
+def test_a_narrowed_run_that_executed_nodes_is_a_success_by_its_id(
     cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
 ) -> None:
     run = run_narrowed(cloud, isolated, pipeline, [act(BUILT)], wait_for_outcome=False)
