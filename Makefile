@@ -9,9 +9,11 @@ LOCK := --constraint constraints.txt --build-constraint constraints.txt
 # The indexes that a machine is configured for are used, its other wishes are not.
 unexport PIP_BUILD_CONSTRAINT PIP_CONSTRAINT PIP_PREFIX PIP_REQUIRE_HASHES PIP_REQUIREMENT PIP_TARGET PIP_USER
 unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASHES UV_RESOLUTION
+# Without bytecode on disk, each process of the tests compiles dlt, and pytest all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fusion test fusion test-latest test-oldest interop bench soak subsets format lock clean
+.PHONY: help demo demo-fusion check test static pytest fusion test-latest test-oldest interop bench soak subsets format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -22,11 +24,11 @@ demo: $(VENV)/.demo ## Load 336,776 flights with dlt and build them with dbt, of
 demo-fusion: $(VENV)/.demo ## Build the same on dbt Core and dbt Fusion, with a failure and its retry
 	@$(BIN)/python examples/both_engines.py
 
-test: $(VENV)/.dev ## Check everything: format, lint, types, tests (ARGS='-m "not dbt"' for pytest)
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(ARGS)
+check: $(VENV)/.dev ## Check format, lint, types, and run all tests without real dbt (ARGS='-x' for pytest)
+	$(call side_by_side,-m 'not dbt and not fusion')
+
+test: $(VENV)/.dev ## Check all of that, and run the tests of real dbt Core too
+	$(call side_by_side,)
 
 fusion: $(VENV)/.dev ## Run the tests on dbt Fusion, which it installs from PyPI and npm
 	@$(BIN)/python examples/install_fusion.py $(FUSION)
@@ -81,6 +83,19 @@ $(VENV)/.dev: $(VENV)/.demo
 	@echo "Installing pytest, mypy, ruff and what else the checks need ..."
 	@$(call install,--group dev)
 	@touch $@
+
+# Runs the tests, and beside them what needs one core for half a minute, whose output comes last.
+define side_by_side
+@echo "Checking format, lint and types, and running the tests ..."
+@$(MAKE) --no-print-directory -j2 static pytest SELECTED="$(1)"; code=$$?; cat $(VENV)/.static.txt; exit $$code
+endef
+
+static: $(VENV)/.dev
+	@{ failed=0; $(BIN)/ruff format --check . || failed=1; $(BIN)/ruff check . || failed=1; \
+		$(BIN)/mypy || failed=1; } >$(VENV)/.static.txt 2>&1; exit $$failed
+
+pytest: $(VENV)/.dev
+	@$(BIN)/python -m pytest $(SELECTED) $(ARGS)
 
 # pip takes five times as long, but knows indexes that uv is not configured for
 define install
