@@ -56,11 +56,10 @@ class Lines:
 
     def feed(self, text: str) -> list[str]:
         """Return the lines that end in the next piece of the stream."""
-        *lines, self._rest = (self._rest + text).split("\n")
-        if len(self._rest) >= LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = ""
-        return [piece for line in lines for piece in _break(line)]
+        *lines, rest = (self._rest + text).split("\n")
+        # a line of this length may end with the next piece
+        *begun, self._rest = _break(rest)
+        return [piece for line in lines for piece in _break(line)] + begun
 
     def end(self) -> list[str]:
         """Return the last line, unless it is empty."""

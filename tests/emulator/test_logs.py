@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dlt_dbtcloud.emulator.logs import LONGEST_LINE, Lines, Log, read_log
 
 
@@ -44,7 +46,17 @@ def test_lines_are_split_over_pieces_of_the_stream() -> None:
 def test_a_line_without_an_end_is_broken() -> None:
     lines = Lines()
     fed = lines.feed("x" * (2 * LONGEST_LINE + 5))
-    assert [len(line) for line in fed] == [LONGEST_LINE, LONGEST_LINE, 5]
+    assert [len(line) for line in [*fed, *lines.end()]] == [LONGEST_LINE, LONGEST_LINE, 5]
+
+
+@pytest.mark.parametrize("size", [7_000, LONGEST_LINE - 1, LONGEST_LINE, LONGEST_LINE + 1])
+def test_lines_are_broken_alike_however_the_stream_is_cut(size: int) -> None:
+    text = "x" * (2 * LONGEST_LINE + 3) + "\n" + "y" * LONGEST_LINE + "\nz"
+    lines = Lines()
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    found = [line for piece in pieces for line in lines.feed(piece)]
+    sizes = [LONGEST_LINE, LONGEST_LINE, 3, LONGEST_LINE, 1]
+    assert [len(line) for line in [*found, *lines.end()]] == sizes
 
 
 def test_a_long_file_is_read_at_its_ends(tmp_path: Path) -> None:
