@@ -62,6 +62,13 @@ def logging_of_dlt() -> None:
     Container()[PluggableRunContext].reload(str(Path.cwd()))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def imported_dbt() -> Iterator[None]:
+    """Let all emulators of the tests share the dbt that the first one imports."""
+    with DBTCloudEmulator():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run each test in an empty folder without config, credentials and data of others."""

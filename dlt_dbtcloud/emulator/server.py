@@ -19,6 +19,7 @@ from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.api.variables import Variables
 from dlt_dbtcloud.emulator.dbt.artifacts import encode
 from dlt_dbtcloud.emulator.dbt.folder import remove_abandoned
+from dlt_dbtcloud.emulator.dbt.forks import SHARED
 from dlt_dbtcloud.emulator.dbt.project import find_project
 from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Faults, Kind, When
@@ -137,6 +138,7 @@ class DBTCloudEmulator:
             server = Server(self._app, listener, self._tls)
         self._server = server
         remove_abandoned()
+        SHARED.hold(self)
         server.start()
         atexit.register(self.stop)
         return self
@@ -153,6 +155,7 @@ class DBTCloudEmulator:
         self._app.faults.clear()
         server.stop()
         self._scheduler.stop()
+        SHARED.release(self)
 
     def reset(self) -> None:
         """Return to the initial account, project and environment.

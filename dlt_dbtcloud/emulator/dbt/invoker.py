@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dlt_dbtcloud.emulator.dbt.folder import Folder
-from dlt_dbtcloud.emulator.dbt.process import DbtProcess
+from dlt_dbtcloud.emulator.dbt.forks import SHARED
+from dlt_dbtcloud.emulator.dbt.process import Child, DbtProcess, Subprocess
 from dlt_dbtcloud.emulator.dbt.profiles import database_files, write_profile
 from dlt_dbtcloud.emulator.dbt.project import find_dbt
 from dlt_dbtcloud.emulator.models import DbtProject, Plan
@@ -69,9 +70,9 @@ class Invoker:
             DbtMissingError: dbt is not installed.
             OSError: dbt cannot be started.
         """
-        program = find_dbt(self._project.executable)
+        command = [find_dbt(self._project.executable), *arguments]
         with self._exclusive_access():
-            process = self._start([program, *arguments], self._environment(folder))
+            process = self._start(command, self._environment(folder))
             if process is None:
                 return STOPPED
             self._runs.started(process.group)
@@ -91,11 +92,27 @@ class Invoker:
             self._state.changed.notify_all()
 
     def _start(self, command: Sequence[str], environ: Mapping[str, str]) -> DbtProcess | None:
-        with self._state.changed:
-            if self.stopping:
-                return None
-            self._process = DbtProcess(command, self._project.folder, environ)
-            return self._process
+        """Start a process that is ready to run dbt; return None if the run was stopped."""
+        for start in (self._fork, Subprocess):
+            with self._state.changed:
+                if self.stopping:
+                    return None
+                child = start(command, self._project.folder, environ)
+                if child is None:
+                    continue
+                process = self._process = DbtProcess(child)
+            # the first fork is ready when dbt is imported
+            if process.begin():
+                return process
+        return None
+
+    def _fork(
+        self, command: Sequence[str], folder: Path, environ: Mapping[str, str]
+    ) -> Child | None:
+        """Fork a process with dbt, unless the project has a dbt program of its own."""
+        if self._project.executable is not None:
+            return None
+        return SHARED.fork(command, folder, environ)
 
     @contextmanager
     def _exclusive_access(self) -> Iterator[None]:

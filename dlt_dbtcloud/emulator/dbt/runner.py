@@ -30,7 +30,7 @@ StatusAndMessage = tuple[RunStatus, str | None]
 
 
 class DbtRun:
-    """A run of real dbt Core, with one subprocess per step.
+    """A run of real dbt Core, with one process per step.
 
     The first step that fails ends the run, unless it may fail.
 

@@ -1,0 +1,188 @@
+"""Process that imports dbt once and forks a process for each dbt command.
+
+It runs as a script, by itself and with one thread. A fork waits at a gate for its command line and
+environment. From there on it is what the `dbt` script makes of a new process.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+# seconds between checks whether the parent has ended; a fork of it can keep the socket open
+CHECK = 1.0
+CHUNK = 64 * 1024
+DBT = "dbt.cli.main"
+# what dbt imports later; other versions and installations may not have all of them
+LATER = ("dbt.adapters.duckdb", "dbt.task.build", "dbt.task.docs.generate", "daff")
+# descriptors of a request: the channel to the emulator, the output and the working directory
+DESCRIPTORS = 3
+UNFIT = 3
+THREADS = Path("/proc/self/task")
+
+
+class Request(NamedTuple):
+    """A dbt command, as the emulator sends it to a fork."""
+
+    command: list[str]
+    environ: dict[bytes, bytes]
+
+
+class Template:
+    """A loop that forks on request and reports the exit codes of the forks.
+
+    Args:
+        control: The socket of requests.
+        parent: The process id of the emulator.
+    """
+
+    def __init__(self, control: socket.socket, parent: int) -> None:
+        self._control = control
+        self._parent = parent
+        self._channels: dict[int, socket.socket] = {}
+        self._interrupt = signal.getsignal(signal.SIGINT)
+        if self._interrupt is signal.default_int_handler:
+            # a fork that is interrupted at its gate prints nothing
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        self._child = signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._wakeup, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+
+    def serve(self, printed: bytes) -> Request:
+        """Fork until the emulator ends; return in each fork with its request.
+
+        Args:
+            printed: What the imports printed, which each dbt command prints as well.
+        """
+        while os.getppid() == self._parent:
+            readable, _, _ = select.select([self._control, self._wakeup], [], [], CHECK)
+            if self._wakeup in readable:
+                os.read(self._wakeup, CHUNK)
+            self._report()
+            if self._control in readable:
+                received, descriptors, _, _ = socket.recv_fds(self._control, 1, DESCRIPTORS)
+                if not received:
+                    break
+                request = self._fork(descriptors, printed)
+                if request is not None:
+                    return request
+        os._exit(0)
+
+    def _report(self) -> None:
+        """Report the exit codes of the forks that have ended."""
+        for pid, channel in [*self._channels.items()]:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._channels[pid]
+                # the emulator may have stopped waiting
+                with channel, suppress(OSError):
+                    channel.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+
+    def _fork(self, descriptors: list[int], printed: bytes) -> Request | None:
+        """Fork; return None here, and the request in the fork."""
+        channel = socket.socket(fileno=descriptors[0])
+        template = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            # without an answer, the emulator starts dbt in another way
+            pid = -1
+        if pid == 0:
+            self._isolate(*descriptors[1:])
+            channel.sendall(b"%d\n" % os.getpid())
+            request = _received(channel, template)
+            channel.close()
+            signal.signal(signal.SIGINT, self._interrupt)
+            os.environ.clear()
+            os.environb.update(request.environ)
+            os.write(1, printed)
+            return request
+        for descriptor in descriptors[1:]:
+            os.close(descriptor)
+        if pid < 0:
+            channel.close()
+        else:
+            self._channels[pid] = channel
+        return None
+
+    def _isolate(self, output: int, folder: int) -> None:
+        """Give a fork its own session, output and folder, and nothing of the template's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, self._child)
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.fchdir(folder)
+        for descriptor in (output, folder, self._wakeup, self._waker):
+            os.close(descriptor)
+        self._control.close()
+        for channel in self._channels.values():
+            channel.close()
+
+
+def preload() -> bytes:
+    """Import dbt, and return what that printed. Exit if a fork would not be safe."""
+    importlib.import_module(DBT)
+    for name in LATER:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    if threading.active_count() > 1 or len([*THREADS.iterdir()]) > 1:
+        sys.exit(UNFIT)
+    # garbage collections of forks need not look at dbt's modules, and so copy no memory
+    gc.collect()
+    gc.freeze()
+    return os.pread(1, CHUNK, 0)
+
+
+def _received(channel: socket.socket, template: int) -> Request:
+    """Return the request, or exit if the emulator or the template has ended."""
+    received = b""
+    while os.getppid() == template:
+        readable, _, _ = select.select([channel], [], [], CHECK)
+        if readable:
+            chunk = channel.recv(CHUNK)
+            if not chunk:
+                break
+            received += chunk
+            if received.endswith(b"\n"):
+                # bytes, so that the text of both processes may have different encodings
+                command, environ = json.loads(received)
+                return Request(
+                    [os.fsdecode(argument.encode("latin-1")) for argument in command],
+                    {key.encode("latin-1"): value.encode("latin-1") for key, value in environ},
+                )
+    os._exit(1)
+
+
+def main(program: str, parent: int, control: int) -> NoReturn:
+    """Serve as the template, and run the `dbt` script in each fork.
+
+    Args:
+        program: The `dbt` script.
+        parent: The process id of the emulator.
+        control: The descriptor of the socket of requests.
+    """
+    # the script's folder, as if that were run
+    sys.path[0] = str(Path(program).parent)
+    os.set_inheritable(control, False)
+    template = Template(socket.socket(fileno=control), parent)
+    request = template.serve(preload())
+    sys.argv = request.command
+    runpy.run_path(program, run_name="__main__")
+    sys.exit()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
