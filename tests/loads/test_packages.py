@@ -12,7 +12,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
-from tests.support.processes import run_python
+from tests.support.forks import run_forked
 from tests.support.warehouse import warehouse
 
 
@@ -57,7 +57,7 @@ def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
         "import dlt; from dlt_dbtcloud.loads.packages import last_load\n"
         "print(last_load(dlt.attach('flights')).load_id)"
     )
-    assert run_python(code).strip() == newest
+    assert run_forked(code).strip() == newest
 
 
 def elsewhere(folder: Path, **options: Any) -> dlt.Pipeline:

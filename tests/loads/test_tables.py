@@ -20,8 +20,8 @@ from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
 from tests.conftest import WriteConfig
+from tests.support.forks import run_forked
 from tests.support.operations import calls_of
-from tests.support.processes import run_python
 from tests.support.warehouse import warehouse
 
 Rows = list[dict[str, Any]]
@@ -63,7 +63,7 @@ def in_another_process(code: str) -> str:
         "import dlt; from dlt_dbtcloud.loads.tables import loaded_tables\n"
         f"pipeline = dlt.attach('shop')\n{code}\nprint(loaded_tables(pipeline))"
     )
-    return run_python(code).strip()
+    return run_forked(code).strip()
 
 
 def test_nested_tables_are_listed_and_dlts_own_are_not(pipeline: dlt.Pipeline) -> None:
@@ -340,7 +340,7 @@ def test_the_layout_and_dev_mode_are_in_the_dataset(write_config: WriteConfig) -
 
 def test_another_process_finds_the_same_relations(shared: dlt.Pipeline) -> None:
     shared.run(resource(ORDER))
-    found = run_python(
+    found = run_forked(
         "import dlt; from dlt_dbtcloud.loads import loaded_relations\n"
         "print(loaded_relations(dlt.attach('shop')))"
     )

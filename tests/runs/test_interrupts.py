@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -14,9 +12,11 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import (
     DBTCloudClientV2,
+    DBTCloudConfiguration,
     DBTCloudException,
     DBTCloudRunTimeout,
     retry_dbt_cloud_run,
@@ -24,10 +24,12 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.interrupts import leave
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import PATIENCE, until
+from tests.support.clock import FakeClock, clocked, until
+from tests.support.forks import Fork, forked
 from tests.support.nodes import FAILED_FILES
-from tests.support.processes import ROOT, running
 from tests.support.threads import in_background, interrupting
 
 CALL = """
@@ -39,25 +41,19 @@ run = run_dbt_cloud_job(pipeline=pipeline)
 print(run["id"], run["status_humanized"])
 """
 
-Script = Callable[..., "subprocess.Popen[str]"]
+Script = Callable[..., Fork]
 
 
 @pytest.fixture
-def script(cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+def script(cloud: DBTCloudEmulator) -> Iterator[Script]:
     """Return a function that starts a process that runs a job."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with ExitStack() as started:
 
-        def start(job: int, bound: bool = False, before: str = "", **settings: str) -> Any:
+        def start(job: int, bound: bool = False, before: str = "", **settings: str) -> Fork:
             settings["JOB_ID"] = str(job)
             environment = {f"DBT_CLOUD__{name}": value for name, value in settings.items()}
-            process = running(
-                [sys.executable, "-c", CALL.format(bound=bound, before=before)],
-                env={**os.environ, **environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            return started.enter_context(process)
+            program = CALL.format(bound=bound, before=before)
+            return started.enter_context(forked(program, env={**os.environ, **environment}))
 
         yield start
 
@@ -83,11 +79,10 @@ def test_a_signal_logs_how_to_resume_and_has_its_usual_effect(
     process = script(cloud.create_job("Long", duration=None))
     until(lambda: is_waited_for(cloud))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.wait() == -number
     run = cloud.runs[0]
-    assert process.returncode == -number
-    assert f"get_dbt_cloud_run_status(run_id={run['id']})" in errors
-    assert run["href"] in errors
+    assert f"get_dbt_cloud_run_status(run_id={run['id']})" in process.errors
+    assert run["href"] in process.errors
     assert run["status_humanized"] == "Running"
 
 
@@ -98,10 +93,13 @@ def test_a_signal_cancels_the_run_if_asked_to(
     process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON="true")
     until(lambda: is_waited_for(cloud))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -number
+    assert process.wait() == -number
     assert cloud.runs[0]["is_cancelled"]
-    assert re.search(r"Stopped waiting for run \d+ \(\S+\): Cancelled\.", errors)
+    assert re.search(r"Stopped waiting for run \d+ \(\S+\): Cancelled\.", process.errors)
+
+
+class TaskTimeout(BaseException):
+    """An error that an orchestrator raises into a late task, and that no `except` catches."""
 
 
 # what the trigger is doing, as faults of the service
@@ -126,25 +124,31 @@ def test_a_signal_during_a_trigger_names_its_cause_or_cancels_its_run(
     process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON=str(cancel))
     until(lambda: faults[-1] in cloud.struck)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -number
+    assert process.wait() == -number
     (run,) = cloud.runs
-    assert errors.count(f"the cause `{(run['trigger'] or {})['cause']}`") == 1
+    assert process.errors.count(f"the cause `{(run['trigger'] or {})['cause']}`") == 1
     assert run["is_cancelled"] is cancel
-    assert (f"Stopped waiting for run {run['id']} " in errors) is cancel
+    assert (f"Stopped waiting for run {run['id']} " in process.errors) is cancel
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_a_trigger_without_effect_says_that_no_run_was_found(
-    cloud: DBTCloudEmulator, script: Script, number: signal.Signals
+def test_a_trigger_without_effect_is_searched_for_a_while_and_says_that_no_run_was_found(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cloud.fail("trigger_job", "hang", when="before", seconds=3600)
-    process = script(cloud.create_job("Long", duration=None), CANCEL_ON_ABANDON="true")
-    until(lambda: cloud.struck)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -number
-    assert "was found that could be cancelled: look in its run history" in errors
+    job = cloud.create_job("Long")
+    clock = FakeClock()
+    config = resolve_configuration(DBTCloudConfiguration(cancel_on_abandon=True))
+    trigger = Trigger(str(job), {"cause": "a test"})
+
+    def interrupt() -> None:
+        raise TaskTimeout("time is up")
+
+    cloud.fail("trigger_job", "rate_limit", retry_after=500)
+    clock.at(1, interrupt)
+    with pytest.raises(TaskTimeout):
+        Lifecycle(clocked(client, clock), config).run_all([trigger])
+    assert "was found that could be cancelled: look in its run history" in caplog.text
+    assert [request.method for request in cloud.requests][-5:] == ["POST", *["GET"] * 4]
+    assert clock.sleeps[-4:] == [0, 1, 2, 4]
     assert cloud.runs == []
 
 
@@ -157,9 +161,8 @@ def test_a_sigterm_during_a_retry_names_the_retried_run(
     )
     until(lambda: cloud.struck)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -signal.SIGTERM
-    assert f"the cause `a retry of run {cloud.runs[0]['id']}`" in errors
+    assert process.wait() == -signal.SIGTERM
+    assert f"the cause `a retry of run {cloud.runs[0]['id']}`" in process.errors
 
 
 def test_a_refused_retry_is_not_reported_as_one_that_may_exist(
@@ -172,10 +175,6 @@ def test_a_refused_retry_is_not_reported_as_one_that_may_exist(
     with pytest.raises(DBTCloudException):
         retry_dbt_cloud_run(run_id=run["id"])
     assert "may have been triggered" not in caplog.text
-
-
-class TaskTimeout(BaseException):
-    """An error that an orchestrator raises into a late task, and that no `except` catches."""
 
 
 @pytest.mark.parametrize(
@@ -237,9 +236,8 @@ def test_a_handler_that_raises_gets_one_message(cloud: DBTCloudEmulator, script:
     process = script(cloud.create_job("Long", duration=None), before=before)
     until(lambda: is_waited_for(cloud))
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 3
-    assert errors.count("to keep waiting") == 1
+    assert process.wait() == 3
+    assert process.errors.count("to keep waiting") == 1
 
 
 def test_the_scripts_own_handler_has_its_effect(cloud: DBTCloudEmulator, script: Script) -> None:
@@ -247,13 +245,11 @@ def test_the_scripts_own_handler_has_its_effect(cloud: DBTCloudEmulator, script:
     process = script(cloud.create_job("Long", duration=None), before=before)
     until(lambda: is_waited_for(cloud))
     process.send_signal(signal.SIGTERM)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "noted\n"
+    until(lambda: process.output == "noted\n")
     cloud.finish_run(cloud.runs[0]["id"])
-    output, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0
-    assert output.endswith("Success\n")
-    assert "to keep waiting" in errors
+    assert process.wait() == 0
+    assert process.output.endswith("Success\n")
+    assert "to keep waiting" in process.errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -265,9 +261,9 @@ def test_an_ignored_signal_stays_ignored(
     until(lambda: is_waited_for(cloud))
     process.send_signal(number)
     cloud.finish_run(cloud.runs[0]["id"])
-    output, errors = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, output.endswith("Success\n")) == (0, True)
-    assert "get_dbt_cloud_run_status" not in errors
+    assert process.wait() == 0
+    assert process.output.endswith("Success\n")
+    assert "get_dbt_cloud_run_status" not in process.errors
 
 
 def test_handlers_are_restored(cloud: DBTCloudEmulator) -> None:
@@ -313,10 +309,11 @@ def test_a_process_killed_while_triggering_leaves_one_run_to_the_next(
     cloud.fail(route, "hang", when=when, seconds=3600)
     process = script(job, bound=True)
     until(lambda: cloud.struck)
-    process.kill()
-    process.communicate()
-    output, errors = script(job, bound=True).communicate(timeout=PATIENCE)
-    assert output == f"{cloud.runs[0]['id']} Success\n", errors
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    following = script(job, bound=True)
+    assert following.wait() == 0, following.errors
+    assert following.output == f"{cloud.runs[0]['id']} Success\n"
     assert len(cloud.runs) == 1
 
 
@@ -327,12 +324,12 @@ def test_a_process_killed_while_waiting_leaves_one_run_to_the_next(
     job = cloud.create_job("Long", duration=None)
     process = script(job, bound=True)
     until(lambda: is_waited_for(cloud))
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     following = script(job, bound=True)
     before = len(cloud.requests)
     until(lambda: len(cloud.requests) > before + 1)
     cloud.finish_run(cloud.runs[0]["id"])
-    output, errors = following.communicate(timeout=PATIENCE)
-    assert output == f"{cloud.runs[0]['id']} Success\n", errors
+    assert following.wait() == 0, following.errors
+    assert following.output == f"{cloud.runs[0]['id']} Success\n"
     assert len(cloud.runs) == 1

@@ -36,8 +36,8 @@ def running(
         env: The environment, by default that of the test.
         options: Further options of `subprocess.Popen`.
     """
-    mark = _new_mark()
-    with _default_signals():
+    mark = new_mark()
+    with default_signals():
         process = subprocess.Popen(
             command,
             env={**(os.environ if env is None else env), MARK: mark},
@@ -83,7 +83,7 @@ def run_python(code: str, *arguments: str, **options: Any) -> str:
 
 def start_guard() -> subprocess.Popen[bytes]:
     """Mark this process's children, and start a process that kills them when this one ends."""
-    mark = _new_mark()
+    mark = new_mark()
     started = subprocess.Popen(
         [sys.executable, "-m", guard.__name__, mark],
         cwd=ROOT,
@@ -112,20 +112,13 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _new_mark() -> str:
+def new_mark() -> str:
     """Return a mark that begins with this process's own."""
     return f"{os.environ.get(MARK, '')}{uuid4().hex}/"
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    # the id of a process that was waited for may be another's
-    if process.returncode is None or not PROC.is_dir():
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 @contextmanager
-def _default_signals() -> Iterator[None]:
+def default_signals() -> Iterator[None]:
     """Keep a child from inheriting that signals are ignored, as with `nohup` or in a background."""
     ignored = [number for number in _INHERITED if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
@@ -136,3 +129,10 @@ def _default_signals() -> Iterator[None]:
     finally:
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    # the id of a process that was waited for may be another's
+    if process.returncode is None or not PROC.is_dir():
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
