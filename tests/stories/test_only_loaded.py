@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import re
-import subprocess
-import sys
-from collections.abc import Iterable
-from pathlib import Path
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import dlt
 import pytest
+from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.exceptions import ConfigurationValueError
 
 from dlt_dbtcloud import (
     DBTCloudAuthError,
     DBTCloudClientV2,
+    DBTCloudConfiguration,
     DBTCloudException,
     DBTCloudServerError,
     cancel_dbt_cloud_run,
@@ -24,13 +27,17 @@ from dlt_dbtcloud import (
     run_dbt_cloud_jobs,
 )
 from dlt_dbtcloud.cause import retried_run
+from dlt_dbtcloud.configuration import connect
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import time_of
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import PATIENCE, until
+from tests.support.clock import until
 from tests.support.emulator_api import Api
 from tests.support.flights import Flights, executed
-from tests.support.processes import ROOT, running
+from tests.support.forks import Fork, forked
 from tests.support.threads import in_background
 from tests.support.warehouse import warehouse
 
@@ -505,65 +512,77 @@ def test_a_manifest_of_another_target_hides_no_descendants(
     assert steps_of(cloud.runs[-1]) == NARROWED
 
 
-# forks, so that they import dlt once
-PROCESSES = """
-import os, dlt, duckdb
+PROCESS = """
+import sys, dlt
 from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.loads import last_load
 
-def run_one(name):
-    destination = dlt.destinations.duckdb(f"{name}.duckdb")
-    pipeline = dlt.pipeline(name, destination=destination, dataset_name="raw")
-    pipeline.run([{"id": 1}], table_name="airlines")
-    run = run_dbt_cloud_job(pipeline=pipeline, reuse_queued_run=True)
-    os.write(1, f"{run['id']} {last_load(pipeline).committed}\\n".encode())
-
-for number in range(20):
-    if os.fork() == 0:
-        run_one(f"p{number}")
-        os._exit(0)
-for _ in range(20):
-    os.wait()
+name = sys.argv[1]
+destination = dlt.destinations.duckdb(f"{name}.duckdb")
+pipeline = dlt.pipeline(name, destination=destination, dataset_name="raw")
+pipeline.run([{"id": 1}], table_name="airlines")
+run = run_dbt_cloud_job(pipeline=pipeline, reuse_queued_run=True)
+print(run["id"], last_load(pipeline).committed)
 """
 
 
 def test_twenty_pipelines_share_two_runs(
-    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Three are in processes of their own, and the others in threads."""
     job = cloud.create_job("Shared", duration=None)
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
     monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.5")
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "INFO")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    caplog.set_level("INFO", "dlt")
+    config = resolve_configuration(DBTCloudConfiguration())
+
+    def run(name: str) -> tuple[int | None, float]:
+        committed = time.time()
+        load = LastLoad(name, str(committed))
+        trigger = Trigger(str(job), {"cause": name}, load, reuse_queued_run=True)
+        with connect(config) as client:
+            return Lifecycle(client, config).run_all([trigger])[0]["id"], committed
+
     first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    log = tmp_path / "log"
-    command = [sys.executable, "-c", PROCESSES]
-    with (
-        log.open("w") as stderr,
-        running(command, stdout=subprocess.PIPE, stderr=stderr) as processes,
-    ):
-        # a process that has triggered or adopted a run may still find an earlier one
-        until(lambda: len(waited_for(log)) == 20 and len({*waited_for(log).values()}) == 1)
+    caplog.clear()
+    with ExitStack() as started:
+        processes = [started.enter_context(forked(PROCESS, f"p{n}")) for n in range(3)]
+        threads = [in_background(partial(run, f"t{n}")) for n in range(17)]
+        runs_by_worker = partial(waited_for, processes, caplog.records)
+        # a worker that has triggered or adopted a run may still find an earlier one
+        until(lambda: len(runs_by_worker()) == 20 and len({*runs_by_worker().values()}) == 1)
         until(lambda: len(kept(cloud)) == 2)
         cloud.finish_run(first["id"])
         (shared,) = [run for run in kept(cloud) if run["id"] != first["id"]]
         cloud.finish_run(shared["id"])
-        ended = [line.split() for line in processes.communicate(timeout=PATIENCE)[0].splitlines()]
-    assert [int(run_id) for run_id, _ in ended] == [shared["id"]] * 20
+        ended = [thread.result() for thread in threads]
+        for process in processes:
+            assert process.wait() == 0, process.errors
+            run_id, committed = process.output.split()
+            ended.append((int(run_id), float(committed)))
+    assert [run_id for run_id, _ in ended] == [shared["id"]] * 20
     began = time_of(kept(cloud)[1], "started_at") or 0.0
-    assert all(began > float(committed) for _, committed in ended)
+    assert all(began > committed for _, committed in ended)
     assert len(kept(cloud)) == 2
 
 
-def waited_for(log: Path) -> dict[str, str]:
-    """Return the run that each process logged last as its own, by process id."""
-    named = (
-        r"\|(\d+)\|\d+\|dlt\|(?:trigger|duplicates)\.py\|"
-        r".*(?:has run|Triggered run|\|Run) (\d+) "
-    )
-    text = log.read_text()
-    assert "Traceback" not in text, text
-    return dict(re.findall(named, text))
+def waited_for(
+    processes: Sequence[Fork], records: Sequence[logging.LogRecord]
+) -> dict[object, str]:
+    """Return the run that each worker logged last as its own, by thread or process."""
+    logs: list[tuple[object, str]] = [(process.pid, process.errors) for process in processes]
+    logs += [
+        (record.thread, f"|{record.filename}|{record.funcName}|{record.message}\n")
+        for record in [*records]
+    ]
+    named = r"\|(?:trigger|duplicates)\.py\|.*(?:has run|Triggered run|\|Run) (\d+) "
+    found: dict[object, str] = {}
+    for worker, text in logs:
+        assert "Traceback" not in text, text
+        for run_id in re.findall(named, text):
+            found[worker] = run_id
+    return found
 
 
 def kept(cloud: DBTCloudEmulator) -> list[Run]:
