@@ -15,18 +15,31 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import WriteConfig
 from tests.support.clock import DBT_PATIENCE
+from tests.support.forks import forked
 from tests.support.processes import ROOT, run
 from tests.support.wire import WireServer
 
 EXAMPLES = ROOT / "examples"
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<h1>Sign in</h1>\n"
 
+# runs a script as `python SCRIPT` does
+SCRIPT = """
+import runpy, sys
+
+del sys.argv[0]
+sys.path[0] = "examples"
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
 Demo = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
-    """Return a function that runs a copy of an example, by default with one day of flights."""
+def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Demo:
+    """Return a function that runs a copy of an example, by default with one day of flights.
+
+    A Python of its own runs it in the tests of real dbt, and else a fork, which begins at once.
+    """
     shutil.copytree(EXAMPLES, isolated / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setenv("HOME", str(isolated / "home"))
     # the demo has a data folder of its own
@@ -40,9 +53,13 @@ def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
     ) -> subprocess.CompletedProcess[str]:
         if days is not None:
             environment["SOURCES__FLIGHTS__NYCFLIGHTS__DAYS"] = str(days)
-        command = [sys.executable, f"examples/{script}.py", *arguments]
+        command = [f"examples/{script}.py", *arguments]
         env = {**os.environ, "COLUMNS": "120", **environment}
-        return run(command, env=env, timeout=DBT_PATIENCE)
+        if request.node.get_closest_marker("dbt") or request.node.get_closest_marker("fusion"):
+            return run([sys.executable, *command], env=env, timeout=DBT_PATIENCE)
+        with forked(SCRIPT, *command, env=env) as process:
+            code = process.wait()
+            return subprocess.CompletedProcess(command, code, process.output, process.errors)
 
     return run_demo
 

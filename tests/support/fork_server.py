@@ -30,6 +30,8 @@ _PRELOADED = (
     "dlt.normalize.normalize",
     "dlt.normalize.worker",
     "pluggy",
+    "rich.console",
+    "rich.table",
 )
 
 
