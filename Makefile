@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 FUSION := .venv-fusion
 BIN := $(VENV)/bin
+# the documentation's blocks of Python
+BLOCKS := $(VENV)/blocks
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 LOCK := --constraint constraints.txt --build-constraint constraints.txt
 
@@ -92,7 +94,9 @@ endef
 
 static: $(VENV)/.dev
 	@{ failed=0; $(BIN)/ruff format --check . || failed=1; $(BIN)/ruff check . || failed=1; \
-		$(BIN)/mypy || failed=1; } >$(VENV)/.static.txt 2>&1; exit $$failed
+		$(BIN)/python -m tests.support.pages $(BLOCKS); \
+		$(BIN)/mypy dlt_dbtcloud tests examples benchmarks $(BLOCKS) || failed=1; \
+	} >$(VENV)/.static.txt 2>&1; exit $$failed
 
 pytest: $(VENV)/.dev
 	@$(BIN)/python -m pytest $(SELECTED) $(ARGS)
@@ -111,5 +115,7 @@ define test_with
 	--editable '.[local,openlineage]' --group examples --group dev
 @$(BIN)/uv pip list --quiet --python $(1)/bin/python --format freeze | \
 	grep -E '^(dlt|dbt-core|dbt-duckdb|duckdb|jsonschema|openlineage-python|requests|urllib3|werkzeug)='
+@$(1)/bin/python -m tests.support.pages $(1)/blocks
+@$(1)/bin/python -m mypy $(1)/blocks
 @$(1)/bin/python -m pytest $(ARGS)
 endef

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import cache
 from pathlib import Path
 from textwrap import indent
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import tomlkit
@@ -22,46 +21,18 @@ from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
 from tests.support.flights import Flights
+from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
 from tests.support.processes import run
 from tests.support.result_columns import generated
 from tests.support.wire import KeepAliveServer
 
-ROOT = Path(__file__).parents[2]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
 LONGEST_LINE = 100
 TOKEN = "dbtc_0123456789abcdef"
-
-
-class Block(NamedTuple):
-    """A block of code of a page."""
-
-    page: Path
-    line: int
-    language: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
-
-
-@cache
-def text(page: Path) -> str:
-    return page.read_text()
 
 
 def prose(page: Path) -> list[str]:
     """Return the lines of a page outside its blocks of code."""
     return re.sub(r"^```.*?^```$", "", text(page), flags=re.DOTALL | re.MULTILINE).splitlines()
-
-
-def blocks(language: str | None = None) -> list[Block]:
-    return [
-        Block(page, text(page).count("\n", 0, found.start()) + 2, found[1], found[2])
-        for page in PAGES
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
-        if language in (None, found[1])
-    ]
 
 
 def table(page: str, heading: str) -> list[list[str]]:
@@ -113,20 +84,14 @@ def test_first_example_loads_no_results_of_a_skipped_run(
     assert len(cloud.runs) == 1
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("ruff", "format", "--check", "--diff", "--config=pyproject.toml"),
-        ("mypy", "--strict", "--config-file=pyproject.toml"),
-    ],
-    ids=lambda command: command[0],
-)
-def test_python_passes(tmp_path: Path, command: tuple[str, ...]) -> None:
-    for block in blocks("python"):
-        module = f"{block.page.stem}_{block.line}".lower().replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(block.code)
+def test_python_is_formatted(tmp_path: Path) -> None:
+    """`make check` checks its types, with those of the package in one call of mypy."""
+    write_modules(tmp_path)
+    command = ("ruff", "format", "--check", "--diff", "--config=pyproject.toml")
     done = run([sys.executable, "-m", *command, str(tmp_path)], cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+    (mypy,) = re.findall(r"\(BIN\)/mypy .*", (ROOT / "Makefile").read_text())
+    assert "$(BLOCKS)" in mypy
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
