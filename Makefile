@@ -15,7 +15,7 @@ unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fusion check test static pytest fusion test-latest test-oldest interop bench soak subsets format lock clean
+.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak subsets format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -31,6 +31,9 @@ check: $(VENV)/.dev ## Check format, lint, types, and run all tests without real
 
 test: $(VENV)/.dev ## Check all of that, and run the tests of real dbt Core too
 	$(call side_by_side,)
+
+costs: $(VENV)/.dev ## Run the tests and report their CPU seconds by kind (ARGS='-m "not dbt"' for some)
+	@$(BIN)/python -m pytest -p tests.support.costs $(ARGS)
 
 fusion: $(VENV)/.dev ## Run the tests on dbt Fusion, which it installs from PyPI and npm
 	@$(BIN)/python examples/install_fusion.py $(FUSION)

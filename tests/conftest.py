@@ -17,6 +17,7 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support import forks
 from tests.support.clock import DBT_PATIENCE, PATIENCE
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
@@ -31,6 +32,7 @@ WriteConfig = Callable[[str, str], None]
 def pytest_configure(config: pytest.Config) -> None:
     """End all child processes with this process, and this process with its tests."""
     guard = start_guard()
+    config.add_cleanup(forks.stop)
     config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)
     config.add_cleanup(lambda: faulthandler.dump_traceback_later(PATIENCE, exit=True))
 

@@ -5,7 +5,6 @@ They are forked from one process, and are in all else as those that `processes.r
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import signal
@@ -74,6 +73,15 @@ class Fork:
         return int(line)
 
 
+def stop() -> None:
+    """End the process that forks, if there is one; it is started when it is needed."""
+    if _server.cache_info().currsize:
+        process, control = _server()
+        control.close()
+        process.wait(PATIENCE)
+        _server.cache_clear()
+
+
 @contextmanager
 def forked(code: str, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Fork]:
     """Start a Python program, and kill it and its children at the end.
@@ -95,8 +103,9 @@ def forked(code: str, *arguments: str, env: Mapping[str, str] | None = None) -> 
         with there, _LOCK:
             files = [output.fileno(), errors.fileno(), there.fileno()]
             message = f"{json.dumps(request)}\n".encode()
-            sent = socket.send_fds(_server(), [message], files)
-            _server().sendall(message[sent:])
+            _, control = _server()
+            sent = socket.send_fds(control, [message], files)
+            control.sendall(message[sent:])
         process = Fork(output, errors, here)
         try:
             yield process
@@ -120,21 +129,15 @@ def _content(file: IO[bytes]) -> str:
 
 
 @cache
-def _server() -> socket.socket:
-    """Start the process that forks; it ends with this one."""
+def _server() -> tuple[subprocess.Popen[bytes], socket.socket]:
     here, there = socket.socketpair()
     with there, default_signals():
-        server = subprocess.Popen(
-            [sys.executable, "-c", START, str(there.fileno())],
+        command = [sys.executable, "-c", START, str(there.fileno())]
+        process = subprocess.Popen(
+            command,
             cwd=ROOT,
             pass_fds=[there.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-
-    def stop() -> None:
-        here.close()
-        server.wait()
-
-    atexit.register(stop)
-    return here
+    return process, here
