@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any
 
@@ -16,10 +17,19 @@ from dlt.common.json import json
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema.typing import TTableSchema
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.destinations.fs_client import FSClientBase
 
 from dlt_dbtcloud.source.schema import KEYS, Row
 
-__all__ = ["Versions", "active_pipeline", "combined", "from_json", "is_append_only", "stored"]
+__all__ = [
+    "Versions",
+    "active_pipeline",
+    "combined",
+    "file_formats",
+    "from_json",
+    "is_append_only",
+    "stored",
+]
 
 
 # rows that are fetched at a time
@@ -72,6 +82,21 @@ def is_append_only(table: str) -> bool:
     if schema.get("write_disposition") != "merge":
         return False
     return resolve_merge_strategy({table: schema}, schema, _capabilities(pipeline)) is None
+
+
+def file_formats(table: str) -> set[str]:
+    """Return the formats of the files that a table consists of, if it consists of files."""
+    pipeline = active_pipeline()
+    if pipeline is None or _is_emptied(table):
+        return set()
+    with pipeline.dataset(schema=dlt.current.source_schema()).destination_client as client:
+        if not isinstance(client, FSClientBase):
+            return set()
+        try:
+            files = client.list_table_files(_normalized(table))
+        except DestinationUndefinedEntity:
+            return set()
+    return {PurePosixPath(name.removesuffix(".gz")).suffix.removeprefix(".") for name in files}
 
 
 def from_json(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 from dlt.common.json import json
@@ -64,6 +65,7 @@ _COLUMNS_WITH_SECRETS = {
     "dbt_source_freshness": {"criteria", "message"},
 }
 _HASH_DIGITS = 16
+_CACHED_TEXTS = 1000
 # levels of JSON; dbt writes fewer, and warehouses refuse more
 _MAX_DEPTH = 100
 
@@ -100,9 +102,11 @@ def redacted_rows(table: str, rows: Iterable[Row], client: DBTCloudClientV2) -> 
     columns = _COLUMNS_WITH_SECRETS.get(table)
     if columns is None:
         return [*rows]
+    # rows of one run repeat commands and messages
+    redact = lru_cache(_CACHED_TEXTS)(client.redact)
     return [
         {
-            name: _redacted(value, client.redact if name in columns else client.without_token)
+            name: _redacted(value, redact if name in columns else client.without_token)
             for name, value in row.items()
         }
         for row in rows

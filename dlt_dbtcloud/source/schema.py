@@ -10,7 +10,7 @@ from typing import Any
 from dlt.common.data_types import TDataType
 from dlt.common.schema.typing import TColumnSchema
 
-__all__ = ["KEYS", "TABLES", "Row"]
+__all__ = ["DLT_COLUMNS", "KEYS", "TABLES", "Row"]
 
 
 Row = dict[str, Any]
@@ -176,4 +176,15 @@ KEYS: dict[str, tuple[str, ...]] = {
     "dbt_node_parents": ("environment_id", "unique_id", "parent_unique_id"),
     "dbt_source_freshness": ("run_id", "step_index", "unique_id"),
     "dbt_run_loads": ("run_id", "pipeline_name", "load_id"),
+}
+# as dlt adds them to rows, though not to Arrow tables
+DLT_COLUMNS: _Columns = {
+    "_dlt_load_id": {"name": "_dlt_load_id", "data_type": "text", "nullable": False},
+    "_dlt_id": {
+        "name": "_dlt_id",
+        "data_type": "text",
+        "nullable": False,
+        "unique": True,
+        "row_key": True,
+    },
 }

@@ -29,6 +29,7 @@ from dlt_dbtcloud.loads import (
     note_failure,
     tables_by_load,
 )
+from dlt_dbtcloud.source.arrow import ArrowStep
 from dlt_dbtcloud.source.destination import active_pipeline
 from dlt_dbtcloud.source.extract import Extraction, Rows
 from dlt_dbtcloud.source.incremental import (
@@ -38,7 +39,7 @@ from dlt_dbtcloud.source.incremental import (
     without_stored,
 )
 from dlt_dbtcloud.source.rows import KnownLoad
-from dlt_dbtcloud.source.schema import KEYS, TABLES
+from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
 from dlt_dbtcloud.values import as_datetime
 
 __all__ = ["dbt_cloud_results", "results_source"]
@@ -158,8 +159,9 @@ def _source(rows: Callable[[], Iterator[Any]]) -> Iterator[DltResource]:
             name=table,
             write_disposition="merge",
             primary_key=KEYS[table],
-            columns=TABLES[table],
+            columns={**TABLES[table], **DLT_COLUMNS},
         )
+        resource.add_step(ArrowStep(table))
         resource.apply_hints(additional_table_hints={RESULTS_HINT: True})
         yield resource
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlt_dbtcloud import DBTCloudConfiguration, dbt_cloud_results
+from dlt_dbtcloud.source.schema import DLT_COLUMNS
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 _GENERATED = re.compile(r"(<!-- begin: .* -->\n).*(<!-- end -->)", re.DOTALL)
@@ -28,7 +29,8 @@ def _lines() -> Iterator[str]:
     for name, resource in source.resources.items():
         yield from (f"### {name}", "")
         yield from ("| column | type | nullable | key | meaning |", "|---|---|---|---|---|")
-        yield from map(_row, resource.compute_table_schema()["columns"].values())
+        columns = resource.compute_table_schema()["columns"]
+        yield from (_row(column) for name, column in columns.items() if name not in DLT_COLUMNS)
         yield ""
 
 

@@ -1,0 +1,222 @@
+"""Arrow tables of rows, which dlt loads faster than the rows.
+
+dlt writes Arrow tables as Parquet, or as CSV for Postgres, and does not look at their rows. It does
+not add its own columns to them either, so they are added here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib.util import find_spec
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import dlt
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.container import Container
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.json import json
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract.items_transform import ItemTransform
+from dlt.normalize.configuration import ItemsNormalizerConfiguration
+
+from dlt_dbtcloud.source.destination import active_pipeline, file_formats
+from dlt_dbtcloud.source.schema import DLT_COLUMNS, TABLES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ArrowStep", "arrow_table", "file_format"]
+
+
+# the destinations that load the same values from another format than the preferred one
+_REPLACED_FORMATS = {
+    ("duckdb", "insert_values"): "parquet",
+    ("filesystem", "jsonl"): "parquet",
+    ("postgres", "insert_values"): "csv",
+}
+_TYPES: Mapping[str | None, set[type]] = {
+    "bigint": {int},
+    "bool": {bool},
+    "double": {float, int},
+    "json": {dict, list},
+    "text": {str},
+    "timestamp": {datetime},
+}
+# random bytes of a row's id, as in dlt's own ids
+_ID_BYTES = 10
+
+
+class _JsonHints(logging.Filter):
+    """Drops dlt's warning that JSON columns are text in Arrow, as they always are there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        is_expected = "when merging arrow schema with dlt schema" in text
+        return not (is_expected and any(f"resource: {table}," in text for table in TABLES))
+
+
+_JSON_HINTS = _JsonHints()
+
+
+class ArrowStep(ItemTransform[Any, dict[str, Any]]):
+    """The last step of a table's resource, which makes its rows an Arrow table.
+
+    Steps that a user adds come before it, so they get rows. Rows that do not fit the table's
+    columns any more after such a step remain rows, and so do all rows outside of a load.
+
+    Args:
+        table: The table.
+    """
+
+    placement_affinity: ClassVar[float] = 2
+
+    def __init__(self, table: str) -> None:
+        super().__init__(self._convert)
+        self._table = table
+        self._load: tuple[str, str | None] | None = None
+
+    def __call__(self, item: Any, meta: Any = None) -> Any:  # noqa: ARG002, dlt passes it
+        """Return the Arrow table of a list of rows, if it is faster than the list."""
+        return self._convert(item)
+
+    def _convert(self, item: Any) -> Any:
+        load_id = _load_id() if isinstance(item, list) else None
+        if load_id is None:
+            return item
+        if self._load is None or self._load[0] != load_id:
+            self._load = load_id, file_format(self._table)
+            logging.getLogger("dlt").addFilter(_JSON_HINTS)
+        if self._load[1] is None:
+            return item
+        table = arrow_table(self._table, item, load_id)
+        if table is None or (self._load[1] == "csv" and not _fits_csv(table)):
+            return item
+        return table
+
+
+def file_format(table: str) -> str | None:
+    """Return the format in which dlt loads Arrow tables now, or None if it shall load rows.
+
+    It is Parquet if that is requested or preferred, and on the destinations that are tested with
+    Arrow tables. Others may store JSON columns from Parquet as text. Files keep their format.
+
+    Args:
+        table: The table.
+    """
+    known = Container()
+    if not find_spec("pyarrow") or DestinationCapabilitiesContext not in known:
+        return None
+    schema = dlt.current.source().resources[table].compute_table_schema()
+    columns = schema["columns"]
+    if any(columns[name]["data_type"] != own["data_type"] for name, own in TABLES[table].items()):
+        return None
+    preferred = known[DestinationCapabilitiesContext].preferred_loader_file_format
+    requested = schema.get("file_format")
+    chosen = preferred if requested in (None, "preferred") else requested
+    if chosen == "parquet":
+        return "parquet"
+    if requested or schema.get("table_format"):
+        return None
+    pipeline = active_pipeline()
+    destination = pipeline.destination.destination_type if pipeline else ""
+    kind = destination.rpartition(".")[2]
+    if kind == "filesystem" and not file_formats(table) <= {"parquet"}:
+        return None
+    return _REPLACED_FORMATS.get((kind, str(preferred)))
+
+
+def arrow_table(table: str, rows: Sequence[Any], load_id: str) -> pa.Table | None:
+    """Return rows as an Arrow table with the columns that dlt adds to rows.
+
+    Args:
+        table: The table.
+        rows: Its rows, or what a user's step made of them.
+        load_id: The id of the load.
+
+    Returns:
+        None if a row has other columns, or values of other types.
+    """
+    import pyarrow as pa
+
+    columns = TABLES[table]
+    if not all(isinstance(row, dict) and row.keys() <= columns.keys() for row in rows):
+        return None
+    schema = _schema(table)
+    try:
+        arrays = [
+            pa.array(_values(rows, name, column["data_type"]), schema.field(name).type)
+            for name, column in columns.items()
+        ]
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    own: Mapping[str, Callable[[], str]] = {
+        "_dlt_load_id": lambda: load_id,
+        "_dlt_id": lambda: token_urlsafe(_ID_BYTES),
+    }
+    arrays += [pa.array([own[name]() for _ in rows], pa.string()) for name in DLT_COLUMNS]
+    found = pa.Table.from_arrays(arrays, schema=schema)
+    return found.drop_columns(["_dlt_id"]) if _adds_ids() else found
+
+
+def _load_id() -> str | None:
+    """Return the id of the load that is extracted, or None outside of a load."""
+    try:
+        return dlt.current.load_package_state()["load_id"]
+    except CurrentLoadPackageStateNotAvailable:
+        return None
+
+
+def _fits_csv(table: pa.Table) -> bool:
+    r"""Return whether dlt's CSV preserves all texts.
+
+    dlt loads empty texts as null into nullable columns, and a line `\.` ends the data in older
+    versions of PostgreSQL.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for field in table.schema:
+        if pa.types.is_string(field.type):
+            texts = table[field.name]
+            is_lost = pc.match_substring(texts, "\\.")
+            if field.nullable:
+                is_lost = pc.or_(is_lost, pc.equal(texts, ""))
+            if pc.any(is_lost).as_py():
+                return False
+    return True
+
+
+def _adds_ids() -> bool:
+    """Return whether dlt is configured to add row ids to Arrow tables."""
+    sections = ("normalize", "parquet_normalizer")
+    return resolve_configuration(ItemsNormalizerConfiguration(), sections=sections).add_dlt_id
+
+
+def _schema(table: str) -> pa.Schema:
+    import pyarrow as pa
+
+    types: Mapping[str | None, pa.DataType] = {
+        "bigint": pa.int64(),
+        "bool": pa.bool_(),
+        "double": pa.float64(),
+        "json": pa.string(),
+        "text": pa.string(),
+        "timestamp": pa.timestamp("us", "UTC"),
+    }
+    return pa.schema(
+        pa.field(name, types[column["data_type"]], nullable=column["nullable"])
+        for name, column in {**TABLES[table], **DLT_COLUMNS}.items()
+    )
+
+
+def _values(rows: Sequence[dict[str, Any]], name: str, data_type: str | None) -> list[Any]:
+    """Return the values of a column, checked as pyarrow would round or convert some."""
+    values = [row.get(name) for row in rows]
+    if not {*map(type, values)} <= _TYPES[data_type] | {type(None)}:
+        raise TypeError(f"`{name}` has other values than `{data_type}`.")
+    if data_type == "json":
+        return [None if value is None else json.dumps(value) for value in values]
+    return values

