@@ -22,6 +22,7 @@ from tests.support.clock import DBT_PATIENCE, PATIENCE
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
 from tests.support.loaded_flights import LoadedFlights, run_and_load_flights
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.orchard import Orchard, run_orchard
 from tests.support.processes import start_guard
 from tests.support.warehouse import warehouse
@@ -140,6 +141,19 @@ def pipeline() -> dlt.Pipeline:
     """Return a pipeline into a new DuckDB."""
     destination = warehouse("shop.duckdb")
     return dlt.pipeline("shop", destination=destination, dataset_name="raw")
+
+
+@pytest.fixture(scope="session")
+def shared_loads(tmp_path_factory: pytest.TempPathFactory) -> SharedLoads:
+    """Return loads that tests share because they only read them."""
+    return SharedLoads(tmp_path_factory.mktemp("loads"))
+
+
+@pytest.fixture
+def loaded_pipeline(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
+    """Return a pipeline that has loaded the table `airlines`; it is shared."""
+    with shared_loads.pipeline("flights", load_tables, "airlines") as pipeline:
+        yield pipeline
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by
 from dlt_dbtcloud.values import Relation
 from tests.conftest import WriteConfig
 from tests.support.forks import run_forked
+from tests.support.loads import SharedLoads
 from tests.support.operations import calls_of
 from tests.support.warehouse import warehouse
 
@@ -276,43 +277,62 @@ def test_other_types_are_refused() -> None:
 def load(dataset: str = "raw") -> dlt.Pipeline:
     destination = warehouse("warehouse.duckdb")
     pipeline = dlt.pipeline("shop", destination=destination, dataset_name=dataset)
+    load_sources(pipeline)
+    return pipeline
+
+
+def load_sources(pipeline: dlt.Pipeline) -> None:
+    """Load a table of each of two sources."""
     first = dlt.source(lambda: dlt.resource([{"id": 1}], name="orders"), name="shop")()
     second = dlt.source(lambda: dlt.resource([{"id": 1}], name="users"), name="crm")()
     pipeline.run([first, second])
-    return pipeline
+
+
+@pytest.fixture
+def loaded_sources(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
+    """Return a pipeline that has loaded both sources; it is shared."""
+    with shared_loads.pipeline("shop", load_sources) as pipeline:
+        yield pipeline
 
 
 def moved(pipeline: dlt.Pipeline, destination: Any) -> set[Relation]:
     """Return the relations as they would be in a destination that is not there."""
-    pipeline.destination = destination
-    return set(loaded_relations(pipeline))
+    own, pipeline.destination = pipeline.destination, destination
+    try:
+        return set(loaded_relations(pipeline))
+    finally:
+        pipeline.destination = own
 
 
-def test_relations_have_the_dataset() -> None:
+def test_relations_have_the_dataset(loaded_sources: dlt.Pipeline) -> None:
     # dbt may attach the file under another name, so DuckDB's database means nothing
-    assert set(loaded_relations(load())) == {Relation("orders", "raw"), Relation("users", "raw")}
+    assert set(loaded_relations(loaded_sources)) == {
+        Relation("orders", "raw"),
+        Relation("users", "raw"),
+    }
 
 
-def test_clickhouse_has_the_dataset_in_the_name() -> None:
-    found = moved(load(), dlt.destinations.clickhouse("clickhouse://me:secret@host/landing"))
+def test_clickhouse_has_the_dataset_in_the_name(loaded_sources: dlt.Pipeline) -> None:
+    found = moved(
+        loaded_sources, dlt.destinations.clickhouse("clickhouse://me:secret@host/landing")
+    )
     assert {(relation.name, relation.dataset, relation.table) for relation in found} == {
         ("raw___orders", None, "orders"),
         ("raw___users", None, "users"),
     }
 
 
-def test_a_duckdb_file_is_attached_by_its_name() -> None:
-    pipeline = load()
+def test_a_duckdb_file_is_attached_by_its_name(loaded_sources: dlt.Pipeline) -> None:
     for path, name in (("data/my.raw.duckdb", "my.raw"), ("lake.db", "lake")):
-        found = moved(pipeline, dlt.destinations.duckdb(path))
+        found = moved(loaded_sources, dlt.destinations.duckdb(path))
         assert {relation.attached_as for relation in found} == {name}
     # the name of a database in memory is that of any other
-    found = moved(pipeline, dlt.destinations.duckdb(duckdb.connect()))
+    found = moved(loaded_sources, dlt.destinations.duckdb(duckdb.connect()))
     assert {relation.attached_as for relation in found} == {None}
 
 
-def test_files_are_in_no_dataset() -> None:
-    found = moved(load(), dlt.destinations.filesystem("lake"))
+def test_files_are_in_no_dataset(loaded_sources: dlt.Pipeline) -> None:
+    found = moved(loaded_sources, dlt.destinations.filesystem("lake"))
     assert {(relation.name, relation.dataset) for relation in found} == {
         ("orders", None),
         ("users", None),
@@ -320,8 +340,8 @@ def test_files_are_in_no_dataset() -> None:
     assert all(relation.is_file for relation in found)
 
 
-def test_motherduck_has_the_database() -> None:
-    found = moved(load(), dlt.destinations.motherduck("md:lake?motherduck_token=secret"))
+def test_motherduck_has_the_database(loaded_sources: dlt.Pipeline) -> None:
+    found = moved(loaded_sources, dlt.destinations.motherduck("md:lake?motherduck_token=secret"))
     assert Relation("orders", "raw", "lake") in found
 
 
@@ -347,11 +367,10 @@ def test_another_process_finds_the_same_relations(shared: dlt.Pipeline) -> None:
     assert found.strip() == repr(loaded_relations(shared))
 
 
-def test_a_load_info_has_the_same_relations() -> None:
-    pipeline = load()
-    trace = pipeline.last_trace
+def test_a_load_info_has_the_same_relations(loaded_sources: dlt.Pipeline) -> None:
+    trace = loaded_sources.last_trace
     assert trace is not None
-    assert loaded_relations(trace.last_load_info) == loaded_relations(pipeline)
+    assert loaded_relations(trace.last_load_info) == loaded_relations(loaded_sources)
     assert loaded_relations(None) == []
 
 
@@ -375,43 +394,42 @@ def test_each_schema_may_have_a_dataset_of_its_own(write_config: WriteConfig) ->
     assert len(set(datasets.values())) == 2
 
 
-def test_the_database_is_unknown_without_credentials() -> None:
-    pipeline = load()
-    assert moved(pipeline, dlt.destinations.snowflake()) == {
+def test_the_database_is_unknown_without_credentials(loaded_sources: dlt.Pipeline) -> None:
+    assert moved(loaded_sources, dlt.destinations.snowflake()) == {
         Relation("orders", "raw"),
         Relation("users", "raw"),
     }
     # its default database means nothing while the token is missing
-    assert Relation("orders", "raw") in moved(pipeline, dlt.destinations.motherduck())
+    assert Relation("orders", "raw") in moved(loaded_sources, dlt.destinations.motherduck())
 
 
-def test_credentials_give_the_database() -> None:
-    pipeline = load()
+def test_credentials_give_the_database(loaded_sources: dlt.Pipeline) -> None:
     snowflake = dlt.destinations.snowflake("snowflake://me:secret@host/LANDING")
-    assert Relation("orders", "raw", "LANDING") in moved(pipeline, snowflake)
+    assert Relation("orders", "raw", "LANDING") in moved(loaded_sources, snowflake)
     postgres = dlt.destinations.postgres("postgresql://me:secret@host/landing")
-    assert Relation("orders", "raw", "landing") in moved(pipeline, postgres)
+    assert Relation("orders", "raw", "landing") in moved(loaded_sources, postgres)
 
 
-def test_the_configuration_is_the_pipelines_own(write_config: WriteConfig) -> None:
+def test_the_configuration_is_the_pipelines_own(
+    loaded_sources: dlt.Pipeline, write_config: WriteConfig
+) -> None:
     url = "postgresql://me:secret@host/landing"
     write_config("secrets.toml", f"[shop.destination.postgres]\ncredentials = '{url}'\n")
-    pipeline = load()
-    assert Relation("orders", "raw", "landing") in moved(pipeline, dlt.destinations.postgres())
+    assert Relation("orders", "raw", "landing") in moved(
+        loaded_sources, dlt.destinations.postgres()
+    )
 
 
-def test_case_counts_if_the_destination_is_case_sensitive() -> None:
-    pipeline = load()
+def test_case_counts_if_the_destination_is_case_sensitive(loaded_sources: dlt.Pipeline) -> None:
     bigquery = dlt.destinations.bigquery(project_id="landing")
-    assert Relation("orders", "raw", "landing", True) in moved(pipeline, bigquery)
+    assert Relation("orders", "raw", "landing", True) in moved(loaded_sources, bigquery)
 
 
 def test_a_destination_without_its_libraries_has_the_dataset(
-    monkeypatch: pytest.MonkeyPatch,
+    loaded_sources: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = load()
     monkeypatch.setitem(sys.modules, "pyodbc", None)
-    assert Relation("orders", "raw") in moved(pipeline, dlt.destinations.mssql())
+    assert Relation("orders", "raw") in moved(loaded_sources, dlt.destinations.mssql())
 
 
 def wide_load(count: int, disposition: Any) -> LoadInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 
 STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
@@ -65,9 +66,10 @@ def act(statuses: Mapping[str, str] | None, **options: Any) -> Act:
 
 
 @pytest.fixture
-def pipeline(pipeline: dlt.Pipeline) -> dlt.Pipeline:
-    pipeline.run([{"id": 1}], table_name="orders")
-    return pipeline
+def loaded_orders(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
+    """Return a pipeline that has loaded the table `orders`; it is shared."""
+    with shared_loads.pipeline("shop", load_tables, "orders") as pipeline:
+        yield pipeline
 
 
 def run_narrowed(
@@ -95,9 +97,9 @@ def run_narrowed(
     ],
 )
 def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline, statuses: dict[str, str]
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, statuses: dict[str, str]
 ) -> None:
-    run = run_narrowed(cloud, isolated, pipeline, [act(statuses)])
+    run = run_narrowed(cloud, isolated, loaded_orders, [act(statuses)])
     assert run["id"] == cloud.runs[-1]["id"]
     assert executed_commands(isolated) == ["build", NARROWED]
     read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
@@ -108,11 +110,11 @@ def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
 def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     cloud: DBTCloudEmulator,
     isolated: Path,
-    pipeline: dlt.Pipeline,
+    loaded_orders: dlt.Pipeline,
     statuses: dict[str, str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run = run_narrowed(cloud, isolated, pipeline, [act(statuses), act(ALL)])
+    run = run_narrowed(cloud, isolated, loaded_orders, [act(statuses), act(ALL)])
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["id"] == cloud.runs[-1]["id"]
     assert run["is_success"]
@@ -121,7 +123,7 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     # for this load, that is the only run that counts
     job = run["job_definition_id"]
     for only_loaded in (True, False):
-        again = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=only_loaded)
+        again = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=only_loaded)
         assert again["id"] == run["id"]
     assert len(cloud.runs) == 3
 
@@ -130,6 +132,7 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
     cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
 ) -> None:
     """On dbt Core a model with an unknown macro has no sources in the manifest."""
+    load_tables(pipeline, "orders")
     broken = manifest()
     for name in (STG, MART):
         broken["nodes"][name]["depends_on"] = {"nodes": []}
@@ -139,7 +142,7 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["is_error"]
     # the manifest of a failed run does not show that there is nothing to build
-    pipeline.run([{"id": 2}], table_name="orders")
+    load_tables(pipeline, "orders")
     job = run["job_definition_id"]
     again = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert again["status_humanized"] != "Skipped"
@@ -147,74 +150,80 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
 
 
 def test_a_narrowed_run_that_executed_nothing_is_an_error_by_its_id(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, pipeline, [act({})], wait_for_outcome=False)
+    run = run_narrowed(cloud, isolated, loaded_orders, [act({})], wait_for_outcome=False)
     with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
         get_dbt_cloud_run_status(run_id=run["id"])
 
 
 def test_a_narrowed_run_that_executed_nodes_is_a_success_by_its_id(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, pipeline, [act(BUILT)], wait_for_outcome=False)
+    run = run_narrowed(cloud, isolated, loaded_orders, [act(BUILT)], wait_for_outcome=False)
     assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 def test_a_model_that_was_renamed_is_expected_by_its_new_name(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
     models = ("model.shop.staged", MART)
     built = {**dict.fromkeys(models, "success"), TEST: "pass"}
-    run_narrowed(cloud, isolated, pipeline, [act(built, manifest=manifest(models=models))])
+    run_narrowed(cloud, isolated, loaded_orders, [act(built, manifest=manifest(models=models))])
     assert executed_commands(isolated) == ["build", NARROWED]
 
 
 def test_a_source_that_was_renamed_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
     renamed = manifest(source="landing")
-    run_narrowed(cloud, isolated, pipeline, [Act({}, manifest=renamed), Act(ALL, manifest=renamed)])
+    run_narrowed(
+        cloud, isolated, loaded_orders, [Act({}, manifest=renamed), Act(ALL, manifest=renamed)]
+    )
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
 
 def test_a_selection_that_shares_no_node_with_the_load_runs_once(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, pipeline, [act({})], step="dbt build --select tag:other")
+    run = run_narrowed(
+        cloud, isolated, loaded_orders, [act({})], step="dbt build --select tag:other"
+    )
     assert run["id"] == cloud.runs[-1]["id"]
     assert executed_commands(isolated)[1:] == ["build --select tag:other,source:raw.orders+"]
 
 
 def test_a_run_without_results_beside_its_manifest_is_as_certain_as_any_other(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
-    run_narrowed(cloud, isolated, pipeline, [act(None)])
+    run_narrowed(cloud, isolated, loaded_orders, [act(None)])
     assert executed_commands(isolated) == ["build", NARROWED]
 
 
 def test_a_narrowed_run_and_its_retry_are_certain_together(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
     failed = act({STG: "success", MART: "error", TEST: "pass"}, exit_code=1)
-    run = run_narrowed(cloud, isolated, pipeline, [failed, act({MART: "success"})], retries=1)
+    run = run_narrowed(cloud, isolated, loaded_orders, [failed, act({MART: "success"})], retries=1)
     assert run["is_success"]
     assert executed_commands(isolated) == ["build", NARROWED, "retry"]
 
 
 def test_a_run_of_another_call_is_verified_by_its_own_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
-    first = run_narrowed(cloud, isolated, pipeline, [act({}), act(ALL)], wait_for_outcome=False)
+    first = run_narrowed(
+        cloud, isolated, loaded_orders, [act({}), act(ALL)], wait_for_outcome=False
+    )
     cloud.wait_for_run(first["id"])
     job = first["job_definition_id"]
-    last = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    last = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=True)
     assert last["id"] != first["id"]
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
 
 def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, client: DBTCloudClientV2
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({})])
     run_dbt_cloud_job(job_id=job)
@@ -226,27 +235,28 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
 
     clock.at(0.0, end_in_time)
     config = resolve_configuration(DBTCloudConfiguration(timeout=60.0))
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=True)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_orders), only_loaded=True)
     with pytest.raises(DBTCloudRunFailed, match="3 of 3 nodes are not in its results"):
         Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert len(cloud.runs) == 2
 
 
 def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
     broken = act({**ALL, STG: "error"}, exit_code=1)
     with pytest.raises(DBTCloudRunFailed):
-        run_narrowed(cloud, isolated, pipeline, [act({}), broken], raise_on_failure=True)
+        run_narrowed(cloud, isolated, loaded_orders, [act({}), broken], raise_on_failure=True)
 
 
 def test_the_next_load_builds_what_was_uncertain_and_then_failed(
     cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
 ) -> None:
+    load_tables(pipeline, "orders")
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
     run = run_narrowed(cloud, isolated, pipeline, [act({}), broken, built])
     assert run["is_error"]
-    pipeline.run([{"id": 1}], table_name="unrelated")
+    load_tables(pipeline, "unrelated")
     again = run_dbt_cloud_job(job_id=run["job_definition_id"], pipeline=pipeline, only_loaded=True)
     assert again["is_success"]
     assert executed_commands(isolated) == ["build", NARROWED, "build", NARROWED]

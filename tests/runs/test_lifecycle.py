@@ -32,17 +32,9 @@ from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
+from tests.support.loads import load_tables
 from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
-from tests.support.warehouse import warehouse
-
-
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = warehouse("flights.duckdb")
-    loaded = dlt.pipeline("flights", destination=destination, dataset_name="raw")
-    loaded.run([{"carrier": "AA"}], table_name="airlines")
-    return loaded
 
 
 def cause_of(run: Run) -> str:
@@ -50,10 +42,10 @@ def cause_of(run: Run) -> str:
 
 
 def test_the_cause_names_the_pipeline_and_the_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
-    (load_id,) = pipeline.list_completed_load_packages()
+    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=loaded_pipeline)
+    (load_id,) = loaded_pipeline.list_completed_load_packages()
     expected = f"Triggered via API: dlt pipeline flights, load {load_id} [dlt:"
     assert cause_of(cloud.runs[0]).startswith(expected)
 
@@ -61,25 +53,26 @@ def test_the_cause_names_the_pipeline_and_the_load(
 def test_a_load_with_a_successful_run_gets_no_other(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
+    load_tables(pipeline, "airlines")
     job = cloud.create_job("Nightly")
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     assert again["id"] == first["id"]
     assert len(cloud.runs) == 1
-    pipeline.run([{"carrier": "UA"}], table_name="airlines")
+    load_tables(pipeline, "airlines")
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != first["id"]
 
 
-def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, wait_for_outcome=False)
+    first = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
 
     def finish() -> None:
         until(lambda: any(f"/runs/{first['id']}/" in asked.path for asked in cloud.requests))
         cloud.finish_run(first["id"])
 
     finishing = in_background(finish)
-    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     finishing.result()
     assert again["id"] == first["id"]
     assert again["is_success"]
@@ -87,14 +80,14 @@ def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, pipeline: dlt.Pipeli
 
 @pytest.mark.parametrize("outcome", ["error", "cancelled"])
 def test_an_unsuccessful_run_is_followed_by_another(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, outcome: Any
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, outcome: Any
 ) -> None:
     job = cloud.create_job("Flaky", outcome=[outcome, "success"])
-    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    first = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert not first["is_success"]
     assert again["is_success"]
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == again["id"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)["id"] == again["id"]
     assert len(cloud.runs) == 2
 
 
@@ -112,10 +105,12 @@ def test_a_lost_response_after_a_failed_run_does_not_return_the_failed_run(
     assert len(cloud.runs) == 2
 
 
-def test_other_overrides_start_another_run(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_other_overrides_start_another_run(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
     job = cloud.create_job("Nightly")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, data={"schema_override": "ci"})
+    run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, data={"schema_override": "ci"})
     assert len(cloud.runs) == 2
 
 
@@ -169,9 +164,9 @@ def test_a_pipeline_without_a_load_runs_nothing(
 
 
 def test_a_bound_call_sends_as_few_requests_as_possible(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
+    run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=loaded_pipeline)
     asked = [(request.method, request.path.split("/")[5]) for request in cloud.requests]
     assert asked == [("GET", "runs"), ("POST", "jobs"), ("GET", "runs")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dlt
 import duckdb
 import pytest
 from dlt.common.configuration import resolve_configuration
@@ -281,19 +282,18 @@ def test_a_cancelled_command_is_not_narrowed(
 
 
 def test_a_load_that_another_worker_built_is_not_retried(
-    cloud: DBTCloudEmulator, flights: Flights
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    flights.load("airlines")
     job = cloud.create_job("Nightly", duration=None)
     cloud.fail("get_artifact", "hang", when="before", seconds=3600)
     worker = in_background(
-        lambda: run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, retries=2)
+        lambda: run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, retries=2)
     )
     until(lambda: len(cloud.runs) == 1)
     cloud.finish_run(cloud.runs[0]["id"], "error")
     # the other worker starts while the first reads why its run failed
     until(lambda: cloud.struck)
-    other = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    other = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
     cloud.finish_run(other["id"])
     cloud.heal()
     assert worker.result()["id"] == other["id"]
@@ -375,16 +375,17 @@ def test_a_retry_that_cannot_be_triggered_does_not_hide_the_failure(
     assert len(cloud.runs) == 1
 
 
-def test_retries_of_a_load_count_as_runs_of_it(cloud: DBTCloudEmulator, flights: Flights) -> None:
-    flights.load("airlines")
+def test_retries_of_a_load_count_as_runs_of_it(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    run = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
     cloud.finish_run(run["id"], "error")
     again = retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
-    found = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, wait_for_outcome=False)
+    found = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
     assert found["id"] == again["id"]
     cloud.finish_run(again["id"])
-    assert run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)["id"] == again["id"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)["id"] == again["id"]
     assert len(cloud.runs) == 2
 
 
@@ -639,15 +640,14 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
 
 
 def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
-    cloud: DBTCloudEmulator, flights: Flights, isolated: Path
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, isolated: Path
 ) -> None:
-    flights.load("airlines")
     acts = [FAILURE, Act({}, manifest=MANIFEST), Act({"model.shop.a": "success", **FIXED})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    first = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)
+    first = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     again = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
     assert cloud.wait_for_run(again["id"])["is_success"]
-    last = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)
+    last = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert last["id"] not in (first["id"], again["id"])
     assert last["is_success"]
 

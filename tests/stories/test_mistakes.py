@@ -182,8 +182,11 @@ def test_a_mistake_is_one_clear_error_and_starts_no_run(
     assert cloud.runs == []
 
 
-def test_the_info_of_a_load_is_no_pipeline(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    info = pipeline.run([{"id": 1}], table_name="orders")
+def test_the_info_of_a_load_is_no_pipeline(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    trace: Any = loaded_pipeline.last_trace
+    info = trace.last_load_info
     with pytest.raises(TypeError, match=r"Pass the `dlt\.Pipeline` whose"):
         run_job(job_id=cloud.create_job("Nightly"), pipeline=info)
     assert cloud.runs == []

@@ -38,6 +38,7 @@ from tests.support.clock import until
 from tests.support.emulator_api import Api
 from tests.support.flights import Flights, executed
 from tests.support.forks import Fork, forked
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.threads import in_background
 from tests.support.warehouse import warehouse
 
@@ -72,20 +73,15 @@ def job(cloud: DBTCloudEmulator) -> int:
     return scripted
 
 
-def load(pipeline: dlt.Pipeline, *tables: str) -> None:
-    pipeline.run([dlt.resource([{"id": 1}], name=table) for table in tables])
-
-
 def steps_of(run: Run) -> Any:
     return (run["trigger"] or {})["steps_override"]
 
 
 def test_a_call_for_a_load_sends_no_needless_requests(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "airlines")
     before = len(cloud.requests)
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
     asked = [f"{each.method} {each.path}" for each in cloud.requests[before:]]
     account = f"/api/v2/accounts/{cloud.account_id}"
     assert asked == [
@@ -106,7 +102,7 @@ def test_a_call_for_a_load_sends_no_needless_requests(
 def test_a_load_is_built_once_and_an_empty_load_is_skipped(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"] == first["id"]
     pipeline.run([], table_name="airlines")
@@ -118,20 +114,18 @@ def test_a_load_is_built_once_and_an_empty_load_is_skipped(
 
 
 def test_a_run_of_the_whole_job_counts_for_only_loaded(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "airlines")
-    whole = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    part = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    whole = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    part = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
     assert part["id"] == whole["id"]
 
 
 def test_a_run_of_a_part_does_not_count_for_the_whole_job(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "airlines")
-    part = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != part["id"]
+    part = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
+    assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)["id"] != part["id"]
 
 
 @pytest.mark.parametrize("then", [(), ("other",), ("airlines", "other")])
@@ -143,19 +137,19 @@ def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
         outcome=["success", "error", "success", "success"],
         artifacts={"manifest.json": MANIFEST},
     )
-    load(pipeline, "other")
+    load_tables(pipeline, "other")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     if then:
-        load(pipeline, *then)
+        load_tables(pipeline, *then)
     else:
         pipeline.run([], table_name="airlines")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
     assert steps_of(cloud.runs[-1]) == NARROWED
     # now it is built
-    load(pipeline, "other")
+    load_tables(pipeline, "other")
     after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert after["status_humanized"] == "Skipped"
 
@@ -166,9 +160,9 @@ def test_the_next_load_builds_what_the_first_run_failed_to_build(
     job = cloud.create_job(
         "Flaky", outcome=["error", "success"], artifacts={"manifest.json": MANIFEST}
     )
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    load(pipeline, "other")
+    load_tables(pipeline, "other")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert steps_of(cloud.runs[-1]) == NARROWED
 
@@ -176,7 +170,7 @@ def test_the_next_load_builds_what_the_first_run_failed_to_build(
 def test_the_whole_job_runs_if_the_loaded_tables_are_forgotten(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     pipeline.run([], table_name="airlines")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
@@ -187,7 +181,7 @@ def test_the_whole_job_runs_if_the_loaded_tables_are_forgotten(
 def test_tables_that_feed_nothing_are_skipped(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "unheard_of")
+    load_tables(pipeline, "unheard_of")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["status_humanized"] == "Skipped"
     assert "unheard_of" in (run["status_message"] or "")
@@ -218,7 +212,7 @@ def misplaced(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("tables", [["airlines"], ["airlines", "unheard_of"]])
 def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
     cloud: DBTCloudEmulator,
-    pipeline: dlt.Pipeline,
+    shared_loads: SharedLoads,
     caplog: pytest.LogCaptureFixture,
     fields: dict[str, Any],
     place: str,
@@ -227,8 +221,8 @@ def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
 ) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(**fields)})
     run_dbt_cloud_job(job_id=job)
-    load(pipeline, *tables)
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    with shared_loads.pipeline("flights", load_tables, *tables) as pipeline:
+        run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
     assert run["id"]
     assert steps_of(cloud.runs[-1]) is None
@@ -246,7 +240,7 @@ def test_a_source_in_another_duckdb_file_runs_the_whole_job_with_a_warning(
     pipeline = dlt.pipeline(
         "flights", destination=dlt.destinations.duckdb("lake.duckdb"), dataset_name="raw"
     )
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
     assert steps_of(cloud.runs[-1]) is None
     assert "`lake.raw.airlines` was loaded" in caplog.text
@@ -263,7 +257,7 @@ def test_a_table_in_the_dataset_of_dev_mode_runs_the_whole_job(
     pipeline = dlt.pipeline(
         "flights", destination=warehouse("dev.duckdb"), dataset_name="raw", dev_mode=True
     )
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
     assert steps_of(cloud.runs[-1]) is None
     assert "switch off `dev_mode`" in caplog.text
@@ -285,26 +279,24 @@ def test_files_feed_the_sources_of_their_name_in_any_schema(
 ) -> None:
     lake = dlt.destinations.filesystem("lake")
     pipeline = dlt.pipeline("lake", destination=lake, dataset_name="files")
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert steps_of(cloud.runs[-1]) == NARROWED
 
 
 def test_steps_of_the_caller_are_not_narrowed(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "airlines")
     data = {"steps_override": ["dbt run"], "schema_override": "ci"}
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True, data=data)
     assert steps_of(cloud.runs[-1]) == ["dbt run"]
 
 
 def test_other_overrides_are_kept(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
-    load(pipeline, "airlines")
     data = {"threads_override": 9}
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+    run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True, data=data)
     assert steps_of(cloud.runs[-1]) == NARROWED
     assert (cloud.runs[-1]["trigger"] or {})["threads_override"] == 9
 
@@ -316,9 +308,10 @@ def test_only_loaded_needs_a_pipeline(cloud: DBTCloudEmulator, job: int) -> None
 
 
 def test_another_object_in_place_of_a_pipeline_is_refused(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
-    info = pipeline.run([{"id": 1}], table_name="airlines")
+    trace = loaded_pipeline.last_trace
+    info = trace.last_load_info if trace else None
     others: list[tuple[Any, str]] = [
         ("flights", r'is a `str`\. Pass a `dlt\.Pipeline`, such as `dlt\.attach\("name"\)`'),
         (info, r"is a `LoadInfo`\. Pass the `dlt\.Pipeline` whose `run` returned it"),
@@ -335,13 +328,12 @@ def test_another_object_in_place_of_a_pipeline_is_refused(
     [({"status": 403}, DBTCloudAuthError), ({"status": 503}, DBTCloudServerError)],
 )
 def test_an_error_before_the_trigger_starts_no_run(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
 ) -> None:
-    load(pipeline, "airlines")
     cloud.fail("get_job_artifact", "status", calls=None, when="before", **fault)
     cloud.fail("get_job", "status", calls=None, skip=1, when="before", **fault)
     with pytest.raises(error):
-        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, timeout=0.5)
+        run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True, timeout=0.5)
     assert len(cloud.runs) == 1
 
 
@@ -380,7 +372,7 @@ def share(run: Run, **options: Any) -> Run:
 
 def test_a_queued_run_is_adopted(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     run = queued(cloud)
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     before = len(cloud.requests)
     assert share(run, pipeline=pipeline)["id"] == run["id"]
     assert [request.method for request in cloud.requests[before:]] == ["GET", "GET"]
@@ -401,7 +393,7 @@ def test_a_run_that_starts_before_the_load_is_not_adopted(
     run = queued(cloud)
     cloud.finish_run(cloud.runs[0]["id"])
     assert get_dbt_cloud_run_status(run_id=run["id"], wait_for_outcome=False)["is_running"]
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     assert share(run, pipeline=pipeline)["id"] != run["id"]
 
 
@@ -445,10 +437,9 @@ def test_an_override_of_the_environments_branch_is_not_adopted(cloud: DBTCloudEm
 
 
 def test_a_narrower_run_is_not_adopted_for_a_wider_one(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
     run = queued(cloud, steps_override=["dbt build --select source:landing.carriers+ tag:x"])
-    load(pipeline, "airlines")
     assert share(run)["id"] != run["id"]
     part = {"steps_override": ["dbt build --select tag:x"]}
     assert share(run, data=part)["id"] == run["id"]
@@ -489,14 +480,14 @@ def test_a_load_with_an_adopted_run_gets_no_other_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run = queued(cloud)
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     assert share(run, pipeline=pipeline)["id"] == run["id"]
     cloud.finish_run(cloud.runs[0]["id"])
     assert share(run, pipeline=pipeline)["id"] == run["id"]
     cloud.finish_run(run["id"])
     assert share(run, pipeline=pipeline)["id"] == run["id"]
     assert len(cloud.runs) == 2
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     assert share(run, pipeline=pipeline)["id"] != run["id"]
 
 
@@ -504,10 +495,10 @@ def test_a_load_with_an_adopted_run_gets_no_other_run(
 def test_a_manifest_of_another_target_hides_no_descendants(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, data: Any
 ) -> None:
-    load(pipeline, "airlines", "only_there")
+    load_tables(pipeline, "airlines", "only_there")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
     assert steps_of(cloud.runs[-1]) is None
-    load(pipeline, "airlines")
+    load_tables(pipeline, "airlines")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
     assert steps_of(cloud.runs[-1]) == NARROWED
 
@@ -612,15 +603,14 @@ def test_a_real_load_builds_exactly_its_descendants(
 @pytest.mark.parametrize("duration", [0, 0.2])
 @pytest.mark.parametrize("waits", [True, False])
 def test_the_returned_run_has_its_overrides(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, duration: float, waits: bool
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, duration: float, waits: bool
 ) -> None:
     job = cloud.create_job("Slow", duration=duration, artifacts={"manifest.json": MANIFEST})
     run_dbt_cloud_job(job_id=job)
-    load(pipeline, "airlines")
     for _ in range(2):
         # first a new run, then the existing one
         run = run_dbt_cloud_job(
-            job_id=job, pipeline=pipeline, only_loaded=True, wait_for_outcome=waits
+            job_id=job, pipeline=loaded_pipeline, only_loaded=True, wait_for_outcome=waits
         )
         assert steps_of(run) == NARROWED
     followed = get_dbt_cloud_run_status(run_id=run["id"], wait_for_outcome=waits)
@@ -628,14 +618,13 @@ def test_the_returned_run_has_its_overrides(
 
 
 def test_the_returned_runs_of_many_jobs_have_their_overrides(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
     jobs = [
         cloud.create_job(name, duration=0.2, artifacts={"manifest.json": MANIFEST}) for name in "ab"
     ]
     run_dbt_cloud_jobs(jobs)
-    load(pipeline, "airlines")
-    runs = run_dbt_cloud_jobs(jobs, pipeline=pipeline, only_loaded=True)
+    runs = run_dbt_cloud_jobs(jobs, pipeline=loaded_pipeline, only_loaded=True)
     assert [steps_of(run) for run in runs] == [NARROWED, NARROWED]
 
 

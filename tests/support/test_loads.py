@@ -1,0 +1,45 @@
+"""A shared load is made once, and stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from tests.support.loads import SharedLoads, load_tables
+
+
+def load_again(pipeline: dlt.Pipeline) -> None:
+    load_tables(pipeline, "planes")
+
+
+def note_a_value(pipeline: dlt.Pipeline) -> None:
+    pipeline.set_local_state_val("seen", True)
+
+
+def replace_the_destination(pipeline: dlt.Pipeline) -> None:
+    elsewhere: Any = dlt.destinations.duckdb("elsewhere.duckdb")
+    pipeline.destination = elsewhere
+
+
+def test_a_load_is_shared_by_its_name_and_tables(shared_loads: SharedLoads) -> None:
+    with (
+        shared_loads.pipeline("flights", load_tables, "airlines") as first,
+        shared_loads.pipeline("flights", load_tables, "airlines") as second,
+        shared_loads.pipeline("flights", load_tables, "planes") as other,
+    ):
+        assert first is second is not other
+        assert first.list_completed_load_packages() != other.list_completed_load_packages()
+
+
+@pytest.mark.parametrize("change", [load_again, note_a_value, replace_the_destination])
+def test_a_change_of_a_shared_load_is_an_error(tmp_path: Path, change: Callable[..., None]) -> None:
+    loads = SharedLoads(tmp_path)
+    with (
+        pytest.raises(AssertionError, match="has changed a shared pipeline"),
+        loads.pipeline("flights", load_tables, "airlines") as pipeline,
+    ):
+        change(pipeline)
