@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from copy import copy
+from typing import TYPE_CHECKING
 
-from dlt_dbtcloud import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import Clock
+if TYPE_CHECKING:
+    # the processes that need no more than `until` do not import dlt
+    from dlt_dbtcloud import DBTCloudClientV2
+    from dlt_dbtcloud.client.outages import Clock
 
 # seconds of real time after which something is stuck, however slow the machine
 PATIENCE = 300.0

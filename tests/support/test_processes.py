@@ -76,7 +76,7 @@ def alive(pids: Path) -> list[str]:
 
 
 def pytest_command(test: str, *options: str) -> list[str]:
-    only = ["-p", "no:cacheprovider", "-p", "no:xdist", "-q", *options]
+    only = ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-q", *options]
     return [sys.executable, "-m", "pytest", *only, f"test_inner.py::{test}"]
 
 
@@ -118,6 +118,7 @@ def test_a_session_ends_with_its_tests_children(
     pids: Path, monkeypatch: pytest.MonkeyPatch, test: str, options: list[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     done = run(pytest_command(test, *options))
     assert done.returncode == 1
     assert "Timeout" in done.stdout + done.stderr or not options
@@ -130,6 +131,7 @@ def test_children_end_with_the_process_that_runs_the_tests(
     pids: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     with running(pytest_command("test_that_hangs"), stdout=subprocess.DEVNULL) as process:
         until(lambda: len(alive(pids)) == 3)
         process.send_signal(number)
