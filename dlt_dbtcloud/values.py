@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = [
     "as_integer",
     "as_mapping",
     "as_number",
+    "as_plain",
     "as_seconds",
     "as_text",
     "as_texts",
@@ -23,6 +25,8 @@ __all__ = [
 
 
 _TOO_BIG = 2**63
+# levels of JSON; dbt writes fewer, and warehouses refuse more
+_MAX_DEPTH = 100
 _ZULU = re.compile(r"[zZ]$")
 # Python 3.10 parses fractions of three or six digits only
 _FRACTION = re.compile(r"\.(\d{1,6})\d*")
@@ -66,6 +70,21 @@ def as_texts(value: object) -> list[str]:
     """Return the non-empty strings in a list; a string counts as a list of one."""
     values = value if isinstance(value, list) else [value]
     return [item for item in values if isinstance(item, str) and item]
+
+
+def as_plain(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """Return a JSON value that any parser reads: large integers as floats, no deep levels."""
+    if isinstance(value, (dict, list)) and not depth:
+        return None
+    if isinstance(value, dict):
+        return {name: as_plain(part, depth - 1) for name, part in value.items()}
+    if isinstance(value, list):
+        return [as_plain(part, depth - 1) for part in value]
+    if type(value) is not int or -_TOO_BIG <= value < 2 * _TOO_BIG:
+        return value
+    with suppress(OverflowError):
+        return float(value)
+    return None
 
 
 def as_datetime(value: object) -> datetime | None:

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dlt.common import logger
 
+from dlt_dbtcloud.dbt import Unread
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import has_finished
-from dlt_dbtcloud.typing import Run, RunStep
-from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
+from dlt_dbtcloud.redaction import listed
+from dlt_dbtcloud.typing import Run
 
-__all__ = ["Problems", "unexpected_in_results"]
+__all__ = ["Problems"]
 
 
 _T = TypeVar("_T")
-_Types = Mapping[str, Callable[[object], object]]
 
-_REQUIRED = ("unique_id", "status")
-_RESULT: _Types = {
-    "execution_time": as_number,
-    "failures": as_integer,
-    "message": as_text,
-    "relation_name": as_text,
-    "rows_affected": as_integer,
-    "thread_id": as_text,
-}
-_FRESHNESS: _Types = {
-    "execution_time": as_number,
-    "max_loaded_at": as_text,
-    "max_loaded_at_time_ago_in_s": as_number,
-    "snapshotted_at": as_text,
-}
-_SECTIONS = ("nodes", "sources", "exposures", "unit_tests")
+# parts of an artifact that a warning names
+_NAMED = 5
 
 
 class Problems:
@@ -87,33 +73,19 @@ class Problems:
             again = f"only `dbt_cloud_results(run_id={self._run_id})` reads it again"
         self.note(f"it cannot be read now ({error}); {again}")
 
-    def check_results(self, run_results: Mapping[str, Any], step: RunStep) -> None:
-        """Note unexpected fields of a `run_results.json`."""
-        name = f"`run_results.json` of step {step.get('index')}"
-        self._note_unexpected(name, unexpected_in_results(run_results))
+    def check(self, name: str, unread: Sequence[Unread], *, has_nodes: bool = True) -> None:
+        """Note the parts of an artifact that could not be read.
 
-    def check_sources(self, sources: Mapping[str, Any], step: RunStep) -> None:
-        """Note unexpected fields of a `sources.json`."""
-        name = f"`sources.json` of step {step.get('index')}"
-        results = as_dicts(sources.get("results"))
-        self._note_unexpected(name, _unexpected_fields(sources, results, _FRESHNESS))
-
-    def check_manifest(self, manifest: Mapping[str, Any], name: str = "its manifest") -> None:
-        """Note unexpected sections of a manifest; its version does not matter."""
-        self._check_sections(name, manifest)
-
-    def check_catalog(self, catalog: Mapping[str, Any]) -> None:
-        """Note unexpected sections of a catalog."""
-        self._check_sections("its catalog", catalog)
-
-    def try_to_read(self, table: str, read: Callable[[], list[_T]]) -> list[_T]:
-        """Return the rows of a table; note an artifact of another format."""
-        try:
-            return read()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            logger.debug(f"`{table}` of run {self._run_id}", exc_info=True)
-            self.note(f"an artifact has an unexpected format, so no `{table}` ({error!r})")
-            return []
+        Args:
+            name: The name of the artifact.
+            unread: The parts.
+            has_nodes: Whether it has nodes; for an artifact that has none it is true.
+        """
+        if not has_nodes:
+            self.note(f"{name} contains no nodes")
+        elif unread:
+            paths = listed([str(part) for part in unread], _NAMED)
+            self.note(f"{name} has {paths} of an unexpected type")
 
     def warn(self, run: Run, hint: str = "") -> None:
         """Log one warning of all problems, if there are any.
@@ -128,48 +100,6 @@ class Problems:
             name = f"Run {run['id']}" + (f" ({status})" if status else "")
             message = f"{name} cannot be read completely: {'; '.join(problems)}."
             logger.warning(" ".join(filter(None, (message, hint, page))))
-
-    def _check_sections(self, name: str, artifact: Mapping[str, Any]) -> None:
-        if not isinstance(artifact.get("nodes"), dict):
-            self.note(f"{name} contains no nodes")
-            return
-        sections = (section for section in _SECTIONS if artifact.get(section) is not None)
-        self._note_unexpected(
-            name, [section for section in sections if not _has_objects(artifact[section])]
-        )
-
-    def _note_unexpected(self, name: str, fields: list[str]) -> None:
-        if fields:
-            listed = ", ".join(f"`{field}`" for field in fields)
-            self.note(f"{name} has {listed} of an unexpected type")
-
-
-def unexpected_in_results(run_results: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a `run_results.json` that have an unexpected type."""
-    flat = [
-        {**each, "rows_affected": as_mapping(each.get("adapter_response")).get("rows_affected")}
-        for each in as_dicts(run_results.get("results"))
-    ]
-    return _unexpected_fields(run_results, flat, _RESULT)
-
-
-def _unexpected_fields(
-    artifact: Mapping[str, Any], reported: list[dict[str, Any]], types: _Types
-) -> list[str]:
-    results = artifact.get("results")
-    if not isinstance(results, list) or len(reported) < len(results):
-        return ["results"]
-    missing = [name for name in _REQUIRED if not all(as_text(each.get(name)) for each in reported)]
-    unexpected = [
-        name
-        for name, read in types.items()
-        if any(each.get(name) is not None and read(each[name]) is None for each in reported)
-    ]
-    return [*missing, *unexpected]
-
-
-def _has_objects(section: object) -> bool:
-    return isinstance(section, dict) and all(isinstance(each, dict) for each in section.values())
 
 
 def _is_transient(error: DBTCloudException) -> bool:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 from dlt_dbtcloud.artifacts.download import RunArtifacts
 from dlt_dbtcloud.artifacts.problems import Problems
-from dlt_dbtcloud.artifacts.results import leaves_results, reported_results
+from dlt_dbtcloud.artifacts.results import leaves_results
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import Manifest, subcommand_of
+from dlt_dbtcloud.dbt import Catalog, FreshnessResult, Manifest, Result, Results, subcommand_of
 from dlt_dbtcloud.payloads import RELATED, command_of, ended_early, lean_run, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
-from dlt_dbtcloud.values import as_text
 
 __all__ = ["RunReader"]
 
 
 _T = TypeVar("_T")
-_Found = tuple[RunStep, dict[str, Any]]
 
 _FRESHNESS = ("source freshness", "source snapshot-freshness")
 # commands that write a manifest, but no results
@@ -48,7 +46,7 @@ class RunReader:
     Args:
         client: The client, which waits out outages if it is patient.
         run: The run, when it has finished; its steps are requested if it has none.
-        keeps_code: Whether to keep the code of nodes, which is most of an artifact.
+        keeps_code: Whether to decode the code of nodes, which is most of an artifact.
 
     Attributes:
         problems: The problems so far.
@@ -76,15 +74,10 @@ class RunReader:
         return self._run
 
     @_cached
-    def read_results(self) -> list[_Found]:
+    def read_results(self) -> list[tuple[RunStep, Results[Result]]]:
         """Return the steps that have a `run_results.json`, with its content."""
-        read = []
-        for step in filter(leaves_results, self._steps()):
-            found = self._read("run_results.json", step, is_expected=not ended_early(step))
-            if found is not None:
-                self.problems.check_results(found, step)
-                read.append((step, found))
-        return read
+        steps = [*filter(leaves_results, self._steps())]
+        return self._read_steps("run_results.json", steps, self._artifacts().read_results)
 
     @_cached
     def read_manifest(self) -> Manifest:
@@ -97,9 +90,9 @@ class RunReader:
             parsing.sort(key=lambda step: not _runs(step, ("docs generate",)))
             others = executing or parsing
             steps = [step for step in others if not ended_early(step)]
-        return next(filter(None, map(self._read_manifest, reversed(steps))), Manifest(None))
+        return next(filter(None, map(self._read_manifest, reversed(steps))), Manifest())
 
-    def read_manifest_of(self, step: RunStep, run_results: Mapping[str, Any]) -> Manifest:
+    def read_manifest_of(self, step: RunStep, run_results: Results[Result]) -> Manifest:
         """Return the manifest for a step: its own if it built other relations.
 
         Args:
@@ -109,12 +102,8 @@ class RunReader:
         last = self.read_manifest()
         if not last or step is self.read_results()[-1][0]:
             return last
-        built = {
-            result["unique_id"]: result["relation_name"]
-            for result in reported_results(run_results)
-            if as_text(result.get("relation_name"))
-        }
-        if all(last.entry(key).get("relation_name") == name for key, name in built.items()):
+        built = (each for each in run_results.results if each.relation_name)
+        if all(last.entry(each.unique_id).relation_name == each.relation_name for each in built):
             return last
         return self._read_manifest(step) or last
 
@@ -124,18 +113,19 @@ class RunReader:
         run_id = self.read_run().get("deferring_run_id")
         if not run_id:
             self.problems.note("a step deferred, and the run does not report to which run")
-            return Manifest(None)
+            return Manifest()
         found = self.problems.read(
             f"the manifest of run {run_id}, to which it deferred,",
-            lambda: RunArtifacts(self._client, Run(id=run_id)).read("manifest.json"),
+            RunArtifacts(self._client, Run(id=run_id)).find_manifest,
             f"run {run_id}, to which it deferred, has no `manifest.json`",
         )
         if found is not None:
-            self.problems.check_manifest(found, f"the manifest of run {run_id}")
-        return Manifest(found)
+            name = f"the manifest of run {run_id}"
+            self.problems.check(name, found.unread, has_nodes=bool(found))
+        return found or Manifest()
 
     @_cached
-    def read_catalog(self) -> dict[str, Any]:
+    def read_catalog(self) -> Catalog:
         """Return the last `catalog.json` of the run's steps; empty if none wrote one.
 
         dbt Core writes it with `docs generate`. dbt Fusion ignores that command and writes it with
@@ -149,28 +139,24 @@ class RunReader:
         ]
         found = None
         if docs and not self.read_manifest().is_from_fusion:
-            found = self._read("catalog.json", docs[0], is_expected=True)
+            find = partial(self._artifacts().find_catalog, is_expected=True)
+            found = self._read("catalog.json", docs[0], find)
         elif docs or any(map(_writes_catalog, steps)):
             writing = [step for step in steps if _writes_catalog(step)]
             others = [step for step in steps if docs and leaves_results(step)]
-            found = next(filter(None, map(self._find_catalog, [*writing, *docs, *others])), None)
+            tried = map(self._find_catalog, [*writing, *docs, *others])
+            found = next((each for each in tried if each is not None), None)
             if found is None:
                 self.problems.note("it has no `catalog.json`; dbt Fusion needs `--write-catalog`")
         if found is not None:
-            self.problems.check_catalog(found)
-        return found or {}
+            self.problems.check("its catalog", found.unread, has_nodes=found.nodes is not None)
+        return found or Catalog()
 
     @_cached
-    def read_freshness(self) -> list[_Found]:
+    def read_freshness(self) -> list[tuple[RunStep, Results[FreshnessResult]]]:
         """Return the steps that checked the freshness of sources, with their `sources.json`."""
-        read = []
-        for step in self._steps():
-            if _runs(step, _FRESHNESS):
-                found = self._read("sources.json", step, is_expected=not ended_early(step))
-                if found is not None:
-                    self.problems.check_sources(found, step)
-                    read.append((step, found))
-        return read
+        steps = [step for step in self._steps() if _runs(step, _FRESHNESS)]
+        return self._read_steps("sources.json", steps, self._artifacts().read_freshness)
 
     def warn(self, hint: str = "") -> None:
         """Log one warning of the problems, if there are any.
@@ -187,32 +173,46 @@ class RunReader:
     def _artifacts(self) -> RunArtifacts:
         return RunArtifacts(self._client, self.read_run(), keeps_code=self._keeps_code)
 
-    def _read_manifest(self, step: RunStep) -> Manifest:
-        found = self._read("manifest.json", step, is_expected=True)
+    def _read_manifest(self, step: RunStep) -> Manifest | None:
+        find = self._artifacts().find_manifest
+        found = self._read(
+            "manifest.json", step, lambda step: find(step.get("index"), is_expected=True)
+        )
         if found is not None:
-            self.problems.check_manifest(found)
-        return Manifest(found)
+            self.problems.check("its manifest", found.unread, has_nodes=bool(found))
+        return found
 
-    def _find_catalog(self, step: RunStep) -> dict[str, Any] | None:
+    def _find_catalog(self, step: RunStep) -> Catalog | None:
         is_expected = _writes_catalog(step) and step.get("status") == RunStatus.SUCCESS
-        found = self.problems.read(
-            f"`catalog.json` of step {step.get('index')}",
-            lambda: self._artifacts().read(
-                "catalog.json", step.get("index"), is_expected=is_expected
-            ),
-        )
+        find = partial(self._artifacts().find_catalog, is_expected=is_expected)
+        return self._read("catalog.json", step, find, is_required=False)
+
+    def _read_steps(
+        self, path: str, steps: list[RunStep], fetch: Callable[[RunStep], Results[_T] | None]
+    ) -> list[tuple[RunStep, Results[_T]]]:
+        read = [(step, self._read(path, step, fetch)) for step in steps]
+        for step, found in read:
+            if found is not None:
+                self.problems.check(_named(path, step), found.unread)
+        return [(step, found) for step, found in read if found is not None]
+
+    def _read(
+        self,
+        path: str,
+        step: RunStep,
+        fetch: Callable[[RunStep], _T | None],
+        *,
+        is_required: bool = True,
+    ) -> _T | None:
+        name = _named(path, step)
+        missing = f"there is no {name}" if is_required else ""
+        found = self.problems.read(name, lambda: fetch(step), missing)
         self.has_asked = True
         return found
 
-    def _read(self, path: str, step: RunStep, *, is_expected: bool) -> dict[str, Any] | None:
-        name = f"`{path}` of step {step.get('index')}"
-        found = self.problems.read(
-            name,
-            lambda: self._artifacts().read(path, step.get("index"), is_expected=is_expected),
-            f"there is no {name}",
-        )
-        self.has_asked = True
-        return found
+
+def _named(path: str, step: RunStep) -> str:
+    return f"`{path}` of step {step.get('index')}"
 
 
 def _runs(step: RunStep, subcommands: tuple[str, ...]) -> bool:

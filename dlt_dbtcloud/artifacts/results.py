@@ -1,24 +1,21 @@
-"""Results of dbt nodes, from the artifacts of a run's steps.
-
-`run_results.json` is read by its fields, in every version since dbt 1.5.
-"""
+"""Results of dbt nodes, from the artifacts of a run's steps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from dlt.common import logger
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
+from dlt_dbtcloud.artifacts.problems import Problems
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import TESTS, CommandError, DbtCommand, Manifest
+from dlt_dbtcloud.dbt import TESTS, CommandError, DbtCommand, Manifest, Result, Results
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import RELATED, command_of, has_finished, id_of, steps_of
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
-from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_number, as_text
+from dlt_dbtcloud.values import as_integer
 
 __all__ = [
     "FAILED",
@@ -27,7 +24,6 @@ __all__ = [
     "merge",
     "message_of",
     "node_results",
-    "reported_results",
     "retry_chain",
     "step_results",
 ]
@@ -125,12 +121,12 @@ def leaves_results(step: RunStep) -> bool:
 
 
 def step_results(
-    run_id: int, step: RunStep, run_results: Mapping[str, Any], manifest: Manifest
+    run_id: int, step: RunStep, run_results: Results[Result], manifest: Manifest
 ) -> Iterator[NodeResult]:
     """Yield the results of the nodes of a step.
 
-    Fields of an unexpected type count as missing. A node that dbt Fusion skips although nothing
-    failed is `reused`. If it is ephemeral, it is `no-op`, as in other versions of dbt.
+    A node that dbt Fusion skips although nothing failed is `reused`. If it is ephemeral, it is
+    `no-op`, as in other versions of dbt.
 
     Args:
         run_id: The run.
@@ -138,29 +134,30 @@ def step_results(
         run_results: Its `run_results.json`.
         manifest: A manifest with the nodes' names and files; other names are parts of their ids.
     """
-    for result in reported_results(run_results):
-        unique_id = result["unique_id"]
+    index, command = step.get("index") or 0, command_of(step) or ""
+    for result in run_results.results:
+        unique_id = result.unique_id
         node = manifest.entry(unique_id)
-        timing = as_dicts(result.get("timing"))
-        response = as_mapping(result.get("adapter_response"))
-        relation_name = as_text(result.get("relation_name")) or as_text(node.get("relation_name"))
+        timing = result.timing or ()
         yield NodeResult(
             run_id=run_id,
-            step_index=step.get("index") or 0,
-            command=command_of(step) or "",
+            step_index=index,
+            command=command,
             unique_id=unique_id,
             name=manifest.name(unique_id),
             resource_type=manifest.resource_type(unique_id),
             status=_status(result, manifest),
-            message=as_text(result.get("message")),
-            failures=as_integer(result.get("failures")),
-            execution_time=as_number(result.get("execution_time")) or 0.0,
-            thread_id=as_text(result.get("thread_id")),
-            started_at=min(_times(timing, "started_at"), default=None),
-            completed_at=max(_times(timing, "completed_at"), default=None),
-            rows_affected=as_integer(response.get("rows_affected")),
-            relation_name=relation_name,
-            path=as_text(node.get("original_file_path")),
+            message=result.message,
+            failures=as_integer(result.failures),
+            execution_time=result.execution_time or 0.0,
+            thread_id=result.thread_id,
+            started_at=min((each.started_at for each in timing if each.started_at), default=None),
+            completed_at=max(
+                (each.completed_at for each in timing if each.completed_at), default=None
+            ),
+            rows_affected=as_integer((result.adapter_response or {}).get("rows_affected")),
+            relation_name=result.relation_name or node.relation_name or None,
+            path=node.original_file_path or None,
         )
 
 
@@ -176,46 +173,41 @@ def message_of(result: NodeResult, manifest: Manifest) -> str | None:
     if not (count and is_empty and result["resource_type"] in TESTS):
         return message
     verb, name = ("warn", "warn_if") if result["status"] == "warn" else ("fail", "error_if")
-    limit = as_text(manifest.node_config(result["unique_id"]).get(name)) or "!= 0"
+    limit = getattr(manifest.entry(result["unique_id"]).config, name) or "!= 0"
     return f"Got {count} result{'' if count == 1 else 's'}, configured to {verb} if {limit}"
-
-
-def reported_results(run_results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the results in a `run_results.json` that have the id of a node."""
-    return [each for each in as_dicts(run_results.get("results")) if as_text(each.get("unique_id"))]
 
 
 def _step_of(result: NodeResult) -> tuple[int, int]:
     return result["run_id"], result["step_index"]
 
 
-def _status(result: Mapping[str, Any], manifest: Manifest) -> str:
-    status = as_text(result.get("status")) or ""
-    if status != _SKIPPED:
-        return status
-    if manifest.is_ephemeral(result["unique_id"]):
+def _status(result: Result, manifest: Manifest) -> str:
+    if result.status != _SKIPPED:
+        return result.status
+    if manifest.is_ephemeral(result.unique_id):
         return "no-op"
-    return "reused" if _REUSED.search(as_text(result.get("message")) or "") else status
+    return "reused" if _REUSED.search(result.message or "") else _SKIPPED
 
 
 def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:
     if not has_finished(run):
         logger.warning(f"Run {run['id']} has not finished; it has no results yet.")
         return []
-    artifacts = RunArtifacts(client.patient(OUTAGE), run)
+    artifacts, problems = RunArtifacts(client.patient(OUTAGE), run), Problems(run["id"])
     found = [
         (step, run_results)
         for step in filter(leaves_results, steps_of(run))
         if (run_results := artifacts.read_results(step))
     ]
+    for step, run_results in found:
+        problems.check(f"`run_results.json` of step {step.get('index')}", run_results.unread)
     last_index = found[-1][0].get("index") if found else None
-    manifest = Manifest(artifacts.read("manifest.json", last_index) if found else None)
+    manifest = artifacts.find_manifest(last_index) if found else None
+    if manifest is not None:
+        problems.check("its manifest", manifest.unread, has_nodes=bool(manifest))
+    problems.warn(run)
     return [
         result
         for step, run_results in found
-        for result in step_results(id_of(run), step, run_results, manifest)
+        for result in step_results(id_of(run), step, run_results, manifest or Manifest())
     ]
-
-
-def _times(timing: Iterable[Mapping[str, Any]], name: str) -> list[str]:
-    return [time for each in timing if (time := as_text(each.get(name)))]

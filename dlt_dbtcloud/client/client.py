@@ -304,16 +304,21 @@ class DBTCloudClientV2:
             to: The file to write; its folder must exist.
             step: The index of the step, counted from 1; by default the last step.
         """
-        target = Path(to)
-        url = self._run(run_id, _artifact_path(path))
+        return self._download(self._run(run_id, _artifact_path(path)), Path(to), step)
 
-        def download(_within: float | None) -> Path:
-            with self._transport.stream(url, step=step) as (beginning, chunks):
-                raise_for_page(beginning, path)
-                _write(target, chunks)
-            return target
+    def download_job_artifact(
+        self, job_id: int | str | None, path: str, to: str | os.PathLike[str]
+    ) -> Path:
+        """Stream the latest artifact of a job to a file, which appears when it is complete.
 
-        return self._transport.attempt(download)
+        API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job%20Artifact
+
+        Args:
+            job_id: The job.
+            path: As for `get_run_artifact`.
+            to: The file to write; its folder must exist.
+        """
+        return self._download(self._job(job_id, _artifact_path(path)), Path(to))
 
     def get_account(self) -> dict[str, Any]:
         """Return the account.
@@ -348,6 +353,15 @@ class DBTCloudClientV2:
         if href := run.get("href"):
             run["href"] = self.without_token(href)
         return run
+
+    def _download(self, path: str, target: Path, step: int | None = None) -> Path:
+        def download(_within: float | None) -> Path:
+            with self._transport.stream(path, step=step) as (beginning, chunks):
+                raise_for_page(beginning, path)
+                _write(target, chunks)
+            return target
+
+        return self._transport.attempt(download)
 
     def _artifact(self, path: str, step: int | None = None) -> Any:
         return self._transport.attempt(lambda _within: self._read_artifact(path, step))

@@ -1,5 +1,18 @@
 """dbt's own formats: commands, manifests, selections and logs."""
 
+from dlt_dbtcloud.dbt.artifacts import (
+    Catalog,
+    Entry,
+    FreshnessResult,
+    GenericTest,
+    Result,
+    Results,
+    code_of,
+    decode_catalog,
+    decode_manifest,
+    decode_run_results,
+    decode_sources,
+)
 from dlt_dbtcloud.dbt.commands import (
     CommandError,
     DbtCommand,
@@ -7,6 +20,7 @@ from dlt_dbtcloud.dbt.commands import (
     node_selector,
     subcommand_of,
 )
+from dlt_dbtcloud.dbt.decoder import Unread
 from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
 from dlt_dbtcloud.dbt.manifest import TESTS, Column, Manifest, Node, resource_type_in
 from dlt_dbtcloud.dbt.matching import Match, match_sources
@@ -25,14 +39,26 @@ from dlt_dbtcloud.dbt.selection import (
 
 __all__ = [
     "TESTS",
+    "Catalog",
     "Column",
     "CommandError",
     "DbtCommand",
+    "Entry",
+    "FreshnessResult",
     "FusionLog",
+    "GenericTest",
     "Manifest",
     "Match",
     "Node",
+    "Result",
+    "Results",
+    "Unread",
+    "code_of",
     "covers",
+    "decode_catalog",
+    "decode_manifest",
+    "decode_run_results",
+    "decode_sources",
     "executed_nodes",
     "executes_all_tests",
     "executes_tests",

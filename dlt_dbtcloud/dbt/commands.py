@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
-from types import MappingProxyType
-from typing import Any
+
+from dlt_dbtcloud.dbt.artifacts import Entry
 
 __all__ = [
     "MAX_LENGTH",
@@ -166,7 +166,8 @@ class DbtCommand:
     def narrowed(
         self,
         criteria: Sequence[str],
-        selectors: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        *,
+        has_default_selector: bool = False,
     ) -> DbtCommand:
         """Return the same command on the nodes that the criteria select, too.
 
@@ -175,19 +176,21 @@ class DbtCommand:
 
         Args:
             criteria: The criteria whose union to intersect with: `source:raw.flights+`.
-            selectors: The manifest's `selectors`. A default among them applies to a command
-                without a selection, and any `--select` would cancel it.
+            has_default_selector: Whether the manifest has a default among its `selectors`. It
+                applies to a command without a selection, and any `--select` would cancel it.
 
         Raises:
             CannotNarrowError: No command line builds these nodes and no others; execute it whole.
         """
-        problem = self._obstacle(selectors) if criteria else "cannot be narrowed to nothing"
+        problem = (
+            self._obstacle(has_default_selector) if criteria else "cannot be narrowed to nothing"
+        )
         if problem:
             raise CannotNarrowError(f"`{self}` {problem}.")
         crossed = [f"{own},{criterion}" for own in self.select for criterion in criteria]
         return self.unselected()._with("--select", *(crossed or criteria))
 
-    def _obstacle(self, selectors: Mapping[str, Mapping[str, Any]]) -> str | None:
+    def _obstacle(self, has_default_selector: bool) -> str | None:
         """Return why the selection cannot be intersected, if so."""
         if not self.selects_nodes:
             return "selects no nodes"
@@ -195,7 +198,7 @@ class DbtCommand:
             # dbt would ignore --select; only dbt 1.12 has the method `selector:`
             return "selects by a selector of `selectors.yml`"
         is_bare = not self.select and not self.exclude
-        if is_bare and any(each.get("default") is True for each in selectors.values()):
+        if is_bare and has_default_selector:
             return "selects by the default selector of `selectors.yml`"
         if self._has("--warn-error") or self._has("--warn-error-options"):
             return "may fail with a warning, such as that there is nothing to do"
@@ -236,7 +239,7 @@ def fits(command: DbtCommand) -> bool:
     return len(str(command).encode()) <= MAX_LENGTH
 
 
-def node_selector(node: Mapping[str, Any]) -> str:
+def node_selector(node: Entry) -> str:
     """Return the criterion that selects exactly one node of a project and its packages.
 
     It is the same for dbt Core and dbt Fusion, which find a generic test by other files. dbt
@@ -245,10 +248,16 @@ def node_selector(node: Mapping[str, Any]) -> str:
 
     Args:
         node: A node, unit test or the like of a `manifest.json`.
+
+    Raises:
+        CommandError: The manifest lacks its file or its names.
     """
-    file = PurePosixPath(node["original_file_path"].replace("\\", "/"))
-    kind, has_own_file = node["resource_type"], file.suffix in (".sql", ".py", ".csv")
-    criteria = [f"package:{node['package_name']}", f"resource_type:{kind}"]
+    kind, path = node.resource_type, node.original_file_path
+    if not (kind and path and node.package_name and node.fqn):
+        raise CommandError(f"`{node.name}` lacks its file or its names in the manifest.")
+    file = PurePosixPath(path.replace("\\", "/"))
+    has_own_file = file.suffix in (".sql", ".py", ".csv")
+    criteria = [f"package:{node.package_name}", f"resource_type:{kind}"]
     if kind == "test":
         # both may have the same name, and for dbt Fusion even the same file
         criteria.append(f"test_type:{'singular' if has_own_file else 'generic'}")
@@ -256,7 +265,7 @@ def node_selector(node: Mapping[str, Any]) -> str:
         criteria.append(f"file:{pattern(file.name)}")
     if not has_own_file or kind == "snapshot":
         # a wildcard makes dbt compare the whole name; else a folder of that name would match, too
-        fqn = pattern(".".join(node["fqn"]))
+        fqn = pattern(".".join(node.fqn))
         criteria.append(f"fqn:[{fqn[0]}]{fqn[1:]}")
     return ",".join(criteria)
 

@@ -6,9 +6,9 @@ Logs: https://docs.getdbt.com/reference/global-configs/logs
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from dlt_dbtcloud.dbt.artifacts import Entry
 from dlt_dbtcloud.redaction import plain_text, without_backtraces
 
 __all__ = ["FusionLog", "has_project_error"]
@@ -47,20 +47,19 @@ class FusionLog:
         self._details = {match[2]: match[1].strip() for match in _DETAILS.finditer(text)}
         self._failed = {match.groups()[1:]: match[1] for match in _FAILED.finditer(text)}
 
-    def about(self, node: Mapping[str, Any]) -> list[str]:
+    def about(self, node: Entry) -> list[str]:
         """Return the logged errors of a node, or else the line that reports its failure.
 
         Args:
             node: The node, with at least its name and resource type.
         """
-        kind, name = node["resource_type"], node["name"]
-        path = node.get("original_file_path")
+        kind, name, path = node.resource_type or "", node.name or "", node.original_file_path
         named = rf"\bin {re.escape(kind)} {re.escape(name)} \("
         located = rf"|-->\s*{re.escape(path)}(?::|\s|$)" if path else ""
         errors = [error for error in self.errors if re.search(named + located, error)]
         if not errors and kind == "unit_test" and name in self._details:
             return [self._details[name]]
-        names = (name, f"{node.get('schema')}.{node.get('alias')}")
+        names = (name, f"{node.schema}.{node.alias}")
         return errors or [line for each in names if (line := self._failed.get((kind, each)))]
 
 

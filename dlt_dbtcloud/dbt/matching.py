@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
+from dlt_dbtcloud.dbt.artifacts import Entry
 from dlt_dbtcloud.dbt.manifest import Manifest, resource_type_in
-from dlt_dbtcloud.values import Relation, as_mapping, as_text, as_texts
+from dlt_dbtcloud.values import Relation, as_texts
 
 __all__ = ["Match", "Misplaced", "match_sources"]
 
@@ -97,45 +97,43 @@ class _Source:
     """A source of a project; texts that the manifest lacks are empty."""
 
     unique_id: str
-    entry: Mapping[str, Any]
+    entry: Entry
 
     @property
     def name(self) -> str:
-        return f"{self._text('source_name')}.{self._text('name')}"
+        return f"{self.entry.source_name or ''}.{self.entry.name or ''}"
 
     @property
     def database(self) -> str:
-        return self._text("database")
+        return self.entry.database or ""
 
     @property
     def schema(self) -> str:
-        return self._text("schema")
+        return self.entry.schema or ""
 
     @property
     def identifier(self) -> str:
-        return self._text("identifier") or self._text("name")
+        return self.entry.identifier or self.entry.name or ""
 
     @property
     def file(self) -> str:
-        path = self._text("original_file_path") or self._text("path")
-        package = self._text("package_name")
+        path = self.entry.original_file_path or self.entry.path
+        package = self.entry.package_name or ""
         return f"`{path}`" if path else f"the YAML files of package `{package}`"
 
     @property
     def is_enabled(self) -> bool:
-        return as_mapping(self.entry.get("config")).get("enabled") is not False
+        return self.entry.config.enabled is not False
 
     @property
     def words_of_locations(self) -> set[str]:
         """The folders and names in the paths of the files that an external source reads."""
-        config = as_mapping(self.entry.get("config"))
-        metas = (config, as_mapping(config.get("meta")), as_mapping(self.entry.get("meta")))
-        paths = [text for meta in metas for text in as_texts(meta.get("external_location"))]
-        paths += as_texts(as_mapping(self.entry.get("external")).get("location"))
+        config, external = self.entry.config, self.entry.external
+        metas = (config.meta or {}, self.entry.meta or {})
+        locations = [config.external_location, *(meta.get("external_location") for meta in metas)]
+        locations.append(external and external.location)
+        paths = [path for location in locations for path in as_texts(location)]
         return {word for path in paths for word in _NOT_IN_NAMES.split(path.casefold()) if word}
-
-    def _text(self, field: str) -> str:
-        return as_text(self.entry.get(field)) or ""
 
 
 class _Sources:
@@ -146,11 +144,10 @@ class _Sources:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        entries = ((uid, as_mapping(entry)) for uid, entry in manifest.sources.items())
         self._named: dict[str, list[_Source]] = defaultdict(list)
         self._reading: dict[str, list[_Source]] = defaultdict(list)
         self._sharded: list[_Source] = []
-        for source in (_Source(*each) for each in entries):
+        for source in (_Source(*each) for each in manifest.sources.items()):
             if source.is_enabled:
                 self._named[_letters(source.identifier)].append(source)
                 for word in source.words_of_locations:
@@ -158,7 +155,7 @@ class _Sources:
                 if "*" in source.identifier:
                     self._sharded.append(source)
         nodes = [uid for uid in manifest.unique_ids if resource_type_in(uid) != "source"]
-        databases = (as_text(manifest.entry(uid).get("database")) or "" for uid in nodes)
+        databases = (manifest.entry(uid).database or "" for uid in nodes)
         self._built_into = {database.casefold() for database in databases} - {""}
 
     def compared(self, relation: Relation) -> dict[_Source, dict[str, str]]:
@@ -232,7 +229,7 @@ def _place(source: _Source, relation: Relation) -> str:
     database = source.database if relation.database or relation.attached_as else ""
     schema = (source.schema or "(no schema)") if relation.dataset else ""
     place = ".".join(filter(None, (database, schema, source.identifier)))
-    template = as_text(source.entry.get("unrendered_schema")) or ""
+    template = source.entry.unrendered_schema or ""
     written = f" (`schema: {template}`)" if "{" in template else ""
     return f"source `{source.name}` as `{place}`{written}"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 from dlt.common import logger
 
+from dlt_dbtcloud.dbt.artifacts import Entry
 from dlt_dbtcloud.dbt.commands import (
     MAX_LENGTH,
     CommandError,
@@ -18,7 +18,6 @@ from dlt_dbtcloud.dbt.commands import (
     subcommand_of,
 )
 from dlt_dbtcloud.dbt.manifest import TESTS, Manifest, resource_type_in
-from dlt_dbtcloud.values import as_mapping
 
 __all__ = [
     "covers",
@@ -65,7 +64,7 @@ def selectors(manifest: Manifest, sources: Iterable[str], limit: int | None = No
     declared = manifest.sources
     chosen = [declared[unique_id] for unique_id in sorted(sources)]
     ambiguous = _ambiguous(declared.values())
-    by_table = dict.fromkeys(_selector(source, ambiguous, source["name"]) for source in chosen)
+    by_table = dict.fromkeys(_selector(each, ambiguous, each.name or "") for each in chosen)
     by_source = dict.fromkeys(_selector(source, ambiguous) for source in chosen)
     for selection in (by_table, by_source):
         if limit is None or len(" ".join(selection)) <= limit:
@@ -156,14 +155,15 @@ def reported_nodes(
     except CommandError:
         return None
     types = _REPORTED_BY.get(command.subcommand, ())
-    has_default = any(as_mapping(each).get("default") for each in manifest.selectors.values())
-    if not types or command.limits_nodes or has_default or not command.leaves_results:
+    if not types or command.limits_nodes or not command.leaves_results:
+        return None
+    if manifest.has_default_selector:
         return None
     return frozenset(
         unique_id
         for unique_id in (manifest.unique_ids if scope is None else scope)
         if resource_type_in(unique_id) in types
-        and manifest.entry(unique_id)
+        and unique_id in manifest
         and not manifest.is_ephemeral(unique_id)
         and _is_surely_selected(unique_id, manifest, scope)
     )
@@ -187,7 +187,9 @@ def expected_nodes(
     return frozenset().union(*(nodes for nodes in reported if nodes))
 
 
-def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
+def missing_nodes(
+    expected: Iterable[str], results: Set[str], *, are_all_read: bool = True
+) -> frozenset[str]:
     """Return the expected nodes that have no result.
 
     If no test is among the results, the environment may exclude tests. The same applies to unit
@@ -196,9 +198,10 @@ def missing_nodes(expected: Iterable[str], results: Set[str]) -> frozenset[str]:
     Args:
         expected: The unique ids of the expected nodes.
         results: The unique ids of the nodes with a result.
+        are_all_read: Whether no result was lost; a lost one may be that of a test.
     """
     found = set(map(resource_type_in, results))
-    excluded = {kind for kind in TESTS if results and kind not in found}
+    excluded = {kind for kind in TESTS if results and are_all_read and kind not in found}
     return frozenset(
         unique_id
         for unique_id in expected
@@ -264,7 +267,7 @@ def _narrowings(
     room = (MAX_LENGTH - len(str(command)) - own) // count
     for limit in (room, room // 4, 0):
         criteria = selectors(manifest, sources, max(limit, 0))
-        yield command.narrowed(criteria, manifest.selectors)
+        yield command.narrowed(criteria, has_default_selector=manifest.has_default_selector)
 
 
 def _selects_as_much(theirs: str, ours: str) -> bool:
@@ -285,18 +288,19 @@ def _is_surely_selected(unique_id: str, manifest: Manifest, scope: Set[str] | No
     return scope >= {*manifest.dependencies(unique_id)}
 
 
-def _selector(source: Mapping[str, Any], ambiguous: set[str], *table: str) -> str:
-    package = [source["package_name"]] if source["source_name"] in ambiguous else []
+def _selector(source: Entry, ambiguous: set[str], *table: str) -> str:
+    name = source.source_name or ""
+    package = [source.package_name or ""] if name in ambiguous else []
     # dbt reads two parts as a source and a table, so a package needs a table, too
-    names = [*package, source["source_name"], *table]
+    names = [*package, name, *table]
     parts = [pattern(name).replace(".", "?") for name in names]
     tail = [] if table or not package else ["*"]
     return f"source:{'.'.join(parts + tail)}+"
 
 
-def _ambiguous(sources: Iterable[Mapping[str, Any]]) -> set[str]:
+def _ambiguous(sources: Iterable[Entry]) -> set[str]:
     """Return the source names that several packages use."""
     packages: dict[str, set[str]] = defaultdict(set)
     for source in sources:
-        packages[source["source_name"]].add(source["package_name"])
+        packages[source.source_name or ""].add(source.package_name or "")
     return {name for name, using in packages.items() if len(using) > 1}

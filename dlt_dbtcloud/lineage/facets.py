@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
-from dlt_dbtcloud.dbt import Manifest, Node
+from dlt_dbtcloud.dbt import GenericTest, Manifest, Node
 from dlt_dbtcloud.typing import NodeResult
-from dlt_dbtcloud.values import as_mapping, as_text
+from dlt_dbtcloud.values import as_text
 
 __all__ = [
     "PRODUCER",
@@ -72,16 +72,15 @@ def statistics_facet(rows: int | None) -> Facets:
 def assertions_facet(project: Manifest, result: NodeResult) -> Facets:
     """Return the assertion of a test; a warning is a failure of severity `warn`."""
     entry = project.entry(result["unique_id"])
-    generic = as_mapping(entry.get("test_metadata"))
-    severity = as_text(as_mapping(entry.get("config")).get("severity"))
-    column = entry.get("column_name") or as_mapping(generic.get("kwargs")).get("column_name")
+    generic, severity = entry.test_metadata or GenericTest(), entry.config.severity
+    column = entry.column_name or generic.kwargs.get("column_name")
     assertion = {
-        "assertion": as_text(generic.get("name")) or result["name"],
+        "assertion": generic.name or result["name"],
         "success": result["status"] == "pass",
         "name": result["name"],
         "column": as_text(column),
         "severity": severity.lower() if severity else None,
-        "description": as_text(entry.get("description")) or None,
+        "description": entry.description or None,
         "actual": None if result["failures"] is None else str(result["failures"]),
     }
     facet = _facet(
@@ -128,7 +127,7 @@ def sql_facet(project: Manifest, unique_id: str, query: str) -> Facets:
         unique_id: The node.
         query: Its redacted code.
     """
-    if not query.strip() or project.entry(unique_id).get("language") == "python":
+    if not query.strip() or project.entry(unique_id).language == "python":
         return {}
     dialect = {"dialect": project.adapter_type} if project.adapter_type else {}
     return {"sql": _facet("1-1-0", "SQLJobFacet", query=query, **dialect)}

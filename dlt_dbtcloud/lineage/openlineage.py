@@ -145,7 +145,7 @@ def run_events(
     Raises:
         ValueError: The run has no `created_at`.
     """
-    project = outcomes[-1].project if outcomes else Manifest(None)
+    project = outcomes[-1].project if outcomes else Manifest()
     events = _RunEvents(
         run,
         outcomes,
@@ -297,7 +297,7 @@ def _assertions(outcome: Outcome, result: NodeResult) -> Facets:
 
 def _tested_id(project: Manifest, unique_id: str) -> str | None:
     """Return the id of the node that a test tests; None if it is ambiguous."""
-    attached = as_text(project.entry(unique_id).get("attached_node"))
+    attached = project.entry(unique_id).attached_node
     dependencies = project.dependencies(unique_id)
     return attached or (dependencies[0] if len(dependencies) == 1 else None)
 

@@ -10,13 +10,12 @@ from typing import Any, cast
 from dlt.common.json import json
 
 from dlt_dbtcloud.artifacts.reader import RunReader
-from dlt_dbtcloud.artifacts.results import reported_results, step_results
+from dlt_dbtcloud.artifacts.results import step_results
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, resolved_config
-from dlt_dbtcloud.dbt import Manifest, Node
+from dlt_dbtcloud.dbt import Manifest, Node, Result, Results, code_of
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
-from dlt_dbtcloud.values import as_mapping, as_text
 
 __all__ = ["BUILDING", "Outcome", "read_outcomes", "requested_run_id"]
 
@@ -42,10 +41,10 @@ class Outcome:
     """
 
     results: Sequence[NodeResult]
-    project: Manifest = field(default_factory=lambda: Manifest(None))
+    project: Manifest = field(default_factory=Manifest)
     compiled_code: Mapping[str, str] = field(default_factory=dict)
     deferred: Collection[str] = ()
-    state: Manifest = field(default_factory=lambda: Manifest(None))
+    state: Manifest = field(default_factory=Manifest)
 
     def built_node(self, result: NodeResult) -> Node:
         """Return the node of a result, with the location that the result reports."""
@@ -88,9 +87,10 @@ class Outcome:
     def _possible_locations(self, node: Node) -> Iterator[dict[str, Any]]:
         yield _location_of(node)
         # written by some versions of dbt only
-        defer_relation = as_mapping(self.project.entry(node["unique_id"]).get("defer_relation"))
-        location = {name: as_text(defer_relation.get(name)) for name in _LOCATION}
-        yield {**location, "identifier": defer_relation.get("alias")}
+        relation = self.project.entry(node["unique_id"]).defer_relation
+        if relation is not None:
+            place = relation.relation_name, relation.database, relation.schema, relation.alias
+            yield dict(zip(_LOCATION, place, strict=True))
         yield _location_of(self.state.node(node["unique_id"]))
 
 
@@ -120,31 +120,27 @@ def read_outcomes(reader: RunReader) -> list[Outcome]:
         reader: The reader of the run's artifacts, which keeps the code of nodes.
     """
     steps = reader.read_results() if has_finished(reader.read_run()) else []
-    executed = {result["unique_id"] for _, found in steps for result in reported_results(found)}
+    executed = {result.unique_id for _, found in steps for result in found.results}
     return [_outcome(reader, step, found, executed) for step, found in steps]
 
 
 def _outcome(
-    reader: RunReader, step: RunStep, run_results: Mapping[str, Any], executed: set[str]
+    reader: RunReader, step: RunStep, run_results: Results[Result], executed: set[str]
 ) -> Outcome:
     manifest = reader.read_manifest_of(step, run_results)
     project = manifest.with_catalog(reader.read_catalog())
     results = [*step_results(id_of(reader.read_run()), step, run_results, manifest)]
     read = {parent for result in results for parent in project.parents(result["unique_id"])}
     others = [parent for parent in read - executed if not parent.startswith("source.")]
-    deferred = others if as_mapping(run_results.get("args")).get("defer") is True else []
-    state = reader.read_state() if deferred else Manifest(None)
-    return Outcome(results, project, _compiled_code(run_results, project), {*deferred}, state)
-
-
-def _compiled_code(run_results: Mapping[str, Any], project: Manifest) -> dict[str, str]:
-    """Return the compiled code of nodes, which dbt Fusion writes only to the manifest."""
+    deferred = others if run_results.defers else []
+    state = reader.read_state() if deferred else Manifest()
+    # dbt Fusion writes the code only to the manifest
     codes = {
-        unique_id: result.get("compiled_code") or project.entry(unique_id).get("compiled_code")
-        for result in reported_results(run_results)
-        for unique_id in [result["unique_id"]]
+        result.unique_id: code_of(result) or code_of(project.entry(result.unique_id))
+        for result in run_results.results
     }
-    return {unique_id: code for unique_id, code in codes.items() if isinstance(code, str)}
+    known = {unique_id: code for unique_id, code in codes.items() if code is not None}
+    return Outcome(results, project, known, {*deferred}, state)
 
 
 def _location_of(node: Node) -> dict[str, Any]:

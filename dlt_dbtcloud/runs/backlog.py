@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from http import HTTPStatus
-from typing import Any
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, UNSUCCESSFUL, leaves_results, step_results
@@ -19,6 +18,8 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import (
     TESTS,
     Manifest,
+    Result,
+    Results,
     executed_nodes,
     executes_all_tests,
     executes_tests,
@@ -99,6 +100,7 @@ class Execution:
         is_complete: Whether all nodes are in the results, as far as known.
         are_results_known: Whether the results could be read.
         is_empty: Whether there are no results, and no nodes in the manifest.
+        has_lost_results: Whether results of nodes could not be read.
     """
 
     method: RetryMethod
@@ -107,6 +109,7 @@ class Execution:
     is_complete: bool = True
     are_results_known: bool = True
     is_empty: bool = False
+    has_lost_results: bool = False
 
     @property
     def unsuccessful(self) -> frozenset[str]:
@@ -121,7 +124,8 @@ class Execution:
         an API retry that executed nothing may still be those of the failed run.
         """
         found = frozenset(each["unique_id"] for each in self.results)
-        has_failed = self.method == RetryMethod.RETRY and _last(self.results, FAILED)
+        may_have_failed = self.has_lost_results or _last(self.results, FAILED)
+        has_failed = self.method == RetryMethod.RETRY and may_have_failed
         is_success = self.status == RunStatus.SUCCESS and not has_failed
         return found if is_success else found - self.unsuccessful
 
@@ -190,7 +194,7 @@ class Backlogs:
         lines = self._lines(backlog.run, self._before(backlog.run))
         steps = reversed(started_steps(backlog.run, lines))
         manifests = (self._manifest(backlog.run, step) for step in steps)
-        return next(filter(None, manifests), Manifest(None))
+        return next(filter(None, manifests), Manifest())
 
     def _of(self, run_id: int) -> Backlog:
         if run_id not in self._read:
@@ -261,7 +265,8 @@ class Backlogs:
         left = task if backlog.tasks else task_after(task, execution)
         if left and left.nodes and left.tried == RetryMethod.WHOLE:
             # the project may have changed: a node that does not exist is not left
-            exists = {*self._manifest(backlog.run, steps[-1]).unique_ids}
+            manifest = self._manifest(backlog.run, steps[-1])
+            exists = manifest.lost.union(manifest.unique_ids)
             left = replace(left, nodes=left.nodes & exists if exists else left.nodes)
             left = left if left.nodes else None
         return replace(backlog, tasks=(*backlog.tasks, left)) if left else backlog
@@ -272,42 +277,42 @@ class Backlogs:
         status = steps[-1].get("status")
         is_success = status == RunStatus.SUCCESS
         is_needed = task.nodes is not None if is_success else status == RunStatus.ERROR
-        found = self._results(run, steps) if is_needed else None
-        results = found or []
-        is_empty = found == [] and task.nodes in (None, frozenset())
+        artifacts = self._artifacts(run)
+        executing = filter(leaves_results, steps if is_needed else ())
+        read = [(step, _readable(artifacts, step)) for step in executing]
+        found = [(step, run_results) for step, run_results in read if run_results is not None]
+        results = [
+            result
+            for step, run_results in found
+            for result in step_results(id_of(run), step, run_results, Manifest())
+        ]
+        has_lost = any(run_results.unread for _, run_results in found)
+        is_empty = found and not results and not has_lost and not task.nodes
         is_complete = is_success or not results or method != RetryMethod.WHOLE
         return Execution(
             method,
             status,
             results,
-            is_complete or self._is_complete(run, task, steps[-1], results),
-            found is not None,
-            is_empty and self._has_no_nodes(run, steps[-1]),
+            not has_lost and (is_complete or self._is_complete(run, task, steps[-1], results)),
+            bool(found),
+            bool(is_empty) and self._has_no_nodes(run, steps[-1]),
+            has_lost,
         )
-
-    def _results(self, run: Run, steps: Sequence[RunStep]) -> list[NodeResult] | None:
-        """Return the results of some steps; None if no step has readable results."""
-        artifacts = self._artifacts(run)
-        read = [(step, _readable(artifacts, step)) for step in filter(leaves_results, steps)]
-        if all(results is None for _, results in read):
-            return None
-        return [
-            result
-            for step, results in read
-            for result in step_results(id_of(run), step, results or {}, Manifest(None))
-        ]
 
     def _is_complete(
         self, run: Run, task: Task, step: RunStep, results: Sequence[NodeResult]
     ) -> bool:
-        if reported_nodes(task.line, Manifest(None)) is None:
+        if reported_nodes(task.line, Manifest()) is None:
             return True
-        expected = reported_nodes(task.line, self._manifest(run, step)) or ()
-        return not missing_nodes(expected, {each["unique_id"] for each in results})
+        manifest = self._manifest(run, step)
+        expected = reported_nodes(task.line, manifest) or ()
+        executed = {each["unique_id"] for each in results}
+        return not manifest.unread and not missing_nodes(expected, executed)
 
     def _has_no_nodes(self, run: Run, step: RunStep) -> bool:
         manifest = self._manifest(run, step)
-        return bool(manifest) and not executed_nodes(manifest, manifest.unique_ids)
+        is_read = bool(manifest) and not manifest.unread
+        return is_read and not executed_nodes(manifest, manifest.unique_ids)
 
     def _artifacts(self, run: Run) -> RunArtifacts:
         return RunArtifacts(self._client.patient(OUTAGE), run)
@@ -315,8 +320,8 @@ class Backlogs:
     def _manifest(self, run: Run, step: RunStep) -> Manifest:
         key = id_of(run), step.get("index")
         if key not in self._manifests:
-            found = self._artifacts(run).read("manifest.json", step.get("index"))
-            self._manifests[key] = Manifest(found)
+            found = self._artifacts(run).find_manifest(step.get("index"))
+            self._manifests[key] = found or Manifest()
         return self._manifests[key]
 
 
@@ -388,7 +393,8 @@ def _is_reliable(task: Task, execution: Execution) -> bool:
 
 def _only_other_tests_failed(task: Task, execution: Execution) -> bool:
     failed = {each["unique_id"] for each in _last(execution.results, FAILED)}
-    return bool(failed) and failed <= _other_tests(task, execution)
+    is_known = bool(failed) and not execution.has_lost_results
+    return is_known and failed <= _other_tests(task, execution)
 
 
 def _other_tests(task: Task, execution: Execution) -> Set[str]:
@@ -397,13 +403,13 @@ def _other_tests(task: Task, execution: Execution) -> Set[str]:
     tests = {unique_id for unique_id in executed if resource_type_in(unique_id) in TESTS}
     if not executes_tests(task.line):
         return tests
-    is_limited = not executes_all_tests(task.line, Manifest(None))
+    is_limited = not executes_all_tests(task.line, Manifest())
     if execution.method == RetryMethod.RETRY and task.nodes is not None and is_limited:
         return tests - task.nodes
     return frozenset()
 
 
-def _readable(artifacts: RunArtifacts, step: RunStep) -> dict[str, Any] | None:
+def _readable(artifacts: RunArtifacts, step: RunStep) -> Results[Result] | None:
     """Return the `run_results.json` of a step, unless the token may only run jobs."""
     try:
         return artifacts.read_results(step)

@@ -15,6 +15,9 @@ from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import (
     Manifest,
+    Result,
+    Results,
+    Unread,
     covers,
     executed_nodes,
     expected_nodes,
@@ -32,7 +35,6 @@ from dlt_dbtcloud.values import Relation, as_mapping, as_texts
 __all__ = ["Scope", "describe_gap", "gap", "incomplete", "is_narrowed_to_load"]
 
 
-_RESULTS, _MANIFEST = "run_results.json", "manifest.json"
 _NAMED = 5
 
 
@@ -50,6 +52,18 @@ class Scope:
     relations: Sequence[Relation]
     commands: Sequence[str] = ()
     nodes: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class _Executed:
+    """The nodes that runs executed successfully, and the results that could not be read."""
+
+    nodes: frozenset[str] = frozenset()
+    unread: tuple[Unread, ...] = ()
+
+    def missing(self, expected: frozenset[str]) -> list[str]:
+        """Return the expected nodes that were not executed, sorted."""
+        return sorted(missing_nodes(expected, self.nodes, are_all_read=not self.unread))
 
 
 def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
@@ -72,15 +86,15 @@ def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
     *retries, first = retry_chain(client, run["id"])
     if not _is_narrowed(first):
         return None
-    executed: set[str] = set()
+    executed = _Executed()
     for each in (*retries, first):
         found = _executed(client, each)
         if found is None:
             return None
-        executed |= found
+        executed = _Executed(executed.nodes | found.nodes, executed.unread + found.unread)
     if scope is None:
-        return None if executed else "there are no nodes in its results"
-    if executed and scope.nodes is not None and not missing_nodes(scope.nodes, executed):
+        return None if executed.nodes else "there are no nodes in its results"
+    if executed.nodes and scope.nodes is not None and not executed.missing(scope.nodes):
         return None
     return _gap_by_manifest(client, first, scope, executed)
 
@@ -110,12 +124,12 @@ def _is_narrowed(run: Run) -> bool:
 
 
 def _gap_by_manifest(
-    client: DBTCloudClientV2, run: Run, scope: Scope, executed: set[str]
+    client: DBTCloudClientV2, run: Run, scope: Scope, executed: _Executed
 ) -> str | None:
     """Compare the results with the descendants in the manifest of the run itself."""
     artifacts = RunArtifacts(client, run)
-    found = (artifacts.read(_MANIFEST, step.get("index")) for step in reversed(_steps(run)))
-    manifest = Manifest(next(filter(None, found), None))
+    found = (artifacts.find_manifest(step.get("index")) for step in reversed(_steps(run)))
+    manifest = next(filter(None, found), Manifest())
     if manifest.damage:
         return f"its manifest cannot be used: {manifest.damage}"
     sources = match_sources(scope.relations, manifest).sources
@@ -123,38 +137,43 @@ def _gap_by_manifest(
     # a model that does not compile has lost its sources
     lost = (scope.nodes or frozenset()) & executed_nodes(manifest, manifest.unique_ids)
     expected = expected_nodes(commands, manifest, sources) | lost
-    missing = sorted(missing_nodes(expected, executed))
+    missing = executed.missing(expected)
     if missing:
         names = listed(missing, _NAMED)
-        return f"{len(missing)} of {len(expected)} nodes are not in its results: {names}"
+        parts = listed([str(part) for part in executed.unread], _NAMED)
+        unread = f"; results that could not be read: {parts}" if parts else ""
+        return f"{len(missing)} of {len(expected)} nodes are not in its results: {names}{unread}"
     if not covers(planned_commands(run), narrowed_commands(commands, manifest, sources)):
         return "the sources of the loaded tables have changed since its commands were narrowed"
     return None
 
 
-def _executed(client: DBTCloudClientV2, run: Run) -> set[str] | None:
+def _executed(client: DBTCloudClientV2, run: Run) -> _Executed | None:
     """Return the nodes that a run executed successfully; None if it cannot have results."""
-    executed: set[str] = set()
+    nodes: set[str] = set()
+    unread: list[Unread] = []
     steps = _steps(run)
     for step in steps:
         results = _results(client, run, step)
         if results is None and step.get("status") == RunStatus.SUCCESS:
             return None
-        reported = [*step_results(id_of(run), step, results or {}, Manifest(None))]
-        executed |= Execution(RetryMethod.WHOLE, step.get("status"), reported).successful
-    return executed if steps else None
+        found = results or Results()
+        reported = [*step_results(id_of(run), step, found, Manifest())]
+        nodes |= Execution(RetryMethod.WHOLE, step.get("status"), reported).successful
+        unread += found.unread
+    return _Executed(frozenset(nodes), tuple(unread)) if steps else None
 
 
-def _results(client: DBTCloudClientV2, run: Run, step: RunStep) -> dict[str, object] | None:
+def _results(client: DBTCloudClientV2, run: Run, step: RunStep) -> Results[Result] | None:
     """Return the results of a step; None if it left a manifest, but no results."""
     artifacts = RunArtifacts(client, run)
-    found = artifacts.read(_RESULTS, step.get("index"))
+    found = artifacts.find_results(step)
     if found is not None:
         return found
-    if artifacts.read(_MANIFEST, step.get("index")) is not None:
+    if artifacts.find_manifest(step.get("index")) is not None:
         return None
     # both may still be uploaded
-    return RunArtifacts(client, run).read_results(step) or {}
+    return RunArtifacts(client, run).read_results(step) or Results()
 
 
 def _steps(run: Run) -> list[RunStep]:

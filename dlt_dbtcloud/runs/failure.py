@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from textwrap import indent
-from typing import Any, cast
+from typing import cast
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import (
@@ -18,8 +18,12 @@ from dlt_dbtcloud.artifacts.results import (
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import (
     TESTS,
+    Entry,
     FusionLog,
     Manifest,
+    Result,
+    Results,
+    Unread,
     has_project_error,
     match_sources,
     sources_of,
@@ -101,20 +105,29 @@ class Postmortem:
         """The step that ended the run."""
         return failed_step(self.run)
 
-    @cached_property
+    @property
     def results(self) -> list[NodeResult]:
         """The results of the nodes in that step; none if dbt wrote no results."""
         step = self.step
-        if step is None or not leaves_results(step):
-            return []
-        found = self._artifacts.read_results(step)
-        return [*step_results(id_of(self.run), step, found, self.manifest)] if found else []
+        return [*step_results(id_of(self.run), step, self._found, self.manifest)] if step else []
+
+    @property
+    def unread(self) -> tuple[Unread, ...]:
+        """The results of that step that could not be read."""
+        return self._found.unread
+
+    @cached_property
+    def _found(self) -> Results[Result]:
+        step = self.step
+        found = self._artifacts.read_results(step) if step and leaves_results(step) else None
+        return found or Results()
 
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of that step; empty if it does not exist."""
         step = self.step
-        return Manifest(self._artifacts.read("manifest.json", step.get("index")) if step else None)
+        found = self._artifacts.find_manifest(step.get("index")) if step else None
+        return found or Manifest()
 
     def error(self, load: LastLoad | None = None) -> DBTCloudRunError:
         """Return the error that explains the end of the run.
@@ -140,6 +153,9 @@ class Postmortem:
                 description += f"\nOther errors in its log:\n{_quoted(others, client.redact)}"
         else:
             description = describe_step(self.run, self.step, client.redact)
+        if self.unread:
+            parts = listed([str(part) for part in self.unread], _MAX_NAMES)
+            description += f"\nResults that could not be read: {parts}."
         return DBTCloudRunFailed(
             self.run,
             client.without_token(description),
@@ -334,19 +350,21 @@ def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | No
     return "\n".join(logged) or message
 
 
-def _logged_node(result: NodeResult, manifest: Manifest) -> dict[str, Any]:
-    return {
-        **manifest.entry(result["unique_id"]),
-        "name": result["name"],
-        "resource_type": result["resource_type"],
-        "original_file_path": result["path"],
-    }
+def _logged_node(result: NodeResult, manifest: Manifest) -> Entry:
+    entry = manifest.entry(result["unique_id"])
+    return Entry(
+        name=result["name"],
+        resource_type=result["resource_type"],
+        original_file_path=result["path"],
+        schema=entry.schema,
+        alias=entry.alias,
+    )
 
 
 def _table(manifest: Manifest, source: str) -> str:
     node = manifest.entry(source)
-    name = node.get("identifier") or node.get("name") or source
-    return f"{node['schema']}.{name}" if node.get("schema") else str(name)
+    name = node.identifier or node.name or source
+    return f"{node.schema}.{name}" if node.schema else name
 
 
 def _summary(results: Sequence[NodeResult], failures: Sequence[NodeFailure]) -> str:

@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import count
-from typing import Any
+from pathlib import Path
 
 from dlt.common import logger
 
+from dlt_dbtcloud.artifacts.download import downloaded
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import outage_pause, retry_after
 from dlt_dbtcloud.dbt import (
     Manifest,
     Match,
+    decode_manifest,
     executed_nodes,
     expected_nodes,
     fed_nodes,
@@ -150,22 +153,27 @@ class _Reader:
             _UncertainError: There is none, or it cannot be read.
         """
         with suppress(DBTCloudNotFoundError):
-            return self._read(lambda client: client.get_job_artifact(self._job_id, _MANIFEST))
+            return self._read(
+                lambda client, to: client.download_job_artifact(self._job_id, _MANIFEST, to)
+            )
         run = job.get("most_recent_completed_run")
         step = _SETUP_STEPS + bool(job.get("run_generate_sources")) + 1
         if run:
             with suppress(DBTCloudNotFoundError):
                 return self._read(
-                    lambda client: client.get_run_artifact(run["id"], _MANIFEST, step)
+                    lambda client, to: client.download_run_artifact(run["id"], _MANIFEST, to, step)
                 )
         raise _UncertainError("it has no manifest yet.")
 
-    def _read(self, get: Callable[[DBTCloudClientV2], Any]) -> Manifest:
+    def _read(self, download: Callable[[DBTCloudClientV2, Path], object]) -> Manifest:
         """Return a manifest, unless it is refused while the API answers other requests."""
         client, refusals = self._client.patient(0), 0
         for failures in count(1):
             try:
-                return Manifest(get(client))
+                origin = f"job {self._job_id}"
+                return Manifest(
+                    downloaded(_MANIFEST, partial(download, client), decode_manifest, origin)
+                )
             except DBTCloudException as error:
                 pause, left = outage_pause(error, failures), self._left
                 if not error.is_outage or left <= 0 or retry_after(error) > left:

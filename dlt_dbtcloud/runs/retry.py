@@ -157,10 +157,12 @@ def narrowed_retry(line: str, nodes: Iterable[str], manifest: Manifest) -> str |
         nodes: The unique ids of the nodes.
         manifest: Its manifest, or that of a later run.
     """
-    entries = [manifest.entry(unique_id) for unique_id in nodes]
+    unique_ids = [*nodes]
+    entries = [manifest.entry(unique_id) for unique_id in unique_ids]
     try:
         command = DbtCommand.parse(line)
-        if not entries or not all(entries) or not command.selects_nodes:
+        is_known = all(unique_id in manifest for unique_id in unique_ids)
+        if not entries or not is_known or not command.selects_nodes:
             return None
         narrowed = command.selecting([node_selector(entry) for entry in entries])
     except CommandError:

@@ -215,8 +215,7 @@ class Extraction:
         try:
             for table, read in self._readers(reader).items() if has_finished(new.run) else ():
                 if table in new.tables:
-                    read_rows = reader.problems.try_to_read(table, read)
-                    rows[table] = redacted_rows(table, read_rows, self._client)
+                    rows[table] = redacted_rows(table, read(), self._client)
         except DBTCloudException as error:
             self._unread.record_failure(new, rows, error)
             is_given_up = not self._bookmarks or self._bookmarks.is_last_attempt(id_of(new.run))

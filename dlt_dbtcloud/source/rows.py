@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from dlt.common.json import json
 
-from dlt_dbtcloud.artifacts.results import reported_results, step_results
+from dlt_dbtcloud.artifacts.results import step_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import Manifest
+from dlt_dbtcloud.dbt import FreshnessResult, Manifest, Result, Results
 from dlt_dbtcloud.payloads import command_of, has_finished, id_of, log_tail
 from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.source.destination import from_json, stored
@@ -26,6 +26,7 @@ from dlt_dbtcloud.values import (
     as_integer,
     as_mapping,
     as_number,
+    as_plain,
     as_seconds,
     as_text,
 )
@@ -165,7 +166,7 @@ def step_rows(run: Run, redact: Redact = redact) -> Iterator[Row]:
 
 
 def result_rows(
-    run: Run, step: RunStep, run_results: Mapping[str, Any], manifest: Manifest
+    run: Run, step: RunStep, run_results: Results[Result], manifest: Manifest
 ) -> Iterator[Row]:
     """Yield a row for each node that a step executed.
 
@@ -176,8 +177,8 @@ def result_rows(
         manifest: A manifest with the nodes' names and files.
     """
     results = step_results(id_of(run), step, run_results, manifest)
-    for reported, result in zip(reported_results(run_results), results, strict=True):
-        response = as_mapping(reported.get("adapter_response"))
+    for reported, result in zip(run_results.results, results, strict=True):
+        response = as_plain(reported.adapter_response or {})
         yield {
             **result,
             "started_at": as_datetime(result["started_at"]),
@@ -225,7 +226,7 @@ def parent_rows(run: Run, project: Manifest) -> Iterator[Row]:
             }
 
 
-def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Iterator[Row]:
+def freshness_rows(run: Run, step: RunStep, sources: Results[FreshnessResult]) -> Iterator[Row]:
     """Yield a row for each source whose freshness a step checked.
 
     Args:
@@ -233,19 +234,19 @@ def freshness_rows(run: Run, step: RunStep, sources: Mapping[str, Any]) -> Itera
         step: The step.
         sources: Its `sources.json`.
     """
-    for result in reported_results(sources):
+    for result in sources.results:
         yield {
             "run_id": run["id"],
             "step_index": step.get("index") or 0,
-            "unique_id": result["unique_id"],
+            "unique_id": result.unique_id,
             # capitalized by dbt Fusion
-            "status": (as_text(result.get("status")) or "").lower(),
-            "message": as_text(result.get("error")),
-            "max_loaded_at": as_datetime(result.get("max_loaded_at")),
-            "snapshotted_at": as_datetime(result.get("snapshotted_at")),
-            "age_seconds": as_number(result.get("max_loaded_at_time_ago_in_s")),
-            "criteria": as_mapping(result.get("criteria")) or None,
-            "execution_time": as_number(result.get("execution_time")),
+            "status": result.status.lower(),
+            "message": as_text(result.error),
+            "max_loaded_at": as_datetime(result.max_loaded_at),
+            "snapshotted_at": as_datetime(result.snapshotted_at),
+            "age_seconds": as_number(result.max_loaded_at_time_ago_in_s),
+            "criteria": as_plain(result.criteria) or None,
+            "execution_time": as_number(result.execution_time),
         }
 
 

@@ -9,12 +9,15 @@ from pytest_httpserver import HTTPServer
 
 from dlt_dbtcloud import DBTCloudAPIError, DBTCloudClientV2
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
-from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.dbt import Result, Results
+from dlt_dbtcloud.typing import Run, RunStep
 from tests.support.clock import FakeClock
 
 PAGE = "<html><body><h1>Down for maintenance</h1></body></html>"
 MISSING = {"status": {"code": 404, "is_success": False, "user_message": "Not found."}, "data": None}
-RESULTS = {"results": [{"unique_id": "model.shop.orders"}]}
+RESULTS = {"results": [{"unique_id": "model.shop.orders", "status": "success"}]}
+READ = Results((Result("model.shop.orders", "success"),))
+STEP = RunStep(index=4, status=10)
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def test_a_missing_file_is_none(
     httpserver: HTTPServer, artifacts: RunArtifacts, clock: FakeClock, body: str, kind: str
 ) -> None:
     respond(httpserver, 404, body, kind)
-    assert artifacts.read("run_results.json") is None
+    assert artifacts.find_results(STEP) is None
     assert (len(httpserver.log), clock.sleeps) == (1, [])
 
 
@@ -71,7 +74,7 @@ def test_a_page_in_a_files_place_is_an_outage(
 ) -> None:
     respond(httpserver, status, body, kind)
     with pytest.raises(DBTCloudAPIError, match=f"status {status}") as caught:
-        artifacts.read("run_results.json")
+        artifacts.find_results(STEP)
     assert caught.value.may_have_arrived
     assert clock.now == 60
 
@@ -83,7 +86,7 @@ def test_a_truncated_file_is_requested_again(
     whole = json.dumps(RESULTS)
     httpserver.expect_ordered_request(path).respond_with_data(whole[:20])
     httpserver.expect_ordered_request(path).respond_with_data(whole)
-    assert artifacts.read("run_results.json") == RESULTS
+    assert artifacts.read_results(STEP) == READ
 
 
 @pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "text/html", "x"])
@@ -91,4 +94,4 @@ def test_a_file_is_read_whatever_its_content_type_is(
     httpserver: HTTPServer, artifacts: RunArtifacts, kind: str
 ) -> None:
     respond(httpserver, 200, f"\n{json.dumps(RESULTS)}", kind)
-    assert artifacts.read("run_results.json") == RESULTS
+    assert artifacts.read_results(STEP) == READ

@@ -1,4 +1,4 @@
-"""Late uploads are awaited, permanent errors are no exceptions, and code is dropped."""
+"""Late uploads are awaited, permanent errors are no exceptions, and code is skipped."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import pytest
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.outages import RateLimiter
+from dlt_dbtcloud.dbt import Catalog, code_of
+from dlt_dbtcloud.dbt.artifacts import CatalogTable
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
+from tests.support.manifests import read_freshness, read_manifest, read_results
 from tests.support.results import (
     FILES,
     MANIFEST,
@@ -23,6 +26,8 @@ from tests.support.results import (
     requested_files,
 )
 
+IDS = read_manifest(MANIFEST).unique_ids
+
 
 def test_the_freshness_of_stale_sources_is_awaited(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
@@ -32,7 +37,7 @@ def test_the_freshness_of_stale_sources_is_awaited(
     run["run_steps"][-1]["logs"] = "1 of 1 ERROR STALE freshness of raw.orders\nDone."
     cloud.fail("get_artifact", "status", status=404, calls=2, when="before")
     reader = RunReader(clocked(client, FakeClock()), run)
-    assert [found for _, found in reader.read_freshness()] == [SOURCES]
+    assert [found for _, found in reader.read_freshness()] == [read_freshness(SOURCES)]
     assert requested_files(cloud)[-3:] == ["sources.json"] * 3
 
 
@@ -49,7 +54,7 @@ def test_the_steps_of_a_run_without_steps_are_requested(
 ) -> None:
     run_id = finished_run(nightly(cloud))
     reader = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True))
-    assert [found for _, found in reader.read_results()] == [RUN_RESULTS]
+    assert [found for _, found in reader.read_results()] == [read_results(RUN_RESULTS)]
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(DBTCloudServerError):
         _ = RunReader(clocked(client, FakeClock()), Run(id=run_id, is_complete=True)).read_results()
@@ -71,7 +76,7 @@ def test_the_manifest_of_another_step_is_read_if_the_last_one_has_none(
     run = client.get_run_status(finished_run(job), RELATED)
     # the results of both steps, and then the manifest of the last one
     cloud.fail("get_artifact", "status", status=403, skip=2, when="before")
-    assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
+    assert RunReader(clocked(client, FakeClock()), run).read_manifest().unique_ids == IDS
 
 
 @pytest.mark.parametrize("step", ["dbt parse", "dbt source freshness"])
@@ -80,7 +85,7 @@ def test_a_run_without_results_has_a_manifest(
 ) -> None:
     job = nightly(cloud, execute_steps=[step])
     run = client.get_run_status(finished_run(job), RELATED)
-    assert RunReader(clocked(client, FakeClock()), run).read_manifest().nodes == MANIFEST["nodes"]
+    assert RunReader(clocked(client, FakeClock()), run).read_manifest().unique_ids == IDS
 
 
 def test_a_manifest_is_read_even_if_the_results_are_not_json(
@@ -89,28 +94,25 @@ def test_a_manifest_is_read_even_if_the_results_are_not_json(
     job = nightly(cloud, artifacts={**FILES, "run_results.json": b"<html>"})
     run = client.get_run_status(finished_run(job), RELATED)
     reader = RunReader(clocked(client, FakeClock()), run)
-    assert (reader.read_results(), reader.read_manifest().nodes) == ([], MANIFEST["nodes"])
+    assert (reader.read_results(), reader.read_manifest().unique_ids) == ([], IDS)
 
 
 def test_json_beyond_the_standard_is_read(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    results = b'{"results": [{"message": "\\ud800\xff", "failures": NaN, "execution_time": 1e999, '
+    results = b'{"results": [{"unique_id": "model.a.b", "status": "success", "failures": NaN, '
+    results += b'"message": "\\ud800\xff", "execution_time": 1e999, '
     results += b'"adapter_response": {"rows_affected": ' + b"9" * 5000 + b"}}]}"
     job = nightly(cloud, artifacts={**FILES, "run_results.json": results})
     run = client.get_run_status(finished_run(job), RELATED)
     ((_, found),) = RunReader(clocked(client, FakeClock()), run).read_results()
-    assert found["results"] == [
-        {
-            "message": "?\ufffd",
-            "failures": None,
-            "execution_time": None,
-            "adapter_response": {"rows_affected": None},
-        }
-    ]
+    (result,) = found.results
+    assert (result.message, result.failures, result.execution_time) == ("?\ufffd", None, None)
+    assert result.adapter_response == {"rows_affected": None}
+    assert found.unread == ()
 
 
-def test_code_is_dropped_unless_it_is_to_be_kept(
+def test_code_is_skipped_unless_it_is_to_be_kept(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     result = {**RUN_RESULTS["results"][0], "compiled_code": "select 1"}
@@ -118,7 +120,7 @@ def test_code_is_dropped_unless_it_is_to_be_kept(
     run = client.get_run_status(finished_run(nightly(cloud, artifacts=files)), RELATED)
     for keeps_code in (False, True):
         ((_, found),) = RunReader(client, run, keeps_code=keeps_code).read_results()
-        assert ("compiled_code" in found["results"][0]) == keeps_code
+        assert code_of(found.results[0]) == ("select 1" if keeps_code else None)
 
 
 def test_requests_respect_the_rate_limit(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
@@ -154,7 +156,7 @@ def test_a_catalog_of_dbt_fusion_is_found_in_any_step(
     clock = FakeClock()
     files = {**FILES, "manifest.json": FUSION, "catalog.json": CATALOG}
     reader = reader_of(client, clock, nightly(cloud, execute_steps=steps, artifacts=files))
-    assert reader.read_catalog() == CATALOG
+    assert reader.read_catalog() == Catalog({"model.shop.orders": CatalogTable()}, {})
     assert requested_files(cloud).count("catalog.json") == requests
 
 
@@ -165,7 +167,7 @@ def test_a_catalog_that_dbt_fusion_does_not_write_is_not_awaited(
     files = {**FILES, "manifest.json": FUSION}
     job = nightly(cloud, execute_steps=["dbt build", "dbt docs generate"], artifacts=files)
     reader = reader_of(client, clock, job)
-    assert reader.read_catalog() == {}
+    assert reader.read_catalog() == Catalog()
     assert clock.sleeps == []
     reader.warn()
     (warning,) = [each.message for each in caplog.records]
@@ -178,7 +180,7 @@ def test_a_catalog_that_dbt_core_writes_is_awaited(
     clock = FakeClock()
     job = nightly(cloud, execute_steps=["dbt build", "dbt docs generate"], artifacts=FILES)
     reader = reader_of(client, clock, job)
-    assert reader.read_catalog() == {}
+    assert reader.read_catalog() == Catalog()
     assert sum(clock.sleeps) > 50
 
 
@@ -187,7 +189,7 @@ def test_a_run_without_docs_takes_no_request_for_a_catalog(
 ) -> None:
     files = {**FILES, "manifest.json": FUSION}
     reader = reader_of(client, FakeClock(), nightly(cloud, artifacts=files))
-    assert reader.read_catalog() == {}
+    assert reader.read_catalog() == Catalog()
     assert "catalog.json" not in requested_files(cloud)
 
 

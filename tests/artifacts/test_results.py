@@ -17,7 +17,6 @@ from dlt_dbtcloud import (
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
-from dlt_dbtcloud.artifacts.problems import unexpected_in_results
 from dlt_dbtcloud.artifacts.results import merge, node_results, step_results
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -25,6 +24,7 @@ from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, executed, statuses
+from tests.support.manifests import read_manifest, read_results
 
 STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
 RESULT: dict[str, Any] = {
@@ -57,7 +57,8 @@ MANIFEST = {
 
 
 def results_of(run_results: Any, manifest: Any = None) -> list[NodeResult]:
-    return list(step_results(9001, STEP, run_results, Manifest(manifest)))
+    project = Manifest() if manifest is None else read_manifest(manifest)
+    return list(step_results(9001, STEP, read_results(run_results), project))
 
 
 def test_a_result_has_the_details_of_dbt_and_of_the_step() -> None:
@@ -146,58 +147,72 @@ def test_fields_may_be_missing_or_new(result: Any) -> None:
     assert read["started_at"] is None
 
 
-@pytest.mark.parametrize("content", [{}, {"results": None}, {"results": ["x", None]}])
-def test_malformed_results_are_ignored(content: Any) -> None:
+@pytest.mark.parametrize("content", [{}, {"results": None}, {"results": 7}, {"results": {}}])
+def test_missing_results_are_named(content: Any) -> None:
     assert results_of(content) == []
+    assert [*map(str, read_results(content).unread)] == ["`$.results`"]
 
 
-ODD: list[tuple[dict[str, Any], str, Any]] = [
-    ({"message": {"a": 1}}, "message", None),
-    ({"status": None}, "status", ""),
-    ({"status": 5}, "status", ""),
-    ({"failures": "3"}, "failures", None),
-    ({"execution_time": "abc"}, "execution_time", 0.0),
-    ({"thread_id": 5}, "thread_id", None),
-    ({"relation_name": 7}, "relation_name", None),
-    ({"adapter_response": {"rows_affected": "12"}}, "rows_affected", None),
-    ({"adapter_response": {"rows_affected": True}}, "rows_affected", None),
-    ({"adapter_response": {"rows_affected": float("inf")}}, "rows_affected", None),
+ODD: list[tuple[dict[str, Any], str]] = [
+    ({"message": {"a": 1}}, ".message"),
+    ({"status": None}, ".status"),
+    ({"status": 5}, ".status"),
+    ({"failures": "3"}, ".failures"),
+    ({"execution_time": "abc"}, ".execution_time"),
+    ({"thread_id": 5}, ".thread_id"),
+    ({"relation_name": 7}, ".relation_name"),
+    ({"adapter_response": "OK"}, ".adapter_response"),
+    ({"timing": [{"started_at": 5}]}, ".timing[0].started_at"),
 ]
 
 
-@pytest.mark.parametrize(("odd", "name", "expected"), ODD)
-def test_a_field_of_an_unexpected_type_is_named_and_counts_as_missing(
-    odd: dict[str, Any], name: str, expected: Any
+@pytest.mark.parametrize(("odd", "path"), ODD)
+def test_a_field_of_another_type_costs_its_result_and_is_named(
+    odd: dict[str, Any], path: str
 ) -> None:
-    content = {"results": [{**RESULT, **odd}]}
-    assert unexpected_in_results(content) == [name]
-    (read,) = results_of(content)
-    assert dict(read)[name] == expected
+    content = {"results": [{**RESULT, **odd}, {**RESULT, "unique_id": "model.shop.kept"}]}
+    assert [each["unique_id"] for each in results_of(content)] == ["model.shop.kept"]
+    (unread,) = read_results(content).unread
+    assert (unread.path, unread.unique_id) == (f"$.results[0]{path}", "model.shop.orders")
 
 
 @pytest.mark.parametrize("unique_id", [None, "", 5])
-def test_a_result_without_a_node_is_named_and_ignored(unique_id: Any) -> None:
+def test_a_result_without_a_node_is_named(unique_id: Any) -> None:
     content = {"results": [RESULT, {**RESULT, "unique_id": unique_id}]}
-    assert unexpected_in_results(content) == ["unique_id"]
+    assert [*map(str, read_results(content).unread)] == ["`$.results[1].unique_id`"]
     assert len(results_of(content)) == 1
+
+
+@pytest.mark.parametrize("field", ["unique_id", "status"])
+def test_a_result_without_a_required_field_is_named(field: str) -> None:
+    content = {"results": [{name: RESULT[name] for name in RESULT if name != field}]}
+    assert read_results(content).unread[0].path == f"$.results[0].{field}"
+    assert results_of(content) == []
+
+
+@pytest.mark.parametrize("rows", ["12", True, None, [1], float("inf"), 10**30])
+def test_the_adapter_response_is_any_json(rows: Any) -> None:
+    content = {"results": [{**RESULT, "adapter_response": {"rows_affected": rows}}]}
+    (read,) = results_of(content)
+    assert read["rows_affected"] is None
+    assert read_results(content).unread == ()
 
 
 def test_an_integer_may_be_written_as_a_float() -> None:
     content = {"results": [{**RESULT, "adapter_response": {"rows_affected": 1.0}}]}
     (read,) = results_of(content)
     assert repr(read["rows_affected"]) == "1"
-    assert unexpected_in_results(content) == []
+    assert read_results(content).unread == ()
 
 
-def test_malformed_times_are_ignored() -> None:
-    timing = [{"started_at": 5}, {"started_at": "2026-01-31T06:00:00Z", "completed_at": None}]
+def test_missing_times_are_ignored() -> None:
+    timing = [{}, {"started_at": "2026-01-31T06:00:00Z", "completed_at": None}]
     (read,) = results_of({"results": [{**RESULT, "timing": timing}]})
     assert (read["started_at"], read["completed_at"]) == ("2026-01-31T06:00:00Z", None)
 
 
-def test_unexpected_fields_of_a_manifest_are_ignored() -> None:
-    odd = {"name": 1, "resource_type": [], "original_file_path": 5, "relation_name": {}}
-    (read,) = results_of({"results": [RESULT]}, {"nodes": {"model.shop.orders": odd}})
+def test_a_result_whose_node_is_lost_is_named_by_its_id() -> None:
+    (read,) = results_of({"results": [RESULT]}, {"nodes": {"model.shop.orders": {"name": 1}}})
     assert (read["name"], read["resource_type"]) == ("orders", "model")
     assert (read["path"], read["relation_name"]) == (None, None)
 
@@ -342,6 +357,24 @@ def test_a_malformed_artifact_is_an_error(cloud: DBTCloudEmulator, content: byte
     run_id = run_dbt_cloud_job(job_id=job)["id"]
     with pytest.raises(DBTCloudServerError, match=f"not an artifact of run {run_id}"):
         get_dbt_cloud_run_results(run_id=run_id)
+
+
+def test_results_and_nodes_that_cannot_be_read_are_named_in_one_warning(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes = {**MANIFEST["nodes"], "model.shop.orders": {"name": "orders", "tags": {"a": 1}}}
+    lost = {**RESULT, "unique_id": "model.shop.lost", "status": 7}
+    files = {
+        "run_results.json": {"results": [lost, RESULT]},
+        "manifest.json": {"nodes": nodes, "sources": {}},
+    }
+    job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=files)
+    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    (read,) = get_dbt_cloud_run_results(run_id=run_id)
+    assert read["unique_id"] == "model.shop.orders"
+    (warning,) = [each.message for each in caplog.records if "completely" in each.message]
+    assert "`run_results.json` of step 4 has `$.results[0].status` of `model.shop.lost`" in warning
+    assert 'its manifest has `$.nodes["model.shop.orders"].tags` of an unexpected' in warning
 
 
 def test_an_unfinished_run_has_no_results_yet(

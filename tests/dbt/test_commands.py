@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dlt_dbtcloud.dbt import Entry, Manifest, decode_manifest
 from dlt_dbtcloud.dbt.commands import (
     MAX_LENGTH,
     CannotNarrowError,
@@ -271,16 +272,14 @@ def test_a_narrowed_command_intersects_each_criterion(line: str, expected: str) 
     ],
 )
 def test_a_selection_that_cannot_be_intersected_is_refused(line: str, problem: str) -> None:
-    selectors: dict[str, dict[str, Any]] = {"nightly": {}, "usual": {"default": True}}
     with pytest.raises(CannotNarrowError, match=problem):
-        parse(line).narrowed(["x+"], selectors)
+        parse(line).narrowed(["x+"], has_default_selector=True)
 
 
 def test_a_default_selector_does_not_matter_beside_a_selection() -> None:
-    selectors = {"usual": {"default": True}}
-    assert parse("dbt build -s a").narrowed(["x"], selectors).select == ("a,x",)
-    assert parse("dbt build --exclude a").narrowed(["x"], selectors).select == ("x",)
-    assert parse("dbt build").narrowed(["x"], {"usual": {"default": False}}).select == ("x",)
+    for line, select in (("dbt build -s a", "a,x"), ("dbt build --exclude a", "x")):
+        assert parse(line).narrowed(["x"], has_default_selector=True).select == (select,)
+    assert parse("dbt build").narrowed(["x"]).select == ("x",)
 
 
 def test_a_line_that_is_too_long_to_execute_does_not_fit() -> None:
@@ -310,13 +309,21 @@ def test_a_line_that_is_too_long_to_execute_does_not_fit() -> None:
 def test_a_node_is_selected_by_its_file_or_its_whole_name(
     resource_type: str, file: str, fqn: list[str], expected: str
 ) -> None:
-    node = {
-        "resource_type": resource_type,
-        "package_name": "shop",
-        "original_file_path": file,
-        "fqn": fqn,
-    }
+    node = Entry(resource_type=resource_type, package_name="shop", original_file_path=file, fqn=fqn)
     assert node_selector(node) == f"package:shop,resource_type:{resource_type},{expected}"
+
+
+@pytest.mark.parametrize("lacking", ["resource_type", "package_name", "original_file_path", "fqn"])
+def test_a_node_without_a_file_or_names_has_no_selector(lacking: str) -> None:
+    """So the whole command is repeated."""
+    fields: dict[str, Any] = {
+        "resource_type": "model",
+        "package_name": "shop",
+        "original_file_path": "models/b.sql",
+        "fqn": ["shop", "b"],
+    }
+    with pytest.raises(CommandError, match="lacks its file or its names"):
+        node_selector(Entry(**{**fields, lacking: None}))
 
 
 @pytest.mark.dbt
@@ -357,15 +364,19 @@ def flights(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "flights"))
 
 
-def manifest_of(project: Path) -> dict[str, dict[str, Any]]:
-    manifest: dict[str, dict[str, Any]] = json.loads((project / "target/manifest.json").read_text())
-    return manifest
+def manifest_of(project: Path) -> Manifest:
+    return Manifest(decode_manifest((project / "target/manifest.json").read_bytes()))
 
 
-def nodes_in(project: Path) -> dict[str, dict[str, Any]]:
-    """Return the nodes that dbt executes, by unique id."""
+def nodes_in(project: Path) -> dict[str, Entry]:
+    """Return the nodes that dbt executes, and exposures, by unique id."""
     manifest = manifest_of(project)
-    return manifest["nodes"] | manifest["unit_tests"] | manifest["exposures"]
+    kinds = ("source", "metric", "semantic_model", "saved_query", "function")
+    return {
+        unique_id: manifest.entry(unique_id)
+        for unique_id in manifest.unique_ids
+        if not unique_id.startswith(kinds)
+    }
 
 
 @pytest.mark.dbt
@@ -438,10 +449,10 @@ def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(shop: Path) ->
     assert nodes_of(shop, [words(command) for command in commands], once=True) == chosen
 
 
-def _with_tested(nodes: dict[str, dict[str, Any]], some: list[str]) -> set[str]:
+def _with_tested(nodes: dict[str, Entry], some: list[str]) -> set[str]:
     """Return the nodes with the models of their unit tests: `dbt build` skips both as one."""
     unit_tests = [unique_id for unique_id in some if unique_id.startswith("unit_test.")]
-    return {*some, *(model for test in unit_tests for model in nodes[test]["depends_on"]["nodes"])}
+    return {*some, *(model for test in unit_tests for model in nodes[test].depends_on.nodes)}
 
 
 LISTED = [
@@ -532,7 +543,9 @@ def test_dbt_lets_a_selector_replace_any_selection(tmp_path: Path) -> None:
     assert named == both
     assert isinstance(method, str), "dbt knows no method `selector:`, so this is its error"
     with pytest.raises(CannotNarrowError, match="by the default selector"):
-        parse("dbt build").narrowed(["source:raw.users+"], manifest_of(shop)["selectors"])
+        parse("dbt build").narrowed(
+            ["source:raw.users+"], has_default_selector=manifest_of(shop).has_default_selector
+        )
 
 
 @pytest.mark.dbt

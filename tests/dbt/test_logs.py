@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from dlt_dbtcloud.dbt import FusionLog, has_project_error
+from dlt_dbtcloud.dbt import Entry, FusionLog, has_project_error
 
 LOG = """dbt-fusion 2.0.0-preview.196
    Loading profiles.yml
@@ -91,8 +93,8 @@ def test_lines_may_begin_with_a_time() -> None:
         ({"name": "not_null_id", "resource_type": "model"}, []),
     ],
 )
-def test_what_is_logged_about_a_node(node: dict[str, str], logged: list[str]) -> None:
-    assert FusionLog(LOG).about({"resource_type": "model", **node}) == logged
+def test_what_is_logged_about_a_node(node: dict[str, Any], logged: list[str]) -> None:
+    assert FusionLog(LOG).about(Entry(**{"resource_type": "model", **node})) == logged
 
 
 UNIT_TESTS = """
@@ -117,8 +119,7 @@ Finished 'build' with 2 errors for target 'dev' [1.3s]
 
 @pytest.mark.parametrize("log", [UNIT_TESTS, coloured(UNIT_TESTS)])
 def test_the_log_has_the_rows_by_which_a_unit_test_failed(log: str) -> None:
-    node = {"resource_type": "unit_test", "name": "prices_unit"}
-    (quoted,) = FusionLog(log).about(node)
+    (quoted,) = FusionLog(log).about(Entry(resource_type="unit_test", name="prices_unit"))
     assert quoted.startswith("Test failed: prices_unit")
     assert "| 1  | 3 -> 4 |" in quoted
     assert quoted.endswith("1 row(s) differ.")

@@ -1,4 +1,4 @@
-"""Manifests of any version are read; malformed fields are read as missing."""
+"""Manifests of any version are read; a malformed field costs its node, and is named."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.dbt.manifest import Manifest
+from tests.support.manifests import read_manifest
 from tests.support.nodes import manifest, node
 from tests.support.recordings import load
 
 
 def test_missing_fields_are_empty() -> None:
-    node = Manifest({}).node("model.shop.orders.v2")
+    node = Manifest().node("model.shop.orders.v2")
     assert (node["name"], node["resource_type"]) == ("orders", "model")
     assert not any(
         value for name, value in node.items() if name not in ("unique_id", "name", "resource_type")
@@ -24,32 +25,58 @@ def test_missing_fields_are_empty() -> None:
     [("source.shop.raw.orders", "orders"), ("seed.shop.days", "days"), ("nonsense", "nonsense")],
 )
 def test_an_unknown_node_is_named_by_its_id(unique_id: str, name: str) -> None:
-    assert Manifest(None).node(unique_id)["name"] == name
+    assert Manifest().node(unique_id)["name"] == name
+
+
+TYPED: dict[str, dict[str, Any]] = {
+    "model.shop.kept": {"name": "kept"},
+    "model.shop.orders": {"name": "orders", "depends_on": {"nodes": ["model.shop.kept"]}},
+}
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    ("odd", "path"),
     [
-        None,
-        [],
-        "<html>",
-        {"nodes": [], "sources": 7, "groups": "a", "metadata": None},
-        {"nodes": {"model.shop.orders": "a"}},
-        {"nodes": {"model.shop.orders": {"version": {"a": 1}, "description": [1]}}},
-        {"nodes": {"model.shop.orders": {"config": 1, "depends_on": [], "columns": ["a"]}}},
-        {"nodes": {"model.shop.orders": {"depends_on": {"nodes": [1, None]}, "tags": {"a": 1}}}},
+        ({"tags": 5}, ".tags"),
+        ({"tags": {"a": 1}}, ".tags"),
+        ({"tags": ["a", None]}, ".tags[1]"),
+        ({"meta": "a"}, ".meta"),
+        ({"version": {"a": 1}}, ".version"),
+        ({"description": [1]}, ".description"),
+        ({"config": 1}, ".config"),
+        ({"config": {"enabled": "no"}}, ".config.enabled"),
+        ({"depends_on": []}, ".depends_on"),
+        ({"depends_on": {"nodes": [1]}}, ".depends_on.nodes[0]"),
+        ({"columns": ["a"]}, ".columns"),
+        ({"columns": {"id": {"name": 7}}}, ".columns[...].name"),
+        ({"owner": "ann"}, ".owner"),
     ],
 )
-def test_malformed_fields_are_read_as_missing(nonsense: Any) -> None:
-    project = Manifest(nonsense, nonsense)
-    assert project.node("model.shop.orders") == Manifest({}).node("model.shop.orders")
-    assert project.parents("model.shop.orders") == []
+def test_a_field_of_another_type_costs_its_node_and_is_named(
+    odd: dict[str, Any], path: str
+) -> None:
+    nodes = {**TYPED, "model.shop.orders": {**TYPED["model.shop.orders"], **odd}}
+    project = read_manifest({"nodes": nodes, "sources": {}, "child_map": {}})
+    assert project.unique_ids == ["model.shop.kept"]
+    assert project.lost == {"model.shop.orders"}
+    assert "model.shop.orders" not in project
+    assert project.node("model.shop.orders") == Manifest().node("model.shop.orders")
+    place = f'`$.nodes["model.shop.orders"]{path}`'
+    assert [*map(str, project.unread)] == [place]
+    assert project.damage == f"{place} is of an unexpected type"
+
+
+def test_a_section_of_another_type_costs_no_other_section() -> None:
+    project = read_manifest({"nodes": TYPED, "sources": 7, "groups": "a", "metadata": []})
+    assert project.unique_ids == [*TYPED]
+    assert {each.path for each in project.unread} == {"$.sources", "$.groups", "$.metadata"}
     assert (project.adapter_type, project.dbt_version) == (None, None)
+    assert project.lost == set()
 
 
 def test_ephemeral_parents_are_replaced_and_the_order_is_kept() -> None:
     ephemeral = {"materialized": "ephemeral"}
-    project = Manifest(
+    project = read_manifest(
         manifest(
             node("model.shop.a", "model.shop.hidden", "seed.shop.days"),
             node("model.shop.hidden", "model.shop.deeper", "seed.shop.days", config=ephemeral),
@@ -61,7 +88,7 @@ def test_ephemeral_parents_are_replaced_and_the_order_is_kept() -> None:
 
 def test_a_cycle_of_ephemeral_models_has_no_parents() -> None:
     ephemeral = {"materialized": "ephemeral"}
-    project = Manifest(
+    project = read_manifest(
         manifest(
             node("model.shop.a", "model.shop.b", config=ephemeral),
             node("model.shop.b", "model.shop.a", config=ephemeral),
@@ -72,7 +99,7 @@ def test_a_cycle_of_ephemeral_models_has_no_parents() -> None:
 
 def test_only_nodes_with_a_relation_are_parents() -> None:
     parents = ["function.shop.f", "operation.shop.o", "macro.dbt.m", "snapshot.shop.s"]
-    assert Manifest(manifest(node("model.shop.a", *parents))).parents("model.shop.a") == [
+    assert read_manifest(manifest(node("model.shop.a", *parents))).parents("model.shop.a") == [
         "snapshot.shop.s"
     ]
 
@@ -103,7 +130,7 @@ SEMANTIC_LAYER: dict[str, Any] = {
 
 
 def test_the_semantic_layer_and_functions_are_nodes() -> None:
-    project = Manifest(manifest(node("model.shop.a", "function.shop.f"), **SEMANTIC_LAYER))
+    project = read_manifest(manifest(node("model.shop.a", "function.shop.f"), **SEMANTIC_LAYER))
     nodes = {unique_id: project.node(unique_id) for unique_id in project.unique_ids}
     assert {unique_id: node["resource_type"] for unique_id, node in nodes.items()} == {
         "exposure.shop.board": "exposure",
@@ -140,7 +167,7 @@ def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: li
     mine = {"name": "sales", "owner": {"name": "Sales", "email": "sales@example.com"}}
     other = {"name": "sales", "package_name": "other", "owner": {"name": "Others"}}
     groups = {"group.shop.sales": mine, "group.other.sales": other}
-    project = Manifest(manifest(node("model.shop.a", **more), groups=groups))
+    project = read_manifest(manifest(node("model.shop.a", **more), groups=groups))
     assert project.node("model.shop.a")["owners"] == owners
 
 
@@ -157,7 +184,7 @@ def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: li
     ],
 )
 def test_dbt_fusion_is_known_by_its_version(version: str | None, expected: bool) -> None:
-    assert Manifest({"metadata": {"dbt_version": version}}).is_from_fusion is expected
+    assert read_manifest({"metadata": {"dbt_version": version}}).is_from_fusion is expected
 
 
 def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
@@ -178,7 +205,7 @@ def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
             for unique_id, entry in written["nodes"].items()
         },
     }
-    v12, v20 = Manifest(written), Manifest(first)
+    v12, v20 = read_manifest(written), read_manifest(first)
     assert [v20.node(each) for each in v20.unique_ids] == [
         v12.node(each) for each in v12.unique_ids
     ]
@@ -189,7 +216,7 @@ def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
 
 
 def test_a_failed_node_blocks_what_is_made_of_it() -> None:
-    project = Manifest(
+    project = read_manifest(
         manifest(
             node("model.shop.a"),
             node("model.shop.b"),
@@ -226,11 +253,11 @@ def test_columns_come_from_the_catalog_with_their_documentation() -> None:
     }
     artifacts = manifest(node("model.shop.a", columns=documented))
     catalog = {"nodes": {"model.shop.a": {"columns": built}}}
-    assert Manifest(artifacts, catalog).node("model.shop.a")["columns"] == [
+    assert read_manifest(artifacts, catalog).node("model.shop.a")["columns"] == [
         {"name": "ID", "type": "NUMBER", "description": "Of the order."},
         {"name": "NOTE", "type": "TEXT", "description": "Free text."},
     ]
-    assert Manifest(artifacts).node("model.shop.a")["columns"] == [
+    assert read_manifest(artifacts).node("model.shop.a")["columns"] == [
         {"name": "id", "type": "int", "description": "Of the order."},
         {"name": "gone", "type": None, "description": None},
     ]
@@ -259,7 +286,7 @@ VERSION = "https://schemas.getdbt.com/dbt/manifest/v{}.json"
     ],
 )
 def test_a_complete_graph_is_not_damaged(changes: dict[str, Any]) -> None:
-    assert Manifest({**COMPLETE, **changes}).damage is None
+    assert read_manifest({**COMPLETE, **changes}).damage is None
 
 
 @pytest.mark.parametrize(
@@ -279,20 +306,25 @@ def test_a_complete_graph_is_not_damaged(changes: dict[str, Any]) -> None:
             {"child_map": {"model.a.m": ["exposure.a.e"]}},
             "its `child_map` lacks `model.a.m` as a child of `source.a.b.c`",
         ),
-        ({"child_map": {"source.a.b.c": None}}, "no list for `source.a.b.c`"),
-        ({"child_map": {"source.a.b.c": "model.a.m"}}, "no list for `source.a.b.c`"),
-        ({"child_map": {"source.a.b.c": [1]}}, "no list for `source.a.b.c`"),
-        ({"nodes": {"model.a.m": None}}, "its `model.a.m` is not a mapping"),
-        ({"nodes": {"model.a.m": ["x"]}}, "its `model.a.m` is not a mapping"),
-        ({"nodes": {"model.a.m": {"depends_on": None}}}, "`depends_on` of `model.a.m` is not"),
-        ({"nodes": {"model.a.m": {"depends_on": []}}}, "`depends_on` of `model.a.m` is not"),
-        ({"nodes": {"model.a.m": {"depends_on": {"nodes": None}}}}, "`depends_on` of `model.a.m`"),
-        ({"unit_tests": ["x"]}, "its `unit_tests` is not a mapping"),
-        ({"selectors": ["x"]}, "its `selectors` is not a mapping"),
-        ({"selectors": {"nightly": None}}, "its `nightly` is not a mapping"),
+        ({"child_map": {"source.a.b.c": None}}, '`$.child_map["source.a.b.c"]` is of an unexp'),
+        ({"child_map": {"source.a.b.c": "model.a.m"}}, '`$.child_map["source.a.b.c"]` is of'),
+        ({"child_map": {"source.a.b.c": [1]}}, '`$.child_map["source.a.b.c"][0]` is of an'),
+        ({"parent_map": ["x"]}, "`$.parent_map` is of an unexpected type"),
+        ({"metadata": {"dbt_schema_version": 12}}, "`$.metadata.dbt_schema_version` is of an"),
+        ({"nodes": {"model.a.m": None}}, '`$.nodes["model.a.m"]` is of an unexpected type'),
+        ({"nodes": {"model.a.m": ["x"]}}, '`$.nodes["model.a.m"]` is of an unexpected type'),
+        ({"nodes": {"model.a.m": {"depends_on": None}}}, '`$.nodes["model.a.m"].depends_on` is'),
+        ({"nodes": {"model.a.m": {"depends_on": []}}}, '`$.nodes["model.a.m"].depends_on` is of'),
+        (
+            {"nodes": {"model.a.m": {"depends_on": {"nodes": None}}}},
+            '`$.nodes["model.a.m"].depends_on.nodes` is of an unexpected type',
+        ),
+        ({"unit_tests": ["x"]}, "`$.unit_tests` is of an unexpected type"),
+        ({"selectors": ["x"]}, "`$.selectors` is of an unexpected type"),
+        ({"selectors": {"nightly": None}}, '`$.selectors["nightly"]` is of an unexpected type'),
         ({"sources": {"source.a.b.c": {}}}, "`source.a.b.c` lacks one of name, source_name, pack"),
-        ({"sources": {"source.a.b.c": {"name": 1}}}, "`source.a.b.c` lacks one of name"),
+        ({"sources": {"source.a.b.c": {"name": 1}}}, '`$.sources["source.a.b.c"].name` is of an'),
     ],
 )
 def test_the_damage_of_a_graph_is_named(changes: dict[str, Any], damage: str) -> None:
-    assert damage in (Manifest({**COMPLETE, **changes}).damage or "")
+    assert damage in (read_manifest({**COMPLETE, **changes}).damage or "")

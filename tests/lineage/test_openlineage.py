@@ -385,7 +385,7 @@ def test_the_namespace_of_bigquery_is_fixed() -> None:
 
 
 def test_events_without_a_manifest_are_valid() -> None:
-    foreign: list[Any] = [None, [], {"nodes": 1, "sources": {"a": 1}, "metadata": []}]
+    foreign: list[Any] = [{}, {"nodes": 1, "sources": {"a": 1}, "metadata": []}]
     for nonsense in foreign:
         results = [result("model.shop.a"), result("test.shop.t.0f", "fail")]
         events = run_events(RUN, [outcome(nonsense, *results, catalog=nonsense)])

@@ -9,12 +9,13 @@ import pytest
 from dlt_dbtcloud import DBTCloudAPIError, run_dbt_cloud_job
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.dbt import Manifest
+from dlt_dbtcloud.dbt import Entry
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.outcomes import read_outcomes
 from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
+from tests.support.manifests import read_manifest
 from tests.support.nodes import FILES, manifest, node, outcome, result, warnings_of
 
 OWN = '"db"."ci_1"."up"'
@@ -27,7 +28,8 @@ def read(up: dict[str, Any], code: str | None, state: Any = None) -> str | None:
     codes = {} if code is None else {"model.shop.down": code}
     own = manifest(DOWN, node("model.shop.up", relation_name=OWN, schema="ci_1", **up))
     deferred = ["model.shop.up"]
-    step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
+    deferred_to = read_manifest(state or {})
+    step = outcome(own, state=deferred_to, compiled_code=codes, deferred=deferred)
     [parent] = step.read_nodes(result("model.shop.down"))
     place = (parent["relation_name"] or "..").split(".")[1].strip('"')
     assert (parent["schema"] or "") == place
@@ -91,7 +93,7 @@ def test_a_deferred_node_has_the_location_that_the_code_names(
     assert read({}, code, STATE) == expected
     deferred = {"database": "db", "schema": "prod", "alias": "up", "relation_name": PROD}
     assert read({"defer_relation": deferred}, code) == expected
-    assert read({"defer_relation": "odd"}, code) == (OWN if expected == OWN else None)
+    assert read({"defer_relation": None}, code) == (OWN if expected == OWN else None)
 
 
 def test_a_relation_is_matched_by_its_whole_name() -> None:
@@ -99,7 +101,7 @@ def test_a_relation_is_matched_by_its_whole_name() -> None:
     own = manifest(DOWN, node("model.shop.up", relation_name="ci.up", schema="ci"))
     codes = {"model.shop.down": "select * from ci.upper join prod.up"}
     deferred = ["model.shop.up"]
-    step = outcome(own, state=Manifest(state), compiled_code=codes, deferred=deferred)
+    step = outcome(own, state=read_manifest(state), compiled_code=codes, deferred=deferred)
     [parent] = step.read_nodes(result("model.shop.down"))
     assert parent["relation_name"] == "prod.up"
 
@@ -158,7 +160,7 @@ def test_an_outage_while_reading_the_state_is_raised(
     # a `Retry-After` that exceeds the time left ends the wait
     assert waited - 5 < clock.now <= waited
     cloud.heal()
-    assert reader.read_state().entry("model.shop.up") == {"relation_name": "db.prod.up"}
+    assert reader.read_state().entry("model.shop.up") == Entry(relation_name="db.prod.up")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from dlt_dbtcloud.runs.failure import (
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, own_results, statuses
+from tests.support.manifests import read_manifest, read_results
 from tests.support.recordings import load, replayed_job
 from tests.support.wire import WireServer
 
@@ -336,7 +337,8 @@ def results(*statuses: tuple[str, str, str | None], **fields: Any) -> list[NodeR
         {"unique_id": unique_id, "status": status, "message": message, **fields}
         for unique_id, status, message in statuses
     ]
-    return list(step_results(9001, STEP, {"results": written}, Manifest(MANIFEST)))
+    found = read_results({"results": written})
+    return list(step_results(9001, STEP, found, read_manifest(MANIFEST)))
 
 
 FAILED = results(
@@ -350,7 +352,7 @@ FAILED = results(
 
 def test_the_description_of_an_error() -> None:
     loads = {"source.shop.raw.payments": "1732150000.123"}
-    failures = node_failures(FAILED, Manifest(MANIFEST), loads)
+    failures = node_failures(FAILED, read_manifest(MANIFEST), loads)
     assert describe_nodes(RUN, FAILED, failures) == (
         '1 of 5 nodes failed in run 9001 of job "Nightly": 1 error, 2 skipped.\n'
         "  1. model.shop.orders (models/orders.sql): error\n"
@@ -384,7 +386,7 @@ def test_failed_tests_are_counted_apart_from_errors() -> None:
         ("test.shop.positive.0", "fail", "Got 3 results, configured to fail if != 0"),
         relation_name='"db"."audit"."positive"',
     )
-    failures = node_failures(both, Manifest(MANIFEST))
+    failures = node_failures(both, read_manifest(MANIFEST))
     description = describe_nodes(RUN, both, failures)
     assert description.startswith(
         '2 of 2 nodes failed in run 9001 of job "Nightly": 1 error, 1 failed test.\n'
@@ -412,7 +414,7 @@ STOPPED = results(
 def test_if_dbt_fusion_reports_all_nodes_alike_the_log_names_those_that_failed(
     log: str, named: list[str]
 ) -> None:
-    failures = node_failures(STOPPED, Manifest(MANIFEST), log=FusionLog(log))
+    failures = node_failures(STOPPED, read_manifest(MANIFEST), log=FusionLog(log))
     assert [failure["name"] for failure in failures] == named
 
 
@@ -421,9 +423,9 @@ def test_errors_in_the_project_are_quoted_only_if_no_node_ran(message: str, coun
     """Else they are in the messages of nodes, too."""
     failed = {"unique_id": "unit_test.shop.b", "status": "error", "message": message}
     step = RunStep(index=4, name="Invoke dbt with `dbt build`")
-    results = [*step_results(7, step, {"results": [failed]}, Manifest(None))]
+    results = [*step_results(7, step, read_results({"results": [failed]}), Manifest())]
     log = FusionLog("[error] [JinjaError (dbt1501)]: No such column")
-    assert len(other_errors(results, Manifest(None), log)) == count
+    assert len(other_errors(results, Manifest(), log)) == count
 
 
 @pytest.mark.parametrize(
@@ -438,14 +440,14 @@ def test_the_failures_of_a_test_are_counted_if_its_message_is_empty(
 ) -> None:
     nodes = {"test.shop.positive.0": {"name": "positive", "config": config}}
     failed = results(("test.shop.positive.0", "fail", "Error"), failures=3)
-    (failure,) = node_failures(failed, Manifest({"nodes": nodes, "sources": {}}))
+    (failure,) = node_failures(failed, read_manifest({"nodes": nodes, "sources": {}}))
     assert failure["message"] == message
 
 
 def test_a_message_with_content_is_kept() -> None:
     log = FusionLog("[error] [JinjaError (dbt1501)]: x\n  --> models/orders.sql:1:1")
     failed = results(("model.shop.orders", "error", "Database Error"), failures=3)
-    assert node_failures(failed, Manifest(MANIFEST), log=log)[0]["message"] == "Database Error"
+    assert node_failures(failed, read_manifest(MANIFEST), log=log)[0]["message"] == "Database Error"
 
 
 def test_models_with_warnings_are_not_tests_that_warn() -> None:
@@ -454,7 +456,7 @@ def test_models_with_warnings_are_not_tests_that_warn() -> None:
         ("test.shop.positive.0", "warn", "Warn"),
         ("model.shop.orders", "error", "x"),
     )
-    description = describe_nodes(RUN, warned, node_failures(warned, Manifest(MANIFEST)))
+    description = describe_nodes(RUN, warned, node_failures(warned, read_manifest(MANIFEST)))
     assert description.endswith(
         "Of the tests, 1 only warned: positive.\nBuilt with warnings: daily."
     )
@@ -462,20 +464,20 @@ def test_models_with_warnings_are_not_tests_that_warn() -> None:
 
 def test_the_description_of_many_failures_is_short() -> None:
     many = results(*((f"model.shop.m{i}", "error", "x" * 10_000) for i in range(500)))
-    description = describe_nodes(RUN, many, node_failures(many, Manifest({})))
+    description = describe_nodes(RUN, many, node_failures(many, read_manifest({})))
     assert description.startswith("500 of 500 nodes failed")
     assert "... and 490 more" in description
     assert len(description) < 8_000
 
 
 def test_without_a_manifest_there_is_no_lineage() -> None:
-    (failure,) = node_failures(FAILED, Manifest({}))
+    (failure,) = node_failures(FAILED, read_manifest({}))
     assert (failure["tables"], failure["skipped"], failure["load_id"]) == ([], 0, None)
 
 
 def test_secrets_in_messages_are_redacted() -> None:
     leaking = results(("model.shop.orders", "error", "cannot connect: password=hunter2hunter2"))
-    (failure,) = node_failures(leaking, Manifest(MANIFEST))
+    (failure,) = node_failures(leaking, read_manifest(MANIFEST))
     assert failure["message"] == "cannot connect: password=***"
 
 
@@ -504,7 +506,7 @@ def test_the_advice_depends_on_the_cause() -> None:
     retry = "`retry_dbt_cloud_run(run_id=9001)`"
     broken = RunStep(**{**STEP, "logs": "Encountered an error:\nCompilation Error\n  in model x"})
     assert "Fix the project first; then" in advice(RUN, [], broken)
-    failures = node_failures(FAILED, Manifest(MANIFEST))
+    failures = node_failures(FAILED, read_manifest(MANIFEST))
     assert advice(RUN, failures, STEP) == (
         f"{retry} runs only the nodes and steps that failed, were skipped or never began."
     )

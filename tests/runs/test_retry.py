@@ -23,13 +23,13 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.cause import retried_run
-from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry import narrowed_retry, retry
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.flights import Flights, executed, own_results, statuses
+from tests.support.manifests import read_manifest
 from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 from tests.support.shop import write_shop
 from tests.support.threads import in_background
@@ -87,19 +87,19 @@ UNDONE_AND_BOARD = UNDONE.replace(
     ],
 )
 def test_a_command_is_narrowed_to_its_unsuccessful_nodes(line: str, again: str | None) -> None:
-    assert narrowed_retry(line, ["model.shop.b", "model.shop.c"], Manifest(MANIFEST)) == again
+    assert narrowed_retry(line, ["model.shop.b", "model.shop.c"], read_manifest(MANIFEST)) == again
 
 
 def test_a_command_is_not_narrowed_if_a_node_is_unknown() -> None:
     nodes = ["model.shop.b", "operation.shop.on-run-end-0"]
-    assert narrowed_retry("dbt build", nodes, Manifest(MANIFEST)) is None
-    assert narrowed_retry("dbt build", [], Manifest(MANIFEST)) is None
+    assert narrowed_retry("dbt build", nodes, read_manifest(MANIFEST)) is None
+    assert narrowed_retry("dbt build", [], read_manifest(MANIFEST)) is None
 
 
 def test_a_command_is_not_narrowed_if_the_selection_is_too_long() -> None:
     ids = [f"model.shop.m{i}" for i in range(5_000)]
     manifest = {"nodes": {unique_id: node(unique_id[11:]) for unique_id in ids}}
-    assert narrowed_retry("dbt build", ids, Manifest(manifest)) is None
+    assert narrowed_retry("dbt build", ids, read_manifest(manifest)) is None
 
 
 @pytest.fixture

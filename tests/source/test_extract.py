@@ -287,7 +287,17 @@ def test_the_warning_on_a_deleted_run_contains_its_id(
         (
             {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
             0,
-            "has `unique_id`, `status`, `execution_time` of an unexpected type",
+            "`run_results.json` of step 4 has `$.results[0].execution_time` of an unexpected type",
+        ),
+        (
+            {
+                **FILES,
+                "run_results.json": {
+                    "results": [*RUN_RESULTS["results"], {"unique_id": ID, "status": 5}]
+                },
+            },
+            2,
+            f"`run_results.json` of step 4 has `$.results[2].status` of `{ID}` of an unexpected",
         ),
     ],
 )
@@ -311,45 +321,49 @@ def test_one_warning_names_a_missing_or_foreign_file_and_the_rest_is_read(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("sources.json", {}, "`sources.json` of step 4 has `results` of an unexpected"),
+        ("sources.json", {}, "`sources.json` of step 4 has `$.results` of an unexp"),
         (
             "run_results.json",
             {},
-            "`run_results.json` of step 5 has `results` of an unexpected type",
+            "`run_results.json` of step 5 has `$.results` of an unexpected type",
         ),
         ("manifest.json", {}, "its manifest contains no nodes"),
         ("catalog.json", {}, "its catalog contains no nodes"),
         (
             "sources.json",
             {"hello": 1},
-            "`sources.json` of step 4 has `results` of an unexpected type",
+            "`sources.json` of step 4 has `$.results` of an unexpected type",
         ),
         (
             "sources.json",
             {"results": [{"a": 1}]},
-            "has `unique_id`, `status` of an unexpected type",
+            "has `$.results[0].unique_id` of an unexpected type",
         ),
         (
             "sources.json",
             {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
-            "`sources.json` of step 4 has `status`, `execution_time` of an unexpected type",
+            f"`sources.json` of step 4 has `$.results[0].status` of `{ID}` of an unexpected type",
         ),
-        ("run_results.json", {"results": [{"unique_id": ID, "status": None}]}, "has `status` of"),
+        (
+            "run_results.json",
+            {"results": [{"unique_id": ID, "status": None}]},
+            f"has `$.results[0].status` of `{ID}` of an unexpected type",
+        ),
         ("catalog.json", {"hello": 1}, "its catalog contains no nodes"),
         (
             "catalog.json",
             {"nodes": {ID: 1}},
-            "its catalog has `nodes` of an unexpected type",
+            f'its catalog has `$.nodes["{ID}"]` of an unexpected type',
         ),
         (
             "manifest.json",
             {"nodes": {"a": 1}},
-            "its manifest has `nodes` of an unexpected type",
+            'its manifest has `$.nodes["a"]` of an unexpected type',
         ),
         (
             "manifest.json",
             {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
-            "its manifest has `sources`, `exposures` of an unexpected type",
+            'its manifest has `$.exposures["a"]`, `$.sources` of an unexpected type',
         ),
     ],
 )

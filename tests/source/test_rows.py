@@ -25,6 +25,7 @@ from dlt_dbtcloud.source.rows import (
 )
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStep
+from tests.support.manifests import read_manifest, read_results
 from tests.support.results import MANIFEST, RUN_RESULTS, finished_run, nightly, rows
 
 TYPES: dict[str | None, type] = {
@@ -63,7 +64,7 @@ def nodes(schema: str, **trigger: Any) -> dict[str, dict[str, Any]]:
     }
     manifest = {**MANIFEST, "nodes": {"model.shop.orders": model}}
     run = Run(id=1, trigger={"cause": "", **trigger})  # type: ignore[typeddict-item]  # a part
-    return {row["unique_id"]: row for row in node_rows(run, Manifest(manifest))}
+    return {row["unique_id"]: row for row in node_rows(run, read_manifest(manifest))}
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -170,9 +171,11 @@ def test_the_destination_is_read_for_retries_only(
 @pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7", None])
 def test_an_integer_that_does_not_fit_is_dropped(number: Any) -> None:
     result = {**RUN_RESULTS["results"][0], "adapter_response": {"rows_affected": number}}
-    (row,) = result_rows(Run(id=1), STEP, {"results": [result]}, Manifest(None))
+    (row,) = result_rows(Run(id=1), STEP, read_results({"results": [result]}), Manifest())
     assert row["rows_affected"] is None
-    assert row["adapter_response"] == {"rows_affected": number}
+    # as dlt writes no integer beyond 64 bits
+    kept = float(number) if number == -(10**30) else number
+    assert repr(row["adapter_response"]) == repr({"rows_affected": kept})
 
 
 def test_rows_contain_neither_secrets_nor_the_token() -> None:
@@ -202,7 +205,7 @@ def test_lineage_includes_the_semantic_layer_and_exposures() -> None:
     ids = [f"{kind}.shop.a" for kind in SECTIONS]
     edges = [*zip(ids[1:], ids[:-1], strict=True)]
     parents = {unique_id: {"nodes": [parent]} for unique_id, parent in edges}
-    project = Manifest(
+    project = read_manifest(
         {
             section: {unique_id: {"depends_on": parents.get(unique_id, {})}}
             for section, unique_id in zip(SECTIONS.values(), ids, strict=True)

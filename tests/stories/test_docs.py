@@ -15,12 +15,13 @@ from dlt.common.exceptions import TerminalException, TransientException
 
 import dlt_dbtcloud
 from dlt_dbtcloud import DBTCloudConfiguration, exceptions
-from dlt_dbtcloud.dbt import Manifest, narrowed_commands
+from dlt_dbtcloud.dbt import narrowed_commands
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import WriteConfig
 from tests.support.flights import Flights
+from tests.support.manifests import read_manifest
 from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
 from tests.support.processes import run
 from tests.support.result_columns import generated
@@ -267,7 +268,7 @@ def test_commands_change_as_the_table_says() -> None:
     for command, expected in table("only-loaded.md", "## How commands change"):
         line = command.strip("`")
         # a job with no other command that builds something would not run
-        *steps, _ = narrowed_commands([line, "dbt build"], Manifest(manifest), [source])
+        *steps, _ = narrowed_commands([line, "dbt build"], read_manifest(manifest), [source])
         if expected.startswith("unchanged"):
             assert steps == [line]
         else:

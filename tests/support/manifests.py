@@ -1,12 +1,39 @@
-"""Manifests of a project without models."""
+"""Artifacts from Python values, and manifests of a project without models."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from dlt_dbtcloud.dbt import Manifest
+from dlt_dbtcloud.dbt import (
+    Catalog,
+    FreshnessResult,
+    Manifest,
+    Result,
+    Results,
+    decode_catalog,
+    decode_manifest,
+    decode_run_results,
+    decode_sources,
+)
 
-__all__ = ["manifest_of", "source_entry"]
+__all__ = ["manifest_of", "read_freshness", "read_manifest", "read_results", "source_entry"]
+
+
+def read_manifest(content: Any, catalog: Any = None, *, keeps_code: bool = False) -> Manifest:
+    """Return the manifest of a value, with the columns of a catalog."""
+    built = Catalog() if catalog is None else decode_catalog(_encoded(catalog))
+    return Manifest(decode_manifest(_encoded(content), keeps_code=keeps_code), built)
+
+
+def read_results(content: Any, *, keeps_code: bool = False) -> Results[Result]:
+    """Return the results of a value."""
+    return decode_run_results(_encoded(content), keeps_code=keeps_code)
+
+
+def read_freshness(content: Any) -> Results[FreshnessResult]:
+    """Return the freshness of sources of a value."""
+    return decode_sources(_encoded(content))
 
 
 def source_entry(name: str = "orders", **changes: Any) -> dict[str, Any]:
@@ -28,4 +55,8 @@ def manifest_of(*sources: dict[str, Any], **sections: Any) -> Manifest:
         f"source.{each['package_name']}.{each['source_name']}.{each['name']}" for each in sources
     ]
     declared = dict(zip(ids, sources, strict=True))
-    return Manifest({"nodes": {}, "sources": declared, **sections})
+    return read_manifest({"nodes": {}, "sources": declared, **sections})
+
+
+def _encoded(content: Any) -> bytes:
+    return json.dumps(content).encode()

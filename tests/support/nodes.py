@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
+from tests.support.manifests import read_manifest
 
 RUN: Run = {
     "id": 7,
@@ -67,7 +67,7 @@ def result(unique_id: str, status: str = "success", **more: Any) -> NodeResult:
 
 
 def outcome(artifact: Any, *results: NodeResult, catalog: Any = None, **more: Any) -> Outcome:
-    return Outcome(results, Manifest(artifact, catalog), **more)
+    return Outcome(results, read_manifest(artifact, catalog), **more)
 
 
 BUILT = {"unique_id": "model.shop.orders", "status": "success"}
