@@ -20,7 +20,7 @@ from dlt_dbtcloud.dbt.commands import (
     node_selector,
     subcommand_of,
 )
-from dlt_dbtcloud.dbt.decoder import Unread
+from dlt_dbtcloud.dbt.decoder import NotAnObjectError, Unread
 from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
 from dlt_dbtcloud.dbt.manifest import TESTS, Column, Manifest, Node, resource_type_in
 from dlt_dbtcloud.dbt.matching import Match, match_sources
@@ -50,6 +50,7 @@ __all__ = [
     "Manifest",
     "Match",
     "Node",
+    "NotAnObjectError",
     "Result",
     "Results",
     "Unread",

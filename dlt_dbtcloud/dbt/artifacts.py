@@ -296,7 +296,8 @@ def decode_manifest(content: bytes, *, keeps_code: bool = False) -> ManifestFile
         keeps_code: Whether to decode the compiled code of nodes, which is most of the file.
 
     Raises:
-        ValueError: It is not a JSON object.
+        NotAnObjectError: It is another JSON value.
+        ValueError: It is not JSON.
     """
     decoder = Decoder(content)
     kind = _EntryWithCode if keeps_code else Entry
@@ -323,7 +324,8 @@ def decode_catalog(content: bytes) -> Catalog:
         content: The content of the file.
 
     Raises:
-        ValueError: It is not a JSON object.
+        NotAnObjectError: It is another JSON value.
+        ValueError: It is not JSON.
     """
     decoder = Decoder(content)
     nodes, sources = (decoder.entries(name, CatalogTable) for name in ("nodes", "sources"))
@@ -338,7 +340,8 @@ def decode_run_results(content: bytes, *, keeps_code: bool = False) -> Results[R
         keeps_code: Whether to decode the compiled code of nodes, which is most of the file.
 
     Raises:
-        ValueError: It is not a JSON object.
+        NotAnObjectError: It is another JSON value.
+        ValueError: It is not JSON.
     """
     decoder = Decoder(content)
     results = decoder.results(_ResultWithCode if keeps_code else Result)
@@ -353,7 +356,8 @@ def decode_sources(content: bytes) -> Results[FreshnessResult]:
         content: The content of the file.
 
     Raises:
-        ValueError: It is not a JSON object.
+        NotAnObjectError: It is another JSON value.
+        ValueError: It is not JSON.
     """
     decoder = Decoder(content)
     return Results(decoder.results(FreshnessResult), unread=tuple(decoder.unread))

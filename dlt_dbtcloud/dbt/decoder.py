@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-__all__ = ["Decoder", "Unread"]
+__all__ = ["Decoder", "NotAnObjectError", "Unread"]
 
 
 _T = TypeVar("_T")
@@ -36,8 +36,13 @@ class Unread(msgspec.Struct, frozen=True):
     unique_id: str = ""
 
     def __str__(self) -> str:
-        is_named = not self.unique_id or self.unique_id in self.path
-        return f"`{self.path}`" + ("" if is_named else f" of `{self.unique_id}`")
+        # a result is identified by its position, and any other part by its key
+        is_result = self.unique_id and self.path.startswith("$.results[")
+        return f"`{self.path}`" + (f" of `{self.unique_id}`" if is_result else "")
+
+
+class NotAnObjectError(ValueError):
+    """A JSON value that is not an object."""
 
 
 class Decoder:
@@ -50,15 +55,18 @@ class Decoder:
         unread: The parts that could not be read.
 
     Raises:
-        ValueError: It is not a JSON object.
+        NotAnObjectError: It is another JSON value.
+        ValueError: It is not JSON.
     """
 
     def __init__(self, content: bytes) -> None:
         self.unread: list[Unread] = []
         try:
             self._parts: _Entries = _decoded(content, _Entries)
+        except msgspec.ValidationError as error:
+            raise NotAnObjectError("This is not a JSON object.") from error
         except _ERRORS as error:
-            raise ValueError("This is not a JSON object.") from error
+            raise ValueError("This is not JSON.") from error
 
     def part(self, name: str, kind: type[_T]) -> _T | None:
         """Return a field of the artifact; None if it is missing, null, or cannot be read."""

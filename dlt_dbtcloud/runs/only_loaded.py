@@ -18,6 +18,7 @@ from dlt_dbtcloud.client.outages import outage_pause, retry_after
 from dlt_dbtcloud.dbt import (
     Manifest,
     Match,
+    NotAnObjectError,
     decode_manifest,
     executed_nodes,
     expected_nodes,
@@ -171,9 +172,7 @@ class _Reader:
         for failures in count(1):
             try:
                 origin = f"job {self._job_id}"
-                return Manifest(
-                    downloaded(_MANIFEST, partial(download, client), decode_manifest, origin)
-                )
+                return downloaded(_MANIFEST, partial(download, client), _decoded, origin)
             except DBTCloudException as error:
                 pause, left = outage_pause(error, failures), self._left
                 if not error.is_outage or left <= 0 or retry_after(error) > left:
@@ -197,6 +196,14 @@ class _Reader:
     @property
     def _left(self) -> float:
         return max(0.0, self._until - self._client.clock.monotonic())
+
+
+def _decoded(content: bytes) -> Manifest:
+    """Decode a manifest; any other JSON value is a manifest without nodes."""
+    try:
+        return Manifest(decode_manifest(content))
+    except NotAnObjectError:
+        return Manifest()
 
 
 def _narrowed(

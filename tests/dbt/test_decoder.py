@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dlt_dbtcloud.dbt.decoder import Decoder, Unread
+from dlt_dbtcloud.dbt.decoder import Decoder, NotAnObjectError, Unread
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -81,11 +81,15 @@ def test_json_as_python_writes_it_is_read(written: bytes, read: Part) -> None:
     assert decoder.unread == []
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"<html>", b"[]", b"5", b'"x"', b'{"nodes": {"a": ', b"{} {}"]
-)
-def test_anything_but_a_json_object_is_an_error(content: bytes) -> None:
-    with pytest.raises(ValueError, match="not a JSON object"):
+@pytest.mark.parametrize("content", [b"[]", b"5", b'"x"', b"null"])
+def test_another_json_value_is_an_error(content: bytes) -> None:
+    with pytest.raises(NotAnObjectError):
+        Decoder(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b'{"nodes": {"a": ', b"{} {}"])
+def test_anything_but_json_is_an_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match="not JSON"):
         Decoder(content)
 
 
@@ -95,5 +99,5 @@ def test_a_part_that_is_nested_too_deeply_is_lost_alone() -> None:
     decoder = Decoder(b'{"nodes": ' + nodes + b"}")
     assert [*(decoder.entries("nodes", Part) or ())] == ["a"]
     assert decoder.unread == [Unread('$.nodes["b"].text', "b")]
-    with pytest.raises(ValueError, match="not a JSON object"):
+    with pytest.raises(ValueError, match="not JSON"):
         Decoder(b'{"nodes": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
