@@ -25,6 +25,11 @@ def broken() -> Iterator[dict[str, int]]:
     raise ValueError("no more")
 
 
+def some_results(**options: Any) -> Any:
+    """Return the source of results with the tables of runs and of their loads."""
+    return dbt_cloud_results(**options).with_resources("dbt_runs", "dbt_run_loads")
+
+
 def fail_to_load(pipeline: dlt.Pipeline) -> None:
     with pytest.raises(PipelineStepFailed):
         pipeline.run(broken())
@@ -34,17 +39,17 @@ def fail_to_load(pipeline: dlt.Pipeline) -> None:
 def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, results: str
 ) -> None:
-    made_before = dbt_cloud_results()
+    made_before = some_results()
     job = nightly(cloud)
     pipeline.run([{"id": 1}], table_name="orders")
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     if results == "none":
-        pipeline.run(dbt_cloud_results())
+        pipeline.run(some_results())
     fail_to_load(pipeline)
     for _ in range(2):
-        made: Any = dbt_cloud_results(run_id=1) if results == "a failure" else made_before
+        made: Any = some_results(run_id=1) if results == "a failure" else made_before
         if results in ("rows", "none"):
-            made = dbt_cloud_results()
+            made = some_results()
         with suppress(PipelineStepFailed):
             pipeline.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
         with pytest.raises(DBTCloudException, match=FAILED):
@@ -58,7 +63,7 @@ def test_another_process_knows_of_a_failed_load(
 ) -> None:
     fail_to_load(pipeline)
     again = dlt.attach("shop")
-    again.run(dbt_cloud_results())
+    again.run(some_results())
     with pytest.raises(DBTCloudException, match=FAILED):
         run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
 
@@ -67,7 +72,7 @@ def test_a_failed_load_is_known_without_its_trace(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     fail_to_load(pipeline)
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     (Path(pipeline.working_dir) / "trace.pickle").unlink()
     with pytest.raises(DBTCloudException, match=FAILED):
         run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
@@ -78,7 +83,7 @@ def test_a_failed_load_of_results_does_not_stop_the_job(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str | None
 ) -> None:
     pipeline.run([{"id": 1}], table_name="orders")
-    source = dbt_cloud_results(run_id=1)
+    source = some_results(run_id=1)
     with pytest.raises(PipelineStepFailed):
         pipeline.run(source.resources[table] if table else source)
     assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)["is_success"]
@@ -91,9 +96,9 @@ def test_an_empty_load_after_a_failed_one_is_a_success(
     finished_run(job)
     pipeline.run([{"id": 1}], table_name="orders")
     fail_to_load(pipeline)
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     pipeline.run([], table_name="orders")
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
 
 
@@ -124,14 +129,14 @@ def test_a_load_of_results_is_not_the_last_load(
 
 def test_data_is_loaded_after_the_results(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     # data without a schema goes into the schema of the first load
     pipeline.run([{"id": 1}], table_name="orders")
     assert pipeline.default_schema_name == "dbt_cloud_results"
     assert loaded_tables(pipeline) == {"orders": 1}
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     assert run["is_success"]
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
 
 
@@ -139,12 +144,12 @@ def test_a_load_without_results_between_data_and_job_changes_nothing(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     assert [*loaded_tables(pipeline)] == ["orders"]
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
 
@@ -155,11 +160,11 @@ def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
     job = nightly(cloud)
     pipeline.run([{"id": 1}], table_name="orders")
     with pytest.raises(PipelineStepFailed):
-        pipeline.run(dbt_cloud_results(run_id=7))
+        pipeline.run(some_results(run_id=7))
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     assert run["is_success"]
     assert [*loaded_tables(pipeline)] == ["orders"]
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(some_results())
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
 
@@ -177,7 +182,7 @@ def test_each_package_of_a_load_is_joined_with_its_run(
 
     pipeline.run([one(), two()])
     run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)
-    pipeline.run(dbt_cloud_results(run_id=run["id"]))
+    pipeline.run(some_results(run_id=run["id"]))
     found = rows(
         pipeline,
         "SELECT schema_name, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1",
@@ -196,7 +201,7 @@ def test_a_load_is_joined_with_an_adopted_run(
     assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
     for run in (first, queued):
         cloud.finish_run(run["id"])
-    pipeline.run(dbt_cloud_results(job_id=job))
+    pipeline.run(some_results(job_id=job))
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
 
