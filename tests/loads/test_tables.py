@@ -23,7 +23,7 @@ from tests.conftest import WriteConfig
 from tests.support.forks import run_forked
 from tests.support.loads import SharedLoads
 from tests.support.operations import calls_of
-from tests.support.warehouse import warehouse
+from tests.support.warehouse import shared_warehouse, warehouse
 
 Rows = list[dict[str, Any]]
 ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
@@ -32,7 +32,7 @@ ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
 @pytest.fixture
 def shared() -> dlt.Pipeline:
     """Return a pipeline whose DuckDB another process can open, too, or move away."""
-    destination = dlt.destinations.duckdb("shop.duckdb")
+    destination = shared_warehouse("shop.duckdb")
     return dlt.pipeline("shop", destination=destination, dataset_name="raw")
 
 

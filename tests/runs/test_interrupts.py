@@ -31,6 +31,7 @@ from tests.support.clock import FakeClock, clocked, until
 from tests.support.forks import Fork, forked
 from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
+from tests.support.warehouse import shared_warehouse
 
 CALL = """
 import dlt, signal, sys
@@ -60,7 +61,7 @@ def script(cloud: DBTCloudEmulator) -> Iterator[Script]:
 
 @pytest.fixture
 def load() -> None:
-    destination = dlt.destinations.duckdb("flights.duckdb")
+    destination = shared_warehouse("flights.duckdb")
     pipeline = dlt.pipeline("flights", destination=destination, dataset_name="raw")
     pipeline.run([{"carrier": "AA"}], table_name="airlines")
 

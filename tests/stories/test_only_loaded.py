@@ -237,9 +237,7 @@ def test_a_source_in_another_duckdb_file_runs_the_whole_job_with_a_warning(
 ) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(database="other")})
     run_dbt_cloud_job(job_id=job)
-    pipeline = dlt.pipeline(
-        "flights", destination=dlt.destinations.duckdb("lake.duckdb"), dataset_name="raw"
-    )
+    pipeline = dlt.pipeline("flights", destination=warehouse("lake.duckdb"), dataset_name="raw")
     load_tables(pipeline, "airlines")
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
     assert steps_of(cloud.runs[-1]) is None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-HEADER = """#!{python}
-import json, os, pathlib, signal, subprocess, sys, time
+# without installed packages, which starts faster
+HEADER = """#!{python} -IS
+import json, os, pathlib, signal, sys, time
 target = pathlib.Path(os.environ["DBT_TARGET_PATH"])
 """
 RECORDING = """
@@ -16,6 +17,7 @@ seen = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environ": dict(os.env
 """
 # ignores SIGINT, with a child that keeps the output open
 STUBBORN = """
+import subprocess
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("started", os.getpid(), child.pid, flush=True)

@@ -1,4 +1,4 @@
-"""A DuckDB destination that makes loads cheap."""
+"""DuckDB destinations for cheap loads."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dlt.common.normalizers.naming import NamingConvention
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 
-__all__ = ["warehouse"]
+__all__ = ["shared_warehouse", "warehouse"]
 
 
 class _Warehouse(DuckDB):
-    """A DuckDB file that stays open between loads, and whose configuration is read once.
+    """A DuckDB file whose configuration is read once.
 
     dlt asks for the capabilities more than 20 times a load, and resolves the configuration each
     time, which is half of the work of a small load.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, stays_open: bool) -> None:
         super().__init__(path)
-        self._connection = duckdb.connect(path)
+        self._connection = duckdb.connect(path) if stays_open else None
         self._resolved: DuckDbClientConfiguration | None = None
 
     @property
@@ -39,4 +39,9 @@ class _Warehouse(DuckDB):
 
 def warehouse(path: str) -> DuckDB:
     """Return a destination for a DuckDB file, which no other process can open meanwhile."""
-    return _Warehouse(path)
+    return _Warehouse(path, stays_open=True)
+
+
+def shared_warehouse(path: str) -> DuckDB:
+    """Return a destination for a DuckDB file, which is closed between loads."""
+    return _Warehouse(path, stays_open=False)

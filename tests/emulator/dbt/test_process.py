@@ -14,6 +14,7 @@ from tests.support.processes import is_alive
 
 # starts a child that keeps the output open, and ends
 LEAVING = """
+import subprocess
 code = "import time; time.sleep(600)"
 child = subprocess.Popen([sys.executable, "-c", code], start_new_session={detached})
 print("child", child.pid, flush=True)
