@@ -1,9 +1,10 @@
-"""Stand-ins for the dbt program that record their environment, fail or ignore signals."""
+"""Stand-ins for dbt that record their environment, fail or ignore signals."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import indent
 
 # without installed packages, which starts faster
 HEADER = """#!{python} -IS
@@ -23,6 +24,14 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("started", os.getpid(), child.pid, flush=True)
 time.sleep(600)
 """
+# a module in place of `dbt.cli.main`; `is_forked` says whether it was imported for many commands
+MODULE = """
+import json, os, pathlib, signal, subprocess, sys, threading, time
+{imported}
+def cli():
+    is_forked = sys.orig_argv[1].endswith("template.py")
+{body}
+"""
 FAILING = """
 name = "run_results.json"
 (target / name).write_text(json.dumps({"arguments": sys.argv[1:]}))
@@ -36,3 +45,19 @@ def write_fake(folder: Path, body: str) -> str:
     program.write_text(HEADER.format(python=sys.executable) + body)
     program.chmod(0o755)
     return str(program)
+
+
+def write_module(folder: Path, body: str, imported: str = "") -> dict[str, str]:
+    """Write a package `dbt` in Python, and return the variables that make Python import it.
+
+    Args:
+        folder: A new folder for the package.
+        body: What its commands do.
+        imported: What its import does.
+    """
+    module = folder / "dbt" / "cli" / "main.py"
+    module.parent.mkdir(parents=True)
+    for package in (module.parent, module.parents[1]):
+        (package / "__init__.py").touch()
+    module.write_text(MODULE.format(imported=imported, body=indent(body, "    ")))
+    return {"PYTHONPATH": str(folder)}

@@ -25,7 +25,7 @@ STARTUP = tuple(
     "DBT_MACRO_DEBUGGING DBT_RECORDER_ DBT_ENGINE_RECORDER_ DBT_PACKAGE_HUB_URL".split()
 )
 # the first lines of a script that pip or uv wrote; a long path is in the second one
-INTERPRETER = re.compile(r"""#!(/\S+)\n|#!/bin/sh\n'''exec' ["']?(/[^"'\n]+?)["']? "\$0" "\$@"\n""")
+INTERPRETER = re.compile(r"""#!/bin/sh\n'''exec' ["']?(/[^"'\n]+?)["']? "\$0" "\$@"\n|#!(/\S+)\n""")
 HEAD = 4096
 CHUNK = 4096
 # seconds between checks whether the template has ended; a fork of this process can keep its socket
@@ -149,9 +149,17 @@ class Fork:
 
     def go(self) -> None:
         """Let the fork run dbt."""
-        # a fork that was interrupted does not read any more
-        with suppress(OSError):
-            self._channel.sendall(self._request)
+        left = memoryview(self._request)
+        while left:
+            has_ended = self._origin.has_ended
+            try:
+                left = left[self._channel.send(left) :]
+            except TimeoutError:
+                if has_ended:
+                    return
+            except OSError:
+                # a fork that was interrupted does not read any more
+                return
 
     def wait(self) -> int | None:
         """Return dbt's exit code, or None if the template has ended before dbt."""
@@ -193,6 +201,8 @@ class Forks:
     """The template of this process, from its first dbt command to the end of its last user."""
 
     def __init__(self) -> None:
+        # templates of a parent process
+        self._inherited: list[TemplateProcess] = []
         self._reset()
 
     def hold(self, user: object) -> None:
@@ -233,15 +243,14 @@ class Forks:
         origin = self._template
         self._reset()
         if origin is not None:
-            # kept, as the end of its object would be reported as that of a running process
-            self._inherited.append(origin)
             origin.forget()
+            # Python warns if the object of a running process is not kept
+            self._inherited.append(origin)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._users: set[object] = set()
         self._template: TemplateProcess | None = None
-        self._inherited: list[TemplateProcess] = []
         self._is_unfit = False
 
     def _started(
@@ -270,16 +279,16 @@ def interpreter_of(program: str) -> str | None:
     if sys.platform != "linux" or not sys.executable:
         return None
     beside = Path(sys.executable).parent
-    if Path(program).parent != beside:
-        return None
     try:
+        if not beside.samefile(Path(program).parent):
+            return None
         with Path(program).open("rb") as script:
-            head = os.fsdecode(script.read(HEAD))
+            found = INTERPRETER.match(os.fsdecode(script.read(HEAD)))
+        interpreter = Path(found[1] or found[2]) if found else None
+        is_beside = interpreter is not None and beside.samefile(interpreter.parent)
     except OSError:
         return None
-    found = INTERPRETER.match(head)
-    interpreter = found and (found[1] or found[2])
-    return interpreter if interpreter and Path(interpreter).parent == beside else None
+    return str(interpreter) if is_beside else None
 
 
 def _startup(environ: Mapping[str, str]) -> dict[str, str]:

@@ -134,6 +134,7 @@ class Invoker:
     def _environment(self, folder: Path) -> dict[str, str]:
         environ = {
             **self._environ,
+            "PWD": str(self._project.folder),
             "DBT_PROJECT_DIR": str(self._project.folder),
             "DBT_PROFILES_DIR": str(self._profiles),
             "DBT_TARGET_PATH": str(folder / "target"),

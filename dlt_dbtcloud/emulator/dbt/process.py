@@ -67,7 +67,7 @@ class Subprocess:
         gate = () if sys.platform == "win32" else GATE
         self._process = subprocess.Popen(  # noqa: S603 - the shell gets the arguments unparsed
             [*gate, *command],
-            cwd=folder,
+            cwd=str(folder),
             env=dict(environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

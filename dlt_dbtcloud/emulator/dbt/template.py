@@ -92,30 +92,28 @@ class Template:
 
     def _fork(self, descriptors: list[int], printed: bytes) -> Request | None:
         """Fork; return None here, and the request in the fork."""
-        channel = socket.socket(fileno=descriptors[0])
         template = os.getpid()
         try:
+            # too many open files leave out descriptors
+            channel, output, folder = descriptors
             pid = os.fork()
-        except OSError:
+        except (ValueError, OSError):
             # without an answer, the emulator starts dbt in another way
-            pid = -1
-        if pid == 0:
-            self._isolate(*descriptors[1:])
-            channel.sendall(b"%d\n" % os.getpid())
-            request = _received(channel, template)
-            channel.close()
-            signal.signal(signal.SIGINT, self._interrupt)
-            os.environ.clear()
-            os.environb.update(request.environ)
-            os.write(1, printed)
-            return request
-        for descriptor in descriptors[1:]:
-            os.close(descriptor)
-        if pid < 0:
-            channel.close()
-        else:
-            self._channels[pid] = channel
-        return None
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return None
+        if pid:
+            os.close(output)
+            os.close(folder)
+            self._channels[pid] = socket.socket(fileno=channel)
+            return None
+        self._isolate(output, folder)
+        request = _received(socket.socket(fileno=channel), template)
+        signal.signal(signal.SIGINT, self._interrupt)
+        os.environ.clear()
+        os.environb.update(request.environ)
+        os.write(1, printed)
+        return request
 
     def _isolate(self, output: int, folder: int) -> None:
         """Give a fork its own session, output and folder, and nothing of the template's."""
@@ -147,23 +145,27 @@ def preload() -> bytes:
 
 
 def _received(channel: socket.socket, template: int) -> Request:
-    """Return the request, or exit if the emulator or the template has ended."""
+    """Send a fork's process id and return its request.
+
+    Exit if the emulator or the template has ended, or if the emulator does not want the fork.
+    """
     received = b""
-    while os.getppid() == template:
-        readable, _, _ = select.select([channel], [], [], CHECK)
-        if readable:
-            chunk = channel.recv(CHUNK)
-            if not chunk:
+    with channel, suppress(OSError):
+        channel.sendall(b"%d\n" % os.getpid())
+        while os.getppid() == template and not received.endswith(b"\n"):
+            readable, _, _ = select.select([channel], [], [], CHECK)
+            chunk = channel.recv(CHUNK) if readable else b""
+            if readable and not chunk:
                 break
             received += chunk
-            if received.endswith(b"\n"):
-                # bytes, so that the text of both processes may have different encodings
-                command, environ = json.loads(received)
-                return Request(
-                    [os.fsdecode(argument.encode("latin-1")) for argument in command],
-                    {key.encode("latin-1"): value.encode("latin-1") for key, value in environ},
-                )
-    os._exit(1)
+    if not received.endswith(b"\n"):
+        os._exit(1)
+    # bytes, so that the text of both processes may have different encodings
+    command, environ = json.loads(received)
+    return Request(
+        [os.fsdecode(argument.encode("latin-1")) for argument in command],
+        {name.encode("latin-1"): value.encode("latin-1") for name, value in environ},
+    )
 
 
 def main(program: str, parent: int, control: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.dbt.folder import Folder, remove_abandoned
 from tests.support.clock import until
 from tests.support.emulator_api import Api
-from tests.support.fake_dbt import write_fake
+from tests.support.fake_dbt import write_fake, write_module
 from tests.support.processes import is_alive, running
 
 # prints its process id, ignores SIGINT and works for ten minutes
@@ -27,11 +28,12 @@ time.sleep(600)
 """
 # an emulator in a process of its own, with one run of dbt
 EMULATING = """
-import sys, threading, requests
+import json, sys, threading, requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-project, dbt, signs = sys.argv[1:]
+project, dbt, environ = sys.argv[1:]
 with DBTCloudEmulator() as cloud:
-    job = cloud.create_job("Any", project_dir=project, dbt_executable=dbt, environ={"SIGNS": signs})
+    options = {"dbt_executable": dbt or None, "environ": json.loads(environ)}
+    job = cloud.create_job("Any", project_dir=project, **options)
     url = f"{cloud.url}/api/v2/accounts/{cloud.account_id}/jobs/{job}/run/"
     requests.post(url, json={}, headers={"Authorization": f"Bearer {cloud.api_token}"}, timeout=60)
     {before}threading.Event().wait()
@@ -50,16 +52,30 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(params=["program", "fork"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return how dbt starts."""
+    if request.param == "fork" and sys.platform != "linux":
+        pytest.skip("dbt is forked on Linux only")
+    return str(request.param)
+
+
 @contextmanager
 def emulating(
-    project: Path, folder: Path, before: str = ""
+    project: Path, folder: Path, kind: str = "program", before: str = ""
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Start an emulator in another process, and yield it with the id of its dbt process."""
-    dbt = write_fake(folder, WORKING)
     signs = folder / "signs"
     signs.mkdir()
+    environ = {"SIGNS": str(signs)}
+    if kind == "fork":
+        dbt = ""
+        environ |= write_module(folder / "module", WORKING)
+    else:
+        dbt = write_fake(folder, WORKING)
     code = EMULATING.replace("{before}", before)
-    command = [sys.executable, "-W", "ignore", "-c", code, str(project), dbt, str(signs)]
+    options = [str(project), dbt, json.dumps(environ)]
+    command = [sys.executable, "-W", "ignore", "-c", code, *options]
     with running(command) as process:
         until(lambda: process.poll() is not None or any(signs.iterdir()))
         assert process.poll() is None
@@ -69,24 +85,31 @@ def emulating(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_that_ends_the_emulator_ends_dbt_and_deletes_its_files(
-    tiny: Path, tmp_path: Path, temporary: Path, number: signal.Signals
+    tiny: Path, tmp_path: Path, temporary: Path, number: signal.Signals, kind: str
 ) -> None:
-    with emulating(tiny, tmp_path) as (process, dbt):
+    with emulating(tiny, tmp_path, kind) as (process, dbt):
         assert any(temporary.iterdir())
+        # the guard, and dbt or the process that it was forked from
+        children = children_of(process.pid)
+        assert len(children) == 2
+        assert (dbt in children) == (kind == "program")
         process.send_signal(number)
         process.wait(300)
-        until(lambda: not is_alive(dbt))
+        until(lambda: not any(map(is_alive, [dbt, *children])))
         until(lambda: not any(temporary.iterdir()))
 
 
 def test_a_fork_that_outlives_the_emulator_does_not_keep_dbt_alive(
-    tiny: Path, tmp_path: Path, temporary: Path
+    tiny: Path, tmp_path: Path, temporary: Path, kind: str
 ) -> None:
-    with emulating(tiny, tmp_path, FORK) as (process, dbt):
+    with emulating(tiny, tmp_path, kind, FORK) as (process, dbt):
         until(lambda: len(children_of(process.pid)) == 3)
+        own = command_of(process.pid)
+        others = [pid for pid in children_of(process.pid) if command_of(pid) != own]
+        assert len(others) == 2
         process.kill()
         process.wait(300)
-        until(lambda: not is_alive(dbt))
+        until(lambda: not any(map(is_alive, [dbt, *others])))
         until(lambda: not any(temporary.iterdir()))
 
 

@@ -1,0 +1,537 @@
+"""Forks of an imported dbt are like new dbt processes, and no end of a process breaks them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.dbt.forks import Forks, interpreter_of
+from dlt_dbtcloud.emulator.dbt.process import LOST, DbtProcess, Subprocess
+from dlt_dbtcloud.emulator.dbt.project import find_dbt
+from tests.support.clock import PATIENCE, until
+from tests.support.emulator_api import Api
+from tests.support.fake_dbt import write_module
+from tests.support.processes import is_alive, run_python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dbt is forked on Linux only")
+
+DBT = find_dbt()
+# prints whether it is forked, and from which process
+ORIGIN = "print(is_forked, os.getppid())"
+# prints the same, and works for ten minutes unless a file exists
+WORKING = f"""
+{ORIGIN}
+print("process", os.getpid(), flush=True)
+if not pathlib.Path("finish").exists():
+    time.sleep(600)
+"""
+# what dbt can find out about its process
+FACTS = """
+import gc, locale
+def fact(descriptor):
+    return os.readlink(f"/proc/self/fd/{descriptor}").split(":")[0]
+streams = (sys.stdin, sys.stdout, sys.stderr)
+facts = {
+    "argv": sys.argv, "path": sys.path, "folder": os.getcwd(), "executable": sys.executable,
+    "main": [sys.modules["__main__"].__file__, sys.modules["__main__"].__name__],
+    "flags": str(sys.flags), "environ": dict(os.environ),
+    "exported": sorted(subprocess.check_output(["env"]).decode("ascii", "replace").split("\\n")),
+    "session": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
+    "descriptors": {number: fact(number) for number in ("0", "1", "2")},
+    "others": [number for number in os.listdir("/proc/self/fd") if int(number) > 2][1:],
+    "handlers": [str(signal.getsignal(number)) for number in sorted(signal.valid_signals())],
+    "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+    "wakeup": signal.set_wakeup_fd(-1),
+    "streams": [[s.encoding, s.errors, s.line_buffering, s.isatty(), s.name] for s in streams],
+    "unbuffered": [sys.stdout.write_through, sys.stderr.write_through],
+    "threads": [threading.active_count(), len(os.listdir("/proc/self/task"))],
+    "main thread": threading.current_thread() is threading.main_thread(),
+    "zone": time.tzname, "locale": locale.setlocale(locale.LC_ALL),
+    "gc": [gc.isenabled(), gc.get_threshold()], "umask": os.umask(0),
+}
+print(json.dumps(facts))
+"""
+
+
+class Started:
+    """Starts commands of a stand-in for dbt.
+
+    Args:
+        forks: Where they are forked.
+        folder: Their working directory.
+        environ: Their environment.
+    """
+
+    def __init__(self, forks: Forks, folder: Path, environ: Mapping[str, str]) -> None:
+        self.forks = forks
+        self.folder = folder
+        self.environ = {**os.environ, "PYTHONUNBUFFERED": "1", **environ}
+
+    def forked(self, *arguments: str, **environ: str) -> DbtProcess | None:
+        """Fork a command, or return None if it has to be started in another way."""
+        fork = self.forks.fork([DBT, *arguments], self.folder, {**self.environ, **environ})
+        process = fork and DbtProcess(fork)
+        return process if process and process.begin() else None
+
+    def plain(self, *arguments: str, **environ: str) -> DbtProcess:
+        environment = {**self.environ, **environ}
+        return DbtProcess(Subprocess([DBT, *arguments], self.folder, environment))
+
+    def run(self, *arguments: str, **environ: str) -> tuple[int, list[str]]:
+        """Return the exit code and output of a forked command."""
+        process = self.forked(*arguments, **environ)
+        assert process is not None
+        return ended(process)
+
+
+Write = Callable[..., Started]
+
+
+def ended(process: DbtProcess) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    return process.run(lines.append), lines
+
+
+@pytest.fixture
+def forks() -> Iterator[Forks]:
+    made = Forks()
+    made.hold("test")
+    yield made
+    made.release("test")
+
+
+@pytest.fixture
+def write(forks: Forks, tmp_path: Path) -> Write:
+    """Return a function that writes a stand-in for dbt, with the arguments of `write_module`."""
+
+    def writing(body: str, imported: str = "") -> Started:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        return Started(forks, folder, write_module(tmp_path / "module", body, imported))
+
+    return writing
+
+
+@pytest.fixture
+def shared(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the emulators use the forks of the test."""
+    monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.invoker.SHARED", forks)
+
+
+def logs_of(api: Api, run: int) -> str:
+    return "\n".join(step["logs"] for step in api.run(run, "run_steps")["run_steps"])
+
+
+def test_a_fork_cannot_be_told_from_a_new_process(write: Write) -> None:
+    dbt = write(FACTS)
+    odd = {"ODD": "a\udcffb", "EMPTY": "", "LINES": "a\nb", "PWD": str(dbt.folder)}
+    first = dbt.run("run", "--vars", "{a: 'b c'}", ONLY_FIRST="1", **odd)
+    plain, forked = (
+        ended(process) if process else None
+        for process in (
+            dbt.plain("run", "--vars", "{a: 'b c'}", **odd),
+            dbt.forked("run", "--vars", "{a: 'b c'}", **odd),
+        )
+    )
+    assert plain
+    assert forked
+    assert first[0] == plain[0] == forked[0] == 0, plain[1]
+    assert json.loads(forked[1][0]) == json.loads(plain[1][0])
+
+
+def test_commands_are_forked_from_one_process(write: Write) -> None:
+    dbt = write(ORIGIN)
+    assert dbt.run() == dbt.run()
+    assert dbt.run()[1][0].startswith("True ")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("return", 0),
+        ("sys.exit()", 0),
+        ("sys.exit(2)", 2),
+        ("sys.exit('no')", 1),
+        ("1 / 0", 1),
+        ("os._exit(7)", 7),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(600)", -signal.SIGINT),
+        ("import atexit; atexit.register(print, 'at exit')", 0),
+        ("threading.Timer(0.1, print, ['later']).start()", 0),
+        ("print('out'); print('err', file=sys.stderr); print('out')", 0),
+        ("sys.stdout.write('no end')", 0),
+    ],
+)
+def test_the_exit_code_and_output_are_those_of_a_new_process(
+    write: Write, body: str, code: int
+) -> None:
+    dbt = write(body)
+    forked, plain = dbt.forked(), dbt.plain()
+    assert forked
+    results = [ended(forked), ended(plain)]
+    assert [result[0] for result in results] == [code, code]
+    # a traceback begins with the frames of the program
+    assert results[0][1][-1:] == results[1][1][-1:]
+
+
+def test_many_commands_at_once_have_their_own_output_and_exit_code(write: Write) -> None:
+    dbt = write("print(os.environ['NUMBER']); sys.exit(int(sys.argv[1]))")
+    with ThreadPoolExecutor(16) as pool:
+        results = pool.map(lambda number: dbt.run(str(number), NUMBER=str(number)), range(40))
+        assert [*results] == [(number, [str(number)]) for number in range(40)]
+
+
+def test_a_long_environment_and_command_line_arrive_whole(write: Write) -> None:
+    dbt = write("print(len(os.environ['LONG']), len(sys.argv[1]))")
+    assert dbt.run("x" * 100_000, LONG="y" * 130_000) == (0, ["130000 100000"])
+
+
+def test_random_numbers_differ_from_fork_to_fork(write: Write) -> None:
+    dbt = write("print(random.random(), uuid.uuid4())", "import random, uuid; random.random()")
+    assert dbt.run() != dbt.run()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["a\0b"], {}),
+        (["a\ud800b"], {}),
+        ([], {"A": "a\0b"}),
+        ([], {"A": "a\ud800b"}),
+        ([], {"A=B": "c"}),
+    ],
+)
+def test_what_no_process_can_get_is_the_same_error(
+    write: Write, arguments: list[str], environ: dict[str, str]
+) -> None:
+    dbt = write("print(sys.argv)")
+    messages = []
+    for start in (dbt.forked, dbt.plain):
+        with pytest.raises((ValueError, OSError)) as error:
+            start(*arguments, **environ)
+        messages.append((error.type, str(error.value)))
+    assert messages[0] == messages[1]
+
+
+def test_a_missing_folder_is_the_same_error(write: Write) -> None:
+    dbt = write("")
+    dbt.folder.rmdir()
+    messages = []
+    for start in (dbt.forked, dbt.plain):
+        with pytest.raises(FileNotFoundError) as error:
+            start()
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_what_the_import_prints_is_in_the_output_of_each_command(write: Write) -> None:
+    dbt = write("print(is_forked)", "print('a warning of the import', file=sys.stderr)")
+    assert dbt.run() == dbt.run() == (0, ["a warning of the import", "True"])
+
+
+def test_a_command_is_not_forked_in_another_environment_of_python(write: Write) -> None:
+    dbt = write("print(is_forked)")
+    assert dbt.run(DBT_ANY="1", ANY="1") == (0, ["True"])
+    assert dbt.forked(TZ="Asia/Tokyo") is None
+    assert dbt.forked(PYTHONWARNINGS="error") is None
+    assert dbt.forked(DBT_RECORDER_MODE="record") is None
+    assert dbt.run() == (0, ["True"])
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "threading.Thread(target=time.sleep, args=[600], daemon=True).start()",
+        "raise ImportError('no such luck')",
+        "os._exit(0)",
+    ],
+)
+def test_a_module_that_cannot_be_forked_starts_anew_each_time(
+    cloud: DBTCloudEmulator,
+    api: Api,
+    tiny: Path,
+    tmp_path: Path,
+    shared: None,
+    forks: Forks,
+    imported: str,
+) -> None:
+    # a new process gets beyond the import
+    once = f"if sys.orig_argv[1].endswith('template.py'):\n    {imported}"
+    environ = write_module(tmp_path / "module", "print('forked', is_forked)", once)
+    job = cloud.create_job("Any", project_dir=tiny, environ=environ)
+    for _ in range(2):
+        run = api.ended(api.trigger(job)["id"])
+        assert run["status"] == 10
+        assert run["run_steps"][-1]["logs"].startswith("forked False")
+    assert forks.fork([DBT], tiny, {**os.environ, **environ}) is None
+
+
+def test_dbt_that_cannot_be_imported_is_an_error_in_the_log(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None
+) -> None:
+    environ = write_module(tmp_path / "module", "", "raise ImportError('no such luck')")
+    job = cloud.create_job("Any", project_dir=tiny, environ=environ)
+    run = api.ended(api.trigger(job)["id"])
+    assert run["status"] == 20
+    assert "no such luck" in run["run_steps"][-1]["logs"]
+
+
+def test_a_named_program_is_not_forked(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None
+) -> None:
+    environ = write_module(tmp_path / "module", "print('forked', is_forked)")
+    for program, is_forked in (("dbt", False), (None, True)):
+        job = cloud.create_job("Any", project_dir=tiny, environ=environ, dbt_executable=program)
+        run = api.ended(api.trigger(job)["id"])
+        assert run["run_steps"][-1]["logs"].startswith(f"forked {is_forked}\n")
+
+
+def test_a_killed_template_ends_its_step_with_an_error_and_no_other(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None
+) -> None:
+    environ = write_module(tmp_path / "module", WORKING)
+    job = cloud.create_job("Any", project_dir=tiny, environ=environ)
+    run = api.trigger(job)["id"]
+    until(lambda: "process" in logs_of(api, run))
+    words = logs_of(api, run).split()
+    dbt, template = int(words[-1]), int(words[words.index("True") + 1])
+    os.kill(template, signal.SIGKILL)
+    lost = api.ended(run)
+    assert (lost["status"], lost["status_message"]) == (20, LOST)
+    assert lost["run_steps"][-1]["logs"].endswith(LOST)
+    assert not is_alive(dbt)
+
+    (tiny / "finish").touch()
+    for _ in range(2):
+        next_run = api.ended(api.trigger(job)["id"])
+        assert next_run["status"] == 10
+        assert next_run["run_steps"][-1]["logs"].startswith("True ")
+    assert f"True {template}\n" not in next_run["run_steps"][-1]["logs"]
+
+
+def test_the_step_after_a_killed_template_is_forked_from_a_new_one(write: Write) -> None:
+    dbt = write(ORIGIN)
+    template = int(dbt.run()[1][0].split()[1])
+    os.kill(template, signal.SIGKILL)
+    # until the system has closed its files as well, a command may start in the other way
+    until(lambda: ") Z " in Path(f"/proc/{template}/stat").read_text())
+    code, (line,) = dbt.run()
+    assert code == 0
+    assert line.startswith("True ")
+    assert line != f"True {template}"
+
+
+def test_a_template_that_is_killed_during_its_import_delays_a_run_only(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None
+) -> None:
+    imported = """
+sign = pathlib.Path("/") / os.environ["SIGN"]
+if not sign.exists():
+    sign.write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+    sign = tmp_path / "sign"
+    environ = write_module(tmp_path / "module", "print('forked', is_forked)", imported)
+    # a variable of Python, as the template gets no other of the project
+    imported_by = {**environ, "PYTHON_SIGN": str(sign)}
+    module = tmp_path / "module/dbt/cli/main.py"
+    module.write_text(module.read_text().replace('"SIGN"', '"PYTHON_SIGN"'))
+    job = cloud.create_job("Any", project_dir=tiny, environ=imported_by)
+    run = api.trigger(job)["id"]
+    until(lambda: sign.exists() and sign.read_text())
+    os.kill(int(sign.read_text()), signal.SIGKILL)
+    assert api.ended(run)["status"] == 10
+    assert "forked False" in logs_of(api, run)
+
+
+def test_a_run_that_waits_for_the_import_can_be_cancelled(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None
+) -> None:
+    sign = tmp_path / "sign"
+    imported = f"pathlib.Path({str(sign)!r}).touch(); time.sleep(600)"
+    environ = write_module(tmp_path / "module", "", imported)
+    run = api.trigger(cloud.create_job("Any", project_dir=tiny, environ=environ))["id"]
+    until(sign.exists)
+    api.post(f"/runs/{run}/cancel/")
+    assert api.ended(run)["status"] == 30
+
+
+INTERRUPTED = """
+try:
+    print("working", flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("interrupted")
+    sys.exit(5)
+"""
+STUBBORN = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("working", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "grace", "code", "lines"),
+    [
+        (INTERRUPTED, PATIENCE, 5, ["working", "interrupted"]),
+        (STUBBORN, 0.2, -signal.SIGKILL, ["working"]),
+    ],
+)
+def test_a_cancelled_command_is_interrupted_and_then_killed(
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    grace: float,
+    code: int,
+    lines: list[str],
+) -> None:
+    monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", grace)
+    process = write(body).forked()
+    assert process
+    printed: list[str] = []
+
+    def log(line: str) -> None:
+        printed.append(line)
+        if line == "working":
+            process.interrupt()
+
+    assert process.run(log) == code
+    assert printed == lines
+
+
+def test_a_command_that_is_interrupted_before_it_starts_prints_nothing(write: Write) -> None:
+    process = write("print('started')").forked()
+    assert process
+    process.interrupt()
+    assert ended(process) == (-signal.SIGINT, [])
+
+
+def test_the_last_user_ends_the_template(write: Write) -> None:
+    dbt = write(ORIGIN)
+    dbt.forks.hold("another")
+    template = int(dbt.run()[1][0].split()[1])
+    dbt.forks.release("test")
+    assert dbt.run()[1] == [f"True {template}"]
+    dbt.forks.release("another")
+    assert not is_alive(template)
+    assert dbt.forked() is None
+
+
+def test_the_emulators_of_a_process_share_the_template_until_the_last_one_stops(
+    tiny: Path, tmp_path: Path
+) -> None:
+    environ = write_module(tmp_path / "module", ORIGIN)
+    printed = run_python(SHARING, str(tiny), json.dumps(environ))
+    first, second, is_left = printed.splitlines()
+    assert first == second
+    assert first.startswith("True ")
+    assert is_left == "False"
+
+
+# two emulators, the first of which stops before the second one runs dbt
+SHARING = """
+import json, os, sys, requests
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+project, environ = sys.argv[1], json.loads(sys.argv[2])
+def run(cloud):
+    job = cloud.create_job("Any", project_dir=project, environ=environ)
+    url = f"{cloud.url}/api/v2/accounts/{cloud.account_id}/jobs/{job}/run/"
+    headers = {"Authorization": f"Bearer {cloud.api_token}"}
+    started = requests.post(url, json={"cause": "Any"}, headers=headers, timeout=60)
+    ended = cloud.wait_for_run(started.json()["data"]["id"], 600)
+    return ended["run_steps"][-1]["logs"].splitlines()[0]
+with DBTCloudEmulator() as first:
+    second = DBTCloudEmulator().start()
+    print(run(first))
+line = run(second)
+print(line)
+second.stop()
+print(os.path.exists(f"/proc/{line.split()[1]}"))
+"""
+# a fork of a process that has a template
+FORKING = """
+import os, sys
+from pathlib import Path
+from dlt_dbtcloud.emulator.dbt.forks import SHARED
+from dlt_dbtcloud.emulator.dbt.process import DbtProcess
+dbt, folder = sys.argv[1:]
+def run():
+    process = DbtProcess(SHARED.fork([dbt], Path(folder), os.environ))
+    assert process.begin()
+    process.run(lambda line: print(line, flush=True))
+SHARED.hold("parent")
+run()
+pid = os.fork()
+if not pid:
+    assert SHARED.fork([dbt], Path(folder), os.environ) is None
+    SHARED.hold("child")
+    run()
+    SHARED.release("child")
+    SHARED.release("parent")
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+run()
+SHARED.release("parent")
+"""
+
+
+def test_a_fork_of_the_emulators_process_has_a_template_of_its_own(tmp_path: Path) -> None:
+    environ = {**os.environ, **write_module(tmp_path / "module", ORIGIN), "PYTHONWARNINGS": "error"}
+    parent, child, again = run_python(FORKING, DBT, str(tmp_path), env=environ).splitlines()
+    assert parent == again != child
+
+
+def script(folder: Path, text: str) -> str:
+    """Write a program named dbt."""
+    program = folder / "dbt"
+    program.write_text(text)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("#!{bin}/python\nfrom dbt", "{bin}/python"),
+        ("#!{bin}/python3.99\nfrom dbt", "{bin}/python3.99"),
+        ("#!/bin/sh\n'''exec' {bin}/python \"$0\" \"$@\"\n' '''\n", "{bin}/python"),
+        ("#!/bin/sh\n'''exec' \"{bin}/py thon\" \"$0\" \"$@\"\n' '''\n", "{bin}/py thon"),
+        ("#!/bin/sh\n'''exec' '{bin}/py thon' \"$0\" \"$@\"\n' '''\n", "{bin}/py thon"),
+        # options, other interpreters, other places and programs that are not scripts
+        ("#!{bin}/python -s\nfrom dbt", None),
+        ("#!/usr/bin/env python\nfrom dbt", None),
+        ("#!/bin/sh\nexec pyenv exec dbt", None),
+        ("#!/elsewhere/python\nfrom dbt", None),
+        ("\x7fELF", None),
+        ("", None),
+    ],
+)
+def test_the_python_of_a_script_is_known_if_it_is_beside_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, python: str | None
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    program = script(tmp_path, text.replace("{bin}", str(tmp_path)))
+    assert interpreter_of(program) == (python and python.replace("{bin}", str(tmp_path)))
+
+
+def test_no_program_elsewhere_is_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert interpreter_of(DBT)
+    text = f"#!{sys.executable}\n"
+    assert interpreter_of(script(tmp_path, text)) is None
+    assert interpreter_of(str(tmp_path / "missing")) is None
+    monkeypatch.setattr(sys, "executable", "")
+    assert interpreter_of(DBT) is None
+
+
+def test_dbt_on_other_systems_is_not_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for system in ("darwin", "win32"):
+        monkeypatch.setattr(sys, "platform", system)
+        assert interpreter_of(DBT) is None
