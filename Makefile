@@ -15,7 +15,7 @@ unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak subsets format lock clean
+.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak subsets record format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -62,6 +62,9 @@ subsets: $(VENV)/.dev ## Build every set of the five tables alone, with real dbt
 format: $(VENV)/.dev ## Format the code and fix lint findings
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+record: $(VENV)/.dev ## Record again what dbt Core and, where installed, dbt Fusion do in the tests
+	@$(BIN)/python -m tests.support.record $(ARGS)
 
 lock: $(VENV)/.uv ## Pin the newest versions of all dependencies in constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,25 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support import forks
+from tests.support.answers import Answers
 from tests.support.clock import DBT_PATIENCE, PATIENCE
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
-from tests.support.loaded_flights import LoadedFlights, run_and_load_flights
+from tests.support.loaded_flights import LoadedFlights, run_flights
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.orchard import Orchard, run_orchard
 from tests.support.processes import start_guard
+from tests.support.recordings import Recorder, Replay
 from tests.support.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
+AnswersOf = Callable[[str], Answers]
+Recorded = Callable[[str], "Replay | Recorder"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make record`."""
+    parser.addoption("--record", action="store_true", help="run dbt and record it")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         unselected = [item for item in items if item.get_closest_marker("fusion")]
         items[:] = [item for item in items if not item.get_closest_marker("fusion")]
         config.hook.pytest_deselected(items=unselected)
+    if config.getoption("record"):
+        items[:] = [item for item in items if _is_recorded(item)]
     for item in items:
         if item.get_closest_marker("dbt") or item.get_closest_marker("fusion"):
             item.add_marker(pytest.mark.timeout(2 * DBT_PATIENCE))
@@ -57,6 +69,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return [*shared, item.get_closest_marker("dbt") is not None, True].index(True)
 
     items.sort(key=rank)
+
+
+def _is_recorded(item: pytest.Item) -> bool:
+    """Whether a test replays recordings, which it makes with `--record`."""
+    replays = {"recorded", "answers"} & {*getattr(item, "fixturenames", ())}
+    return bool(replays) and item.get_closest_marker("dbt") is None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,12 +124,16 @@ def write_config(isolated: Path) -> WriteConfig:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[DBTCloudEmulator]:
+def cloud(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DBTCloudEmulator]:
     """Return an embedded dbt Cloud, which `DBT_CLOUD__*` points to."""
+    # status checks use the processor that dbt needs
+    seconds = "0.5" if request.node.get_closest_marker("dbt") else "0.02"
     with DBTCloudEmulator() as emulator:
         for name, value in emulator.environment().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.02")
+        monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", seconds)
         yield emulator
 
 
@@ -175,15 +197,49 @@ def fusion_flights(cloud: DBTCloudEmulator, tmp_path: Path, fusion: str) -> Flig
     return Flights(cloud, tmp_path, fusion)
 
 
+@pytest.fixture
+def recorded(
+    request: pytest.FixtureRequest, cloud: DBTCloudEmulator, tmp_path: Path
+) -> Iterator[Recorded]:
+    """Return a function that replays a recording of dbt Core by its name.
+
+    With `--record`, dbt runs and is recorded. In tests marked `dbt`, it runs and is compared.
+    """
+    writes = bool(request.config.getoption("record"))
+    is_real = writes or request.node.get_closest_marker("dbt") is not None
+    started: list[Replay | Recorder] = []
+
+    def start(name: str) -> Replay | Recorder:
+        jobs = (
+            Recorder(cloud, tmp_path, name, writes=writes)
+            if is_real
+            else Replay(cloud, tmp_path, name)
+        )
+        started.append(jobs)
+        return jobs
+
+    yield start
+    for jobs in started:
+        jobs.end()
+
+
+@pytest.fixture
+def answers(request: pytest.FixtureRequest) -> AnswersOf:
+    """Return a function that returns the answers of dbt Core on a project, by its name."""
+    return partial(Answers, records=bool(request.config.getoption("record")))
+
+
 @pytest.fixture(scope="session")
 def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
-    """Return a run of real dbt Core on the orchard project, for `dbt` tests."""
-    return run_orchard(tmp_path_factory.mktemp("orchard"))
+    """Return a recorded run of dbt Core on the orchard project."""
+    folder = tmp_path_factory.mktemp("orchard")
+    with DBTCloudEmulator() as cloud:
+        return run_orchard(cloud, Replay(cloud, folder, "orchard"), folder)
 
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
-    """Return runs of the example project by real dbt, loaded as tables, for `dbt` tests."""
+    """Return recorded runs of dbt Core on the example project, loaded as tables."""
     folder = tmp_path_factory.mktemp("loaded")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -194,7 +250,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 patch.setenv(name, value)
-            return run_and_load_flights(Flights(cloud, folder))
+            patch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.02")
+            return run_flights(Flights(Replay(cloud, folder, "nightly"), folder), loads=True)
 
 
 def _reload(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -22,6 +23,7 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
+from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, executed, statuses
 from tests.support.manifests import read_manifest, read_results
@@ -398,9 +400,9 @@ def test_large_artifacts_are_read(cloud: DBTCloudEmulator) -> None:
     assert len(get_dbt_cloud_run_results(run_id=run_dbt_cloud_job(job_id=job)["id"])) == 20_000
 
 
-@pytest.mark.dbt
-def test_a_real_run_of_three_steps_and_its_retry(cloud: DBTCloudEmulator, flights: Flights) -> None:
-    flights.load()
+def test_a_real_run_of_three_steps_and_its_retry(recorded: Recorded, tmp_path: Path) -> None:
+    flights = Flights(recorded("three_steps"), tmp_path)
+    flights.load_for_dbt()
     flights.make_times_impossible()
     steps = ("dbt seed", "dbt run --select +fct_flights", "dbt test --select stg_flights")
     job = flights.job(*steps, generate_docs=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.dbt import Entry, Manifest, decode_manifest
+from dlt_dbtcloud.dbt import Entry, Manifest
 from dlt_dbtcloud.dbt.commands import (
     MAX_LENGTH,
     CannotNarrowError,
@@ -20,11 +19,12 @@ from dlt_dbtcloud.dbt.commands import (
     node_selector,
     subcommand_of,
 )
+from tests.conftest import AnswersOf
+from tests.support.answers import PROJECTS
 from tests.support.clock import DBT_PATIENCE
+from tests.support.manifests import read_manifest
 from tests.support.processes import run
-from tests.support.shop import kinds_of_options, nodes_of, options_of, write_shop
 
-EXAMPLE = Path(__file__).parents[2] / "examples/flights_dbt"
 # the criteria to select and to exclude, and the selector
 Selection = tuple[tuple[str, ...], tuple[str, ...], str | None]
 SPELLINGS: list[tuple[str, Selection]] = [
@@ -326,11 +326,10 @@ def test_a_node_without_a_file_or_names_has_no_selector(lacking: str) -> None:
         node_selector(Entry(**{**fields, lacking: None}))
 
 
-@pytest.mark.dbt
-def test_dbts_own_parser_reads_the_same() -> None:
+def test_dbts_own_parser_reads_the_same(answers: AnswersOf) -> None:
     lines = [options for options, _ in SPELLINGS]
-    answers = options_of(["build", *shlex.split(options)] for options in lines)
-    for options, answer in zip(lines, answers, strict=True):
+    found = answers("parser").options_of(["build", *shlex.split(options)] for options in lines)
+    for options, answer in zip(lines, found, strict=True):
         command = parse(f"dbt build {options}")
         # dbt splits at each space, and keeps empty criteria
         assert [c for value in answer["select"] for c in value.split(" ") if c] == [
@@ -340,37 +339,22 @@ def test_dbts_own_parser_reads_the_same() -> None:
         assert answer["selector"] == command.selector, options
 
 
-@pytest.mark.dbt
-def test_every_option_of_dbt_takes_the_words_that_dbt_gives_it() -> None:
-    greedy, valued = kinds_of_options()
+def test_every_option_of_dbt_takes_the_words_that_dbt_gives_it(answers: AnswersOf) -> None:
+    greedy = answers("parser").options_that_take("many words")
     assert greedy
     for option in greedy:
         assert parse(f"dbt {option} a b -x build").subcommand == "build"
         with pytest.raises(CommandError):
             parse(f"dbt {option} a build")
+    valued = answers("parser").options_that_take("one word")
     assert valued
     for option in valued:
         assert parse(f"dbt {option} -x build test").subcommand == "build", option
         assert parse(f"dbt {option} test build").subcommand == "build", option
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    return write_shop(tmp_path / "shop")
-
-
-@pytest.fixture
-def flights(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(EXAMPLE, tmp_path / "flights"))
-
-
-def manifest_of(project: Path) -> Manifest:
-    return Manifest(decode_manifest((project / "target/manifest.json").read_bytes()))
-
-
-def nodes_in(project: Path) -> dict[str, Entry]:
+def executable(manifest: Manifest) -> dict[str, Entry]:
     """Return the nodes that dbt executes, and exposures, by unique id."""
-    manifest = manifest_of(project)
     kinds = ("source", "metric", "semantic_model", "saved_query", "function")
     return {
         unique_id: manifest.entry(unique_id)
@@ -379,20 +363,11 @@ def nodes_in(project: Path) -> dict[str, Entry]:
     }
 
 
-@pytest.mark.dbt
 @pytest.mark.parametrize("name", ["shop", "flights"])
-def test_each_node_has_a_selector_that_selects_it_alone(
-    name: str, request: pytest.FixtureRequest
-) -> None:
-    project = request.getfixturevalue(name)
-    nodes_of(project, [["parse"]])
-    nodes = nodes_in(project)
-    list_all = ["ls", "--output", "json", "--resource-type", "all"]
-    lines = [
-        [*list_all, "--indirect-selection", "empty", "--select", node_selector(node)]
-        for node in nodes.values()
-    ]
-    found = nodes_of(project, lines, once=True)
+def test_each_node_has_a_selector_that_selects_it_alone(name: str, answers: AnswersOf) -> None:
+    nodes = executable(read_manifest(answers(name).manifest))
+    list_all = ["ls", "--resource-type", "all", "--indirect-selection", "empty", "--select"]
+    found = answers(name).nodes_of([*list_all, node_selector(node)] for node in nodes.values())
     assert len(nodes) > 30
     assert found == [{unique_id} for unique_id in nodes]
 
@@ -400,11 +375,13 @@ def test_each_node_has_a_selector_that_selects_it_alone(
 @pytest.mark.fusion
 @pytest.mark.parametrize("name", ["shop", "flights"])
 def test_each_node_has_a_selector_that_selects_it_alone_on_dbt_fusion(
-    name: str, fusion: str, request: pytest.FixtureRequest
+    name: str, fusion: str, tmp_path: Path
 ) -> None:
-    project = request.getfixturevalue(name)
+    project = PROJECTS[name](tmp_path / name)
+    if name == "shop":
+        fusion_lines(fusion, project, "deps")
     fusion_lines(fusion, project, "parse")
-    nodes = nodes_in(project)
+    nodes = executable(read_manifest(json.loads((project / "target/manifest.json").read_text())))
     list_ids = ["ls", "--output", "json", "--output-keys", "unique_id"]
     found = []
     for node in nodes.values():
@@ -427,8 +404,7 @@ def words(command: DbtCommand) -> list[str]:
     return shlex.split(str(command))[1:]
 
 
-@pytest.mark.dbt
-def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(shop: Path) -> None:
+def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(answers: AnswersOf) -> None:
     lines = [
         "dbt build --select tag:nightly --exclude still --vars '{a: b}'",
         "dbt build --full-refresh --fail-fast --threads 2 --indirect-selection cautious",
@@ -436,8 +412,9 @@ def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(shop: Path) ->
         "dbt run --selector nightly",
         "dbt compile --models +orders.daily",
     ]
-    _, *whole = nodes_of(shop, [["build"], *(words(parse(line)) for line in lines)], once=True)
-    nodes = nodes_in(shop)
+    shop = answers("shop")
+    whole = shop.nodes_of(words(parse(line)) for line in lines)
+    nodes = executable(read_manifest(shop.manifest))
     # every second node is taken as unsuccessful
     chosen = [_with_tested(nodes, sorted(found)[::2]) for found in whole]
     commands = [
@@ -446,7 +423,7 @@ def test_a_command_is_repeated_on_some_of_its_nodes_and_no_others(shop: Path) ->
     ]
     assert all(chosen)
     assert any(unique_id.startswith("unit_test.") for unique_id in chosen[1])
-    assert nodes_of(shop, [words(command) for command in commands], once=True) == chosen
+    assert shop.nodes_of(map(words, commands)) == chosen
 
 
 def _with_tested(nodes: dict[str, Entry], some: list[str]) -> set[str]:
@@ -485,36 +462,36 @@ EXECUTED = [
 ]
 
 
-@pytest.mark.dbt
-def test_a_narrowed_command_executes_the_intersection_and_nothing_else(shop: Path) -> None:
-    criteria = ["source:raw.users+", "source:raw.idle+"]
+@pytest.mark.parametrize("loaded", ["users idle", "orders", "orders users"])
+def test_a_narrowed_command_executes_the_intersection_and_nothing_else(
+    answers: AnswersOf, loaded: str
+) -> None:
+    criteria = [f"source:raw.{table}+" for table in loaded.split()]
     before = [parse(f"dbt build {options}") for options in LISTED] + [*map(parse, EXECUTED)]
     after = [command.narrowed(criteria) for command in before]
 
     def lines(commands: list[DbtCommand]) -> list[list[str]]:
         # `ls` lists the nodes that `build` executes, and is faster
-        listed = [["ls", "--output", "json", *words(each)[1:]] for each in commands[: len(LISTED)]]
+        listed = [["ls", *words(each)[1:]] for each in commands[: len(LISTED)]]
         return [*listed, *map(words, commands[len(LISTED) :])]
 
-    list_fed = ["ls", "--output", "json", "--select", *criteria]
-    fed, *found = nodes_of(shop, [list_fed, *lines(before), *lines(after)], once=True)
-    assert len(fed) > 5
-    for command, whole, narrowed in zip(before, found, found[len(before) :], strict=False):
+    shop = answers("shop")
+    (fed,) = shop.nodes_of([["ls", "--select", *criteria]])
+    found = shop.nodes_of(lines(after))
+    for command, whole, narrowed in zip(before, shop.nodes_of(lines(before)), found, strict=True):
         assert narrowed == whole & fed, str(command)
-    assert sum(map(bool, found[len(before) :])) > len(before) / 2
+    assert len(fed) > 5
+    assert sum(map(bool, found)) > len(before) / 2
 
 
-@pytest.mark.dbt
-def test_a_careful_selection_of_tests_in_several_criteria_would_lose_some(shop: Path) -> None:
+def test_a_careful_selection_of_tests_in_several_criteria_would_lose_some(
+    answers: AnswersOf,
+) -> None:
     # it is refused because `relationships` has a parent in each, of which one is not fed
-    options = ["--indirect-selection", "cautious", "--output", "json", "--select"]
+    careful = ["ls", "--indirect-selection", "cautious", "--select"]
     crossed = ["users,source:raw.users+", "shop.orders,source:raw.users+"]
-    whole, fed, narrowed = nodes_of(
-        shop,
-        [
-            ["ls", *options, *each]
-            for each in (["users", "shop.orders"], ["source:raw.users+"], crossed)
-        ],
+    whole, fed, narrowed = answers("shop").nodes_of(
+        [*careful, *each] for each in (["users", "shop.orders"], ["source:raw.users+"], crossed)
     )
     lost = (whole & fed) - narrowed
     assert {unique_id.split(".")[2] for unique_id in lost} == {
@@ -522,43 +499,40 @@ def test_a_careful_selection_of_tests_in_several_criteria_would_lose_some(shop: 
     }
 
 
-@pytest.mark.dbt
-def test_dbt_lets_a_selector_replace_any_selection(tmp_path: Path) -> None:
-    shop = write_shop(tmp_path / "shop", has_default=True)
-    list_models = ["ls", "--output", "json", "--resource-type", "model"]
-    usual, selected, excluded, named, both, method = nodes_of(
-        shop,
+def test_dbt_lets_a_selector_replace_any_selection(answers: AnswersOf) -> None:
+    shop = answers("shop_with_default")
+    list_models = ["ls", "--resource-type", "model"]
+    usual, selected, excluded, named, both = shop.nodes_of(
         [
             list_models,
             [*list_models, "--select", "names+"],
             [*list_models, "--exclude", "names+"],
             [*list_models, "--selector", "nightly"],
             [*list_models, "--selector", "nightly", "--select", "names+", "--exclude", "users"],
-            [*list_models, "--select", "selector:nightly"],
         ],
     )
     assert usual == {"model.shop.users"}
     assert selected == {"model.shop.counted"}
     assert len(excluded) > len(usual)
     assert named == both
-    assert isinstance(method, str), "dbt knows no method `selector:`, so this is its error"
+    (error,) = shop.errors_of([[*list_models, "--select", "selector:nightly"]])
+    assert "selector" in error, "dbt has no method `selector:`"
+    manifest = read_manifest(shop.manifest)
     with pytest.raises(CannotNarrowError, match="by the default selector"):
         parse("dbt build").narrowed(
-            ["source:raw.users+"], has_default_selector=manifest_of(shop).has_default_selector
+            ["source:raw.users+"], has_default_selector=manifest.has_default_selector
         )
 
 
-@pytest.mark.dbt
-def test_dbt_writes_results_if_leaves_results_is_true(shop: Path) -> None:
+def test_dbt_writes_results_if_leaves_results_is_true(answers: AnswersOf) -> None:
     steps = [
         "build",
-        "clone --state target0",
+        "clone --state built",
         "run-operation noop",
         "build --no-write-json",
         "source freshness",
         "parse",
     ]
-    commands = [parse(f"dbt {step} --target-path target{n}") for n, step in enumerate(steps)]
-    nodes_of(shop, map(words, commands))
-    for n, command in enumerate(commands):
-        assert (shop / f"target{n}/run_results.json").exists() == command.leaves_results, n
+    commands = [parse(f"dbt {step}") for step in steps]
+    written = answers("shop").writes_results(map(words, commands))
+    assert written == [command.leaves_results for command in commands]

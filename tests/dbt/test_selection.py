@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+from collections.abc import Iterable
 from itertools import chain, combinations
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.dbt.commands import MAX_LENGTH
-from dlt_dbtcloud.dbt.manifest import Manifest
 from dlt_dbtcloud.dbt.matching import match_sources
 from dlt_dbtcloud.dbt.selection import (
     covers,
@@ -22,9 +19,9 @@ from dlt_dbtcloud.dbt.selection import (
     sources_of,
 )
 from dlt_dbtcloud.values import Relation
-from tests.support.clock import DBT_PATIENCE
+from tests.conftest import AnswersOf
+from tests.support.answers import Answers
 from tests.support.manifests import manifest_of, read_manifest, source_entry
-from tests.support.processes import run_python
 
 FLIGHTS, WEATHER = "source.shop.raw.flights", "source.shop.raw.weather"
 
@@ -139,117 +136,24 @@ def test_a_run_covers_another_with_the_same_or_narrower_commands(
 
 
 TABLES = ["airlines", "airports", "flights", "planes", "weather"]
-FLIGHTS_PROJECT = Path(__file__).parents[2] / "examples" / "flights_dbt"
 EXECUTED = ("model", "seed", "snapshot", "test", "unit_test")
-
-PROFILES = "shop: {target: dev, outputs: {dev: {type: duckdb, path: shop.duckdb, schema: main}}}\n"
-PROJECT = "name: shop\nprofile: shop\nflags: {send_anonymous_usage_stats: false}\n"
-PACKAGE = "name: billing\nmodels: {+materialized: view}\n"
-ODD_NAMES = ["or.ders", "or ders", "orders*", "order[s]", "order?", "a+1", "it's", "orders"]
-SOURCES = """
-sources:
-  - name: landing
-    schema: raw
-    tables:
-      - name: sales
-        identifier: orders
-        columns: [{name: id, data_tests: [not_null]}]
-      - name: refunds
-      - name: only_read
-  - name: odd
-    schema: raw
-    tables:
-"""
-SNAPSHOTS = """
-snapshots:
-  - name: history
-    relation: source('landing', 'refunds')
-    config: {unique_key: id, strategy: check, check_cols: all}
-unit_tests:
-  - name: sums
-    model: totals
-    given: [{input: ref('passed_on'), rows: [{id: 1}]}]
-    expect: {rows: [{id: 1}]}
-exposures:
-  - name: board
-    type: dashboard
-    owner: {name: Sales, email: sales@example.com}
-    depends_on: ["source('landing', 'only_read')"]
-"""
-
-PARSE = """
-from dbt.cli.main import dbtRunner
-done = dbtRunner().invoke(["parse", "--quiet"])
-assert done.success, done.exception
-"""
-# prints the nodes that `dbt ls` lists for each selection, in one process
-LIST = """
-import json, sys
-from dbt.cli.main import dbtRunner
-runner = dbtRunner(manifest=dbtRunner().invoke(["parse", "--quiet"]).result)
-options = ["ls", "--quiet", "--output", "json", "--output-keys", "unique_id"]
-for selection in json.loads(sys.argv[1]):
-    done = runner.invoke([*options, "--select", *selection])
-    print(">>>", json.dumps([json.loads(line)["unique_id"] for line in done.result]))
-"""
-
-
-def manifest_in(folder: Path) -> Manifest:
-    return read_manifest(json.loads((folder / "target" / "manifest.json").read_text()))
-
-
-def listed(folder: Path, selections: list[list[str]]) -> list[set[str]]:
-    """Return the nodes to execute that dbt selects for each of some selections."""
-    lines = run_python(LIST, json.dumps(selections), cwd=folder, timeout=DBT_PATIENCE).splitlines()
-    found = [json.loads(line[3:]) for line in lines if line.startswith(">>>")]
-    return [{uid for uid in ids if uid.partition(".")[0] in EXECUTED} for ids in found]
-
-
-@pytest.fixture(scope="module")
-def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dbt") / "flights"
-    shutil.copytree(FLIGHTS_PROJECT, folder, ignore=shutil.ignore_patterns("target", "logs"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dbt") / "shop"
-    odd = "".join(f"      - {{name: {json.dumps(name)}}}\n" for name in ODD_NAMES)
-    billed = "sources: [{name: landing, schema: bills, tables: [{name: sales}, {name: fees}]}]\n"
-    files = {
-        "profiles.yml": PROFILES,
-        "dbt_project.yml": PROJECT,
-        "models/sources.yml": SOURCES + odd + SNAPSHOTS,
-        "models/passed_on.sql": "{{ config(materialized='ephemeral') }}"
-        "select id from {{ source('landing', 'sales') }}",
-        "models/totals.sql": "select sum(id) as id from {{ ref('passed_on') }}",
-        "dbt_packages/billing/dbt_project.yml": PACKAGE,
-        "dbt_packages/billing/models/sources.yml": billed,
-        "dbt_packages/billing/models/bills.sql": "select * from {{ source('landing', 'sales') }}",
-        "dbt_packages/billing/models/fees.sql": "select * from {{ source('landing', 'fees') }}",
-    }
-    for number, name in enumerate(ODD_NAMES):
-        text = f"select * from {{{{ source('odd', {json.dumps(name)}) }}}}"
-        files[f"models/odd_{number}.sql"] = text
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
-    run_python(PARSE, cwd=folder, timeout=DBT_PATIENCE)
-    return folder
-
 
 ORDERS = "source.shop.raw.orders"
 
 
-@pytest.mark.dbt
-def test_each_set_of_tables_selects_the_nodes_that_dbt_lists(flights: Path) -> None:
+def listed(answers: Answers, selections: Iterable[list[str]]) -> list[set[str]]:
+    """Return the nodes to execute that dbt selects for each of some selections."""
+    found = answers.nodes_of(["ls", "--select", *selection] for selection in selections)
+    return [{uid for uid in ids if uid.partition(".")[0] in EXECUTED} for ids in found]
+
+
+def test_each_set_of_tables_selects_the_nodes_that_dbt_lists(answers: AnswersOf) -> None:
     sizes = range(1, len(TABLES) + 1)
     sets = [list(some) for some in chain(*(combinations(TABLES, size) for size in sizes))]
     selections = [[f"source:raw.{table}+" for table in some] for some in sets]
-    expected = listed(flights, selections)
+    expected = listed(answers("flights"), selections)
     assert len(set(map(frozenset, expected))) == len(sets) == 31
-    manifest = manifest_in(flights)
+    manifest = read_manifest(answers("flights").manifest)
     matches = [
         match_sources([Relation(t, "raw", "flights") for t in some], manifest) for some in sets
     ]
@@ -257,12 +161,11 @@ def test_each_set_of_tables_selects_the_nodes_that_dbt_lists(flights: Path) -> N
     assert [fed_nodes(manifest, match.sources) for match in matches] == expected
 
 
-@pytest.mark.dbt
-def test_sources_of_any_name_select_their_descendants(shop: Path) -> None:
-    manifest = manifest_in(shop)
+def test_sources_of_any_name_select_their_descendants(answers: AnswersOf) -> None:
+    manifest = read_manifest(answers("landing").manifest)
     ids = sorted(manifest.sources)
     selections = [selectors(manifest, [uid]) for uid in ids]
-    chosen = [found - {"model.shop.passed_on"} for found in listed(shop, selections)]
+    chosen = [found - {"model.shop.passed_on"} for found in listed(answers("landing"), selections)]
     fed = [fed_nodes(manifest, [uid]) for uid in ids]
     # these two differ in a character that no selector can contain
     alike = [ids.index(f"source.shop.odd.{name}") for name in ("or.ders", "or ders")]
@@ -273,21 +176,19 @@ def test_sources_of_any_name_select_their_descendants(shop: Path) -> None:
     assert chosen == fed
 
 
-@pytest.mark.dbt
-def test_broader_selectors_select_no_less(shop: Path) -> None:
-    manifest = manifest_in(shop)
+def test_broader_selectors_select_no_less(answers: AnswersOf) -> None:
+    manifest = read_manifest(answers("landing").manifest)
     ids = sorted(manifest.sources)
     by_source, by_all = selectors(manifest, ids, 60), selectors(manifest, ids, 20)
     assert by_source == ["source:billing.landing.*+", "source:shop.landing.*+", "source:odd+"]
     assert by_all == ["source:*+"]
     fed = fed_nodes(manifest, ids)
-    for selected in listed(shop, [selectors(manifest, ids), by_source, by_all]):
+    for selected in listed(answers("landing"), [selectors(manifest, ids), by_source, by_all]):
         assert selected - {"model.shop.passed_on"} == fed
 
 
-@pytest.mark.dbt
-def test_only_executed_types_are_fed(shop: Path) -> None:
-    manifest = manifest_in(shop)
+def test_only_executed_types_are_fed(answers: AnswersOf) -> None:
+    manifest = read_manifest(answers("landing").manifest)
     kinds = {
         unique_id: {uid.partition(".")[0] for uid in fed_nodes(manifest, [unique_id])}
         for unique_id in manifest.sources
@@ -297,9 +198,8 @@ def test_only_executed_types_are_fed(shop: Path) -> None:
     assert kinds["source.shop.landing.only_read"] == set()
 
 
-@pytest.mark.dbt
-def test_the_graph_of_the_nodes_is_that_of_the_maps(shop: Path) -> None:
-    content = json.loads((shop / "target" / "manifest.json").read_text())
+def test_the_graph_of_the_nodes_is_that_of_the_maps(answers: AnswersOf) -> None:
+    content = answers("landing").manifest
     manifest = read_manifest(content)
     bare = read_manifest({key: value for key, value in content.items() if not key.endswith("_map")})
     for unique_id in manifest.sources:

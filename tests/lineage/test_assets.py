@@ -21,6 +21,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.assets import built_assets, read_assets
 from dlt_dbtcloud.typing import Run
+from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
 from tests.support.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
@@ -317,7 +318,6 @@ def test_a_missing_run_is_an_error(cloud: DBTCloudEmulator) -> None:
         materialized_assets(1)
 
 
-@pytest.mark.dbt
 def test_a_real_run_returns_the_assets_that_it_built(orchard: Orchard) -> None:
     assets = built_assets(orchard.run, orchard.outcomes)
     upstream = {a["unique_id"]: [u["unique_id"] for u in a["upstream"]] for a in assets}
@@ -331,7 +331,6 @@ def test_a_real_run_returns_the_assets_that_it_built(orchard: Orchard) -> None:
     assert json.loads(json.dumps(assets)) == assets
 
 
-@pytest.mark.dbt
 def test_an_asset_of_a_real_run_has_all_metadata(orchard: Orchard) -> None:
     assets = built_assets(orchard.run, orchard.outcomes)
     juice: dict[str, Any] = {**next(asset for asset in assets if asset["name"] == "juice")}
@@ -379,7 +378,6 @@ def test_an_asset_of_a_real_run_has_all_metadata(orchard: Orchard) -> None:
     }
 
 
-@pytest.mark.dbt
 def test_versions_and_seeds_of_a_real_run_are_distinguished(orchard: Orchard) -> None:
     assets = built_assets(orchard.run, orchard.outcomes)
     found = {a["identifier"]: (a["name"], a["metadata"]["version"]) for a in assets}
@@ -389,7 +387,6 @@ def test_versions_and_seeds_of_a_real_run_are_distinguished(orchard: Orchard) ->
     assert next(a for a in assets if a["name"] == "sorts")["metadata"]["rows_affected"] == 1
 
 
-@pytest.mark.dbt
 def test_a_real_runs_assets_lead_to_the_tables_loaded_by_dlt(
     loaded: LoadedFlights,
 ) -> None:
@@ -400,15 +397,15 @@ def test_a_real_runs_assets_lead_to_the_tables_loaded_by_dlt(
     assert all(column["type"] for column in assets["fct_flights"]["metadata"]["columns"])
 
 
-@pytest.mark.dbt
 def test_real_steps_with_two_targets_have_their_own_locations(
-    cloud: DBTCloudEmulator, tmp_path: Path
+    recorded: Recorded, tmp_path: Path
 ) -> None:
     for name, text in TARGETS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     steps = ["dbt --target test build", "dbt build --select good", "dbt compile"]
-    run = run_dbt_cloud_job(job_id=cloud.create_job("x", execute_steps=steps, project_dir=tmp_path))
+    job = recorded("two_targets").create_job("x", execute_steps=steps, project_dir=tmp_path)
+    run = run_dbt_cloud_job(job_id=job)
     places = {a["name"]: (a["relation_name"], a["schema"]) for a in materialized_assets(run)}
     assert places == {
         "good": ('"shop"."main"."good"', "main"),

@@ -439,14 +439,12 @@ def test_a_skipped_run_has_no_events(cloud: DBTCloudEmulator) -> None:
     assert cloud.requests == []
 
 
-@pytest.mark.dbt
 def test_all_events_of_a_real_run_are_valid(real: list[Event]) -> None:
     for event in real:
         validate(event)
     assert json.loads(json.dumps(real)) == real
 
 
-@pytest.mark.dbt
 def test_each_run_starts_and_ends_once_and_in_order(real: list[Event]) -> None:
     kinds: dict[str, list[str]] = {}
     for event in real:
@@ -456,7 +454,6 @@ def test_each_run_starts_and_ends_once_and_in_order(real: list[Event]) -> None:
     assert (real[0]["job"]["name"], real[-1]["eventType"]) == (real[-1]["job"]["name"], "FAIL")
 
 
-@pytest.mark.dbt
 def test_a_real_model_reads_a_loaded_table_and_has_typed_columns(real: list[Event]) -> None:
     _, juice = of_node(real, "model.orchard.juice")
     assert [dataset["name"] for dataset in juice["inputs"]] == ["orchard.raw.harvest_2025"]
@@ -469,14 +466,12 @@ def test_a_real_model_reads_a_loaded_table_and_has_typed_columns(real: list[Even
     assert facets["ownership"]["owners"] == [{"name": "press@example.com"}]
 
 
-@pytest.mark.dbt
 def test_real_failures_have_messages_and_skipped_nodes_no_events(real: list[Event]) -> None:
     _, broken = of_node(real, "model.orchard.broken")
     assert "no_such_column" in broken["run"]["facets"]["errorMessage"]["message"]
     assert of_node(real, "model.orchard.after_broken") == []
 
 
-@pytest.mark.dbt
 def test_real_tests_have_assertions_on_columns(real: list[Event]) -> None:
     found = {}
     for event in real:

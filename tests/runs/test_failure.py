@@ -28,6 +28,7 @@ from dlt_dbtcloud.runs.failure import (
     other_errors,
 )
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
+from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, own_results, statuses
 from tests.support.manifests import read_manifest, read_results
@@ -176,10 +177,10 @@ def test_a_cancellation_by_a_person_differs_from_a_time_limit(cloud: DBTCloudEmu
     assert "`timeout_seconds_override`" in str(caught.value)
 
 
-@pytest.mark.dbt
-def test_the_explanation_of_a_failed_test(cloud: DBTCloudEmulator, flights: Flights) -> None:
-    flights.load()
-    flights.sql("UPDATE raw.flights SET dep_time = 900 WHERE dep_time = 517")
+def test_the_explanation_of_a_failed_test(recorded: Recorded, tmp_path: Path) -> None:
+    flights = Flights(recorded("failed_test"), tmp_path)
+    flights.load_for_dbt()
+    flights.change("UPDATE raw.flights SET dep_time = 900 WHERE dep_time = 517")
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_job(job_id=flights.job(), raise_on_failure=True)
     description = str(caught.value)
@@ -194,10 +195,10 @@ def test_the_explanation_of_a_failed_test(cloud: DBTCloudEmulator, flights: Flig
     assert "a retry is unlikely to help until the data change" in description
 
 
-@pytest.mark.dbt
 def test_the_explanation_of_a_project_that_does_not_compile(
-    cloud: DBTCloudEmulator, flights: Flights
+    recorded: Recorded, tmp_path: Path
 ) -> None:
+    flights = Flights(recorded("unknown_ref"), tmp_path)
     flights.add("models/marts/dim_carriers.sql", "select * from {{ ref('no_such_model') }}")
     with pytest.raises(DBTCloudRunFailed) as caught:
         run_dbt_cloud_job(job_id=flights.job("dbt seed", "dbt run"), raise_on_failure=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
 from dlt_dbtcloud.typing import TriggerData
 from dlt_dbtcloud.values import Relation
+from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
+from tests.support.flights import Flights
 
 SOURCES = {
     f"source.shop.raw.{name}": {
@@ -286,10 +289,10 @@ def test_all_of_a_job_that_has_never_run_is_run(
     assert narrowed_body(client, str(cloud.create_job("New")), BODY, FLIGHTS) == BODY
 
 
-@pytest.mark.dbt
 def test_the_manifest_of_an_earlier_step_is_found(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, flights: Any
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, recorded: Recorded, tmp_path: Path
 ) -> None:
+    flights = Flights(recorded("parse_and_deps"), tmp_path)
     job = flights.job("dbt parse", "dbt --no-write-json deps")
     run_dbt_cloud_job(job_id=job)
     before = len(cloud.requests)

@@ -27,6 +27,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry import narrowed_retry, retry
 from dlt_dbtcloud.typing import Run
+from tests.conftest import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.flights import Flights, executed, own_results, statuses
 from tests.support.manifests import read_manifest
@@ -652,7 +653,6 @@ def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
     assert last["is_success"]
 
 
-@pytest.mark.dbt
 @pytest.mark.parametrize(
     ("step", "is_outdated"),
     [
@@ -665,9 +665,10 @@ def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
     ],
 )
 def test_a_retry_succeeds_when_the_data_are_fixed(
-    cloud: DBTCloudEmulator, flights: Flights, step: str, is_outdated: bool
+    recorded: Recorded, tmp_path: Path, step: str, is_outdated: bool
 ) -> None:
-    flights.load()
+    flights = Flights(recorded("narrowed_retry" if is_outdated else "retry"), tmp_path)
+    flights.load_for_dbt()
     flights.make_times_impossible()
     run = run_dbt_cloud_job(job_id=flights.job(step))
     undone = {
@@ -686,11 +687,11 @@ def test_a_retry_succeeds_when_the_data_are_fixed(
     assert not {"error", "fail", "skipped"} & set(statuses(merged))
 
 
-@pytest.mark.dbt
 def test_a_command_without_results_is_retried_unchanged(
-    cloud: DBTCloudEmulator, flights: Flights
+    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path
 ) -> None:
-    flights.load()
+    flights = Flights(recorded("without_results"), tmp_path)
+    flights.load_for_dbt()
     flights.make_times_impossible()
     steps = (
         "dbt seed",
@@ -706,14 +707,12 @@ def test_a_command_without_results_is_retried_unchanged(
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == list(steps[1:])
 
 
-@pytest.mark.dbt
-def test_a_namesake_in_another_package_is_not_retried(
-    cloud: DBTCloudEmulator, isolated: Any
-) -> None:
-    project = write_shop(isolated)
+def test_a_namesake_in_another_package_is_not_retried(recorded: Recorded, tmp_path: Path) -> None:
+    project = write_shop(tmp_path / "shop")
     broken = project / "models/shared/same.sql"
     broken.write_text("select 1 / 'none' as id, no_such_column")
-    job = cloud.create_job("Shop", execute_steps=["dbt run --select same"], project_dir=project)
+    steps = ["dbt run --select same"]
+    job = recorded("namesake").create_job("Shop", execute_steps=steps, project_dir=project)
     run = run_dbt_cloud_job(job_id=job)
     assert statuses(own_results(run["id"])) == {"error": 1, "success": 1}
     # a newer run prevents a retry by the API

@@ -19,7 +19,7 @@ from dlt_dbtcloud.dbt import narrowed_commands
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
-from tests.conftest import WriteConfig
+from tests.conftest import Recorded, WriteConfig
 from tests.support.flights import Flights
 from tests.support.manifests import read_manifest
 from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
@@ -218,10 +218,8 @@ def test_every_error_has_its_place_in_the_tree_and_a_row() -> None:
     }
 
 
-@pytest.mark.dbt
-def test_the_quoted_failure_is_that_of_a_real_run(
-    cloud: DBTCloudEmulator, flights: Flights
-) -> None:
+def test_the_quoted_failure_is_that_of_a_real_run(recorded: Recorded, tmp_path: Path) -> None:
+    flights = Flights(recorded("failed_model"), tmp_path)
     flights.load()
     flights.make_times_impossible()
     with pytest.raises(dlt_dbtcloud.DBTCloudRunFailed) as caught:

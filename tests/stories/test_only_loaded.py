@@ -34,9 +34,10 @@ from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger import Trigger
 from dlt_dbtcloud.typing import Run
+from tests.conftest import AnswersOf
 from tests.support.clock import until
 from tests.support.emulator_api import Api
-from tests.support.flights import Flights, executed
+from tests.support.flights import Flights, executed, own_results
 from tests.support.forks import Fork, forked
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.threads import in_background
@@ -579,23 +580,30 @@ def kept(cloud: DBTCloudEmulator) -> list[Run]:
 
 
 @pytest.mark.dbt
-def test_a_real_load_builds_exactly_its_descendants(
-    cloud: DBTCloudEmulator, flights: Flights
-) -> None:
+def test_a_real_load_builds_exactly_its_descendants(flights: Flights, answers: AnswersOf) -> None:
+    project = answers("flights")
     flights.load()
-    job = flights.job("dbt seed", "dbt build --exclude tag:history", "dbt run-operation noop")
-    flights.add("macros/noop.sql", "{% macro noop() %}{% endmacro %}")
+    job = flights.job("dbt build --exclude tag:history")
     whole = run_dbt_cloud_job(job_id=job, pipeline=flights.pipeline, only_loaded=True)
     assert len(executed(whole["id"])) > 70
-    for tables in (["airlines"], ["airports", "weather"]):
-        flights.load(*tables)
-        part = run_dbt_cloud_job(
-            job_id=job, pipeline=flights.pipeline, only_loaded=True, raise_on_failure=True
-        )
-        built = executed(part["id"])
-        selection = [f"source:raw.{table}+" for table in tables]
-        expected = flights.listed("--select", *selection, "--exclude", "tag:history")
-        assert built - {"noop"} == expected
+    flights.sql("DELETE FROM analytics.dim_planes")
+    flights.sql("DELETE FROM analytics.dim_carriers")
+    flights.load("planes", "weather")
+    part = run_dbt_cloud_job(
+        job_id=job, pipeline=flights.pipeline, only_loaded=True, raise_on_failure=True
+    )
+    (fed,) = project.nodes_of([["ls", "--select", "source:raw.planes+", "source:raw.weather+"]])
+    nodes = project.manifest["nodes"]
+    excluded = {uid for uid in nodes if "history" in nodes[uid]["tags"]}
+    sources = {uid for uid in fed if uid.startswith("source.")}
+    assert excluded & fed
+    assert {each["unique_id"] for each in own_results(part["id"])} == fed - excluded - sources
+    ((planes, carriers),) = flights.sql(
+        "SELECT (SELECT count(*) FROM analytics.dim_planes), "
+        "(SELECT count(*) FROM analytics.dim_carriers)"
+    )
+    assert planes > 0
+    assert carriers == 0
 
 
 @pytest.mark.parametrize("duration", [0, 0.2])

@@ -1,8 +1,10 @@
-"""Recorded runs of dbt Fusion on the orchard are replayed, and recorded again to compare."""
+"""Recorded runs of dbt Core and dbt Fusion are replayed, and recorded again to compare."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
@@ -15,21 +17,78 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.conftest import Recorded
+from tests.support.answers import Answers, Question, ask, recorded_questions
 from tests.support.emulator_api import Api
+from tests.support.flights import Flights
 from tests.support.fusion import SCENARIOS
+from tests.support.loaded_flights import run_flights
 from tests.support.nodes import warnings_of
 from tests.support.openlineage_schema import validate
-from tests.support.recordings import comparable, load, record, replayed_job
+from tests.support.orchard import run_orchard
+from tests.support.record import record_fusion
+from tests.support.recordings import REPLAYED_AND_REAL, Replay, comparable, load, replayed_job
 from tests.support.results import requested_files, rows
 
 # with `--fail-fast`, dbt Fusion ends in one of several ways each time
 REPEATABLE = [name for name, scenario in SCENARIOS.items() if not scenario.ending]
 
 
+@REPLAYED_AND_REAL
+def test_dbt_core_behaves_on_the_orchard_as_recorded(
+    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path
+) -> None:
+    orchard = run_orchard(cloud, recorded("orchard"), tmp_path)
+    assert orchard.run["is_error"]
+
+
+@REPLAYED_AND_REAL
+def test_dbt_core_behaves_on_the_example_as_recorded(recorded: Recorded, tmp_path: Path) -> None:
+    flights = run_flights(Flights(recorded("nightly"), tmp_path))
+    runs = (flights.nightly, flights.failed, flights.retry, flights.parsed)
+    assert [run["is_success"] for run in runs] == [True, False, True, True]
+
+
+@pytest.mark.dbt
+def test_dbt_core_answers_as_recorded() -> None:
+    recorded: dict[tuple[str, str], tuple[Question, list[Any]]] = {
+        (each.project, each.kind): (each, known) for each, known in recorded_questions()
+    }
+    asked, expected = [], []
+    # of the selections, each 16th, and none that have to be executed
+    for project, kind, step in (
+        ("flights", "nodes", 16),
+        ("shop", "nodes", 16),
+        ("parser", "options", 1),
+        ("parser", "takes", 1),
+    ):
+        question, known = recorded[project, kind]
+        chosen = [n for n, line in enumerate(question.lines) if kind != "nodes" or line[0] == "ls"]
+        asked.append(replace(question, lines=[question.lines[n] for n in chosen[::step]]))
+        expected.append([known[n] for n in chosen[::step]])
+    assert all(len(question.lines) > 1 for question in asked)
+    assert ask(asked) == expected, "Run `make record`."
+
+
+def test_a_command_that_was_not_recorded_is_refused(
+    cloud: DBTCloudEmulator, tmp_path: Path
+) -> None:
+    job = Replay(cloud, tmp_path, "orchard").create_job("Press", execute_steps=["dbt run"])
+    api = Api(cloud)
+    with api.session:
+        run = api.ended(api.trigger(job)["id"])
+    assert run["status"] == 20
+    assert "`dbt run` was not recorded here" in run["run_steps"][-1]["logs"]
+    with pytest.raises(
+        AssertionError, match=r"`dbt ls -s x` .* is not recorded: run `make record`"
+    ):
+        Answers("shop").nodes_of([["ls", "-s", "x"]])
+
+
 @pytest.mark.fusion
 @pytest.mark.parametrize("name", REPEATABLE)
 def test_dbt_fusion_behaves_as_recorded(name: str, tmp_path: Path, fusion: str) -> None:
-    again = record(SCENARIOS[name], tmp_path, fusion)
+    again = record_fusion(name, tmp_path, fusion)
     assert comparable(again) == comparable(load(name))
 
 

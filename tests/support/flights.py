@@ -18,6 +18,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
 from tests.support.fusion import create_database
 from tests.support.processes import run
+from tests.support.recordings import Recorder, Replay
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -26,13 +27,16 @@ class Flights:
     """A copy of the project, a database, and jobs that build the project there.
 
     Args:
-        cloud: The emulator that has the jobs.
+        cloud: The emulator that has the jobs, or a recording of them.
         folder: The folder of the copies.
         dbt_executable: The dbt program of the jobs, by default dbt Core's.
     """
 
     def __init__(
-        self, cloud: DBTCloudEmulator, folder: Path, dbt_executable: str | None = None
+        self,
+        cloud: DBTCloudEmulator | Replay | Recorder,
+        folder: Path,
+        dbt_executable: str | None = None,
     ) -> None:
         self.project = folder / "flights_dbt"
         self.pipeline = dlt.pipeline(
@@ -41,6 +45,7 @@ class Flights:
             dataset_name="raw",
         )
         self._cloud = cloud
+        self._is_real = not isinstance(cloud, Replay)
         self.database = str(folder / "flights.duckdb")
         self._dbt_executable = dbt_executable
         create_database(self.database)
@@ -55,6 +60,11 @@ class Flights:
             sys.path.remove(str(EXAMPLES))
         source = nycflights(days)
         self.pipeline.run(source.with_resources(*tables) if tables else source)
+
+    def load_for_dbt(self) -> None:
+        """Load all tables, unless dbt is replayed and does not read them."""
+        if self._is_real:
+            self.load()
 
     def job(self, *steps: str, name: str = "Nightly", **options: Any) -> int:
         """Create a job on the project."""
@@ -71,13 +81,18 @@ class Flights:
         with duckdb.connect(self.database) as connection:
             return connection.execute(statement).fetchall()
 
+    def change(self, statement: str) -> None:
+        """Change the tables that dbt reads, unless dbt is replayed."""
+        if self._is_real:
+            self.sql(statement)
+
     def make_times_impossible(self) -> None:
         """Make `fct_flights` fail, on which 30 nodes depend."""
-        self.sql("UPDATE raw.flights SET dep_time = 9999 WHERE dep_time = 517")
+        self.change("UPDATE raw.flights SET dep_time = 9999 WHERE dep_time = 517")
 
     def make_times_possible(self) -> None:
         """Repair the row that makes `fct_flights` fail."""
-        self.sql("UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999")
+        self.change("UPDATE raw.flights SET dep_time = 517 WHERE dep_time = 9999")
 
     def listed(self, *words: str) -> set[str]:
         """Return the names of the nodes that `dbt ls` lists, without sources."""

@@ -1,4 +1,4 @@
-"""Runs of the example project on real dbt Core, with their results as tables."""
+"""Runs of the example project, with their results as tables."""
 
 from __future__ import annotations
 
@@ -35,21 +35,29 @@ class LoadedFlights:
             return connection.execute(query).fetchall()
 
 
-def run_and_load_flights(flights: Flights) -> LoadedFlights:
-    """Run a job with docs, one that fails and is retried, and one without results; load all."""
+def run_flights(flights: Flights, *, loads: bool = False) -> LoadedFlights:
+    """Run a job with docs, one that fails and is retried, and one without results.
+
+    Args:
+        flights: The project.
+        loads: Whether the results are loaded, by the pipeline that has loaded the data.
+    """
     pipeline = flights.pipeline
-    flights.load()
+    flights.load() if loads else flights.load_for_dbt()
     steps = ("dbt seed", "dbt run", "dbt snapshot")
     job = flights.job(*steps, generate_docs=True, run_generate_sources=True)
-    nightly = run_dbt_cloud_job(job_id=job, pipeline=pipeline, wait_seconds=0.5)
-    pipeline.run(dbt_cloud_results(run_id=nightly["id"]))
+    nightly = run_dbt_cloud_job(job_id=job, pipeline=pipeline if loads else None)
+    if loads:
+        pipeline.run(dbt_cloud_results(run_id=nightly["id"]))
     assets = materialized_assets(nightly)
     flights.make_times_impossible()
-    failed = run_dbt_cloud_job(job_id=flights.job(), wait_seconds=0.5)
-    pipeline.run(dbt_cloud_results(run_id=failed["id"]))
+    failed = run_dbt_cloud_job(job_id=flights.job())
+    if loads:
+        pipeline.run(dbt_cloud_results(run_id=failed["id"]))
     flights.make_times_possible()
-    retry = retry_dbt_cloud_run(run_id=failed["id"], wait_seconds=0.5)
-    parsed = run_dbt_cloud_job(job_id=flights.job("dbt parse"), wait_seconds=0.5)
-    # all runs, two of them again
-    pipeline.run(dbt_cloud_results())
+    retry = retry_dbt_cloud_run(run_id=failed["id"])
+    parsed = run_dbt_cloud_job(job_id=flights.job("dbt parse"))
+    if loads:
+        # all runs, two of them again
+        pipeline.run(dbt_cloud_results())
     return LoadedFlights(nightly, failed, retry, parsed, assets, flights.database)

@@ -16,6 +16,7 @@ from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.emulator_api import Api
 from tests.support.fusion import create_database
+from tests.support.recordings import Recorder, Replay
 
 COMMANDS = [
     "dbt build --exclude broken+ accepted_values_sorts_colour__green",
@@ -129,16 +130,16 @@ def write_orchard(folder: Path, files: Mapping[str, str] | None = None) -> None:
         (folder / name).write_text(text)
 
 
-def run_orchard(folder: Path) -> Orchard:
-    """Run the project's steps on the embedded dbt Cloud."""
-    write_orchard(folder)
-    with DBTCloudEmulator() as cloud:
-        job = cloud.create_job("Press", project_dir=folder, execute_steps=COMMANDS)
-        api = Api(cloud)
-        with api.session:
-            run_id = api.ended(api.trigger(job)["id"])["id"]
-        with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
-            reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
-            version = reader.read_manifest().dbt_version
-            assert version
-            return Orchard(reader.read_run(), read_outcomes(reader), version)
+def run_orchard(cloud: DBTCloudEmulator, jobs: Replay | Recorder, folder: Path) -> Orchard:
+    """Run the project's steps on the embedded dbt Cloud, or replay them there."""
+    if isinstance(jobs, Recorder):
+        write_orchard(folder)
+    job = jobs.create_job("Press", project_dir=folder, execute_steps=COMMANDS)
+    api = Api(cloud)
+    with api.session:
+        run_id = api.ended(api.trigger(job)["id"])["id"]
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        reader = RunReader(client, client.get_run_status(run_id, RELATED), keeps_code=True)
+        version = reader.read_manifest().dbt_version
+        assert version
+        return Orchard(reader.read_run(), read_outcomes(reader), version)

@@ -1,33 +1,43 @@
-"""Recordings of dbt's output and artifacts, which a stand-in for dbt replays.
+"""Recordings of what dbt logged and left, with their replay by a stand-in for dbt.
 
-`python -m tests.support.recordings` records all of them again, with dbt Fusion.
+`make record` records dbt again. A file changes only if dbt behaves differently, other than in its
+times and ids. A test that replays a recording fails on any command that was not recorded.
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+
+import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake
-from tests.support.fusion import PROGRAM, SCENARIOS, Scenario
-from tests.support.orchard import write_orchard
 
-__all__ = ["comparable", "load", "record", "replayed_job"]
+__all__ = [
+    *("CORE", "FUSION", "Recorder", "Recording", "Replay", "comparable", "load", "reduced"),
+    *("REPLAYED_AND_REAL", "replayed_job", "save"),
+]
 
 
 Recording = list[dict[str, Any]]
 
-FOLDER = Path(__file__).parents[1] / "recordings" / "fusion"
+FOLDER = Path(__file__).parents[1] / "recordings"
+CORE, FUSION = "core-1.11", "fusion-2.0"
+RECORD = "make record"
+# runs a test twice, with the fixture `recorded` on real dbt at the second time
+REPLAYED_AND_REAL = pytest.mark.parametrize(
+    "recorded", ["replayed", pytest.param("real", marks=pytest.mark.dbt)], indirect=True
+)
+
 _ARTIFACTS = ("run_results.json", "manifest.json", "catalog.json", "sources.json")
-# relative to the project's folder
-_RUN_FOLDER = re.compile(r"[./]*dbt-cloud-\w+/\d+/\d+/")
+# with its folder, which is relative to the project's in the logs of dbt Fusion
+_RUN_FOLDER = re.compile(r"[^\s\"',:=]*dbt-cloud-\w+/\d+/\d+/")
 _EXIT = re.compile(r"dbt exited with code (\d+)")
 # what the package reads of a manifest
 _SECTIONS = (
@@ -39,18 +49,26 @@ _FIELDS = frozenset(
     "fqn group identifier meta name original_file_path owner package_name path relation_name "
     "resource_type schema source_name tags test_metadata unique_id version".split()
 )
-_CONFIG = frozenset("error_if group materialized meta severity tags warn_if".split())
+_CONFIG = frozenset("enabled error_if group materialized meta severity tags warn_if".split())
 _COLUMN = frozenset("data_type description name".split())
+_METADATA = frozenset(
+    "adapter_type dbt_schema_version dbt_version generated_at invocation_id project_name".split()
+)
+_ARGUMENTS = frozenset({"defer", "which"})
 # replays the next command of a recording, and refuses any other
 _REPLAYING = """
+import shlex
 here = pathlib.Path(__file__).parent
 recording = json.loads((here / "recording.json").read_text())
 replayed = here / "replayed"
 count = len(replayed.read_text()) if replayed.exists() else 0
 expected = recording[count]["command"] if count < len(recording) else "nothing more"
-command = " ".join(["dbt", *sys.argv[1:]])
-if command != expected:
-    sys.exit(f"{command} was not recorded here, but {expected}.")
+words = sys.argv[1:]
+if "retry" in words:
+    words = words[: words.index("--state")]
+if ["dbt", *words] != shlex.split(expected):
+    sys.exit(f"`{shlex.join(['dbt', *words])}` was not recorded here, but `{expected}`: "
+             "if that is right, run `make record`.")
 replayed.write_text("x" * (count + 1))
 for name, content in recording[count]["artifacts"].items():
     (target / name).write_text(json.dumps(content))
@@ -58,50 +76,135 @@ print(*recording[count]["log"], sep="\\n")
 sys.exit(recording[count]["exit_code"])
 """
 _BACKTRACE = re.compile(r"\s*\d+: |\s+at \S+:\d+")
+# times, the numbers of nodes in the order of their end, and versions
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z?|last updated .+ ago|\[ *[\d.]+(?:s|ms|us)\]"
+    r"|^\d\d:\d\d:\d\d(?:  \d+ of)?|(?<= in )[\d.]+s\b|(?<= in )\d+ hours .+"
+    r"|(?<=Running with )dbt=\S+|(?<=adapter: )\w+=\S+|\d+ macros"
 )
 # `env` contains the ids of the run
 _UNSTABLE = frozenset(
-    "elapsed_time env execution_time invocation_id max_loaded_at_time_ago_in_s thread_id".split()
+    "dbt_version elapsed_time env execution_time invocation_id max_loaded_at_time_ago_in_s "
+    "thread_id".split()
 )
 
 
-def load(name: str) -> Recording:
-    """Return a recording: the commands with their log, exit code and artifacts."""
-    recording: Recording = json.loads((FOLDER / f"{name}.json").read_text())
-    return recording
+class Replay:
+    """Jobs that replay the commands of a recording, in order, over all their runs.
+
+    Args:
+        cloud: The emulator that gets the jobs.
+        folder: A folder of the test.
+        name: The name of the recording.
+        engine: The dbt that was recorded.
+    """
+
+    is_real = False
+
+    def __init__(
+        self, cloud: DBTCloudEmulator, folder: Path, name: str, engine: str = CORE
+    ) -> None:
+        self._cloud = cloud
+        self._recording = load(name, engine)
+        place = folder / "replayed" / name
+        place.mkdir(parents=True)
+        for file in ("dbt_project.yml", "profiles.yml"):
+            (place / file).write_text("{}\n")
+        (place / "recording.json").write_text(json.dumps(self._recording))
+        self._place = place
+        self._program = write_fake(place, _REPLAYING)
+
+    def create_job(self, name: str, **options: Any) -> int:
+        """Create a job with the options of a real one, and return its id."""
+        options = {
+            "execute_steps": [each["command"] for each in self._recording],
+            **{key: value for key, value in options.items() if key not in ("environ", "threads")},
+            "project_dir": self._place,
+            "dbt_executable": self._program,
+        }
+        return self._cloud.create_job(name, **options)
+
+    def end(self) -> None:
+        """Check that all was replayed."""
+        replayed = self._place / "replayed"
+        count = len(replayed.read_text()) if replayed.exists() else 0
+        assert count == len(self._recording), f"Of all commands, only {count} were replayed."
+
+
+class Recorder:
+    """Jobs that run dbt, and whose runs are recorded or compared with their recording.
+
+    Args:
+        cloud: The emulator that gets the jobs.
+        folder: The folder of the project and its database.
+        name: The name of the recording.
+        writes: Whether the recording is written, and not compared.
+        engine: The dbt that runs.
+    """
+
+    is_real = True
+
+    def __init__(
+        self,
+        cloud: DBTCloudEmulator,
+        folder: Path,
+        name: str,
+        *,
+        writes: bool,
+        engine: str = CORE,
+    ) -> None:
+        self._cloud = cloud
+        self._folder = folder
+        self._name = name
+        self._writes = writes
+        self._engine = engine
+
+    def create_job(self, name: str, **options: Any) -> int:
+        """Create a job that executes nodes in the same order each time."""
+        return self._cloud.create_job(name, **{"threads": 1, **options})
+
+    def end(self) -> None:
+        """Record the runs, or compare them with their recording."""
+        recording = self.recording()
+        if self._writes:
+            save(recording, self._name, self._engine)
+        else:
+            assert comparable(recording) == comparable(load(self._name, self._engine)), RECORD
+
+    def recording(self) -> Recording:
+        """Return all commands of all runs."""
+        api = Api(self._cloud)
+        with api.session:
+            return [
+                _recorded(api, run["id"], step, self._folder)
+                for run in [api.ended(run["id"] or 0) for run in self._cloud.runs]
+                for step in run["run_steps"]
+                # a step of the service itself has no command
+                if step["index"] > 3 and step["status"] in (10, 20)
+            ]
 
 
 def replayed_job(cloud: DBTCloudEmulator, folder: Path, name: str) -> int:
-    """Create a job that replays a recording once, and return its id."""
-    recording = load(name)
-    place = folder / "replayed" / name
-    place.mkdir(parents=True)
-    for file in ("dbt_project.yml", "profiles.yml"):
-        (place / file).write_text("{}\n")
-    (place / "recording.json").write_text(json.dumps(recording))
-    return cloud.create_job(
-        "Press",
-        project_dir=place,
-        execute_steps=[each["command"] for each in recording],
-        dbt_executable=write_fake(place, _REPLAYING),
-    )
+    """Create a job that replays a recording of dbt Fusion once, and return its id."""
+    return Replay(cloud, folder, name, FUSION).create_job("Press")
 
 
-def record(scenario: Scenario, folder: Path, program: str) -> Recording:
-    """Run a scenario on the embedded dbt Cloud, and return what dbt left."""
-    write_orchard(folder, scenario.files)
-    with DBTCloudEmulator() as cloud:
-        job = cloud.create_job(
-            "Press", project_dir=folder, execute_steps=scenario.steps, dbt_executable=program
-        )
-        api = Api(cloud)
-        with api.session:
-            run = api.ended(api.trigger(job)["id"])
-            # a step of the service itself has no command
-            steps = [step for step in run["run_steps"] if step["index"] > 3]
-            return [_recorded(api, run["id"], step, folder) for step in steps]
+def load(name: str, engine: str = FUSION) -> Recording:
+    """Return a recording: the commands with their log, exit code and artifacts."""
+    path = _path(name, engine)
+    assert path.exists(), f"There is no recording `{name}` of {engine}: run `{RECORD}`."
+    recording: Recording = json.loads(lzma.decompress(path.read_bytes()))
+    return recording
+
+
+def save(recording: Recording, name: str, engine: str) -> None:
+    """Write a recording unless one is there that differs only in times and ids."""
+    path = _path(name, engine)
+    if path.exists() and comparable(load(name, engine)) == comparable(recording):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # steps have almost the same manifest, which gzip would not notice
+    path.write_bytes(lzma.compress(json.dumps(recording, separators=(",", ":")).encode()))
 
 
 def comparable(recording: Recording) -> Recording:
@@ -116,6 +219,23 @@ def comparable(recording: Recording) -> Recording:
     ]
 
 
+def reduced(artifact: dict[str, Any]) -> dict[str, Any]:
+    """Return an artifact without what no test reads."""
+    kept = {**artifact}
+    for name, fields in (("metadata", _METADATA), ("args", _ARGUMENTS)):
+        if name in artifact:
+            kept[name] = {key: value for key, value in artifact[name].items() if key in fields}
+    if "parent_map" not in artifact:
+        return kept
+    for name in ("nodes", "sources", "exposures", "unit_tests"):
+        kept[name] = {key: _entry(value) for key, value in (kept.get(name) or {}).items()}
+    return {name: value for name, value in kept.items() if name in _SECTIONS}
+
+
+def _path(name: str, engine: str) -> Path:
+    return FOLDER / engine / f"{name}.json.xz"
+
+
 def _recorded(api: Api, run_id: int, step: dict[str, Any], folder: Path) -> dict[str, Any]:
     *log, end = step["logs"].splitlines()
     exited = _EXIT.match(end)
@@ -127,20 +247,10 @@ def _recorded(api: Api, run_id: int, step: dict[str, Any], folder: Path) -> dict
         "command": step["name"].split("`")[1],
         "exit_code": int(exited[1]),
         "log": log,
-        "artifacts": {name: _reduced(value) for name, value in artifacts.items()},
+        "artifacts": {name: reduced(value) for name, value in artifacts.items()},
     }
-    text = _RUN_FOLDER.sub("", json.dumps(recorded).replace(str(folder), "/orchard"))
-    return {**json.loads(text)}
-
-
-def _reduced(artifact: dict[str, Any]) -> dict[str, Any]:
-    """Return an artifact without the sections and fields of a manifest that are not read."""
-    if "parent_map" not in artifact:
-        return artifact
-    kept = {name: artifact[name] for name in _SECTIONS if name in artifact}
-    for name in ("nodes", "sources", "exposures", "unit_tests"):
-        kept[name] = {key: _entry(value) for key, value in (kept.get(name) or {}).items()}
-    return kept
+    text = json.dumps(recorded).replace(str(folder), "/recorded")
+    return {**json.loads(_RUN_FOLDER.sub("", text))}
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
@@ -171,20 +281,3 @@ def _stable(value: Any, name: str = "") -> Any:
         parts = [_stable(part, name) for part in value]
         return sorted(parts, key=json.dumps)
     return _TIME.sub("...", value) if isinstance(value, str) else value
-
-
-def main() -> None:
-    """Record all scenarios."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, scenario in SCENARIOS.items():
-        text = ""
-        while not text or (scenario.ending and scenario.ending not in text):
-            with TemporaryDirectory() as folder:
-                recording = record(scenario, Path(folder).resolve(), str(PROGRAM))
-            text = json.dumps(recording, indent=1, ensure_ascii=False)
-        (FOLDER / f"{name}.json").write_text(f"{text}\n")
-        print(f"{name}: {len(text):,} characters", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import duckdb
-
-from tests.support.clock import DBT_PATIENCE
-from tests.support.processes import run
 
 LONG = [10**8 + number for number in range(12)]
 FILES = {
@@ -141,54 +134,9 @@ selectors:
 """,
 }
 
-# each runs in its own process, because dbt keeps global state
-_NODES = """
-from dbt.cli.main import dbtRunner
-
-manifest = None
-if sys.argv[1] == "once":
-    manifest = dbtRunner().invoke(["--quiet", "parse"]).result
-for words in lines:
-    done = dbtRunner(manifest=manifest).invoke(["--quiet", *words])
-    if done.exception:
-        answers.append(str(done.exception))
-    elif words[0] == "ls":
-        answers.append([json.loads(line)["unique_id"] for line in done.result])
-    else:
-        results = getattr(done.result, "results", [])
-        answers.append([each.node.unique_id for each in results if hasattr(each, "node")])
-"""
-_OPTIONS = """
-from dbt.cli.main import cli
-
-for name, *words in lines:
-    try:
-        params = cli.commands[name].make_context(name, words).params
-        answers.append({key: params[key] for key in ("select", "exclude", "selector")})
-    except Exception as error:
-        answers.append(str(error))
-"""
-_KINDS = """
-from dbt.cli.main import cli
-from dbt.cli.options import MultiOption
-
-def collect(command):
-    for option in command.params:
-        if isinstance(option, MultiOption):
-            greedy.update(option.opts)
-        elif not getattr(option, "is_flag", True) and "deprecated" not in option.opts[0]:
-            valued.update(option.opts)
-    for each in getattr(command, "commands", {}).values():
-        collect(each)
-
-greedy, valued = set(), set()
-collect(cli)
-answers = [sorted(greedy), sorted(valued)]
-"""
-
 
 def write_shop(folder: Path, *, has_default: bool = False) -> Path:
-    """Write the project and its source tables, and install its package."""
+    """Write the project and its source tables; `dbt deps` installs its package."""
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -199,43 +147,4 @@ def write_shop(folder: Path, *, has_default: bool = False) -> Path:
         connection.execute("create schema raw")
         for table in ("orders", "users", "idle"):
             connection.execute(f"create table raw.{table} as select 1 as id")
-    nodes_of(folder, [["deps"]])
     return folder
-
-
-def nodes_of(project: Path, lines: Iterable[list[str]], *, once: bool = False) -> list[Any]:
-    """Return the unique ids that each dbt command executes or lists, or its error.
-
-    Args:
-        project: Its folder.
-        lines: The words of each that follow `dbt`.
-        once: Parse the project only once, for commands that all see it alike.
-    """
-    answers = _answers(_NODES, lines, project, "once" if once else "each time")
-    return [set(answer) if isinstance(answer, list) else answer for answer in answers]
-
-
-def options_of(lines: Iterable[list[str]]) -> list[Any]:
-    """Return the selection that dbt's parser finds in each command, or its error."""
-    return _answers(_OPTIONS, lines)
-
-
-def kinds_of_options() -> list[set[str]]:
-    """Return dbt's options that take many words, and those that take one word."""
-    return [set(names) for names in _answers(_KINDS, [])]
-
-
-def _answers(
-    code: str, lines: Iterable[list[str]], folder: Path | None = None, mode: str = ""
-) -> list[Any]:
-    program = f"import json, sys\nlines, answers = json.load(sys.stdin), []\n{code}"
-    done = run(
-        [sys.executable, "-c", f"{program}\nprint('ANSWERS', json.dumps(answers))", mode],
-        input=json.dumps(list(lines)),
-        cwd=folder,
-        env={**os.environ, "DO_NOT_TRACK": "1", "DBT_PROFILES_DIR": "."},
-        timeout=DBT_PATIENCE,
-    )
-    assert "ANSWERS" in done.stdout, done.stdout + done.stderr
-    answers: list[Any] = json.loads(done.stdout.rpartition("ANSWERS")[2])
-    return answers

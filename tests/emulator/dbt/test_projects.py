@@ -31,7 +31,9 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
-def test_a_job_builds_its_project(cloud: DBTCloudEmulator, api: Api, tiny: Path) -> None:
+def test_a_job_builds_its_project_and_names_itself_in_the_artifacts(
+    cloud: DBTCloudEmulator, api: Api, tiny: Path
+) -> None:
     before = _files(tiny)
     job = cloud.create_job("Build", project_dir=tiny, generate_docs=True)
     run = api.ended(api.trigger(job)["id"])
@@ -46,22 +48,14 @@ def test_a_job_builds_its_project(cloud: DBTCloudEmulator, api: Api, tiny: Path)
     assert [result["status"] for result in results["results"]] == ["success", "pass", "success"]
     assert "catalog.json" in api.data(f"{files}/")
     assert "compiled/tiny/models/numbers.sql" in api.data(f"{files}/", step=4)
-    assert api.get(f"{files}/manifest.json").json()["metadata"]["project_name"] == "tiny"
+    manifest = api.get(f"{files}/manifest.json").json()["metadata"]
+    assert manifest["project_name"] == "tiny"
+    assert manifest["env"]["DBT_CLOUD_RUN_ID"] == str(run["id"])
+    assert manifest["env"]["DBT_CLOUD_JOB_ID"] == str(job)
+    assert manifest["env"]["DBT_CLOUD_RUN_REASON"] == "A test"
     assert run["dbt_version"] == results["metadata"]["dbt_version"]
     assert run["has_docs_generated"] is True
     assert _files(tiny) == sorted([*before, "tiny.duckdb"])
-
-
-def test_artifacts_name_the_run_that_made_them(
-    cloud: DBTCloudEmulator, api: Api, tiny: Path
-) -> None:
-    job = cloud.create_job("Build", project_dir=tiny, execute_steps=["dbt parse"])
-    run = api.ended(api.trigger(job)["id"])
-    manifest = api.get(f"/runs/{run['id']}/artifacts/manifest.json").json()
-    env = manifest["metadata"]["env"]
-    assert env["DBT_CLOUD_RUN_ID"] == str(run["id"])
-    assert env["DBT_CLOUD_JOB_ID"] == str(job)
-    assert env["DBT_CLOUD_RUN_REASON"] == "A test"
 
 
 def test_overrides_change_the_built_tables(cloud: DBTCloudEmulator, api: Api, tiny: Path) -> None:
@@ -76,7 +70,8 @@ def test_overrides_change_the_built_tables(cloud: DBTCloudEmulator, api: Api, ti
     run = api.ended(api.trigger(job, **overrides)["id"])
     assert _statuses(run) == [10] * 4, run["run_steps"][-1]["logs"]
     assert _query(tiny / "tiny.duckdb", "select * from pr_7.numbers") == [(1, "ci", 3)]
-    prod = api.ended(api.trigger(job, target_name_override="prod")["id"])
+    overrides = {**overrides, "schema_override": None, "target_name_override": "prod"}
+    prod = api.ended(api.trigger(job, **overrides)["id"])
     assert prod["status"] == 10
     assert _query(tiny / "prod.duckdb", "select target from main.numbers") == [("prod",)]
 
