@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlt_dbtcloud.dbt import Manifest, code_of, decode_catalog, decode_manifest
 from dlt_dbtcloud.dbt.artifacts import Owner
-from tests.support.manifests import read_freshness, read_manifest, read_results
-from tests.support.recordings import load
+from tests.support.manifests import core_1_5, read_freshness, read_manifest, read_results
+from tests.support.recordings import FUSION, load
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
-# of dbt Core 1.5.11, without macros and code
-OLD: dict[str, Any] = json.loads((RECORDINGS / "core-1.5" / "orchard.json").read_text())
+OLD = core_1_5()
 SECTIONS = ("nodes", "sources", "exposures", "metrics", "unit_tests")
 MODEL = "model.shop.orders"
 
 
 def versions() -> dict[str, dict[str, Any]]:
     """Return recorded manifests by version; dbt Fusion wrote v20 with the fields of v12."""
-    new = load("built")[0]["artifacts"]["manifest.json"]
+    new = load("built", FUSION)[0]["artifacts"]["manifest.json"]
     schema = "https://schemas.getdbt.com/dbt/manifest/v20.json"
     return {
         "v9": OLD["manifest.json"],

@@ -131,6 +131,17 @@ def test_a_cancelled_or_incomplete_command_is_left_whole() -> None:
     assert task_after(whole, Execution(WHOLE, ERROR, results, is_complete=False)) == whole
 
 
+def test_lost_results_leave_more_than_they_would_show() -> None:
+    results = [result(A, "success"), result(B, "success"), result(TEST, "fail")]
+    for task, method in ((Task("dbt build"), WHOLE), (RUN, RETRY), (LEFT, NODES)):
+        failed = Execution(method, ERROR, results, is_complete=False, has_lost_results=True)
+        assert task_after(task, failed) == Task(task.line)
+    # the lost result may be that of the failed run, which the API's retry has left
+    skipped = [result(A, "success"), result(TEST, "skipped")]
+    before = Execution(RETRY, SUCCESS, skipped, has_lost_results=True)
+    assert task_after(LEFT, before) == Task("dbt build", frozenset({TEST}), tried=RETRY)
+
+
 def test_tests_that_are_not_part_of_a_command_are_not_left() -> None:
     # dbt Fusion retries `dbt run` as if it were `dbt build`
     assert after(RUN, RETRY, ERROR, a="success", b="success", test="fail") == Task(
@@ -192,13 +203,17 @@ MANIFEST: dict[str, Any] = {
         ("dbt build --select a", {A: "error"}, False),
         ("dbt build --exclude b", {A: "error"}, False),
         ("dbt build --resource-type model", {A: "error"}, False),
+        # a result that cannot be read may be that of any node
+        ("dbt build", {A: "error", B: 5, TEST: "skipped"}, True),
+        ("dbt run", {A: "error", B: "success", "model.shop.d": 5}, True),
+        ("dbt build --select a", {A: "error", B: 5}, True),
     ],
 )
 def test_results_that_hold_fewer_nodes_than_the_command_selects_leave_it_whole(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     step: str,
-    statuses: dict[str, str],
+    statuses: dict[str, Any],
     is_whole: bool,
 ) -> None:
     listed = [
@@ -209,3 +224,27 @@ def test_results_that_hold_fewer_nodes_than_the_command_selects_leave_it_whole(
     job = cloud.create_job("Nightly", execute_steps=[step], outcome="error", artifacts=files)
     (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
     assert (task.nodes is None) is is_whole
+
+
+@pytest.mark.parametrize(
+    "lost", [{"nodes": {**MANIFEST["nodes"], B: {"tags": 5}}}, {"nodes": {B: 5}}]
+)
+def test_a_manifest_that_lost_a_node_does_not_show_that_results_are_complete(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, lost: dict[str, Any]
+) -> None:
+    listed = [{"unique_id": A, "status": "error", "execution_time": 0.1}]
+    listed.append({"unique_id": TEST, "status": "skipped"})
+    files = {"run_results.json": {"results": listed}, "manifest.json": lost}
+    job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
+    (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
+    assert task == Task("dbt build")
+
+
+def test_a_manifest_that_lost_all_nodes_is_not_that_of_a_project_without_nodes(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    for nodes, left in (({}, frozenset()), ({A: {"tags": 5}}, None)):
+        files = {"run_results.json": {"results": []}, "manifest.json": {"nodes": nodes}}
+        job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
+        (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
+        assert task.nodes == left

@@ -61,7 +61,7 @@ def manifest(source: str = "raw", models: Sequence[str] = (STG, MART)) -> dict[s
     return {"sources": {unique_id: place}, "nodes": nodes, "child_map": children}
 
 
-def act(statuses: Mapping[str, str] | None, **options: Any) -> Act:
+def act(statuses: Mapping[str, Any] | None, **options: Any) -> Act:
     return Act(statuses, **{"manifest": manifest(), **options})
 
 
@@ -106,16 +106,31 @@ def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
     assert read == ["manifest.json", "run_results.json"]
 
 
-@pytest.mark.parametrize("statuses", [{}, {STG: "success"}, {"model.shop.other": "success"}])
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        {},
+        {STG: "success"},
+        {"model.shop.other": "success"},
+        # results that cannot be read; the last may be that of a test
+        {STG: "success", MART: 5, TEST: "pass"},
+        {STG: "success", MART: "success", TEST: 5},
+    ],
+)
 def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     cloud: DBTCloudEmulator,
     isolated: Path,
     loaded_orders: dlt.Pipeline,
-    statuses: dict[str, str],
+    statuses: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     run = run_narrowed(cloud, isolated, loaded_orders, [act(statuses), act(ALL)])
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
+    lost = [name for name, status in statuses.items() if status == 5]
+    for name in lost:
+        assert f"results that could not be read: `$.results[{[*statuses].index(name)}].status`" in (
+            caplog.text
+        )
     assert run["id"] == cloud.runs[-1]["id"]
     assert run["is_success"]
     assert "of 3 nodes are not in its results" in caplog.text

@@ -141,6 +141,18 @@ def test_a_late_log_is_awaited(missing: str | None) -> None:
     assert clock.sleeps == [1.0]
 
 
+@pytest.mark.parametrize("known", [[ERROR], []])
+def test_a_failed_node_whose_result_cannot_be_read_is_named(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, known: list[Any]
+) -> None:
+    lost = {**ERROR, "unique_id": "model.shop.lost", "status": 5}
+    files = {**FILES, "run_results.json": {"results": [*known, lost]}}
+    error = explain(clocked(client, FakeClock()), failed(cloud, files))
+    assert len(error.failures if isinstance(error, DBTCloudRunFailed) else ()) == len(known)
+    place = f"`$.results[{len(known)}].status` of `model.shop.lost`"
+    assert f"\nResults that could not be read: {place}." in str(error)
+
+
 def test_the_token_is_removed_from_messages(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:

@@ -461,6 +461,34 @@ def test_a_retry_that_is_not_certain_in_the_end_is_an_error(
         get_dbt_cloud_run_status(run_id=cloud.runs[-1]["id"])
 
 
+@pytest.mark.parametrize(
+    ("statuses", "manifest"),
+    [
+        # results that cannot be read
+        ({"model.shop.b": 5, "model.shop.c": 5}, MANIFEST),
+        # nodes of the manifest that cannot be read do exist
+        (
+            {},
+            {
+                "nodes": {
+                    "model.shop.a": node("a"),
+                    "model.shop.b": {"tags": 5},
+                    "model.shop.c": {"tags": 5},
+                }
+            },
+        ),
+    ],
+)
+def test_what_cannot_be_read_does_not_count_as_executed(
+    cloud: DBTCloudEmulator, isolated: Path, statuses: dict[str, Any], manifest: dict[str, Any]
+) -> None:
+    retry = Act({"model.shop.a": "success", **statuses}, manifest=manifest)
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, *3 * [retry]])
+    with pytest.raises(DBTCloudRunFailed) as caught:
+        run_dbt_cloud_job(job_id=job, retries=1)
+    assert "did not execute 2 of its nodes: model.shop.b, model.shop.c" in str(caught.value)
+
+
 def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:

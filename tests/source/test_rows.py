@@ -25,7 +25,7 @@ from dlt_dbtcloud.source.rows import (
 )
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStep
-from tests.support.manifests import read_manifest, read_results
+from tests.support.manifests import core_1_5, read_manifest, read_results
 from tests.support.results import MANIFEST, RUN_RESULTS, finished_run, nightly, rows
 
 TYPES: dict[str | None, type] = {
@@ -193,6 +193,25 @@ def test_the_schema_of_a_pull_request_is_not_content() -> None:
     assert one == other
     assert one["model.shop.orders"]["schema"] is None
     assert one["source.shop.raw.orders"]["schema"] == "raw"
+
+
+def test_a_hash_of_content_is_the_same_in_every_version_of_this_package() -> None:
+    """Else an upgrade would load all nodes again."""
+    files = core_1_5()
+    project = read_manifest(files["manifest.json"], files["catalog.json"])
+    hashes = {row["unique_id"]: row["content_hash"] for row in node_rows(Run(id=7), project)}
+    assert hashes == {
+        "exposure.orchard.board": "884135296515a44a",
+        "model.orchard.after_broken": "c334e0d410378cd8",
+        "model.orchard.broken": "dfda92f0dee04270",
+        "model.orchard.juice": "4bb95d415f2d8009",
+        "model.orchard.picked": "884b1cf17cf0c4dd",
+        "model.orchard.prices.v1": "39ed6b64bc9a96ac",
+        "seed.orchard.sorts": "9cec1a841f98a08e",
+        "snapshot.orchard.sorts_history": "af0f8f74bc131f9b",
+        "source.orchard.raw.harvest": "3e50a8842bda380e",
+        "test.orchard.not_null_juice_sort.6ccb8de2f4": "85f25709dfe053d6",
+    }
 
 
 def test_another_schema_of_the_environment_is_content() -> None:

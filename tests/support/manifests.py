@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from dlt_dbtcloud.dbt import (
@@ -17,7 +18,14 @@ from dlt_dbtcloud.dbt import (
     decode_sources,
 )
 
-__all__ = ["manifest_of", "read_freshness", "read_manifest", "read_results", "source_entry"]
+__all__ = ["core_1_5", "manifest_of", "read_freshness", "read_manifest", "read_results", "source_entry"]
+
+
+def core_1_5() -> dict[str, Any]:
+    """Return the artifacts that dbt Core 1.5.11 wrote for an orchard, without macros and code."""
+    file = Path(__file__).parents[1] / "recordings" / "core-1.5" / "orchard.json"
+    artifacts: dict[str, Any] = json.loads(file.read_text())
+    return artifacts
 
 
 def read_manifest(content: Any, catalog: Any = None, *, keeps_code: bool = False) -> Manifest:

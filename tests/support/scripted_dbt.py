@@ -37,14 +37,15 @@ class Act:
     """What an invocation of dbt leaves.
 
     Args:
-        statuses: The status of each node by unique id; None for no `run_results.json`.
+        statuses: The status of each node by unique id; None for no `run_results.json`. A status of
+            another type than text is written as it is.
         exit_code: The exit code.
         manifest: The manifest, if any.
         message: The message of nodes that failed.
         execution_time: The time that each node took.
     """
 
-    statuses: Mapping[str, str] | None
+    statuses: Mapping[str, Any] | None
     exit_code: int = 0
     manifest: Mapping[str, Any] | None = None
     message: str = "Database Error"
