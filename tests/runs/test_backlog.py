@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.backlog import Backlogs, Execution, RetryMethod, Task, task_after
 from dlt_dbtcloud.typing import RunStatus
 from tests.support import recordings
 from tests.support.nodes import result
+from tests.support.scripted_dbt import Act, scripted_job
 
 SUCCESS, ERROR, CANCELLED = RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED
 RETRY, NODES, WHOLE = RetryMethod.RETRY, RetryMethod.NODES, RetryMethod.WHOLE
@@ -248,3 +251,22 @@ def test_a_manifest_that_lost_all_nodes_is_not_that_of_a_project_without_nodes(
         job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
         (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
         assert task.nodes == left
+
+
+@pytest.mark.parametrize(("lost", "only_others"), [({}, True), ({"model.shop.c": 5}, False)])
+def test_a_retry_with_a_lost_result_did_not_surely_fail_by_other_tests_only(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    isolated: Path,
+    lost: dict[str, Any],
+    only_others: bool,
+) -> None:
+    acts = [
+        Act({A: "error", B: "success"}, exit_code=1, manifest=MANIFEST),
+        # dbt Fusion retries `dbt run` as if it were `dbt build`
+        Act({A: "success", TEST: "fail", **lost}, exit_code=1, manifest=MANIFEST),
+    ]
+    job = scripted_job(cloud, isolated, ["dbt run"], acts)
+    retry = client.retry_run(run_dbt_cloud_job(job_id=job)["id"])
+    cloud.wait_for_run(id_of(retry))
+    assert Backlogs(client).of(retry).only_other_tests_failed is only_others
