@@ -9,7 +9,7 @@ import pytest
 from dlt_dbtcloud.dbt.manifest import Manifest
 from tests.support.manifests import read_manifest
 from tests.support.nodes import manifest, node
-from tests.support.recordings import load
+from tests.support.recordings import FUSION, load
 
 
 def test_missing_fields_are_empty() -> None:
@@ -189,7 +189,7 @@ def test_dbt_fusion_is_known_by_its_version(version: str | None, expected: bool)
 
 def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
     """As the first versions of dbt Fusion wrote it: no maps, tags and meta only in `config`."""
-    written = load("built")[0]["artifacts"]["manifest.json"]
+    written = load("built", FUSION)[0]["artifacts"]["manifest.json"]
     first = {
         **written,
         "metadata": {

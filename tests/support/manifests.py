@@ -18,7 +18,14 @@ from dlt_dbtcloud.dbt import (
     decode_sources,
 )
 
-__all__ = ["core_1_5", "manifest_of", "read_freshness", "read_manifest", "read_results", "source_entry"]
+__all__ = [
+    "core_1_5",
+    "manifest_of",
+    "read_freshness",
+    "read_manifest",
+    "read_results",
+    "source_entry",
+]
 
 
 def core_1_5() -> dict[str, Any]:
