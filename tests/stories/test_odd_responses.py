@@ -196,22 +196,24 @@ def test_every_error_is_one_of_ours(
 ) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     messages: list[str] = []
-    for call, function in CALLS.items():
-        with WireServer(*[RESPONSES[name]] * 500) as server:
-            values = {
-                "api_token": TOKEN,
-                "account_id": 1,
-                "base_api_url": server.url,
-                "run_id": 5,
-                "timeout": 60.0,
-            }
-            config = resolve_configuration(DBTCloudConfiguration(), explicit_value=values)
+    with WireServer(*[RESPONSES[name]] * 10_000) as server:
+        values = {
+            "api_token": TOKEN,
+            "account_id": 1,
+            "base_api_url": server.url,
+            "run_id": 5,
+            "timeout": 60.0,
+        }
+        config = resolve_configuration(DBTCloudConfiguration(), explicit_value=values)
+        for call, function in CALLS.items():
             # a run without a `created_at` has no events, as its docstring says
             named: type[Exception] = (
                 ValueError if call == "openlineage_events" else DBTCloudException
             )
+            answered = len(server.requests)
             try:
                 function(config)
             except (DBTCloudException, named) as error:
                 messages.append(str(error))
+            assert len(server.requests) > answered, call
     assert TOKEN not in f"{messages} {caplog.text}"
