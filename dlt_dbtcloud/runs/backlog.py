@@ -321,7 +321,7 @@ class Backlogs:
         key = id_of(run), step.get("index")
         if key not in self._manifests:
             found = self._artifacts(run).find_manifest(step.get("index"))
-            self._manifests[key] = found or Manifest()
+            self._manifests[key] = Manifest() if found is None else found
         return self._manifests[key]
 
 

@@ -230,7 +230,7 @@ def test_results_that_hold_fewer_nodes_than_the_command_selects_leave_it_whole(
 
 
 @pytest.mark.parametrize(
-    "lost", [{"nodes": {**MANIFEST["nodes"], B: {"tags": 5}}}, {"nodes": {B: 5}}]
+    "lost", [{"nodes": {**MANIFEST["nodes"], B: {"tags": 5}}}, {"nodes": {B: 5}}, {"nodes": 5}]
 )
 def test_a_manifest_that_lost_a_node_does_not_show_that_results_are_complete(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, lost: dict[str, Any]
