@@ -117,6 +117,8 @@ def test_artifacts_are_listed_and_read(client: DBTCloudClientV2, job: int, tmp_p
     assert client.get_job_artifact(job, "run_results.json") == RESULTS
     path = client.download_run_artifact(run_id, "run_results.json", tmp_path / "here.json")
     assert json.loads(path.read_text()) == RESULTS
+    path = client.download_job_artifact(job, "run_results.json", tmp_path / "here.json")
+    assert json.loads(path.read_text()) == RESULTS
     assert [file.name for file in tmp_path.glob("*here*")] == ["here.json"]
 
 
