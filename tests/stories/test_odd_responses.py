@@ -157,34 +157,44 @@ RESPONSES = {
 }
 
 
-def trigger(config: DBTCloudConfiguration) -> Any:
-    client = connect(config, FakeClock())
-    return Lifecycle(client, config).run_all([Trigger("7", {"cause": "x"}, timeout=60)])
+class Caller:
+    """A configuration and a client of a server, for all functions."""
+
+    def __init__(self, url: str) -> None:
+        values = {
+            "api_token": TOKEN,
+            "account_id": 1,
+            "base_api_url": url,
+            "run_id": 5,
+            "timeout": 60.0,
+        }
+        self.config = resolve_configuration(DBTCloudConfiguration(), explicit_value=values)
+        self.client = connect(self.config, FakeClock())
+        self.lifecycle = Lifecycle(self.client, self.config)
 
 
-def retry(config: DBTCloudConfiguration) -> Any:
-    client = connect(config, FakeClock())
-    return Lifecycle(client, config).retry(5)
-
-
-CALLS: dict[str, Callable[[DBTCloudConfiguration], Any]] = {
-    "run_dbt_cloud_job": trigger,
-    "retry_dbt_cloud_run": retry,
-    "get_dbt_cloud_run_status": lambda config: get_dbt_cloud_run_status(config, timeout=0.01),
-    "cancel_dbt_cloud_run": lambda config: cancel_dbt_cloud_run(config, timeout=0.01),
-    "get_dbt_cloud_run_results": get_dbt_cloud_run_results,
-    "materialized_assets": lambda config: materialized_assets(5, config),
-    "openlineage_events": lambda config: openlineage_events(5, config),
-    "get_account": lambda config: connect(config).get_account(),
-    "list_runs": lambda config: [*connect(config).list_runs()],
-    "list_jobs": lambda config: [*connect(config).list_jobs()],
-    "list_run_artifacts": lambda config: connect(config).list_run_artifacts(5),
-    "get_run_artifact": lambda config: connect(config).get_run_artifact(5, "manifest.json"),
-    "download_run_artifact": lambda config: connect(config).download_run_artifact(
+CALLS: dict[str, Callable[[Caller], Any]] = {
+    "run_dbt_cloud_job": lambda caller: caller.lifecycle.run_all(
+        [Trigger("7", {"cause": "x"}, timeout=60)]
+    ),
+    "retry_dbt_cloud_run": lambda caller: caller.lifecycle.retry(5),
+    "get_dbt_cloud_run_status": lambda caller: get_dbt_cloud_run_status(
+        caller.config, timeout=0.01
+    ),
+    "cancel_dbt_cloud_run": lambda caller: cancel_dbt_cloud_run(caller.config, timeout=0.01),
+    "get_dbt_cloud_run_results": lambda caller: get_dbt_cloud_run_results(caller.config),
+    "materialized_assets": lambda caller: materialized_assets(5, caller.config),
+    "openlineage_events": lambda caller: openlineage_events(5, caller.config),
+    "get_account": lambda caller: caller.client.get_account(),
+    "list_runs": lambda caller: [*caller.client.list_runs()],
+    "list_jobs": lambda caller: [*caller.client.list_jobs()],
+    "list_run_artifacts": lambda caller: caller.client.list_run_artifacts(5),
+    "get_run_artifact": lambda caller: caller.client.get_run_artifact(5, "manifest.json"),
+    "download_run_artifact": lambda caller: caller.client.download_run_artifact(
         5, "manifest.json", Path("manifest.json")
     ),
-    "get_endpoint": lambda config: connect(config).get_endpoint("x/"),
-    "post_endpoint": lambda config: connect(config).post_endpoint("x/"),
+    "get_endpoint": lambda caller: caller.client.get_endpoint("x/"),
+    "post_endpoint": lambda caller: caller.client.post_endpoint("x/"),
 }
 
 
@@ -197,14 +207,7 @@ def test_every_error_is_one_of_ours(
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     messages: list[str] = []
     with WireServer(*[RESPONSES[name]] * 10_000) as server:
-        values = {
-            "api_token": TOKEN,
-            "account_id": 1,
-            "base_api_url": server.url,
-            "run_id": 5,
-            "timeout": 60.0,
-        }
-        config = resolve_configuration(DBTCloudConfiguration(), explicit_value=values)
+        caller = Caller(server.url)
         for call, function in CALLS.items():
             # a run without a `created_at` has no events, as its docstring says
             named: type[Exception] = (
@@ -212,7 +215,7 @@ def test_every_error_is_one_of_ours(
             )
             answered = len(server.requests)
             try:
-                function(config)
+                function(caller)
             except (DBTCloudException, named) as error:
                 messages.append(str(error))
             assert len(server.requests) > answered, call
