@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -42,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """End all child processes with this process, and this process with its tests."""
+    # what is imported and collected is no garbage, and there is much of it
+    gc.disable()
     guard = start_guard()
     config.add_cleanup(forks.stop)
     config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)
@@ -75,6 +78,11 @@ def _is_recorded(item: pytest.Item) -> bool:
     """Whether a test replays recordings, which it makes with `--record`."""
     replays = {"recorded", "answers"} & {*getattr(item, "fixturenames", ())}
     return bool(replays) and item.get_closest_marker("dbt") is None
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

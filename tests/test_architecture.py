@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,8 +31,13 @@ BELOW = {
 }
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the modules of this package that a file imports, without the package's name."""
+@cache
+def imports(path: Path) -> list[str]:
+    """Return the modules of this package that a file imports, without the package's name."""
+    return [*_imports(path)]
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
