@@ -1,14 +1,16 @@
-"""Injected network and service faults."""
+"""Injected network and service faults, and the limit of requests."""
 
 from __future__ import annotations
 
 import json
+import math
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from werkzeug.wrappers import Response
 
@@ -30,6 +32,7 @@ PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 SLOW_PIECES = 20
 # the recorded status of a request without a response
 NO_RESPONSE = 0
+MINUTE = 60.0
 
 
 @dataclass
@@ -62,6 +65,36 @@ class Fault:
         return self.calls is not None and self.calls <= 0
 
 
+@dataclass
+class RateLimit:
+    """A limit of each account's requests; `DBTCloudEmulator.limit_requests` describes the fields.
+
+    Any 60 seconds are a minute, and refused requests do not count. Both are inferred.
+    """
+
+    per_minute: int
+    cool_down: float
+    sends_retry_after: bool
+    clock: Callable[[], float]
+    _sent: dict[int, deque[float]] = field(default_factory=dict)
+    _until: dict[int, float] = field(default_factory=dict)
+
+    def seconds_left(self, account_id: int) -> float:
+        """Count a request of an account, and return for how long it is refused; 0 if it is not."""
+        now, sent = self.clock(), self._sent.setdefault(account_id, deque())
+        until = self._until.get(account_id, now)
+        if now < until:
+            return until - now
+        while sent and sent[0] <= now - MINUTE:
+            sent.popleft()
+        if len(sent) < self.per_minute:
+            sent.append(now)
+            return 0.0
+        sent.clear()
+        self._until[account_id] = now + self.cool_down
+        return self.cool_down
+
+
 class Faults:
     """The faults of a server by route, of which the first that is due happens."""
 
@@ -69,6 +102,7 @@ class Faults:
         self._new_timer = new_timer
         # the faults that have happened, oldest first, as route and kind
         self.struck: list[tuple[str, Kind]] = []
+        self._limit: RateLimit | None = None
         self._lock = threading.Lock()
         self._faults: dict[str, list[Fault]] = {}
         self._timers: list[Timer] = []
@@ -79,10 +113,16 @@ class Faults:
         with self._lock:
             self._faults.setdefault(route, []).append(fault)
 
+    def limit(self, limit: RateLimit) -> None:
+        """Limit the requests of each account."""
+        with self._lock:
+            self._limit = limit
+
     def clear(self) -> None:
-        """Remove all faults and release hanging requests."""
+        """Remove all faults and the limit of requests, and release hanging requests."""
         with self._lock:
             self._faults.clear()
+            self._limit = None
             self.struck.clear()
             for timer in self._timers:
                 timer.cancel()
@@ -90,25 +130,38 @@ class Faults:
             self._stopped.set()
             self._stopped = threading.Event()
 
-    def strike(self, route: str, object_id: int | None, handle: Handle) -> Response:
+    def strike(self, route: str, path: Mapping[str, Any], handle: Handle) -> Response:
         """Respond to a request as its fault demands, or normally.
 
         Args:
             route: The name of its handler.
-            object_id: The id in its path, if there is one.
+            path: The parameters of its path.
             handle: Makes the request take effect and returns its response.
         """
-        fault = self._due(route, object_id)
+        refused = self._refused(route, path.get("account_id"))
+        if refused is not None:
+            return refused
+        fault = self._due(route, path.get("id"))
         if fault is None:
             return handle()
         if fault.kind == "late":
             self._handle_later(fault.seconds, handle)
             return answers.detail(504, "Gateway timeout.")
         if fault.kind == "rate_limit":
-            return _rate_limited(fault)
+            return _rate_limited(fault.retry_after)
         takes_effect = fault.when == "after" or fault.kind in ("slow", "lag")
         response = _respond(handle) if takes_effect else answers.success(None)
         return self._distort(fault, response)
+
+    def _refused(self, route: str, account_id: int | None) -> Response | None:
+        """Return a 429 if the account has sent too many requests."""
+        with self._lock:
+            limit = self._limit
+            left = limit.seconds_left(account_id) if limit and account_id is not None else 0.0
+            if limit is None or not left:
+                return None
+            self.struck.append((route, "rate_limit"))
+        return _rate_limited(math.ceil(left) if limit.sends_retry_after else None)
 
     def _due(self, route: str, object_id: int | None) -> Fault | None:
         with self._lock:
@@ -185,8 +238,8 @@ def _lagging(response: Response, seconds: float) -> Response:
     return response
 
 
-def _rate_limited(fault: Fault) -> Response:
+def _rate_limited(retry_after: float | None) -> Response:
     response = answers.failure(ApiError(429, "Too many requests."))
-    if fault.retry_after is not None:
-        response.headers["Retry-After"] = f"{fault.retry_after:g}"
+    if retry_after is not None:
+        response.headers["Retry-After"] = f"{retry_after:g}"
     return response

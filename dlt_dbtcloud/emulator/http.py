@@ -134,7 +134,7 @@ class App:
             with self._state.changed:
                 return self._handlers[endpoint](call)
 
-        return self.faults.strike(endpoint, call.path.get("id"), handle)
+        return self.faults.strike(endpoint, call.path, handle)
 
     def _is_authorized(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

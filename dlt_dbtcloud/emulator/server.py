@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from ssl import SSLContext
 from types import TracebackType
@@ -22,7 +23,7 @@ from dlt_dbtcloud.emulator.dbt.folder import remove_abandoned
 from dlt_dbtcloud.emulator.dbt.forks import SHARED
 from dlt_dbtcloud.emulator.dbt.project import find_project
 from dlt_dbtcloud.emulator.errors import ApiError
-from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Faults, Kind, When
+from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Faults, Kind, RateLimit, When
 from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, listen
 from dlt_dbtcloud.emulator.models import STATUS_OF, NewTimer, Outcome, Script
 from dlt_dbtcloud.emulator.scheduler import Scheduler
@@ -160,7 +161,8 @@ class DBTCloudEmulator:
     def reset(self) -> None:
         """Return to the initial account, project and environment.
 
-        Cancels unfinished runs and removes all faults and recorded requests. Ids are not reused.
+        Cancels unfinished runs and removes all faults, the limit of requests and recorded
+        requests. Ids are not reused.
         """
         self._scheduler.stop()
         with self._state.changed:
@@ -395,8 +397,38 @@ class DBTCloudEmulator:
         fault = Fault(kind, when, calls, skip, status, retry_after, seconds, run_id)
         self._app.faults.add(route, fault)
 
+    def limit_requests(
+        self,
+        per_minute: int = 5000,
+        *,
+        cool_down: float = 300.0,
+        sends_retry_after: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Limit the requests of each account; by default as the service does.
+
+        A request beyond the limit is refused with 429, like all of the account's requests during
+        the cool-down that follows. `struck` contains them as `rate_limit`. `heal` and `reset`
+        remove the limit.
+
+        Docs: https://docs.getdbt.com/docs/dbt-apis/rate-limits
+
+        Args:
+            per_minute: The number of requests in any 60 seconds.
+            cool_down: The seconds for which all requests are refused then.
+            sends_retry_after: Whether a 429 has a `Retry-After` header, which dbt Labs does not
+                document for this API.
+            clock: Returns seconds that never run backwards, injectable for tests.
+
+        Raises:
+            ValueError: `per_minute` is below 1, or `cool_down` below 0.
+        """
+        if per_minute < 1 or cool_down < 0:
+            raise ValueError("`per_minute` must be at least 1, and `cool_down` at least 0.")
+        self._app.faults.limit(RateLimit(per_minute, cool_down, sends_retry_after, clock))
+
     def heal(self) -> None:
-        """Remove all faults, release hanging requests and clear `struck`."""
+        """Remove all faults and the limit, release hanging requests and clear `struck`."""
         self._app.faults.clear()
 
     @property

@@ -11,7 +11,7 @@ import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import time_of
-from tests.support.clock import until
+from tests.support.clock import FakeClock, until
 from tests.support.emulator_api import Api
 from tests.support.threads import in_background
 
@@ -112,6 +112,55 @@ def test_a_rate_limit_has_an_optional_retry_after(
     assert response.status_code == 429
     assert response.headers.get("Retry-After") == header
     assert cloud.runs == []
+
+
+def test_requests_beyond_the_limit_begin_a_cool_down(cloud: DBTCloudEmulator, api: Api) -> None:
+    clock = FakeClock()
+    cloud.limit_requests(3, clock=clock.monotonic)
+    statuses = []
+    for seconds in (0, 10, 20, 60, 65, 100, 364, 365, 365, 365, 365):
+        clock.now = seconds
+        response = api.get("/runs/")
+        statuses.append(response.status_code)
+        assert "Retry-After" not in response.headers
+    # the fourth is in another minute than the first; the fifth is one too many in any minute
+    assert statuses == [200] * 4 + [429] * 3 + [200] * 3 + [429]
+    assert cloud.struck == [("list_runs", "rate_limit")] * 4
+
+
+def test_the_limit_is_of_each_account(cloud: DBTCloudEmulator, api: Api) -> None:
+    other = cloud.create_account(visible=True)
+    cloud.limit_requests(1)
+    urls = [f"{cloud.url}/api/v2/accounts/{each}/runs/" for each in (cloud.account_id, other)]
+    statuses = [api.session.get(url, timeout=60).status_code for url in (urls[0], *urls)]
+    assert statuses == [200, 429, 200]
+
+
+def test_a_refused_request_has_no_effect(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
+    clock = FakeClock()
+    cloud.limit_requests(1, cool_down=7, sends_retry_after=True, clock=clock.monotonic)
+    assert api.get("/runs/").status_code == 200
+    for seconds, left in ((1.5, "7"), (3.0, "6"), (8.4, "1")):
+        clock.now = seconds
+        response = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+        assert (response.status_code, response.headers["Retry-After"]) == (429, left)
+    assert cloud.runs == []
+
+
+@pytest.mark.parametrize("remove", ["heal", "reset"])
+def test_the_limit_can_be_removed(cloud: DBTCloudEmulator, api: Api, remove: str) -> None:
+    cloud.limit_requests(1)
+    assert [api.get("/runs/").status_code for _ in range(2)] == [200, 429]
+    getattr(cloud, remove)()
+    assert api.get("/runs/").status_code == 200
+
+
+@pytest.mark.parametrize(("per_minute", "cool_down"), [(0, 1), (-1, 1), (1, -1)])
+def test_an_impossible_limit_is_refused(
+    cloud: DBTCloudEmulator, per_minute: int, cool_down: int
+) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        cloud.limit_requests(per_minute, cool_down=cool_down)
 
 
 def test_skip_and_calls_select_the_requests_that_fail(cloud: DBTCloudEmulator, api: Api) -> None:
