@@ -11,6 +11,7 @@ from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.problems import Problems
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.dbt import TESTS, CommandError, DbtCommand, Manifest, Result, Results
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import RELATED, command_of, has_finished, id_of, steps_of
@@ -194,6 +195,7 @@ def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:
         logger.warning(f"Run {run['id']} has not finished; it has no results yet.")
         return []
     artifacts, problems = RunArtifacts(client.patient(OUTAGE), run), Problems(run["id"])
+    artifacts = RunArtifacts(client.patient(OUTAGE, cool_down=COOL_DOWN), run)
     found = [
         (step, run_results)
         for step in filter(leaves_results, steps_of(run))

@@ -137,6 +137,14 @@ class DBTCloudClientV2:
         other._transport = self._transport.patient(Patience(timeout, cool_down, limiter, within))
         return other
 
+    @property
+    def shortest_pause(self) -> float:
+        """The shortest pause between status checks, in seconds.
+
+        It is 0 until the API limits the rate of requests, and doubles each time that it does.
+        """
+        return self._transport.shortest_pause
+
     def redact(self, text: str) -> str:
         """Return a plain text without the client's token and other apparent secrets."""
         return redact(self.without_token(text))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPException
 from itertools import chain
 from typing import Any, TypeVar, cast
@@ -25,7 +26,7 @@ from urllib3.exceptions import HTTPError
 from dlt_dbtcloud.client.connection import advice_for, never_left, reason_of
 from dlt_dbtcloud.client.credentials import Secret, is_loopback
 from dlt_dbtcloud.client.deadlines import BodyTooLarge, DeadlineAdapter, limit_body
-from dlt_dbtcloud.client.outages import Clock, Patience
+from dlt_dbtcloud.client.outages import Clock, Patience, Throttle
 from dlt_dbtcloud.client.responses import (
     Reply,
     decode,
@@ -90,6 +91,12 @@ class Transport:
         self._single = _single(session or self._session)
         self._clock = clock
         self._patience = patience
+        self._throttle = Throttle()
+
+    @property
+    def shortest_pause(self) -> float:
+        """The shortest pause between requests that can wait, in seconds."""
+        return self._throttle.pause
 
     def close(self) -> None:
         """Close the connection, unless the session was passed in."""
@@ -249,6 +256,8 @@ class Transport:
 
     def _reply(self, response: Response, content: bytes) -> Reply:
         headers = response.headers
+        is_limited = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+        self._throttle.record(is_limited=is_limited)
         return Reply(
             response.request.method or "GET",
             self.without_token(response.url),

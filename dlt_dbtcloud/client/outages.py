@@ -13,11 +13,30 @@ from dlt.common import logger
 
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudRateLimitError
 
-__all__ = ["DEFAULT_TIMEOUT", "Clock", "Patience", "RateLimiter", "outage_pause", "retry_after"]
+__all__ = [
+    "COOL_DOWN",
+    "DEFAULT_TIMEOUT",
+    "SEVERAL_COOL_DOWNS",
+    "Clock",
+    "Patience",
+    "RateLimiter",
+    "Throttle",
+    "outage_pause",
+    "retry_after",
+]
 
 # seconds for which a patient client retries one request
 DEFAULT_TIMEOUT = 120.0
+# seconds for which the API refuses all requests after too many in a minute, and for a last attempt
+COOL_DOWN = 330.0
+# the same for a call that starts a run, as other cool-downs may follow
+SEVERAL_COOL_DOWNS = 3600.0
 _LONGEST_PAUSE = 60.0
+# seconds between requests that can wait, after the first cool-down and after many
+_THROTTLED = 30.0
+_LONGEST_THROTTLED = 240.0
+# clients that are to retry at the same time are spread over this share of the time
+_SPREAD = 0.1
 # seconds that each request has, however little time is left
 _SHORTEST_REQUEST = 10.0
 # a shorter wait does not advance every clock
@@ -65,6 +84,29 @@ class RateLimiter:
             self._clock.sleep(turn - now)
 
 
+class Throttle:
+    """The shortest pause between requests that can wait, doubled by each cool-down.
+
+    The clients of an account do not know of each other. If each of them slows down when the API
+    limits the rate, their requests together soon respect the limit.
+    """
+
+    def __init__(self) -> None:
+        self._cool_downs = 0
+        self._is_limited = False
+
+    def record(self, *, is_limited: bool) -> None:
+        """Record whether the API refused a request because of the rate."""
+        self._cool_downs += is_limited and not self._is_limited
+        self._is_limited = is_limited
+
+    @property
+    def pause(self) -> float:
+        """The shortest pause in seconds; 0 if the rate was never limited."""
+        doublings = min(self._cool_downs, 10) - 1
+        return min(_LONGEST_THROTTLED, _THROTTLED * 2**doublings) if self._cool_downs else 0.0
+
+
 @dataclass(frozen=True)
 class Patience:
     """How a client waits out outages.
@@ -94,7 +136,7 @@ class Patience:
         Raises:
             DBTCloudException: The error is permanent, or the outage outlasted the timeout.
         """
-        began, failures = clock.monotonic(), 0
+        began, failures, cooled = clock.monotonic(), 0, 0.0
         while True:
             try:
                 if self.limiter:
@@ -102,7 +144,9 @@ class Patience:
                 return send(self._limit(clock.monotonic() - began, is_idempotent))
             except DBTCloudException as error:
                 failures += 1
-                cool_down = self.cool_down if isinstance(error, DBTCloudRateLimitError) else 0.0
+                is_limited = isinstance(error, DBTCloudRateLimitError)
+                # a cool-down does not use up the time for other outages
+                cool_down = self.cool_down if is_limited else min(self.cool_down, cooled)
                 left = self.timeout + cool_down - (clock.monotonic() - began)
                 is_repeatable = error.is_outage and (is_idempotent or not error.may_have_arrived)
                 if not is_repeatable or left < _SHORTEST_WAIT or retry_after(error) > left:
@@ -110,7 +154,9 @@ class Patience:
                 if failures == 1:
                     logger.warning(f"{error} Retrying for up to {left:.0f} seconds.")
                 # the last attempt is made when the time is up
-                clock.sleep(min(outage_pause(error, failures), left))
+                pause = min(outage_pause(error, failures), left)
+                clock.sleep(pause)
+                cooled += pause if is_limited else 0.0
 
     def _limit(self, elapsed: float, is_idempotent: bool) -> float | None:
         """Return the seconds for a request, or None if it is not limited.
@@ -124,10 +170,14 @@ class Patience:
 
 
 def outage_pause(error: DBTCloudException, failures: int) -> float:
-    """Return the seconds to the next attempt: exponential with jitter, at least `Retry-After`."""
+    """Return the seconds to the next attempt: exponential with jitter, at least `Retry-After`.
+
+    Clients with the same `Retry-After` are spread, so that they do not exceed the rate together.
+    """
     jitter = random.uniform(0.5, 1.0)  # noqa: S311, not used for secrets
     growing = min(_LONGEST_PAUSE, 2.0 ** min(failures, 10)) * jitter
-    return max(growing, retry_after(error))
+    spread = random.uniform(1.0, 1.0 + _SPREAD)  # noqa: S311, not used for secrets
+    return max(growing, retry_after(error) * spread)
 
 
 def retry_after(error: DBTCloudException) -> float:

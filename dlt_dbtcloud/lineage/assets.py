@@ -11,6 +11,7 @@ from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import retry_chain
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
@@ -135,7 +136,7 @@ def read_assets(client: DBTCloudClientV2, run_id: str) -> list[Asset]:
     """
     built: dict[str, Asset] = {}
     for run in retry_chain(client, run_id):
-        reader = RunReader(client.patient(OUTAGE), run, keeps_code=True)
+        reader = RunReader(client.patient(OUTAGE, cool_down=COOL_DOWN), run, keeps_code=True)
         older = {asset["unique_id"]: asset for asset in built_assets(run, read_outcomes(reader))}
         reader.warn()
         built = {**older, **built}  # a rebuilt asset keeps its newest build

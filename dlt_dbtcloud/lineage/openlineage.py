@@ -16,6 +16,7 @@ import dlt
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import message_of
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
@@ -108,7 +109,9 @@ def openlineage_events(
         return []
     with connect(resolved_config(credentials, "account_id")) as client:
         reader = RunReader(
-            client.patient(OUTAGE), client.get_run_status(run_id, RELATED), keeps_code=True
+            client.patient(OUTAGE, cool_down=COOL_DOWN),
+            client.get_run_status(run_id, RELATED),
+            keeps_code=True,
         )
         events = run_events(
             reader.read_run(),

@@ -15,6 +15,7 @@ from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import FAILED, UNSUCCESSFUL, leaves_results, step_results
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.dbt import (
     TESTS,
     Manifest,
@@ -199,7 +200,7 @@ class Backlogs:
     def _of(self, run_id: int) -> Backlog:
         if run_id not in self._read:
             self._read[run_id] = self._backlog(
-                self._client.patient().get_run_status(run_id, RELATED)
+                self._client.patient(cool_down=COOL_DOWN).get_run_status(run_id, RELATED)
             )
         return self._read[run_id]
 
@@ -315,7 +316,7 @@ class Backlogs:
         return is_read and not executed_nodes(manifest, manifest.unique_ids)
 
     def _artifacts(self, run: Run) -> RunArtifacts:
-        return RunArtifacts(self._client.patient(OUTAGE), run)
+        return RunArtifacts(self._client.patient(OUTAGE, cool_down=COOL_DOWN), run)
 
     def _manifest(self, run: Run, step: RunStep) -> Manifest:
         key = id_of(run), step.get("index")

@@ -13,6 +13,7 @@ from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
 from dlt_dbtcloud.artifacts.results import leaves_results, retry_chain, step_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.dbt import (
     Manifest,
     Result,
@@ -82,7 +83,7 @@ def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
     """
     if not _is_narrowed(run):
         return None
-    client = client.patient(OUTAGE)
+    client = client.patient(OUTAGE, cool_down=COOL_DOWN)
     *retries, first = retry_chain(client, run["id"])
     if not _is_narrowed(first):
         return None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import SEVERAL_COOL_DOWNS
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.exactly_once import keep_one
@@ -34,7 +35,7 @@ def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) 
             seen = next((run for run in recent if id_of(run) == run_id), started.run)
             return replace(started, run=seen)
         logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run_id}.")
-        request_cancel(client, run_id)
+        request_cancel(client, run_id, cool_down=SEVERAL_COOL_DOWNS)
     except DBTCloudException as error:
         logger.warning(f"Run {run_id} may have a duplicate. {error}")
         return started
@@ -77,7 +78,7 @@ class EarlierRuns:
                 self._due = ()
                 return None
             logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run['id']}.")
-            request_cancel(self._client, id_of(run))
+            request_cancel(self._client, id_of(run), cool_down=SEVERAL_COOL_DOWNS)
         except DBTCloudException as error:
             logger.info(f"Run {run['id']} may have a duplicate. {error}")
             return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dlt.common import logger
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import outage_pause
+from dlt_dbtcloud.client.outages import SEVERAL_COOL_DOWNS, outage_pause
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
     DBTCloudException,
@@ -28,7 +28,6 @@ _SETTLE = (1.0, 2.0, 4.0, 8.0)
 _FAILURES = 5
 _SILENCE = 300.0
 _REFUSED_LIMIT = 15.0
-_RATE_LIMIT = 600.0
 _LOST_RESPONSES = 5
 
 
@@ -103,8 +102,14 @@ class ExactlyOnce:
     @property
     def _sender(self) -> DBTCloudClientV2:
         refused = min(_REFUSED_LIMIT, self._seconds_left)
-        limited = min(_RATE_LIMIT, self._seconds_left)
+        limited = min(SEVERAL_COOL_DOWNS, self._seconds_left)
         return self._client.patient(refused, cool_down=limited - refused)
+
+    @property
+    def _searcher(self) -> DBTCloudClientV2:
+        """A client that sends a request once, but waits out cool-downs of the API."""
+        limited = min(SEVERAL_COOL_DOWNS, self._seconds_left)
+        return self._client.patient(0, cool_down=limited, within=self._seconds_left)
 
     def _after(self, error: DBTCloudException, lost_responses: int) -> list[Run]:
         """Return the runs that exist in spite of an error."""
@@ -138,7 +143,7 @@ class ExactlyOnce:
         began, failures = self._client.clock.monotonic(), 0
         while True:
             try:
-                return self.search(self._client.patient(0, within=self._seconds_left))
+                return self.search(self._searcher)
             except DBTCloudException as error:
                 failures += 1
                 silence = self._client.clock.monotonic() - began
@@ -153,8 +158,7 @@ class ExactlyOnce:
         for pause in _SETTLE:
             self._sleep(_jittered(pause))
             try:
-                searcher = self._client.patient(0, within=self._seconds_left)
-                found = self.search(searcher).runs
+                found = self.search(self._searcher).runs
             except DBTCloudException as error:
                 logger.warning(f"A second run of the same trigger could not be ruled out. {error}")
             if len(found) > 1:
@@ -195,7 +199,7 @@ def keep_one(client: DBTCloudClientV2, runs: Iterable[Run], keep: Run | None = N
 def _cancel(client: DBTCloudClientV2, run_id: int, kept_id: int) -> None:
     duplicate = f"Run {run_id} is a duplicate of run {kept_id}, created by the same trigger,"
     try:
-        request_cancel(client, run_id)
+        request_cancel(client, run_id, cool_down=SEVERAL_COOL_DOWNS)
     except DBTCloudException as error:
         logger.error(f"{duplicate} and could not be cancelled: cancel it yourself. {error}")
     else:

@@ -16,6 +16,7 @@ from dlt_dbtcloud.artifacts.results import (
     step_results,
 )
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.dbt import (
     TESTS,
     Entry,
@@ -96,9 +97,9 @@ class Postmortem:
     """
 
     def __init__(self, client: DBTCloudClientV2, run: Run) -> None:
-        self._client = client.patient()
+        self._client = client.patient(cool_down=COOL_DOWN)
         self.run = self._read(id_of(run))
-        self._artifacts = RunArtifacts(client.patient(OUTAGE), self.run)
+        self._artifacts = RunArtifacts(client.patient(OUTAGE, cool_down=COOL_DOWN), self.run)
 
     @property
     def step(self) -> RunStep | None:

@@ -11,6 +11,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import SEVERAL_COOL_DOWNS
 from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -193,7 +194,8 @@ class Lifecycle:
         part = Part(run=self._get_run(run_id))
         if part.pending:
             seconds = min(_CANCEL_LIMIT, self._seconds_left)
-            request_cancel(self._client, id_of(part.pending), timeout=seconds)
+            limited = min(SEVERAL_COOL_DOWNS, self._seconds_left) - seconds
+            request_cancel(self._client, id_of(part.pending), timeout=seconds, cool_down=limited)
             part.run = self._get_run(run_id)
             self._parts = [part]
             if self._config.wait_for_outcome:
@@ -231,12 +233,13 @@ class Lifecycle:
         return find_run(client, run_id, ["trigger"], timeout=self._seconds_left)
 
     def _start(self, part: Part) -> None:
-        trigger = cast(Trigger, part.trigger)
+        trigger = replace(cast(Trigger, part.trigger), timeout=self._seconds_left)
         try:
             # a new run is known to an interrupt before other requests are sent
             part.started = start(self._client, trigger, self._note)
             part.run = part.started.run
             self._sending = None
+            trigger = replace(trigger, timeout=self._seconds_left)
             part.started = keep_earliest(self._client, trigger, part.started)
             part.run = part.started.run
             part.earlier_runs = EarlierRuns(self._client, trigger, part.started)

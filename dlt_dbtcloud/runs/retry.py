@@ -20,6 +20,7 @@ from dlt.common import logger
 
 from dlt_dbtcloud.cause import retried_run, with_retries
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import (
     CommandError,
@@ -188,7 +189,7 @@ def _newer_runs(client: DBTCloudClientV2, run: Run) -> list[Run]:
 
 def _latest(client: DBTCloudClientV2, run: Run, backlogs: Backlogs) -> Run:
     """Return the newest usable retry of a run, else its newest retry, else the run."""
-    chain = with_retries([run], _newer_runs(client.patient(), run))
+    chain = with_retries([run], _newer_runs(client.patient(cool_down=COOL_DOWN), run))
     return next((each for each in reversed(chain) if _is_usable(each, backlogs)), chain[-1])
 
 

@@ -26,6 +26,7 @@ from dlt_dbtcloud.cause import (
     with_retries,
 )
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import SEVERAL_COOL_DOWNS
 from dlt_dbtcloud.configuration import OVERRIDES
 from dlt_dbtcloud.dbt import covers
 from dlt_dbtcloud.exceptions import run_error
@@ -201,12 +202,15 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
         DBTCloudTransportError: The API cannot be reached.
     """
     began, since = client.clock.monotonic(), _since(client, trigger)
+
+    def left() -> float:
+        return max(0.0, trigger.timeout - (client.clock.monotonic() - began))
+
     known = known_runs(client, trigger, since)
     existing = _existing(client, trigger, known)
     body, scope = trigger.body, None
     if trigger.only_loaded and trigger.load:
-        left = max(0.0, trigger.timeout - (client.clock.monotonic() - began))
-        narrowed = _narrowed_body(client, trigger, trigger.load, existing, known, left)
+        narrowed = _narrowed_body(client, trigger, trigger.load, existing, known, left())
         if isinstance(narrowed, _NothingToBuild):
             return Started(skipped_run(narrowed.reason))
         body, scope = narrowed
@@ -217,7 +221,8 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
     if found:
         logger.info(f"Job {trigger.job_id} already has run {found['id']} for this.")
         return Started(found, is_adopted=queued is not None, scope=scope)
-    return replace(_send(client, trigger, body, known, since, note), scope=scope)
+    sending = replace(trigger, timeout=left())
+    return replace(_send(client, sending, body, known, since, note), scope=scope)
 
 
 def skipped_run(reason: str) -> Run:
@@ -256,8 +261,9 @@ def _since(client: DBTCloudClientV2, trigger: Trigger) -> float:
 
 
 def patient(client: DBTCloudClientV2, trigger: Trigger) -> DBTCloudClientV2:
-    """Return a client that waits out short outages, within the timeout of a trigger."""
-    return client.patient(min(trigger.timeout, _SEARCH_LIMIT))
+    """Return a client that waits out short outages and cool-downs, within a trigger's timeout."""
+    outage, limited = min(trigger.timeout, _SEARCH_LIMIT), min(trigger.timeout, SEVERAL_COOL_DOWNS)
+    return client.patient(outage, cool_down=limited - outage)
 
 
 def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list[Run]:
@@ -288,7 +294,7 @@ def _queued_run(
     if not queued:
         return None
     # it may have started since it was listed, but hardly before the load was committed
-    run = client.get_run_status(min(id_of(each) for each in queued), ["trigger"])
+    run = patient(client, trigger).get_run_status(min(map(id_of, queued)), ["trigger"])
     return run if _begins_after_load(run, trigger.load) else None
 
 

@@ -86,7 +86,8 @@ class Watch:
 
         Args:
             timeout: Seconds to wait; the last check follows them.
-            wait_seconds: The longest pause between two checks, outages excepted; 0 for a second.
+            wait_seconds: The longest pause between two checks; 0 for a second. It is exceeded in
+                outages, and after the API has limited the rate of requests.
 
         A permanent error ends the watch of all runs.
         """
@@ -174,8 +175,12 @@ class Watch:
         return error
 
     def _regular_pause(self, wait_seconds: float) -> float:
-        """Return one second plus a tenth of the youngest run's age; one second for 0."""
-        return min(wait_seconds or _SHORTEST, _SHORTEST + (self._age + self._waited) / 10)
+        """Return one second plus a tenth of the youngest run's age; one second for 0.
+
+        It is longer after the API has limited the rate of requests.
+        """
+        usual = min(wait_seconds or _SHORTEST, _SHORTEST + (self._age + self._waited) / 10)
+        return max(usual, self._client.shortest_pause)
 
 
 def find_run(
@@ -205,20 +210,23 @@ def find_run(
     )
 
 
-def request_cancel(client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0) -> None:
+def request_cancel(
+    client: DBTCloudClientV2, run_id: int, *, timeout: float = 60.0, cool_down: float = 0.0
+) -> None:
     """Request the cancellation of a run until the request has certainly arrived.
 
     Args:
         client: The client.
         run_id: The run.
         timeout: Seconds after which an outage is an error.
+        cool_down: Additional seconds while the API limits the rate of requests.
 
     Raises:
         DBTCloudAuthError: The token is not accepted.
         DBTCloudNotFoundError: The run does not exist.
         DBTCloudException: An outage lasted longer than `timeout` seconds.
     """
-    patient = client.patient(timeout)
+    patient = client.patient(timeout, cool_down=cool_down)
     try:
         _once_known(lambda: patient.cancel_run(run_id), client.clock, timeout)
     except DBTCloudAPIError as error:

@@ -11,7 +11,7 @@ import dlt
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.outages import RateLimiter
+from dlt_dbtcloud.client.outages import COOL_DOWN, RateLimiter
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.source.destination import Versions, from_json, stored
@@ -36,8 +36,6 @@ __all__ = ["Extraction", "Rows", "UnreadRuns"]
 _WITHOUT_ARTIFACTS = ("dbt_runs", "dbt_run_loads")
 # seconds of outage to wait out, for a run that an earlier load could not read
 _OUTAGE_OF_RETRIED = 5.0
-# after too many requests, the API accepts none for five minutes
-_COOL_DOWN = 330.0
 # this many unreadable runs in a row are an outage
 _IN_A_ROW = 5
 _NEVER_DUE_TO_A_RUN = (DBTCloudAuthError, DBTCloudRateLimitError)
@@ -209,7 +207,7 @@ class Extraction:
 
     def _read_run(self, new: NewRun) -> Rows:
         outage = _OUTAGE_OF_RETRIED if self._unread.is_retried(new) else OUTAGE
-        client = self._client.patient(outage, cool_down=_COOL_DOWN, limiter=self._limiter)
+        client = self._client.patient(outage, cool_down=COOL_DOWN, limiter=self._limiter)
         reader = RunReader(client, new.run)
         rows: dict[str, list[Row]] = {}
         try:

@@ -329,6 +329,12 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClient
     assert len(node_results(clocked(client, FakeClock()), run_id)) == 1
 
 
+def test_a_cool_down_is_waited_out(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    run_id = scripted(cloud, "dbt build")
+    cloud.fail("get_artifact", "rate_limit", retry_after=300)
+    assert len(node_results(clocked(client, FakeClock()), run_id)) == 1
+
+
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_page_in_place_of_an_artifact_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int

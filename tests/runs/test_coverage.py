@@ -256,6 +256,22 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
     assert len(cloud.runs) == 2
 
 
+def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
+    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline, client: DBTCloudClientV2
+) -> None:
+    job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act(BUILT)])
+    run_dbt_cloud_job(job_id=job)
+    clock = FakeClock()
+    clock.at(0.0, lambda: cloud.wait_for_run(cloud.runs[-1]["id"]))
+    cloud.fail("get_artifact", "rate_limit", retry_after=300)
+    config = resolve_configuration(DBTCloudConfiguration())
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=True)
+    (run,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
+    assert run["is_success"]
+    assert cloud.struck == [("get_artifact", "rate_limit")]
+    assert executed_commands(isolated) == ["build", NARROWED]
+
+
 def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one(
     cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:

@@ -11,7 +11,7 @@ from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates
+from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger import Started, Trigger, start
 from dlt_dbtcloud.typing import Run
@@ -176,6 +176,51 @@ def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
     ended = waiting.result()
     assert (ended["id"], ended["is_success"]) == (kept["id"], True)
     assert len(cloud.runs) == 2
+
+
+def test_a_cool_down_keeps_no_duplicate_of_an_earlier_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
+    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    # another worker's run is not listed at first, and the later one cannot be cancelled for minutes
+    cloud.fail("list_runs", "lag", seconds=3600)
+    cloud.fail("list_runs", "rate_limit", skip=1, calls=12)
+    cloud.fail("cancel_run", "rate_limit", calls=12)
+    clock = FakeClock()
+    late = clocked(client, clock)
+    started = keep_earliest(late, trigger, start(late, trigger))
+    assert started.run["id"] == first["id"]
+    assert [run["is_cancelled"] for run in cloud.runs] == [False, True]
+    assert clock.now > 600
+
+
+def test_a_cool_down_keeps_no_duplicate_of_a_lost_trigger(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    clock = FakeClock()
+    trigger = Trigger(str(job), {"cause": "a test"})
+    cloud.fail("trigger_job", "status", status=503, when="before")
+    # the searches after the first response, and not those after the second
+    cloud.fail("list_runs", "rate_limit", skip=4, calls=12)
+    cloud.fail("cancel_run", "rate_limit", calls=12)
+    clock.at(100.0, lambda: client.start_job_run(job, cloud.requests[0].json))
+    run = start(clocked(client, clock), trigger).run
+    assert [each["is_cancelled"] for each in cloud.runs] == [False, True]
+    assert run["id"] == cloud.runs[0]["id"]
+
+
+def test_a_cool_down_does_not_end_the_search_for_a_lost_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    clock = FakeClock()
+    trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"})
+    cloud.fail("trigger_job", "cut")
+    cloud.fail("list_runs", "rate_limit", calls=20)
+    assert start(clocked(client, clock), trigger).run["id"] == cloud.runs[0]["id"]
+    assert clock.now > 600
+    assert len(cloud.runs) == 1
 
 
 def test_a_later_run_of_a_load_that_failed_is_no_duplicate(

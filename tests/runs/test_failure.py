@@ -64,6 +64,18 @@ def test_an_explanation_takes_three_requests(
     ]
 
 
+def test_a_cool_down_does_not_hide_the_reason(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = failed(cloud)
+    clock = FakeClock()
+    cloud.limit_requests(1, clock=clock.monotonic)
+    error = explain(clocked(client, clock), run)
+    assert isinstance(error, DBTCloudRunFailed)
+    assert [failure["unique_id"] for failure in error.failures] == ["model.shop.orders"]
+    assert cloud.struck
+
+
 def test_an_outage_does_not_hide_that_the_run_failed(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:

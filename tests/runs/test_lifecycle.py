@@ -220,6 +220,39 @@ def test_a_value_that_is_not_a_list_of_jobs_is_refused(cloud: DBTCloudEmulator, 
     assert cloud.requests == []
 
 
+@pytest.mark.parametrize("reuse_queued_run", [False, True])
+@pytest.mark.parametrize("per_minute", [0, 1, 2, 3, 4, 7])
+def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, per_minute: int, reuse_queued_run: bool
+) -> None:
+    clock = FakeClock()
+    job = cloud.create_job("Nightly", duration=None)
+    others = [client.start_job_run(job) for _ in range(2)] if reuse_queued_run else []
+
+    def finish() -> None:
+        running = [run for run in cloud.runs if run["status_humanized"] == "Running"]
+        for run in running:
+            cloud.finish_run(run["id"])
+
+    for seconds in (5000, 6000):
+        clock.at(seconds, finish)
+    cloud.limit_requests(max(1, per_minute), clock=clock.monotonic)
+    if not per_minute:
+        other = client.patient(0)
+        other.get_account()
+        with pytest.raises(DBTCloudRateLimitError):
+            other.get_account()
+    config = resolve_configuration(DBTCloudConfiguration())
+    config.wait_seconds = 10.0
+    load = LastLoad("flights", f"{clock.time():.5f}")
+    trigger = Trigger(str(job), {"cause": "x"}, load, reuse_queued_run=reuse_queued_run)
+    (ended,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
+    assert ended["is_success"]
+    assert len(cloud.runs) == max(1, len(others))
+    assert ended["id"] == cloud.runs[-1]["id"]
+    assert cloud.struck
+
+
 def run_on_a_fake_clock(client: DBTCloudClientV2, jobs: list[int], **options: Any) -> list[Run]:
     """Run jobs with a time limit that a slow machine does not use up."""
     clock = FakeClock()
@@ -335,6 +368,41 @@ def test_differing_clocks_start_no_second_run(
     triggers = [Trigger(str(job), {"cause": "x"}, bound) for bound in (None, load, load)]
     started = [start(client, trigger).run["id"] for trigger in triggers]
     assert len({*started}) == 2 == len(cloud.runs)
+
+
+@pytest.mark.parametrize(
+    ("lists", "error"),
+    [
+        # the search for a run of the load, then the trigger, then the search for an earlier run
+        ({"calls": None}, DBTCloudRateLimitError),
+        ({"calls": 6}, DBTCloudRateLimitError),
+        ({"skip": 1, "calls": None}, DBTCloudRunTimeout),
+    ],
+)
+def test_a_rate_limit_ends_by_the_timeout(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, lists: dict[str, Any], error: Any
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    cloud.fail("list_runs", "rate_limit", **lists)
+    if "skip" not in lists:
+        cloud.fail("trigger_job", "rate_limit", calls=None)
+    clock = FakeClock()
+    config = resolve_configuration(DBTCloudConfiguration(timeout=200.0))
+    load = LastLoad("flights", f"{clock.time():.5f}")
+    trigger = Trigger(str(job), {"cause": "x"}, load, timeout=config.timeout)
+    with pytest.raises(error):
+        Lifecycle(clocked(client, clock), config).run_all([trigger])
+    assert clock.now == pytest.approx(200, abs=0.01)
+
+
+def test_a_trigger_waits_out_many_cool_downs(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    clock = FakeClock()
+    cloud.fail("trigger_job", "rate_limit", retry_after=300, calls=10)
+    trigger = Trigger(str(cloud.create_job("Nightly")), {"cause": "x"})
+    assert start(clocked(client, clock), trigger).run["id"] == cloud.runs[0]["id"]
+    assert 3000 <= clock.now <= 3300
 
 
 @pytest.mark.parametrize("cancel", [False, True])

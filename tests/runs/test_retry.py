@@ -251,6 +251,20 @@ def test_the_retried_run_is_requested_once_per_attempt(
     assert len(clock.sleeps) == 4
 
 
+def test_a_retry_waits_out_every_cool_down(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
+) -> None:
+    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    cloud.finish_run(second["id"], "error")
+    outdate(cloud, failed)
+    clock = FakeClock()
+    cloud.limit_requests(1, clock=clock.monotonic)
+    before = len(cloud.runs)
+    assert retry(clocked(client, clock), failed)["id"] == cloud.runs[-1]["id"]
+    assert len(cloud.runs) == before + 1
+    assert cloud.struck
+
+
 @pytest.mark.parametrize("outcome", ["success", None])
 def test_a_run_that_did_not_fail_is_not_retried(
     cloud: DBTCloudEmulator, outcome: Any, caplog: pytest.LogCaptureFixture

@@ -140,7 +140,27 @@ def test_retry_after_is_respected(answering: Answers) -> None:
     clock = FakeClock()
     client = answering(refused(429, **{"Retry-After": "300"}), answered(DONE))
     watch(client, clock)
-    assert clock.sleeps == [1, 300]
+    first, second = clock.sleeps
+    assert (first, 300 <= second <= 330) == (1, True)
+
+
+def test_checks_are_farther_apart_after_a_rate_limit(answering: Answers) -> None:
+    clock = FakeClock()
+    limit = refused(429, **{"Retry-After": "300"})
+    running = answered(QUEUED)
+    client = answering(running, limit, limit, running, running, limit, running, answered(DONE))
+    watch(client, clock)
+    is_waited_out = [pause > 299 for pause in clock.sleeps]
+    assert is_waited_out == [False, False, True, True, False, False, True, False]
+    # it was limited twice, whatever `wait_seconds` is
+    assert [clock.sleeps[number] for number in (4, 5, 7)] == [30, 30, 60]
+
+
+def test_a_longer_pause_than_after_a_rate_limit_is_kept(answering: Answers) -> None:
+    clock = FakeClock()
+    client = answering(*[refused(429)] * 30, answered(QUEUED), answered(DONE))
+    watch(client, clock, wait_seconds=45)
+    assert clock.sleeps[-1] == 45
 
 
 @pytest.mark.parametrize("code", [401, 403])
