@@ -15,7 +15,7 @@ unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak subsets record format lock clean
+.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak scale subsets record format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -55,6 +55,9 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 
 soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most (SEED=7 CALLS=200)
 	@$(BIN)/python -m benchmarks.soak $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS))
+
+scale: $(VENV)/.dev ## Simulate a thousand calls at the limit of requests (SCENARIOS='alone lost' DURATION=300)
+	@$(BIN)/python -m benchmarks.scale $(SCENARIOS) $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED))
 
 subsets: $(VENV)/.dev ## Build every set of the five tables alone, with real dbt, in about five minutes
 	@$(BIN)/python -m benchmarks.subsets

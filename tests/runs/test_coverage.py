@@ -257,7 +257,10 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
 
 
 def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator,
+    isolated: Path,
+    loaded_orders: dlt.Pipeline,
+    client: DBTCloudClientV2,
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act(BUILT)])
     run_dbt_cloud_job(job_id=job)
@@ -265,7 +268,7 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     clock.at(0.0, lambda: cloud.wait_for_run(cloud.runs[-1]["id"]))
     cloud.fail("get_artifact", "rate_limit", retry_after=300)
     config = resolve_configuration(DBTCloudConfiguration())
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=True)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_orders), only_loaded=True)
     (run,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert run["is_success"]
     assert cloud.struck == [("get_artifact", "rate_limit")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -95,6 +97,73 @@ class FastClock(FakeClock):
 
     def __init__(self, times: float = 200.0, ahead: float = 0.0) -> None:
         super().__init__(1 / times, ahead)
+
+
+class SharedClock(FakeClock):
+    """A fake clock of many threads, of which one runs at a time.
+
+    The time passes when the running thread sleeps or ends: the one that wakes first runs next. So
+    the order of all that happens depends on the sleeps alone, and a thousand threads need no time
+    to wait. A thread that responds to the running one, such as a server's, may sleep in its place.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queue: list[tuple[float, int, Callable[[], object], bool]] = []
+        self._numbers = itertools.count()
+        self._has_ended = threading.Event()
+        self._errors: list[BaseException] = []
+
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        """Plan an action for a time; it must not sleep."""
+        self._plan(seconds, action, hands_over=False)
+
+    def sleep(self, seconds: float, /) -> None:
+        wakes = max(self.now + seconds, math.nextafter(self.now, math.inf))
+        turn = threading.Lock()
+        turn.acquire()
+        self._plan(wakes, turn.release, hands_over=True)
+        self._hand_over()
+        turn.acquire()
+
+    def run(self, starts: Iterable[tuple[float, Callable[[], object]]]) -> None:
+        """Run actions in threads that begin at given times; raise the first error in the end."""
+        self._has_ended.clear()
+        threads = []
+        for seconds, action in starts:
+            thread = threading.Thread(target=self._act, args=(action,), daemon=True)
+            threads.append(thread)
+            self._plan(seconds, thread.start, hands_over=True)
+        self._hand_over()
+        assert self._has_ended.wait(PATIENCE), "The threads are stuck."
+        for thread in threads:
+            thread.join(PATIENCE)
+        for error in self._errors:
+            raise error
+
+    def _act(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001, it is raised by `run`
+            self._errors.append(error)
+        self._hand_over()
+
+    def _plan(self, seconds: float, action: Callable[[], object], *, hands_over: bool) -> None:
+        with self._lock:
+            heapq.heappush(self._queue, (seconds, next(self._numbers), action, hands_over))
+
+    def _hand_over(self) -> None:
+        """Let the thread run that wakes first; take the actions that are due before."""
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._has_ended.set()
+                    return
+                seconds, _, action, hands_over = heapq.heappop(self._queue)
+                self.now = max(self.now, seconds)
+            action()
+            if hands_over:
+                return
 
 
 def until(condition: Callable[[], object], within: float = PATIENCE) -> None:
