@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the long tests, and keep those together that share a slow fixture.
+    """Select the tests, and let each worker begin with long ones.
 
-    So one worker makes that fixture, and none is left with a long test at the end. The tests of
-    dbt Fusion are only run by `-m fusion`, as it has to be installed first.
+    The tests of dbt Fusion are only run by `-m fusion`, as it has to be installed first.
     """
     if "fusion" not in config.option.markexpr:
         unselected = [item for item in items if item.get_closest_marker("fusion")]
@@ -67,11 +66,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("dbt") or item.get_closest_marker("fusion"):
             item.add_marker(pytest.mark.timeout(2 * DBT_PATIENCE))
 
-    def rank(item: pytest.Item) -> int:
-        shared = [name in getattr(item, "fixturenames", ()) for name in ("loaded", "orchard")]
-        return [*shared, item.get_closest_marker("dbt") is not None, True].index(True)
+    items[:] = _long_first(items)
 
-    items.sort(key=rank)
+
+def _long_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Begin both halves with the long tests, and keep those together that share a slow fixture.
+
+    Of two workers, the second begins in the middle, and who has finished takes from the end of the
+    other. So one worker makes that fixture, and none is left with a long test at the end.
+    """
+
+    def fixtures(item: pytest.Item) -> set[str]:
+        return {"loaded", "orchard"}.intersection(getattr(item, "fixturenames", ()))
+
+    def is_long(item: pytest.Item) -> bool:
+        return any(item.get_closest_marker(name) for name in ("dbt", "fusion"))
+
+    shared = sorted(filter(fixtures, items), key=lambda item: sorted(fixtures(item)))
+    others = [item for item in items if not fixtures(item)]
+    short = [item for item in others if not is_long(item)]
+    middle = max(0, len(items) // 2 - len(shared))
+    return [*shared, *short[:middle], *filter(is_long, others), *short[middle:]]
 
 
 def _is_recorded(item: pytest.Item) -> bool:
