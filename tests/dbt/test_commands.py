@@ -484,6 +484,25 @@ def test_a_narrowed_command_executes_the_intersection_and_nothing_else(
     assert sum(map(bool, found)) > len(before) / 2
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dbt build",
+        "dbt build --exclude tag:history",
+        "dbt build --exclude-resource-type test unit_test --exclude tag:history",
+        "dbt build --select tag:marts +fct_weather --exclude tag:reference",
+        "dbt build --select 1+mart_fleet_usage,tag:marts --indirect-selection cautious",
+    ],
+)
+def test_the_example_is_narrowed_to_the_intersection(answers: AnswersOf, line: str) -> None:
+    criteria = ["source:raw.planes+", "source:raw.weather+"]
+    commands = parse(line), parse(line).narrowed(criteria)
+    lines = [["ls", "--select", *criteria], *(["ls", *words(each)[1:]] for each in commands)]
+    fed, whole, narrowed = answers("flights").nodes_of(lines)
+    assert narrowed
+    assert narrowed == whole & fed
+
+
 def test_a_careful_selection_of_tests_in_several_criteria_would_lose_some(
     answers: AnswersOf,
 ) -> None:
