@@ -66,7 +66,7 @@ format: $(VENV)/.dev ## Format the code and fix lint findings
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-record: $(VENV)/.dev ## Record again what dbt Core and, where installed, dbt Fusion do in the tests
+record: $(VENV)/.dev ## Record the runs of dbt Core, and of dbt Fusion if it is installed, in the tests again
 	@$(BIN)/python -m tests.support.record $(ARGS)
 
 lock: $(VENV)/.uv ## Pin the newest versions of all dependencies in constraints.txt

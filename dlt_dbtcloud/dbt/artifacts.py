@@ -1,7 +1,7 @@
 """Artifacts of dbt as structs, of all versions since dbt 1.5 and of dbt Fusion.
 
-Each node and each result is decoded by itself, so a field of another type than dbt's costs only
-the node or result that has it. Fields that are not declared here are skipped.
+Each node and each result is decoded separately, so a field of an unexpected type costs only its
+node or result. Fields that are not declared here are skipped.
 
 Schemas: https://schemas.getdbt.com
 """
@@ -86,7 +86,7 @@ class Config(_Struct, frozen=True):
 
 
 class DependsOn(_Struct, frozen=True):
-    """What a node depends on."""
+    """The dependencies of a node."""
 
     nodes: list[str] = []
 

@@ -172,7 +172,7 @@ class Manifest:
         return self.entry(unique_id).config.materialized == "ephemeral"
 
     def entry(self, unique_id: str) -> Entry:
-        """Return a node as the manifest has it, or one without any field."""
+        """Return the entry of a node in the manifest; an empty entry if it has none."""
         return self._entries.get(unique_id, _UNKNOWN)
 
     def name(self, unique_id: str) -> str:

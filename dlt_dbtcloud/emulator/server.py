@@ -139,7 +139,7 @@ class DBTCloudEmulator:
             server = Server(self._app, listener, self._tls)
         self._server = server
         remove_abandoned()
-        SHARED.hold(self)
+        SHARED.acquire(self)
         server.start()
         atexit.register(self.stop)
         return self

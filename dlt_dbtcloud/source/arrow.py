@@ -7,7 +7,7 @@ not add its own columns to them either, so they are added here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from secrets import token_urlsafe
@@ -98,7 +98,7 @@ class ArrowStep(ItemTransform[Any, dict[str, Any]]):
 
 
 def file_format(table: str) -> str | None:
-    """Return the format in which dlt loads Arrow tables now, or None if it shall load rows.
+    """Return the format in which dlt loads Arrow tables now, or None if it is to load rows.
 
     It is Parquet if that is requested or preferred, and on the destinations that are tested with
     Arrow tables. Others may store JSON columns from Parquet as text. Files keep their format.
@@ -133,7 +133,7 @@ def arrow_table(table: str, rows: Sequence[Any], load_id: str) -> pa.Table | Non
 
     Args:
         table: The table.
-        rows: Its rows, or what a user's step made of them.
+        rows: Its rows, or the items that a user's step made of them.
         load_id: The id of the load.
 
     Returns:
@@ -152,11 +152,9 @@ def arrow_table(table: str, rows: Sequence[Any], load_id: str) -> pa.Table | Non
         ]
     except (ArithmeticError, TypeError, ValueError):
         return None
-    own: Mapping[str, Callable[[], str]] = {
-        "_dlt_load_id": lambda: load_id,
-        "_dlt_id": lambda: token_urlsafe(_ID_BYTES),
-    }
-    arrays += [pa.array([own[name]() for _ in rows], pa.string()) for name in DLT_COLUMNS]
+    # in the order of `DLT_COLUMNS`
+    arrays.append(pa.array([load_id] * len(rows), pa.string()))
+    arrays.append(pa.array([token_urlsafe(_ID_BYTES) for _ in rows], pa.string()))
     found = pa.Table.from_arrays(arrays, schema=schema)
     return found.drop_columns(["_dlt_id"]) if _adds_ids() else found
 
@@ -213,7 +211,11 @@ def _schema(table: str) -> pa.Schema:
 
 
 def _values(rows: Sequence[dict[str, Any]], name: str, data_type: str | None) -> list[Any]:
-    """Return the values of a column, checked as pyarrow would round or convert some."""
+    """Return the values of a column.
+
+    Raises:
+        TypeError: pyarrow would round or convert some of them.
+    """
     values = [row.get(name) for row in rows]
     if not {*map(type, values)} <= _TYPES[data_type] | {type(None)}:
         raise TypeError(f"`{name}` has other values than `{data_type}`.")

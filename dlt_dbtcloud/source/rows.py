@@ -67,8 +67,6 @@ _COLUMNS_WITH_SECRETS = {
 }
 _HASH_DIGITS = 16
 _CACHED_TEXTS = 1000
-# levels of JSON; dbt writes fewer, and warehouses refuse more
-_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,10 @@ def redacted_rows(table: str, rows: Iterable[Row], client: DBTCloudClientV2) -> 
     if columns is None:
         return [*rows]
     # rows of one run repeat commands and messages
-    redact = lru_cache(_CACHED_TEXTS)(client.redact)
+    cached = lru_cache(_CACHED_TEXTS)(client.redact)
     return [
         {
-            name: _redacted(value, redact if name in columns else client.without_token)
+            name: _redacted(value, cached if name in columns else client.without_token)
             for name, value in row.items()
         }
         for row in rows
@@ -320,11 +318,9 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumpb(content, sort_keys=True)).hexdigest()[:_HASH_DIGITS]
 
 
-def _redacted(value: Any, redact: Redact, depth: int = _MAX_DEPTH) -> Any:
-    if isinstance(value, (dict, list)) and not depth:
-        return None
+def _redacted(value: Any, redact: Redact) -> Any:
     if isinstance(value, dict):
-        return {name: _redacted(part, redact, depth - 1) for name, part in value.items()}
+        return {name: _redacted(part, redact) for name, part in value.items()}
     if isinstance(value, list):
-        return [_redacted(part, redact, depth - 1) for part in value]
+        return [_redacted(part, redact) for part in value]
     return redact(value) if isinstance(value, str) else value

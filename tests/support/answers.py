@@ -1,4 +1,4 @@
-"""dbt's recorded answers: what a command selects, how its options are read, what it writes.
+"""Recorded answers of dbt: the nodes, options and files of commands.
 
 `make record` runs the tests that ask, and records the answers of dbt Core to them. A question
 without a recorded answer is an error.
@@ -127,7 +127,7 @@ class Question:
 
 
 class Answers:
-    """What dbt answered to command lines on a project.
+    """The answers of dbt to command lines on a project.
 
     Args:
         project: The name of the project.

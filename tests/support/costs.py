@@ -81,7 +81,7 @@ class Costs:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Add what a worker of xdist has measured."""
+        """Add the seconds that a worker of xdist has measured."""
         kinds, tests, runs = getattr(node, "workeroutput", {}).get("costs", ({}, {}, 0))
         for kind, seconds in kinds.items():
             self._kinds[kind] += seconds

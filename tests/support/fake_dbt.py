@@ -24,7 +24,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("started", os.getpid(), child.pid, flush=True)
 time.sleep(600)
 """
-# a module in place of `dbt.cli.main`; `is_forked` says whether it was imported for many commands
+# a module in place of `dbt.cli.main`; `is_forked` is whether it was imported for many commands
 MODULE = """
 import json, os, pathlib, signal, subprocess, sys, threading, time
 {imported}

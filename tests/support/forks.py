@@ -1,6 +1,6 @@
 """Python programs in processes of their own, which begin with dlt imported.
 
-They are forked from one process, and are in all else as those that `processes.running` starts.
+They are forked from one process, and otherwise equal those that `processes.running` starts.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Fork:
 
     @property
     def output(self) -> str:
-        """What the program has written to its standard output so far."""
+        """The standard output of the program so far."""
         return _content(self._output)
 
     @property
     def errors(self) -> str:
-        """What the program has written to its standard error so far."""
+        """The standard error of the program so far."""
         return _content(self._errors)
 
     def wait(self, timeout: float = PATIENCE) -> int:

@@ -1,4 +1,4 @@
-"""Pipelines that have just loaded, for tests that only read them."""
+"""Loaded pipelines that tests share, as they only read them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["record_fusion"]
 
 
 def record_fusion(name: str, folder: Path, program: str) -> Recording:
-    """Run a scenario with dbt Fusion on the embedded dbt Cloud, and return what it left."""
+    """Run a scenario with dbt Fusion on the embedded dbt Cloud, and return its recording."""
     scenario: Scenario = SCENARIOS[name]
     write_orchard(folder, scenario.files)
     with DBTCloudEmulator() as cloud:

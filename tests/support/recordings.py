@@ -1,4 +1,4 @@
-"""Recordings of what dbt logged and left, with their replay by a stand-in for dbt.
+"""Recordings of the logs and artifacts of dbt, and their replay by a stand-in for dbt.
 
 `make record` records dbt again. A file changes only if dbt behaves differently, other than in its
 times and ids. A test that replays a recording fails on any command that was not recorded.
@@ -39,7 +39,7 @@ _ARTIFACTS = ("run_results.json", "manifest.json", "catalog.json", "sources.json
 # with its folder, which is relative to the project's in the logs of dbt Fusion
 _RUN_FOLDER = re.compile(r"[^\s\"',:=]*dbt-cloud-\w+/\d+/\d+/")
 _EXIT = re.compile(r"dbt exited with code (\d+)")
-# what the package reads of a manifest
+# the parts of a manifest that the package reads
 _SECTIONS = (
     *("metadata", "nodes", "sources", "exposures", "groups", "unit_tests", "selectors"),
     *("parent_map", "child_map"),
@@ -208,7 +208,7 @@ def save(recording: Recording, name: str, engine: str) -> None:
 
 
 def comparable(recording: Recording) -> Recording:
-    """Return a recording without what differs each time: times, ids, and the order of lines."""
+    """Return a recording without its times, ids and order of lines, which differ each time."""
     return [
         {
             **each,
@@ -220,7 +220,7 @@ def comparable(recording: Recording) -> Recording:
 
 
 def reduced(artifact: dict[str, Any]) -> dict[str, Any]:
-    """Return an artifact without what no test reads."""
+    """Return an artifact with only the fields that tests read."""
     kept = {**artifact}
     for name, fields in (("metadata", _METADATA), ("args", _ARGUMENTS)):
         if name in artifact:

@@ -34,7 +34,7 @@ exit $(cat "$here/$number.exit")
 
 @dataclass(frozen=True)
 class Act:
-    """What an invocation of dbt leaves.
+    """The effects of an invocation of dbt.
 
     Args:
         statuses: The status of each node by unique id; None for no `run_results.json`. A status of

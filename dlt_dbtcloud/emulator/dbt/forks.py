@@ -205,7 +205,7 @@ class Forks:
         self._inherited: list[TemplateProcess] = []
         self._reset()
 
-    def hold(self, user: object) -> None:
+    def acquire(self, user: object) -> None:
         """Keep the template for a user."""
         with self._lock:
             self._users.add(user)
@@ -235,7 +235,7 @@ class Forks:
             try:
                 return Fork(origin, command, folder, environ)
             except (ConnectionError, BlockingIOError):
-                # the template has just ended, or has too many requests
+                # the template has ended since, or has too many requests
                 return None
 
     def forget(self) -> None:

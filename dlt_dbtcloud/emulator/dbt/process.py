@@ -17,7 +17,7 @@ from dlt_dbtcloud.emulator.logs import Lines
 
 # seconds between asking dbt to end and killing it
 GRACE = 3.0
-# seconds for the rest of the output after dbt has ended; a child may keep it open for ever
+# seconds for the rest of the output after dbt has ended; a child may keep it open
 DRAIN = 3.0
 CHUNK = 64 * 1024
 # waits for a line before dbt starts, so that it never starts without the guard's knowledge
@@ -38,13 +38,13 @@ class Child(Protocol):
     stdout: IO[bytes]
 
     def begin(self) -> bool:
-        """Return whether the process is ready to run dbt, or fails to be."""
+        """Wait for the process, and return whether it is ready to run dbt."""
 
     def go(self) -> None:
         """Let the process run dbt."""
 
     def wait(self) -> int | None:
-        """Return dbt's exit code, or None if nobody knows it."""
+        """Return dbt's exit code, or None if it is unknown."""
 
     def signal(self, number: signal.Signals) -> None:
         """Signal the group."""

@@ -1,7 +1,7 @@
 """Process that imports dbt once and forks a process for each dbt command.
 
-It runs as a script, by itself and with one thread. A fork waits at a gate for its command line and
-environment. From there on it is what the `dbt` script makes of a new process.
+It runs as a script, imports nothing of this package, and has one thread. A fork waits for its
+command line and environment, and then equals a new process of the `dbt` script.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn
 CHECK = 1.0
 CHUNK = 64 * 1024
 DBT = "dbt.cli.main"
-# what dbt imports later; other versions and installations may not have all of them
+# modules that dbt imports later; other versions and installations may lack some
 LATER = ("dbt.adapters.duckdb", "dbt.task.build", "dbt.task.docs.generate", "daff")
 # descriptors of a request: the channel to the emulator, the output and the working directory
 DESCRIPTORS = 3
@@ -53,18 +53,18 @@ class Template:
         self._channels: dict[int, socket.socket] = {}
         self._interrupt = signal.getsignal(signal.SIGINT)
         if self._interrupt is signal.default_int_handler:
-            # a fork that is interrupted at its gate prints nothing
+            # a fork that is interrupted before its request prints nothing
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         self._child = signal.signal(signal.SIGCHLD, lambda *_: None)
         self._wakeup, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
 
-    def serve(self, printed: bytes) -> Request:
+    def run(self, printed: bytes) -> Request:
         """Fork until the emulator ends; return in each fork with its request.
 
         Args:
-            printed: What the imports printed, which each dbt command prints as well.
+            printed: The output of the imports, which each dbt command prints as well.
         """
         while os.getppid() == self._parent:
             readable, _, _ = select.select([self._control, self._wakeup], [], [], CHECK)
@@ -169,7 +169,7 @@ def _received(channel: socket.socket, template: int) -> Request:
 
 
 def main(program: str, parent: int, control: int) -> NoReturn:
-    """Serve as the template, and run the `dbt` script in each fork.
+    """Run the template, and the `dbt` script in each fork.
 
     Args:
         program: The `dbt` script.
@@ -180,7 +180,7 @@ def main(program: str, parent: int, control: int) -> NoReturn:
     sys.path[0] = str(Path(program).parent)
     os.set_inheritable(control, False)
     template = Template(socket.socket(fileno=control), parent)
-    request = template.serve(preload())
+    request = template.run(preload())
     sys.argv = request.command
     runpy.run_path(program, run_name="__main__")
     sys.exit()

@@ -103,7 +103,7 @@ def ended(process: DbtProcess) -> tuple[int, list[str]]:
 @pytest.fixture
 def forks() -> Iterator[Forks]:
     made = Forks()
-    made.hold("test")
+    made.acquire("test")
     yield made
     made.release("test")
 
@@ -417,7 +417,7 @@ def test_a_command_that_is_interrupted_before_it_starts_prints_nothing(write: Wr
 
 def test_the_last_user_ends_the_template(write: Write) -> None:
     dbt = write(ORIGIN)
-    dbt.forks.hold("another")
+    dbt.forks.acquire("another")
     template = int(dbt.run()[1][0].split()[1])
     dbt.forks.release("test")
     assert dbt.run()[1] == [f"True {template}"]
@@ -468,12 +468,12 @@ def run():
     process = DbtProcess(SHARED.fork([dbt], Path(folder), os.environ))
     assert process.begin()
     process.run(lambda line: print(line, flush=True))
-SHARED.hold("parent")
+SHARED.acquire("parent")
 run()
 pid = os.fork()
 if not pid:
     assert SHARED.fork([dbt], Path(folder), os.environ) is None
-    SHARED.hold("child")
+    SHARED.acquire("child")
     run()
     SHARED.release("child")
     SHARED.release("parent")
