@@ -18,7 +18,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from multiprocessing import get_context
@@ -358,14 +357,22 @@ def _kind(request: requests.PreparedRequest) -> tuple[str, int]:
     return kinds.get(parts[-1], "check"), 0
 
 
-def simulate(scenario: Scenario, seed: int) -> tuple[Report, float, float]:
+class Task(NamedTuple):
+    """A simulation to run."""
+
+    name: str
+    scenario: Scenario
+    seed: int
+
+
+def simulate(task: Task) -> tuple[Task, Report, float, float]:
     """Run a simulation in a process of its own; return also its CPU seconds and megabytes."""
     os.environ |= {"RUNTIME__LOG_LEVEL": "CRITICAL"}
     # the jitter of the calls
-    random.seed(seed)
-    found = Simulation(scenario, seed).run()
+    random.seed(task.seed)
+    found = Simulation(task.scenario, task.seed).run()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return found, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return task, found, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -375,21 +382,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--duration", type=float, default=Scenario.seconds, help="of a run, in s")
     options = parser.parse_args()
+    tasks = [
+        Task(name, replace(SCENARIOS[name], seconds=options.duration), options.seed)
+        for name in options.scenarios
+    ]
     names = [field.name for field in fields(Report)]
-    print("|".join(["", "scenario", *names, "CPU s", "MB", ""]))
+    print("|".join(["", "scenario", *names, "CPU s", "MB", ""]), flush=True)
     began, has_failed = time.monotonic(), False
-    with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as pool:
-        running = {
-            pool.submit(
-                simulate, replace(SCENARIOS[name], seconds=options.duration), options.seed
-            ): name
-            for name in options.scenarios
-        }
-        for future in as_completed(running):
-            found, seconds, megabytes = future.result()
+    with get_context("spawn").Pool(2, maxtasksperchild=1) as pool:
+        for task, found, seconds, megabytes in pool.imap_unordered(simulate, tasks):
             numbers = [getattr(found, name) for name in names]
             cells = [f"{number:,.0f}" for number in (*numbers, seconds, megabytes)]
-            print("|".join(["", running[future], *cells, ""]), flush=True)
+            print("|".join(["", task.name, *cells, ""]), flush=True)
             has_failed |= found.has_failed
     print(f"{time.monotonic() - began:.0f} seconds")
     sys.exit(has_failed)

@@ -31,8 +31,10 @@ def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) 
     try:
         recent = known_runs(client, trigger, started.since)
         earlier = _earlier_run(trigger, started, recent)
-        if earlier is None:
-            seen = next((run for run in recent if id_of(run) == run_id), started.run)
+        seen = next((run for run in recent if id_of(run) == run_id), started.run)
+        if earlier and seen.get("is_success"):
+            _warn_of_both(earlier.run, seen)
+        if earlier is None or seen.get("is_success"):
             return replace(started, run=seen)
         logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run_id}.")
         request_cancel(client, run_id, cool_down=SEVERAL_COOL_DOWNS)
@@ -72,9 +74,8 @@ class EarlierRuns:
             earlier = self._earlier(run)
             if earlier is None:
                 return None
-            names = f"run {earlier.run['id']} and run {run['id']}"
             if run.get("is_success"):
-                logger.warning(f"Both {names} have built the same load.")
+                _warn_of_both(earlier.run, run)
                 self._due = ()
                 return None
             logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run['id']}.")
@@ -123,6 +124,10 @@ def cancel_duplicates(
         return
     newer = (each for each in recent if id_of(each) > started.newest_id)
     keep_one(client, filter(trigger.created, newer), keep=run)
+
+
+def _warn_of_both(earlier: Run, run: Run) -> None:
+    logger.warning(f"Both run {earlier['id']} and run {run['id']} have built the same load.")
 
 
 def _earlier_run(trigger: Trigger, started: Started, recent: Sequence[Run]) -> Started | None:

@@ -195,6 +195,20 @@ def test_a_cool_down_keeps_no_duplicate_of_an_earlier_run(
     assert clock.now > 600
 
 
+def test_a_duplicate_that_has_ended_before_it_is_found_is_named(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger = Trigger(str(cloud.create_job("Nightly")), {"cause": "a test"}, LOAD)
+    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    cloud.fail("list_runs", "lag", seconds=3600)
+    own = start(client, trigger)
+    kept = keep_earliest(client, trigger, own)
+    assert (kept.run["id"], kept.run["is_success"]) == (own.run["id"], True)
+    names = f"run {first['id']} and run {own.run['id']}"
+    assert f"Both {names} have built the same load." in caplog.text
+    assert not any(each.path.endswith("/cancel/") for each in cloud.requests)
+
+
 def test_a_cool_down_keeps_no_duplicate_of_a_lost_trigger(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
