@@ -28,7 +28,7 @@ from tests.support.loaded_flights import LoadedFlights, run_flights
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.orchard import Orchard, run_orchard
 from tests.support.processes import start_guard
-from tests.support.recordings import Recorder, Replay
+from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
 from tests.support.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
@@ -230,6 +230,8 @@ def recorded(
     """
     writes = bool(request.config.getoption("record"))
     is_real = writes or request.node.get_closest_marker("dbt") is not None
+    if is_real and not is_recorded_core():
+        pytest.skip(f"The recordings are of {CORE}.")
     started: list[Replay | Recorder] = []
 
     def start(name: str) -> Replay | Recorder:

@@ -27,7 +27,14 @@ from tests.support.nodes import warnings_of
 from tests.support.openlineage_schema import validate
 from tests.support.orchard import run_orchard
 from tests.support.record import record_fusion
-from tests.support.recordings import REPLAYED_AND_REAL, Replay, comparable, load, replayed_job
+from tests.support.recordings import (
+    REPLAYED_AND_REAL,
+    Replay,
+    comparable,
+    is_recorded_core,
+    load,
+    replayed_job,
+)
 from tests.support.results import requested_files, rows
 
 # with `--fail-fast`, dbt Fusion ends in one of several ways each time
@@ -62,6 +69,9 @@ def test_dbt_core_answers_as_recorded() -> None:
         ("parser", "options", 1),
         ("parser", "takes", 1),
     ):
+        if project == "parser" and not is_recorded_core():
+            # its options differ from version to version
+            continue
         question, known = recorded[project, kind]
         chosen = [n for n, line in enumerate(question.lines) if kind != "nodes" or line[0] == "ls"]
         asked.append(replace(question, lines=[question.lines[n] for n in chosen[::step]]))

@@ -10,6 +10,7 @@ import json
 import lzma
 import re
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake
 
 __all__ = [
-    *("CORE", "FUSION", "Recorder", "Recording", "Replay", "comparable", "load", "reduced"),
-    *("REPLAYED_AND_REAL", "replayed_job", "save"),
+    *("CORE", "FUSION", "Recorder", "Recording", "Replay", "comparable", "is_recorded_core"),
+    *("REPLAYED_AND_REAL", "load", "reduced", "replayed_job", "save"),
 ]
 
 
@@ -87,6 +88,11 @@ _UNSTABLE = frozenset(
     "dbt_version elapsed_time env execution_time invocation_id max_loaded_at_time_ago_in_s "
     "thread_id".split()
 )
+
+
+def is_recorded_core() -> bool:
+    """Return whether the installed dbt Core has the version that was recorded."""
+    return f"core-{version('dbt-core')}".startswith(f"{CORE}.")
 
 
 class Replay:
