@@ -63,7 +63,7 @@ def run_dbt_cloud_job(
         data: Overrides for this run: the fields of `TriggerData`. They win over the config.
         wait_for_outcome: Return when the run has finished, not when it is queued.
         wait_seconds: Longest pause between two status checks, in seconds. A young run is checked
-            more often, and any run less often after a 429. 0 checks once a second.
+            more often, and any run less often after a cool-down. 0 checks once a second.
         pipeline: The pipeline whose last load the run is for. A second call for the same load, in
             any process, finds the run of the first: it waits for a run in progress, returns one
             that succeeded, and starts a new one only after a failure.
@@ -184,7 +184,7 @@ def get_dbt_cloud_run_status(
         run_id: The run.
         wait_for_outcome: Return when the run has finished, not its current state.
         wait_seconds: Longest pause between two status checks, in seconds. A young run is checked
-            more often, and any run less often after a 429. 0 checks once a second.
+            more often, and any run less often after a cool-down. 0 checks once a second.
         timeout: Longest wait for the end, in seconds.
         cancel_on_abandon: Cancel the run when the wait ends early: on Ctrl-C, SIGTERM, the time
             limit of an Airflow or Prefect task, or after `timeout`. By default the run continues,

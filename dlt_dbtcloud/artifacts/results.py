@@ -194,8 +194,8 @@ def _results_of(client: DBTCloudClientV2, run: Run) -> list[NodeResult]:
     if not has_finished(run):
         logger.warning(f"Run {run['id']} has not finished; it has no results yet.")
         return []
-    artifacts, problems = RunArtifacts(client.patient(OUTAGE), run), Problems(run["id"])
     artifacts = RunArtifacts(client.patient(OUTAGE, cool_down=COOL_DOWN), run)
+    problems = Problems(run["id"])
     found = [
         (step, run_results)
         for step in filter(leaves_results, steps_of(run))

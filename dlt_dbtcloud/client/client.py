@@ -141,7 +141,7 @@ class DBTCloudClientV2:
     def shortest_pause(self) -> float:
         """The shortest pause between status checks, in seconds.
 
-        It is 0 until the API limits the rate of requests, and doubles each time that it does.
+        It is 0 until the API has refused all requests for half a minute, and doubles each time.
         """
         return self._transport.shortest_pause
 

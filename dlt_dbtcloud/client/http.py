@@ -257,7 +257,7 @@ class Transport:
     def _reply(self, response: Response, content: bytes) -> Reply:
         headers = response.headers
         is_limited = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
-        self._throttle.record(is_limited=is_limited)
+        self._throttle.record(self._clock.monotonic(), is_limited=is_limited)
         return Reply(
             response.request.method or "GET",
             self.without_token(response.url),

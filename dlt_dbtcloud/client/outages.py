@@ -32,6 +32,8 @@ COOL_DOWN = 330.0
 # the same for a call that starts a run, as other cool-downs may follow
 SEVERAL_COOL_DOWNS = 3600.0
 _LONGEST_PAUSE = 60.0
+# a shorter refusal is of a burst of requests
+_SHORTEST_COOL_DOWN = 30.0
 # seconds between requests that can wait, after the first cool-down and after many
 _THROTTLED = 30.0
 _LONGEST_THROTTLED = 240.0
@@ -87,22 +89,30 @@ class RateLimiter:
 class Throttle:
     """The shortest pause between requests that can wait, doubled by each cool-down.
 
-    The clients of an account do not know of each other. If each of them slows down when the API
-    limits the rate, their requests together soon respect the limit.
+    The clients of an account do not know of each other. If each of them slows down after a
+    cool-down, their requests together soon respect the limit.
     """
 
     def __init__(self) -> None:
         self._cool_downs = 0
-        self._is_limited = False
+        self._refused_since: float | None = None
 
-    def record(self, *, is_limited: bool) -> None:
-        """Record whether the API refused a request because of the rate."""
-        self._cool_downs += is_limited and not self._is_limited
-        self._is_limited = is_limited
+    def record(self, now: float, *, is_limited: bool) -> None:
+        """Record whether the API refused a request because of the rate.
+
+        Args:
+            now: The time of the response, in seconds of a monotonic clock.
+            is_limited: Whether it refused the request.
+        """
+        if is_limited:
+            self._refused_since = now if self._refused_since is None else self._refused_since
+        elif self._refused_since is not None:
+            self._cool_downs += now - self._refused_since >= _SHORTEST_COOL_DOWN
+            self._refused_since = None
 
     @property
     def pause(self) -> float:
-        """The shortest pause in seconds; 0 if the rate was never limited."""
+        """The shortest pause in seconds; 0 before the end of a first cool-down."""
         doublings = min(self._cool_downs, 10) - 1
         return min(_LONGEST_THROTTLED, _THROTTLED * 2**doublings) if self._cool_downs else 0.0
 

@@ -102,13 +102,21 @@ def test_a_cool_down_does_not_use_up_the_time_for_an_outage() -> None:
 def test_each_cool_down_doubles_the_shortest_pause() -> None:
     throttle = Throttle()
     pauses = [throttle.pause]
-    for is_limited in (True, True, True, False, False, True, False, True, False):
-        throttle.record(is_limited=is_limited)
+    refusals = (True, True, True, False, False, True, False, True, False)
+    for number, is_limited in enumerate(refusals):
+        throttle.record(30.0 * number, is_limited=is_limited)
         pauses.append(throttle.pause)
-    assert pauses == [0, 30, 30, 30, 30, 30, 60, 60, 120, 120]
-    for is_limited in (True, False) * 1000:
-        throttle.record(is_limited=is_limited)
+    assert pauses == [0, 0, 0, 0, 30, 30, 30, 60, 60, 120]
+    for number, is_limited in enumerate((True, False) * 1000, start=len(refusals)):
+        throttle.record(30.0 * number, is_limited=is_limited)
     assert throttle.pause == 240
+
+
+def test_a_refused_burst_is_not_a_cool_down() -> None:
+    throttle = Throttle()
+    for number, is_limited in enumerate((True, False) * 10):
+        throttle.record(29.0 * number, is_limited=is_limited)
+    assert throttle.pause == 0
 
 
 def test_a_permanent_error_is_raised_at_once(caplog: pytest.LogCaptureFixture) -> None:

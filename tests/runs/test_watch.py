@@ -156,6 +156,15 @@ def test_checks_are_farther_apart_after_a_rate_limit(answering: Answers) -> None
     assert [clock.sleeps[number] for number in (4, 5, 7)] == [30, 30, 60]
 
 
+def test_a_short_rate_limit_does_not_delay_later_checks(answering: Answers) -> None:
+    clock = FakeClock()
+    limit = refused(429, **{"Retry-After": "5"})
+    client = answering(limit, limit, answered(QUEUED), limit, answered(QUEUED), answered(DONE))
+    watch(client, clock)
+    assert max(clock.sleeps) < 6
+    assert clock.now < 30
+
+
 def test_a_longer_pause_than_after_a_rate_limit_is_kept(answering: Answers) -> None:
     clock = FakeClock()
     client = answering(*[refused(429)] * 30, answered(QUEUED), answered(DONE))
