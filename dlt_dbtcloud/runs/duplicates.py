@@ -37,7 +37,7 @@ def keep_earliest(client: DBTCloudClientV2, trigger: Trigger, started: Started) 
         if earlier is None or seen.get("is_success"):
             return replace(started, run=seen)
         logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run_id}.")
-        request_cancel(client, run_id, cool_down=SEVERAL_COOL_DOWNS)
+        request_cancel(client, run_id, cool_down=min(SEVERAL_COOL_DOWNS, trigger.timeout))
     except DBTCloudException as error:
         logger.warning(f"Run {run_id} may have a duplicate. {error}")
         return started
@@ -79,7 +79,8 @@ class EarlierRuns:
                 self._due = ()
                 return None
             logger.info(f"Run {earlier.run['id']} was triggered first; cancelling run {run['id']}.")
-            request_cancel(self._client, id_of(run), cool_down=SEVERAL_COOL_DOWNS)
+            limited = min(SEVERAL_COOL_DOWNS, self._trigger.timeout)
+            request_cancel(self._client, id_of(run), cool_down=limited)
         except DBTCloudException as error:
             logger.info(f"Run {run['id']} may have a duplicate. {error}")
             return None
