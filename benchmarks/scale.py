@@ -48,7 +48,7 @@ TOO_MANY = 429
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the calls of a simulation do.
+    """The calls of a simulation.
 
     Args:
         loads: The number of pipelines, each with one load, which ends within the same minute.
@@ -88,7 +88,7 @@ SCENARIOS = {
 
 
 class Request(NamedTuple):
-    """A request: when it arrived, what it asked for, and the status of its response or 0."""
+    """A request: its arrival, its kind, the job that it triggers, and the status or 0."""
 
     at: float
     kind: str
@@ -169,7 +169,7 @@ class Network(DeadlineAdapter):
 
 
 class Simulation:
-    """The calls of a scenario, and what came of them.
+    """The calls of a scenario and their outcomes.
 
     Args:
         scenario: The scenario.
@@ -349,7 +349,7 @@ def _most_queued(spans: Collection[Span]) -> int:
 
 
 def _kind(request: requests.PreparedRequest) -> tuple[str, int]:
-    """Return what a request asks for, and the job that it triggers."""
+    """Return the kind of a request, and the job that it triggers."""
     parts = request.path_url.partition("?")[0].strip("/").split("/")
     if parts[-1] == "run":
         return "trigger", int(parts[-2])

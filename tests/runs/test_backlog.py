@@ -212,7 +212,7 @@ MANIFEST: dict[str, Any] = {
         ("dbt build --select a", {A: "error", B: 5}, True),
     ],
 )
-def test_results_that_hold_fewer_nodes_than_the_command_selects_leave_it_whole(
+def test_results_of_fewer_nodes_than_the_command_selects_leave_it_whole(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     step: str,

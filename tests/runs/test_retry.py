@@ -493,7 +493,7 @@ def test_a_retry_that_is_not_certain_in_the_end_is_an_error(
         ),
     ],
 )
-def test_what_cannot_be_read_does_not_count_as_executed(
+def test_unreadable_results_and_nodes_do_not_count_as_executed(
     cloud: DBTCloudEmulator, isolated: Path, statuses: dict[str, Any], manifest: dict[str, Any]
 ) -> None:
     retry = Act({"model.shop.a": "success", **statuses}, manifest=manifest)

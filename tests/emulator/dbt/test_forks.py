@@ -33,7 +33,7 @@ print("process", os.getpid(), flush=True)
 if not pathlib.Path("finish").exists():
     time.sleep(600)
 """
-# what dbt can find out about its process
+# facts about its process that dbt can see
 FACTS = """
 import gc, locale
 def fact(descriptor):
@@ -130,7 +130,7 @@ def logs_of(api: Api, run: int) -> str:
     return "\n".join(step["logs"] for step in api.run(run, "run_steps")["run_steps"])
 
 
-def test_a_fork_cannot_be_told_from_a_new_process(write: Write) -> None:
+def test_a_fork_has_the_facts_of_a_new_process(write: Write) -> None:
     dbt = write(FACTS)
     odd = {"ODD": "a\udcffb", "EMPTY": "", "LINES": "a\nb", "PWD": str(dbt.folder)}
     first = dbt.run("run", "--vars", "{a: 'b c'}", ONLY_FIRST="1", **odd)
@@ -209,7 +209,7 @@ def test_random_numbers_differ_from_fork_to_fork(write: Write) -> None:
         ([], {"A=B": "c"}),
     ],
 )
-def test_what_no_process_can_get_is_the_same_error(
+def test_arguments_that_no_process_can_have_are_the_same_error(
     write: Write, arguments: list[str], environ: dict[str, str]
 ) -> None:
     dbt = write("print(sys.argv)")
@@ -232,7 +232,7 @@ def test_a_missing_folder_is_the_same_error(write: Write) -> None:
     assert messages[0] == messages[1]
 
 
-def test_what_the_import_prints_is_in_the_output_of_each_command(write: Write) -> None:
+def test_the_output_of_the_import_is_in_that_of_each_command(write: Write) -> None:
     dbt = write("print(is_forked)", "print('a warning of the import', file=sys.stderr)")
     assert dbt.run() == dbt.run() == (0, ["a warning of the import", "True"])
 
