@@ -242,9 +242,9 @@ def freshness_rows(run: Run, step: RunStep, sources: Results[FreshnessResult]) -
             "message": as_text(result.error),
             "max_loaded_at": as_datetime(result.max_loaded_at),
             "snapshotted_at": as_datetime(result.snapshotted_at),
-            "age_seconds": as_number(result.max_loaded_at_time_ago_in_s),
+            "age_seconds": result.max_loaded_at_time_ago_in_s,
             "criteria": as_plain(result.criteria) or None,
-            "execution_time": as_number(result.execution_time),
+            "execution_time": result.execution_time,
         }
 
 
