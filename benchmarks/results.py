@@ -1,4 +1,6 @@
-"""Time and memory to read and load the results of 10,000 nodes, beside plain orjson and dlt.
+"""Time and memory to read and load results, beside plain orjson and dlt.
+
+One run has 10,000 nodes; a backfill has 1,000 runs of 20 nodes.
 
 python -m benchmarks.results
 """
@@ -7,19 +9,17 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import dlt
 import orjson
 from dlt.common.json import json
 
+from benchmarks import account
 from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, get_dbt_cloud_run_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.schema import KEYS, TABLES
@@ -27,32 +27,39 @@ from dlt_dbtcloud.source.schema import KEYS, TABLES
 NODES = 10_000
 PARENTS = 3
 MB = 1 << 20
-# the source, and the same rows from lists, in dlt's default format for DuckDB and as Parquet
-LOADS = ("source", "lists", "source-parquet", "lists-parquet")
+RUNS = 1_000
+# the source with and without pyarrow, and the same rows from lists, in dlt's default format for
+# DuckDB and as Parquet
+LOADS = ("source", "source-rows", "lists", "lists-parquet")
 # the helper, and orjson reading the same files
 WAYS = (*LOADS, "helper", "orjson")
 TURNS = 3
 
 
-def artifacts() -> dict[str, Any]:
-    """Return the artifacts of a project of 10,000 nodes with 30,000 edges."""
-    nodes = {node["unique_id"]: node for node in map(_node, range(NODES))}
+def artifacts(number: int = NODES) -> dict[str, Any]:
+    """Return the artifacts of a project of some nodes, with three times as many edges."""
+    nodes = {node["unique_id"]: node for node in map(_node, range(number))}
     sources = {source["unique_id"]: source for source in map(_source, range(PARENTS))}
     metadata = {"dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json"}
     return {
         "manifest.json": {"metadata": metadata, "nodes": nodes, "sources": sources},
-        "run_results.json": {"results": [_result(unique_id) for unique_id in nodes]},
+        "run_results.json": {"results": [*map(_result, range(number), nodes)]},
     }
 
 
-def measured(files: dict[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return the figures of the fastest turn of each way: those of `load` or `read`."""
+class Figures(NamedTuple):
+    """What a way used: seconds by the clock, seconds of CPU, and megabytes at most."""
+
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def measured(files: dict[str, Any]) -> dict[str, Figures]:
+    """Return the figures of the fastest turn of each way to read or load one run."""
     with DBTCloudEmulator() as cloud, tempfile.TemporaryDirectory() as folder:
-        job = cloud.create_job("Nightly", artifacts=files)
-        with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
-            run = client.trigger_job_run(job)
-        cloud.wait_for_run(run)
-        environ = {**os.environ, **cloud.environment(), "DBT_CLOUD__RUN_ID": str(run)}
+        environ = _with_runs(cloud, files, 1)
+        environ["DBT_CLOUD__RUN_ID"] = str(cloud.runs[-1]["id"])
         _child(environ, "rows", folder)
         for name, content in files.items():
             Path(folder, name).write_bytes(json.dumpb(content))
@@ -60,36 +67,52 @@ def measured(files: dict[str, Any]) -> dict[str, tuple[float, ...]]:
         return {way: min(turn[way] for turn in turns) for way in WAYS}
 
 
-def _child(environ: dict[str, str], *arguments: str) -> tuple[float, ...]:
-    """Return the figures that this module prints in a child process."""
-    command = [sys.executable, "-m", "benchmarks.results", *arguments]
-    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE)
-    return tuple(map(float, done.stdout.split()))
+def measured_backfill() -> dict[str, tuple[float, Figures]]:
+    """Return the requests per run, and the figures, of loading many runs with the source."""
+    with DBTCloudEmulator() as cloud, tempfile.TemporaryDirectory() as folder:
+        environ = _with_runs(cloud, artifacts(20), RUNS)
+        found = {}
+        for way in ("source", "source-rows"):
+            before = len(cloud.requests)
+            figures = _child(environ, way, f"{folder}/backfill")
+            found[way] = (len(cloud.requests) - before) / RUNS, figures
+        return found
 
 
-def load(way: str, folder: str) -> tuple[float, ...]:
-    """Load; return seconds, peak megabytes of the extraction, and peak megabytes in total."""
+def _with_runs(cloud: DBTCloudEmulator, files: dict[str, Any], number: int) -> dict[str, str]:
+    """Return the environment of a child that loads new runs."""
+    job = cloud.create_job("Nightly", artifacts=files)
+    with DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client:
+        for run in [client.trigger_job_run(job) for _ in range(number)]:
+            cloud.wait_for_run(run)
+    return {**os.environ, **cloud.environment()}
+
+
+def _child(environ: dict[str, str], *arguments: str) -> Figures:
+    """Return the figures of a way; its seconds are what this module prints in a child process."""
+    done = account.run([sys.executable, "-m", "benchmarks.results", *arguments], environ)
+    return Figures(float(done.printed or "nan"), done.cpu, done.peak)
+
+
+def load(way: str, folder: str) -> float:
+    """Load and return seconds."""
     os.environ["DLT_DATA_DIR"] = f"{folder}/{way}"
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     Path(folder).mkdir(exist_ok=True)
-    kind, _, file_format = way.partition("-")
+    kind, _, variant = way.partition("-")
+    if variant == "rows":
+        sys.modules["pyarrow"] = None  # type: ignore[assignment]  # hides it
     source = dbt_cloud_results() if kind == "source" else _from_lists(Path(folder).parent)
     destination = dlt.destinations.duckdb(f"{folder}/{way}.duckdb")
     pipeline = dlt.pipeline(way, destination=destination, dataset_name="raw")
-    peak = Peak()
     began = time.perf_counter()
-    options: Any = {"loader_file_format": file_format} if file_format else {}
-    pipeline.extract(source, **options)
-    extracted = peak.so_far()
-    pipeline.normalize()
-    pipeline.load()
-    seconds = time.perf_counter() - began
-    return seconds, extracted, peak.stop()
+    options: Any = {"loader_file_format": variant} if variant == "parquet" else {}
+    pipeline.run(source, **options)
+    return time.perf_counter() - began
 
 
-def read(way: str, folder: str) -> tuple[float, float]:
-    """Read the artifacts; return seconds and peak megabytes."""
-    peak = Peak()
+def read(way: str, folder: str) -> float:
+    """Read the artifacts and return seconds."""
     began = time.perf_counter()
     if way == "helper":
         kept: list[Any] = [*get_dbt_cloud_run_results()]
@@ -98,14 +121,14 @@ def read(way: str, folder: str) -> tuple[float, float]:
         kept = [orjson.loads(file.read_bytes()) for file in files]
     seconds = time.perf_counter() - began
     assert kept
-    return seconds, peak.stop()
+    return seconds
 
 
-def write_rows(folder: str) -> tuple[float, ...]:
+def write_rows(folder: str) -> float:
     """Write the rows of the source to a file, for `_from_lists`."""
     lists = {name: [*dbt_cloud_results().with_resources(name)] for name in TABLES}
     Path(folder, "rows.pickle").write_bytes(pickle.dumps(lists))
-    return ()
+    return 0.0
 
 
 def _from_lists(folder: Path) -> Any:
@@ -119,37 +142,6 @@ def _from_lists(folder: Path) -> Any:
             yield dlt.resource(rows, name=name, write_disposition="merge", **hints)
 
     return source()
-
-
-class Peak:
-    """Measures the peak of the memory that this process allocates."""
-
-    def __init__(self) -> None:
-        self._before = self._highest = _resident()
-        self._stopped = Event()
-        self._thread = Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def so_far(self) -> float:
-        """Return the peak in megabytes so far."""
-        return (self._highest - self._before) / MB
-
-    def stop(self) -> float:
-        """Stop measuring and return the peak in megabytes."""
-        self._stopped.set()
-        self._thread.join()
-        return self.so_far()
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(0.005):
-            self._highest = max(self._highest, _resident())
-
-
-def _resident() -> int:
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _node(number: int) -> dict[str, Any]:
@@ -200,16 +192,17 @@ def _code(table: str, number: int) -> str:
     return "select\n" + "\n".join(lines) + f"\nfrom {table}"
 
 
-def _result(unique_id: str) -> dict[str, Any]:
+def _result(number: int, unique_id: str) -> dict[str, Any]:
     times = {"started_at": "2026-01-31T06:00:01.000000Z"}
     times["completed_at"] = "2026-01-31T06:00:02.500000Z"
+    message = f"SELECT {number}"
     return {
         "status": "success",
         "timing": [{"name": "compile", **times}, {"name": "execute", **times}],
         "thread_id": "Thread-1 (worker)",
         "execution_time": 1.5,
-        "adapter_response": {"_message": "OK", "code": "SELECT", "rows_affected": 1000},
-        "message": "SELECT 1000",
+        "adapter_response": {"_message": message, "code": "SELECT", "rows_affected": number},
+        "message": message,
         "failures": None,
         "unique_id": unique_id,
         "compiled": True,
@@ -223,13 +216,22 @@ def main() -> None:
     if len(sys.argv) > 1:
         way, folder = sys.argv[1:]
         do = {"rows": lambda _, place: write_rows(place), "helper": read, "orjson": read}
-        print(*do.get(way, load)(way, folder))
+        print(do.get(way, load)(way, folder))
         return
     files = artifacts()
-    print(f"artifacts: {size(files) / MB:.1f} MB")
-    for way, (seconds, *peaks) in measured(files).items():
-        extracted = f"{peaks[0]:.0f} MB to extract, " if way in LOADS else ""
-        print(f"{way}: {seconds:.2f} s, {extracted}{peaks[-1]:.0f} MB")
+    print(f"One run of {NODES:,} nodes, {size(files) / MB:.1f} MB:")
+    every = measured(files)
+    for way, figures in every.items():
+        beside = every["lists" if way in LOADS else "orjson"]
+        _show(way, figures, f"{figures.seconds / beside.seconds:.2f} of the time")
+    print(f"{RUNS:,} runs of 20 nodes:")
+    for way, (requests, figures) in measured_backfill().items():
+        _show(way, figures, f"{requests:.2f} requests a run")
+
+
+def _show(way: str, figures: Figures, more: str) -> None:
+    seconds, cpu, peak = figures
+    print(f"  {way:13} {seconds:6.2f} s, {cpu:6.2f} s of CPU, {peak:5.0f} MB, {more}")
 
 
 def size(files: dict[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
@@ -38,6 +39,9 @@ _WITHOUT_ARTIFACTS = ("dbt_runs", "dbt_run_loads")
 _OUTAGE_OF_RETRIED = 5.0
 # this many unreadable runs in a row are an outage
 _IN_A_ROW = 5
+# a batch is complete with this many rows or runs
+_ROWS_AT_ONCE = 1000
+_RUNS_AT_ONCE = 50
 _NEVER_DUE_TO_A_RUN = (DBTCloudAuthError, DBTCloudRateLimitError)
 
 Rows = Mapping[str, list[Row]]
@@ -142,7 +146,7 @@ class Extraction:
         self._is_over = False
 
     def rows(self, tables: Sequence[str]) -> Generator[Any, None, None]:
-        """Yield rows by table, and calls of `read_run` for dlt's workers.
+        """Yield rows by table, and calls of `read_batch` for dlt's workers.
 
         Args:
             tables: The selected tables.
@@ -150,17 +154,16 @@ class Extraction:
         read: list[NewRun] = []
 
         @dlt.defer
-        def read_run(new: NewRun) -> Rows:
-            rows = self.read_run(new)
-            read.append(new)
-            return _without_empty(rows)
+        def read_batch() -> Rows:
+            return _without_empty(self.read_batch(pending, read))
 
         of_runs = [table for table in tables if table in _WITHOUT_ARTIFACTS]
         runs = self._runs if len(of_runs) < len(tables) else []
         try:
             yield _without_empty({table: self.rows_of_runs(table) for table in of_runs})
-            for new in runs:
-                yield read_run(new)
+            pending = deque(runs)
+            while pending:
+                yield read_batch()
             while len(read) < len(runs):
                 # dlt polls its workers, and raises their errors
                 yield None
@@ -174,6 +177,32 @@ class Extraction:
         if table == "dbt_runs":
             return redacted_rows(table, map(run_row, runs), self._client)
         return _without_known_tables(load_rows([*filter(has_finished, runs)], self._known))
+
+    def read_batch(self, pending: deque[NewRun], read: list[NewRun]) -> Rows:
+        """Return the rows of pending runs, in any thread, until there are enough.
+
+        dlt takes as long for one row as for a thousand.
+
+        Args:
+            pending: The runs, which it removes.
+            read: The runs that were read, to which it adds.
+
+        Raises:
+            DBTCloudException: There is an outage.
+        """
+        batch: dict[str, list[Row]] = {}
+        for _ in range(_RUNS_AT_ONCE):
+            try:
+                new = pending.popleft()
+            except IndexError:
+                # another worker removed the last one
+                break
+            for table, rows in self.read_run(new).items():
+                batch.setdefault(table, []).extend(rows)
+            read.append(new)
+            if self._is_over or sum(map(len, batch.values())) >= _ROWS_AT_ONCE:
+                break
+        return batch
 
     def read_run(self, new: NewRun) -> Rows:
         """Return the rows of a run's artifacts, in any thread. `finish` returns those it shares.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import deque
 from typing import Any
 
 import dlt
@@ -396,3 +397,14 @@ def test_dbts_own_files_give_no_warning(
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_source_freshness"]) == 1
     assert caplog.records == []
+
+
+def test_a_batch_has_the_rows_of_many_small_runs(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    (new,) = one_run(client, str(finished_run(nightly(cloud))), TABLES)
+    pending, read = deque([new] * 52), list[NewRun]()
+    extraction = Extraction(clocked(client, FakeClock()), [*pending])
+    rows = [extraction.read_batch(pending, read)["dbt_node_results"] for _ in range(2)]
+    assert [len(each) for each in rows] == [2 * 50, 2 * 2]
+    assert (len(pending), len(read)) == (0, 52)
