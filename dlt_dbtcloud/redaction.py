@@ -111,6 +111,19 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     "known prefix": re.compile(rf"()(?<![\w.])(?:{'|'.join(_TOKENS)})"),
 }
 
+# of each pattern but the last, words that every match in plain ASCII has one of
+_NAMES = ("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "sig")
+_WORDS: Mapping[str, Sequence[str]] = {
+    "private key": ("-----begin",),
+    "password in a URL": ("://",),
+    "token in a URL": ("://",),
+    "header": ("authorization", "cookie"),
+    "authorization header": ("bearer", "basic", "token"),
+    "assignment": (*_NAMES, "pass"),
+    "quoted value": (*_NAMES, "identified"),
+    "option": _NAMES,
+}
+
 
 def redact(text: str, *secrets: str) -> str:
     """Return a plain text without known and apparent secrets.
@@ -124,9 +137,18 @@ def redact(text: str, *secrets: str) -> str:
     text = plain_text(text)
     for secret in filter(None, secrets):
         text = text.replace(secret, _REDACTED)
-    for pattern in PATTERNS.values():
-        text = pattern.sub(rf"\1{_REDACTED}", text)
+    for name, pattern in PATTERNS.items():
+        if _may_match(name, text):
+            text = pattern.sub(rf"\1{_REDACTED}", text)
     return text
+
+
+def _may_match(name: str, text: str) -> bool:
+    """Return whether a pattern may match, which is much faster to tell than whether it does."""
+    if name not in _WORDS or not text.isascii():
+        return True
+    lower = text.lower()
+    return any(word in lower for word in _WORDS[name])
 
 
 def plain_text(text: str) -> str:

@@ -197,10 +197,28 @@ def test_the_time_to_redact_grows_with_the_length_of_a_text(junk: str) -> None:
     """Eight times the text takes about eight times as long; if quadratic, 64 times."""
 
     def seconds(length: int) -> float:
-        text = (junk * (length // len(junk) + 1))[:length]
+        # no pattern is skipped in a text beyond ASCII
+        text = "\u00e9" + (junk * (length // len(junk) + 1))[:length]
         began = time.thread_time()
         redact(text)
         return time.thread_time() - began
 
     short = min(seconds(8_000) for _ in range(3))
     assert seconds(64_000) < 30 * max(short, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey"),
+        *("access-key", "private_key", "account_key", "credential", "credentials", "signature"),
+        *("sig", "PASSWORD", "Api-Key"),
+        # which regular expressions fold, though `lower` does not
+        *("pa\u017f\u017fword", "to\u212aen", "s\u0131g"),
+    ],
+)
+@pytest.mark.parametrize(
+    "form", ["{}=hunter2", '"{}": "hunter2"', "--{} hunter2", "--{} 'hunter2'"]
+)
+def test_every_name_of_a_secret_is_known_in_every_form(name: str, form: str) -> None:
+    assert "hunter2" not in redact(form.format(name))
