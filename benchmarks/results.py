@@ -8,31 +8,22 @@ python -m benchmarks.results
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dlt
-import orjson
 from dlt.common.json import json
 
 from benchmarks import account
-from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results, get_dbt_cloud_run_results
+from benchmarks.ways import LOADS, READS
+from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.source.schema import KEYS, TABLES
 
 NODES = 10_000
 PARENTS = 3
 MB = 1 << 20
 RUNS = 1_000
-# the source with and without pyarrow, and the same rows from lists, in dlt's default format for
-# DuckDB and as Parquet
-LOADS = ("source", "source-rows", "lists", "lists-parquet")
-# the helper, and orjson reading the same files
-WAYS = (*LOADS, "helper", "orjson")
 TURNS = 3
 
 
@@ -63,8 +54,11 @@ def measured(files: dict[str, Any]) -> dict[str, Figures]:
         _child(environ, "rows", folder)
         for name, content in files.items():
             Path(folder, name).write_bytes(json.dumpb(content))
-        turns = [{way: _child(environ, way, f"{folder}/{i}") for way in WAYS} for i in range(TURNS)]
-        return {way: min(turn[way] for turn in turns) for way in WAYS}
+        turns = [
+            {way: _child(environ, way, f"{folder}/{i}") for way in (*LOADS, *READS)}
+            for i in range(TURNS)
+        ]
+        return {way: min(turn[way] for turn in turns) for way in turns[0]}
 
 
 def measured_backfill() -> dict[str, tuple[float, Figures]]:
@@ -89,59 +83,9 @@ def _with_runs(cloud: DBTCloudEmulator, files: dict[str, Any], number: int) -> d
 
 
 def _child(environ: dict[str, str], *arguments: str) -> Figures:
-    """Return the figures of a way; its seconds are what this module prints in a child process."""
-    done = account.run([sys.executable, "-m", "benchmarks.results", *arguments], environ)
+    """Return the figures of a way; its seconds are what it prints in a child process."""
+    done = account.run([sys.executable, "-m", "benchmarks.ways", *arguments], environ)
     return Figures(float(done.printed or "nan"), done.cpu, done.peak)
-
-
-def load(way: str, folder: str) -> float:
-    """Load and return seconds."""
-    os.environ["DLT_DATA_DIR"] = f"{folder}/{way}"
-    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    Path(folder).mkdir(exist_ok=True)
-    kind, _, variant = way.partition("-")
-    if variant == "rows":
-        sys.modules["pyarrow"] = None  # type: ignore[assignment]  # hides it
-    source = dbt_cloud_results() if kind == "source" else _from_lists(Path(folder).parent)
-    destination = dlt.destinations.duckdb(f"{folder}/{way}.duckdb")
-    pipeline = dlt.pipeline(way, destination=destination, dataset_name="raw")
-    began = time.perf_counter()
-    options: Any = {"loader_file_format": variant} if variant == "parquet" else {}
-    pipeline.run(source, **options)
-    return time.perf_counter() - began
-
-
-def read(way: str, folder: str) -> float:
-    """Read the artifacts and return seconds."""
-    began = time.perf_counter()
-    if way == "helper":
-        kept: list[Any] = [*get_dbt_cloud_run_results()]
-    else:
-        files = sorted(Path(folder).parent.glob("*.json"))
-        kept = [orjson.loads(file.read_bytes()) for file in files]
-    seconds = time.perf_counter() - began
-    assert kept
-    return seconds
-
-
-def write_rows(folder: str) -> float:
-    """Write the rows of the source to a file, for `_from_lists`."""
-    lists = {name: [*dbt_cloud_results().with_resources(name)] for name in TABLES}
-    Path(folder, "rows.pickle").write_bytes(pickle.dumps(lists))
-    return 0.0
-
-
-def _from_lists(folder: Path) -> Any:
-    """Return a source of the same rows with the same hints."""
-    lists = pickle.loads((folder / "rows.pickle").read_bytes())
-
-    @dlt.source(name="lists")
-    def source() -> Any:
-        for name, rows in lists.items():
-            hints: Any = {"columns": TABLES[name], "primary_key": KEYS[name]}
-            yield dlt.resource(rows, name=name, write_disposition="merge", **hints)
-
-    return source()
 
 
 def _node(number: int) -> dict[str, Any]:
@@ -212,12 +156,7 @@ def _result(number: int, unique_id: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the named way, or measure all ways in child processes."""
-    if len(sys.argv) > 1:
-        way, folder = sys.argv[1:]
-        do = {"rows": lambda _, place: write_rows(place), "helper": read, "orjson": read}
-        print(do.get(way, load)(way, folder))
-        return
+    """Measure all ways in child processes."""
     files = artifacts()
     print(f"One run of {NODES:,} nodes, {size(files) / MB:.1f} MB:")
     every = measured(files)

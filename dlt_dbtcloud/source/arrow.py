@@ -45,6 +45,8 @@ _TYPES: Mapping[str | None, set[type]] = {
     "text": {str},
     "timestamp": {datetime},
 }
+# rows that are converted at a time, to save memory
+_SLICE = 2000
 # random bytes of a row's id, as in dlt's own ids
 _ID_BYTES = 10
 
@@ -141,22 +143,30 @@ def arrow_table(table: str, rows: Sequence[Any], load_id: str) -> pa.Table | Non
     """
     import pyarrow as pa
 
-    columns = TABLES[table]
-    if not all(isinstance(row, dict) and row.keys() <= columns.keys() for row in rows):
+    names = TABLES[table].keys()
+    if not all(isinstance(row, dict) and row.keys() <= names for row in rows):
         return None
     schema = _schema(table)
+    slices = (rows[i : i + _SLICE] for i in range(0, len(rows), _SLICE))
     try:
-        arrays = [
-            pa.array(_values(rows, name, column["data_type"]), schema.field(name).type)
-            for name, column in columns.items()
-        ]
+        batches = [_batch(table, part, load_id, schema) for part in slices]
     except (ArithmeticError, TypeError, ValueError):
         return None
-    # in the order of `DLT_COLUMNS`
-    arrays.append(pa.array([load_id] * len(rows), pa.string()))
-    arrays.append(pa.array([token_urlsafe(_ID_BYTES) for _ in rows], pa.string()))
-    found = pa.Table.from_arrays(arrays, schema=schema)
+    found = pa.Table.from_batches(batches, schema)
     return found.drop_columns(["_dlt_id"]) if _adds_ids() else found
+
+
+def _batch(
+    table: str, rows: Sequence[dict[str, Any]], load_id: str, schema: pa.Schema
+) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = [_values(rows, name, column["data_type"]) for name, column in TABLES[table].items()]
+    # in the order of `DLT_COLUMNS`
+    columns.append([load_id] * len(rows))
+    columns.append([token_urlsafe(_ID_BYTES) for _ in rows])
+    arrays = [pa.array(*each) for each in zip(columns, schema.types, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _load_id() -> str | None:

@@ -194,14 +194,15 @@ class Versions:
             for row in rows:
                 self._add({**row, "first_run_id": run_id, "last_run_id": run_id})
 
-    def rows(self) -> list[Row]:
-        """Return the rows that are new to the destination of the active pipeline."""
+    def take_rows(self) -> list[Row]:
+        """Return and forget the rows that are new to the destination of the active pipeline."""
         if not self._rows:
             return []
         appends = is_append_only(self._table)
         known = self._known(all_keys=appends)
         new = self._to_append(known) if appends else self._to_merge(known)
         before = self._with_columns({key: known[key] for key in new if key in known})
+        self._rows = {}
         return [combined(row, before[key]) if key in before else row for key, row in new.items()]
 
     def _add(self, row: Row) -> None:

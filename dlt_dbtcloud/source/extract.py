@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -167,7 +167,7 @@ class Extraction:
             while len(read) < len(runs):
                 # dlt polls its workers, and raises their errors
                 yield None
-            yield self.finish()
+            yield from self.finish()
         finally:
             self._is_over = True
 
@@ -219,8 +219,8 @@ class Extraction:
             if self._is_over:
                 self._client.close()
 
-    def finish(self) -> Rows:
-        """Return the rows that runs share, when all runs are read, and remember the runs.
+    def finish(self) -> Iterator[Rows]:
+        """Yield the rows that runs share, when all runs are read, and remember the runs.
 
         The other tables are empty, so that dlt creates them.
 
@@ -229,10 +229,12 @@ class Extraction:
         """
         # without bookmarks, no load would read a run again
         self._unread.raise_if_outage(self._client.patient(0) if self._bookmarks else None)
-        shared = {"dbt_nodes": self._nodes.rows(), "dbt_node_parents": self._parents.rows()}
+        shared = {"dbt_nodes": self._nodes, "dbt_node_parents": self._parents}
+        for table, versions in shared.items():
+            yield {table: versions.take_rows()}
         if self._bookmarks:
             self._bookmarks.remember([new.run for new in self._runs], self._unread.tables)
-        return {**{table: [] for table in TABLES}, **shared}
+        yield {table: [] for table in TABLES if table not in shared}
 
     def _read_run(self, new: NewRun) -> Rows:
         outage = _OUTAGE_OF_RETRIED if self._unread.is_retried(new) else OUTAGE
