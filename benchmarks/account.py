@@ -13,7 +13,7 @@ _UNITS_A_MB = 1 << (20 if sys.platform == "darwin" else 10)
 
 
 class Account(NamedTuple):
-    """What a child process printed and used.
+    """The output of a child process, and its use of time and memory.
 
     Args:
         printed: Its standard output.

@@ -39,7 +39,7 @@ def artifacts(number: int = NODES) -> dict[str, Any]:
 
 
 class Figures(NamedTuple):
-    """What a way used: seconds by the clock, seconds of CPU, and megabytes at most."""
+    """The use of a way: seconds by the clock, seconds of CPU, and megabytes at most."""
 
     seconds: float
     cpu: float
@@ -83,7 +83,7 @@ def _with_runs(cloud: DBTCloudEmulator, files: dict[str, Any], number: int) -> d
 
 
 def _child(environ: dict[str, str], *arguments: str) -> Figures:
-    """Return the figures of a way; its seconds are what it prints in a child process."""
+    """Return the figures of a way; a child process prints its seconds."""
     done = account.run([sys.executable, "-m", "benchmarks.ways", *arguments], environ)
     return Figures(float(done.printed or "nan"), done.cpu, done.peak)
 

@@ -144,7 +144,7 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def _may_match(name: str, text: str) -> bool:
-    """Return whether a pattern may match, which is much faster to tell than whether it does."""
+    """Return whether a pattern may match, by a search that is much faster than the pattern."""
     if name not in _WORDS or not text.isascii():
         return True
     lower = text.lower()
