@@ -35,10 +35,18 @@ WriteConfig = Callable[[str, str], None]
 AnswersOf = Callable[[str], Answers]
 Recorded = Callable[[str], "Replay | Recorder"]
 
+# workers beyond the number of cores
+SPARE_WORKERS = 2
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make record`."""
     parser.addoption("--record", action="store_true", help="run dbt and record it")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start more workers than there are cores, as many tests wait for sockets and processes."""
+    return (os.cpu_count() or 1) + SPARE_WORKERS
 
 
 def pytest_configure(config: pytest.Config) -> None:

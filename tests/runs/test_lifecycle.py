@@ -407,15 +407,20 @@ def test_a_trigger_waits_out_many_cool_downs(
 
 @pytest.mark.parametrize("cancel", [False, True])
 def test_ctrl_c_between_triggers_reports_every_run(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, cancel: bool
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    caplog: pytest.LogCaptureFixture,
+    cancel: bool,
 ) -> None:
     first, second = (cloud.create_job(name, duration=None) for name in ("a", "b"))
     cloud.fail("trigger_job", "rate_limit", retry_after=500, skip=1, calls=None)
+    config = resolve_configuration(DBTCloudConfiguration(cancel_on_abandon=cancel))
+    triggers = [Trigger(str(job), {"cause": "x"}) for job in (first, second)]
     with (
         pytest.raises(KeyboardInterrupt),
         interrupting(KeyboardInterrupt, lambda: cloud.struck),
     ):
-        run_dbt_cloud_jobs([first, second], cancel_on_abandon=cancel)
+        Lifecycle(clocked(client, FastClock(times=20)), config).run_all(triggers)
     (run,) = cloud.runs
     assert f"Job {second} may have been triggered: look" in caplog.text
     assert run["is_cancelled"] is cancel

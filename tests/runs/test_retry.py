@@ -337,9 +337,10 @@ def test_a_run_without_a_started_command_is_retried_with_the_commands_of_the_job
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
 
 
-def test_a_run_that_does_not_exist_cannot_be_retried(cloud: DBTCloudEmulator) -> None:
+def test_a_run_that_does_not_exist_cannot_be_retried(client: DBTCloudClientV2) -> None:
+    config = resolve_configuration(DBTCloudConfiguration())
     with pytest.raises(DBTCloudNotFoundError):
-        retry_dbt_cloud_run(run_id=1)
+        Lifecycle(clocked(client, FakeClock()), config).retry(1)
 
 
 @pytest.mark.parametrize("kind", ["cut", "html", "half", "late", "status", "rate_limit"])
