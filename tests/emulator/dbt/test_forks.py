@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from dlt_dbtcloud.emulator.dbt.project import find_dbt
 from tests.support.clock import PATIENCE, until
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_module
-from tests.support.processes import is_alive, run_python
+from tests.support.processes import is_alive, run_python, running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dbt is forked on Linux only")
 
@@ -130,10 +131,14 @@ def logs_of(api: Api, run: int) -> str:
     return "\n".join(step["logs"] for step in api.run(run, "run_steps")["run_steps"])
 
 
-def test_a_fork_has_the_facts_of_a_new_process(write: Write) -> None:
+def test_a_fork_has_the_facts_of_a_new_process(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONLY_FIRST", "1")
     dbt = write(FACTS)
     odd = {"ODD": "a\udcffb", "EMPTY": "", "LINES": "a\nb", "PWD": str(dbt.folder)}
-    first = dbt.run("run", "--vars", "{a: 'b c'}", ONLY_FIRST="1", **odd)
+    first = dbt.run("run", "--vars", "{a: 'b c'}", **odd)
+    assert dbt.environ.pop("ONLY_FIRST")
     plain, forked = (
         ended(process) if process else None
         for process in (
@@ -315,6 +320,55 @@ def test_a_killed_template_ends_its_step_with_an_error_and_no_other(
         assert next_run["status"] == 10
         assert next_run["run_steps"][-1]["logs"].startswith("True ")
     assert f"True {template}\n" not in next_run["run_steps"][-1]["logs"]
+
+
+def test_a_killed_template_ends_all_its_steps(write: Write) -> None:
+    dbt = write(WORKING)
+    template: list[int] = []
+
+    def log(line: str) -> None:
+        if line.startswith("True "):
+            template.append(int(line.split()[1]))
+        if len(template) == 3:
+            os.kill(template[0], signal.SIGKILL)
+
+    def run(_: int) -> str:
+        process = dbt.forked()
+        assert process
+        with pytest.raises(OSError, match=LOST) as error:
+            process.run(log)
+        return str(error.value)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert [*pool.map(run, range(3))] == [LOST] * 3
+
+
+# a fork of dbt that waits for its command, and a fork of its emulator that keeps all files open
+WAITING = """
+import os, sys, threading
+from pathlib import Path
+from dlt_dbtcloud.emulator.dbt.forks import SHARED
+dbt, folder = sys.argv[1:]
+SHARED.acquire("user")
+fork = SHARED.fork([dbt], Path(folder), os.environ)
+assert fork.begin()
+template = Path(f"/proc/{fork.group}/stat").read_text().split()[3]
+if os.fork():
+    print(fork.group, template, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_fork_that_waits_for_its_command_ends_with_the_emulators_process(tmp_path: Path) -> None:
+    environ = {**os.environ, **write_module(tmp_path / "module", "")}
+    command = [sys.executable, "-c", WAITING, DBT, str(tmp_path)]
+    with running(command, env=environ, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        assert [is_alive(pid) for pid in pids] == [True, True]
+        process.kill()
+        process.wait(PATIENCE)
+        until(lambda: not any(map(is_alive, pids)))
 
 
 def test_the_step_after_a_killed_template_is_forked_from_a_new_one(write: Write) -> None:
