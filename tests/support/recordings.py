@@ -10,6 +10,7 @@ import json
 import lzma
 import re
 from collections.abc import Iterator, Sequence
+from difflib import unified_diff
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake
 
 __all__ = [
-    *("CORE", "FUSION", "Recorder", "Recording", "Replay", "comparable", "is_recorded_core"),
+    *("CORE", "FUSION", "Recorder", "Recording", "Replay", "changes", "is_recorded_core"),
     *("REPLAYED_AND_REAL", "load", "reduced", "replayed_job", "save"),
 ]
 
@@ -83,6 +84,8 @@ _TIME = re.compile(
     r"|^\d\d:\d\d:\d\d(?:  \d+ of)?|(?<= in )[\d.]+s\b|(?<= in )\d+ hours .+"
     r"|(?<=Running with )dbt=\S+|(?<=adapter: )\w+=\S+|\d+ macros"
 )
+# dbt Core counts the kinds of nodes in the order in which it reads their files
+_COUNTS = re.compile(r"(?<=  Found )|(?<=  Finished running )|, (?=\d|\.\.\.)| in \.\.\.$")
 # `env` contains the ids of the run
 _UNSTABLE = frozenset(
     "dbt_version elapsed_time env execution_time invocation_id max_loaded_at_time_ago_in_s "
@@ -175,7 +178,8 @@ class Recorder:
         if self._writes:
             save(recording, self._name, self._engine)
         else:
-            assert comparable(recording) == comparable(load(self._name, self._engine)), RECORD
+            found = changes(load(self._name, self._engine), recording)
+            assert not found, f"dbt changed; if that is right, run `{RECORD}`:\n{found}"
 
     def recording(self) -> Recording:
         """Return all commands of all runs."""
@@ -206,14 +210,14 @@ def load(name: str, engine: str = FUSION) -> Recording:
 def save(recording: Recording, name: str, engine: str) -> None:
     """Write a recording unless one is there that differs only in times and ids."""
     path = _path(name, engine)
-    if path.exists() and comparable(load(name, engine)) == comparable(recording):
+    if path.exists() and not changes(load(name, engine), recording):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     # steps have almost the same manifest, which gzip would not notice
     path.write_bytes(lzma.compress(json.dumps(recording, separators=(",", ":")).encode()))
 
 
-def comparable(recording: Recording) -> Recording:
+def _comparable(recording: Recording) -> Recording:
     """Return a recording without its times, ids and order of lines, which differ each time."""
     return [
         {
@@ -223,6 +227,15 @@ def comparable(recording: Recording) -> Recording:
         }
         for each in recording
     ]
+
+
+def changes(before: Recording, after: Recording) -> str:
+    """Return the differences of two recordings as lines, without what differs each time."""
+    recorded, now = (
+        json.dumps(_comparable(recording), indent=1, sort_keys=True).splitlines()
+        for recording in (before, after)
+    )
+    return "\n".join(unified_diff(recorded, now, "recorded", "now", lineterm=""))
 
 
 def reduced(artifact: dict[str, Any]) -> dict[str, Any]:
@@ -275,7 +288,8 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 def _comparable_lines(log: Sequence[str]) -> Iterator[str]:
     for line in log:
         if not _BACKTRACE.match(line):
-            yield _TIME.sub("...", line)
+            head, *counts = _COUNTS.split(_TIME.sub("...", line))
+            yield " ".join([head, *sorted(counts)])
 
 
 def _stable(value: Any, name: str = "") -> Any:
