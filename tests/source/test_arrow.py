@@ -12,12 +12,13 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.destinations.sql_client import SqlClientBase
 
 from dlt_dbtcloud import dbt_cloud_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.arrow import arrow_table
 from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
-from tests.support.results import FILES, RUN_RESULTS, counts, finished_run, nightly, rows
+from tests.support.results import FILES, RUN_RESULTS, finished_run, nightly, rows
 from tests.support.warehouse import warehouse
 
 pa = pytest.importorskip("pyarrow")
@@ -25,6 +26,8 @@ pa = pytest.importorskip("pyarrow")
 SCHEMA = "dbt_cloud_results"
 # what text formats have to escape
 ODD_TEXT = 'it\'s "a", \\n a\\\nline\t; ü ☃ \u2028 NULL'
+# the rows of two runs
+NUMBERS = {"dbt_runs": 2, "dbt_node_results": 4, "dbt_nodes": 4}
 FORMATS = {"duckdb": "parquet", "filesystem": "parquet", "postgres": "csv"}
 
 Destination = Callable[[str], Any]
@@ -87,11 +90,8 @@ def formats(info: Any) -> set[str]:
     return {file.file_format for file in files if file.table_name in TABLES} - {"sql", "reference"}
 
 
-def content(pipeline: dlt.Pipeline, table: str) -> list[dict[str, Any]]:
-    with (
-        pipeline.sql_client(SCHEMA) as client,
-        client.execute_query(f"SELECT * FROM {table}") as cursor,
-    ):
+def content(client: SqlClientBase[Any], query: str) -> list[dict[str, Any]]:
+    with client.execute_query(query) as cursor:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -99,21 +99,23 @@ def content(pipeline: dlt.Pipeline, table: str) -> list[dict[str, Any]]:
 def shown(pipeline: dlt.Pipeline) -> dict[str, Any]:
     """Return tables as dlt and the database describe them, and their rows without dlt's ids."""
     found: dict[str, Any] = {}
-    for table in TABLES:
-        schema = pipeline.schemas[SCHEMA].tables[table]
-        every = content(pipeline, table)
-        ids = [row.pop("_dlt_id") for row in every]
-        assert len({*ids} - {None}) == len(ids)
-        loads = [row.pop("_dlt_load_id") for row in every]
-        assert {*loads} <= {load for (load,) in rows(pipeline, "SELECT load_id FROM _dlt_loads")}
-        columns = rows(
-            pipeline,
-            "SELECT column_name, data_type, is_nullable, datetime_precision "
-            "FROM information_schema.columns WHERE table_name = "
-            f"'{table}' AND table_schema LIKE '{pipeline.dataset_name}%' ORDER BY 1",
+    schemas = pipeline.schemas[SCHEMA].tables
+    with pipeline.sql_client(SCHEMA) as client:
+        known = {row["load_id"] for row in content(client, "SELECT load_id FROM _dlt_loads")}
+        described = content(
+            client,
+            "SELECT table_name, column_name, data_type, is_nullable, datetime_precision "
+            "FROM information_schema.columns "
+            f"WHERE table_schema LIKE '{pipeline.dataset_name}%' ORDER BY 1, 2",
         )
-        names = [*schema["columns"].items()]
-        found[table] = {**schema, "columns": names}, columns, sorted(map(repr, every))
+        for table in TABLES:
+            every = content(client, f"SELECT * FROM {table}")
+            ids = [row.pop("_dlt_id") for row in every]
+            assert len({*ids} - {None}) == len(ids)
+            assert {row.pop("_dlt_load_id") for row in every} <= known
+            columns = [row for row in described if row["table_name"] == table]
+            schema = {**schemas[table], "columns": [*schemas[table]["columns"].items()]}
+            found[table] = schema, columns, sorted(map(repr, every))
     assert {*pipeline.schemas[SCHEMA].data_table_names()} == {*found}
     return found
 
@@ -168,18 +170,18 @@ def test_a_table_is_continued_after_pyarrow_is_installed_or_removed(
     finished_run(job)
     if has_pyarrow_first:
         without_pyarrow.undo()
-    first = pipeline.run(dbt_cloud_results())
+    first = pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))
     finished_run(job)
     if has_pyarrow_first:
         without_pyarrow.setitem(sys.modules, "pyarrow", None)
     else:
         without_pyarrow.undo()
     schema = pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"]
-    second = pipeline.run(dbt_cloud_results())
+    second = pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))
     expected = [{"parquet"}, {"insert_values"}]
     assert [formats(first), formats(second)] == expected[:: 1 if has_pyarrow_first else -1]
     assert pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"] == schema
-    for table, number in {"dbt_runs": 2, "dbt_node_results": 4, "dbt_nodes": 4}.items():
+    for table, number in NUMBERS.items():
         loads = rows(
             pipeline,
             f"SELECT count(DISTINCT _dlt_id), count(DISTINCT load_id) FROM {table} "
@@ -199,15 +201,16 @@ def test_files_of_a_table_keep_their_format(
     first = finished_run(job)
     if has_pyarrow_first:
         without_pyarrow.undo()
-    before = formats(lake.run(dbt_cloud_results(run_id=first)))
+    before = formats(lake.run(dbt_cloud_results(run_id=first).dbt_node_results))
     assert before == {"parquet" if has_pyarrow_first else "jsonl"}
     without_pyarrow.undo()
     other = dlt.pipeline("lake", "elsewhere", destination=files, dataset_name="raw")
     finished_run(job)
-    assert formats(other.run(dbt_cloud_results())) == before
-    assert counts(other)["dbt_node_results"] == 4
-    assert formats(other.run(dbt_cloud_results(), refresh="drop_sources")) == {"parquet"}
-    assert counts(other)["dbt_node_results"] == 4
+    again: dict[str, Any] = {"refresh": "drop_sources"}
+    for expected, options in ((before, {}), ({"parquet"}, again)):
+        info = other.run(dbt_cloud_results().dbt_node_results, **options)
+        assert formats(info) == expected
+        assert rows(other, "SELECT count(*) FROM dbt_node_results") == [(4,)]
 
 
 @pytest.mark.parametrize("file_format", ["jsonl", "insert_values", "parquet"])
@@ -272,8 +275,9 @@ def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID", "true")
     finished_run(nightly(cloud))
-    info = pipeline.run(dbt_cloud_results())
-    (row,) = content(pipeline, "dbt_runs")
+    info = pipeline.run(dbt_cloud_results().dbt_runs)
+    with pipeline.sql_client() as client:
+        (row,) = content(client, "SELECT * FROM dbt_runs")
     assert row["_dlt_id"]
     assert row["_dlt_load_id"] == info.loads_ids[-1]
     assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]

@@ -15,8 +15,10 @@ from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined
 from dlt_dbtcloud.source.schema import Row
 from tests.support.flights import EXAMPLES
-from tests.support.results import FILES, counts, finished_run, nightly, rows
+from tests.support.results import FILES, counts, extracted, finished_run, nightly, rows
 from tests.support.warehouse import warehouse
+
+SHARED = ("dbt_nodes", "dbt_node_parents")
 
 
 def row(run_id: int, type_: str | None = None) -> Row:
@@ -60,13 +62,13 @@ def test_only_rows_of_the_runs_environments_are_read_back(
 ) -> None:
     jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
     runs = [finished_run(job) for job in jobs]
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(dbt_cloud_results().with_resources("dbt_runs", *SHARED))
     (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
     every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
     assert len(every) == 8
     finished_run(nightly(cloud))
     del asked[:]
-    pipeline.extract(dbt_cloud_results())
+    extracted(pipeline, dbt_cloud_results())
     queries = [query for query in asked if "dbt_node" in query]
     # columns of one node, then all nodes, then all edges
     for query, number in zip(sorted(queries), (1, 4, 3), strict=True):
@@ -81,11 +83,11 @@ def test_columns_are_read_back_only_to_keep_a_later_catalog(
     job = catalogued(cloud)
     runs = [finished_run(job) for _ in range(2)]
     for run_id in (*runs, runs[0]):
-        pipeline.run(dbt_cloud_results(run_id=run_id))
+        pipeline.run(dbt_cloud_results(run_id=run_id).dbt_nodes)
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
     run_id = finished_run(nightly(cloud))
-    pipeline.extract(dbt_cloud_results(run_id=run_id))
+    extracted(pipeline, dbt_cloud_results(run_id=run_id))
     (query,) = [query for query in asked if '"columns"' in query]
     assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
 
@@ -128,7 +130,7 @@ def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
     pipeline = dlt.pipeline("shop", destination=places[request.param], dataset_name="raw")
 
     def load(run_id: int | None = None) -> dlt.Pipeline:
-        pipeline.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
+        pipeline.run(dbt_cloud_results(run_id=run_id).with_resources(*SHARED))
         return pipeline
 
     return load
@@ -157,10 +159,11 @@ def test_downstream_nodes_are_those_of_the_newest_run(
                 ("semantic_model orders", None),
             ]
         )
-    answer, once = downstream(load()), counts(load())
-    for run_id in (runs[-1], runs[0], finished_run(job)):
-        assert counts(load(run_id))["dbt_nodes"] == once["dbt_nodes"]
-        assert downstream(load()) == answer
+    pipeline = load()
+    answer, once = downstream(pipeline), rows(pipeline, "SELECT count(*) FROM dbt_nodes")
+    for run_id in (runs[-1], runs[0], finished_run(job), None):
+        assert rows(load(run_id), "SELECT count(*) FROM dbt_nodes") == once
+        assert downstream(pipeline) == answer
 
 
 def test_a_node_that_was_removed_after_a_run_is_not_downstream(
@@ -216,11 +219,10 @@ def shop(name: str = "shop") -> dlt.Pipeline:
 def test_a_refresh_loads_everything_again(job: int, refresh: Any) -> None:
     pipeline = shop()
     runs = [finished_run(job), finished_run(job)]
-    pipeline.run(dbt_cloud_results())
-    once = counts(pipeline)
-    pipeline.run(dbt_cloud_results(), refresh=refresh)
-    assert counts(pipeline) == once
-    assert once["dbt_runs"] == 2
+    count = "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes"
+    for options in ({}, {"refresh": refresh}):
+        pipeline.run(dbt_cloud_results().with_resources("dbt_runs", "dbt_nodes"), **options)
+        assert rows(pipeline, count) == [(2, 4)]
     assert rows(pipeline, SPANS) == [tuple(runs)]
 
 
@@ -228,16 +230,16 @@ def test_a_replace_keeps_only_the_last_load(job: int) -> None:
     pipeline = shop()
     run_id = finished_run(job)
     for _ in range(2):
-        pipeline.run(dbt_cloud_results(run_id=run_id), write_disposition="replace")
-    assert counts(pipeline)["dbt_nodes"] == 4
+        pipeline.run(dbt_cloud_results(run_id=run_id).dbt_nodes, write_disposition="replace")
+    assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
 
 
 def test_rows_of_another_pipeline_are_merged(job: int) -> None:
     runs = [finished_run(job) for _ in range(3)]
-    shop("one").run(dbt_cloud_results(run_id=runs[1]))
-    shop("two").run(dbt_cloud_results(run_id=runs[2]))
+    shop("one").run(dbt_cloud_results(run_id=runs[1]).dbt_nodes)
+    shop("two").run(dbt_cloud_results(run_id=runs[2]).dbt_nodes)
     pipeline = shop("three")
-    pipeline.run(dbt_cloud_results(run_id=runs[0]))
+    pipeline.run(dbt_cloud_results(run_id=runs[0]).dbt_nodes)
     assert rows(pipeline, SPANS) == [(runs[0], runs[2])]
 
 
@@ -249,7 +251,7 @@ def test_files_get_no_row_twice(
     job = cloud.create_job("Slow", duration=None, artifacts=FILES)
     slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     for run_id in (first, slow, first, None):
-        lake.run(dbt_cloud_results(run_id=run_id), loader_file_format="parquet")
+        lake.run(dbt_cloud_results(run_id=run_id))
     once = counts(lake)
     assert once == {
         "dbt_runs": 2,
@@ -261,7 +263,7 @@ def test_files_get_no_row_twice(
         "dbt_run_loads": 0,
     }
     cloud.finish_run(slow)
-    lake.run(dbt_cloud_results(), loader_file_format="parquet")
+    lake.run(dbt_cloud_results())
     assert counts(lake)["dbt_runs"] == 3
     assert counts(lake)["dbt_nodes"] == 4
     assert "cannot be read from the destination" not in caplog.text

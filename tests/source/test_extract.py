@@ -9,22 +9,24 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.extract import Extraction
 from dlt_dbtcloud.source.incremental import NewRun, one_run
-from dlt_dbtcloud.source.schema import TABLES
+from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked, until
 from tests.support.results import (
     FILES,
     RUN_RESULTS,
-    counts,
+    extracted,
     finished_run,
     load_quickly,
     nightly,
+    quick_results,
     requested_files,
     rows,
 )
@@ -53,11 +55,23 @@ def test_a_lasting_outage_is_an_error_and_loses_no_run(
         finished_run(job)
     for route in ("get_artifact", "get_run"):
         cloud.fail(route, fault, status=status, calls=None, when="before", retry_after=120)
+    with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
+        extracted(pipeline)
+    cloud.heal()
+    assert len(extracted(pipeline)["dbt_node_results"]) == 2 * number
+
+
+def test_a_load_that_fails_is_repeated_by_the_next_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    run_id = finished_run(nightly(cloud))
+    cloud.fail("get_artifact", "status", calls=None, when="before")
+    cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
         load_quickly(pipeline)
     cloud.heal()
     load_quickly(pipeline)
-    assert counts(pipeline)["dbt_node_results"] == 2 * number
+    assert rows(pipeline, "SELECT run_id FROM dbt_node_results") == [(run_id,)] * 2
 
 
 @pytest.mark.parametrize("number", [1, 12])
@@ -69,8 +83,8 @@ def test_an_outage_leaves_no_connection_open(
         finished_run(job)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     cloud.fail("get_run", "status", calls=None, when="before")
-    with pytest.raises(PipelineStepFailed):
-        load_quickly(pipeline)
+    with pytest.raises(ResourceExtractionError):
+        extracted(pipeline)
     # the error refers to the responses
     gc.collect()
     until(lambda: not connections())
@@ -102,19 +116,20 @@ def test_an_unreadable_run_does_not_delay_the_others(
     job = nightly(cloud)
     runs = [finished_run(job) for _ in range(3)]
     cloud.fail("get_artifact", "status", calls=None, when="before", run_id=runs[1])
-    load_quickly(pipeline)
-    query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
-    assert rows(pipeline, query) == [(runs[0],), (runs[2],)]
+    assert runs_with_results(extracted(pipeline)) == {runs[0], runs[2]}
     assert f"Run {runs[1]} (Success) cannot be read completely" in caplog.text
     assert "the next load reads it again" in caplog.text
     # it is the only new run now
-    load_quickly(pipeline)
+    assert runs_with_results(extracted(pipeline)) == set()
     cloud.heal()
-    pipeline.run(dbt_cloud_results())
-    assert rows(pipeline, query) == [(run_id,) for run_id in runs]
+    assert runs_with_results(extracted(pipeline, dbt_cloud_results())) == {runs[1]}
     before = len(cloud.requests)
-    pipeline.run(dbt_cloud_results())
+    assert not any(extracted(pipeline, dbt_cloud_results()).values())
     assert len(cloud.requests) == before + 1
+
+
+def runs_with_results(tables: dict[str, list[Row]]) -> set[int]:
+    return {row["run_id"] for row in tables["dbt_node_results"]}
 
 
 @pytest.mark.parametrize("fault", ["status", "cut", "html"])
@@ -125,21 +140,17 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
     broken = finished_run(job)
     cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
     before = len(cloud.requests)
-    load_quickly(pipeline)
-    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(broken,)]
+    assert [row["run_id"] for row in extracted(pipeline)["dbt_runs"]] == [broken]
     # dbt Cloud returns the run itself, so this is not an outage
     asked = [request.path for request in cloud.requests[before:]]
     assert [path for path in asked if "/artifacts/" not in path][1:] == [
         f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
     ]
-    load_quickly(pipeline)
+    assert runs_with_results(extracted(pipeline)) == set()
     other = finished_run(job)
-    load_quickly(pipeline)
-    query = "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1"
-    assert rows(pipeline, query) == [(other,)]
+    assert runs_with_results(extracted(pipeline)) == {other}
     cloud.heal()
-    load_quickly(pipeline)
-    assert rows(pipeline, query) == [(broken,), (other,)]
+    assert runs_with_results(extracted(pipeline)) == {broken}
 
 
 @pytest.mark.parametrize(("earlier", "at_once"), [(0, 2), (1, 1)])
@@ -150,15 +161,14 @@ def test_two_unreadable_runs_are_an_outage(
     cloud.fail("get_artifact", "status", calls=None, when="before")
     for _ in range(earlier):
         finished_run(job)
-        load_quickly(pipeline)
+        extracted(pipeline)
     for _ in range(at_once):
         finished_run(job)
     for _ in range(7):
-        with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
-            load_quickly(pipeline)
+        with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
+            extracted(pipeline)
     cloud.heal()
-    load_quickly(pipeline)
-    assert counts(pipeline)["dbt_node_results"] == 4
+    assert len(extracted(pipeline)["dbt_node_results"]) == 4
 
 
 @pytest.mark.parametrize("kind", ["status", "rate_limit"])
@@ -167,11 +177,10 @@ def test_an_error_that_no_run_can_cause_fails_the_load(
 ) -> None:
     finished_run(nightly(cloud))
     cloud.fail("get_artifact", kind, status=401, calls=None, when="before")
-    with pytest.raises(PipelineStepFailed, match=r"401|429"):
-        load_quickly(pipeline)
+    with pytest.raises(ResourceExtractionError, match=r"401|429"):
+        extracted(pipeline)
     cloud.heal()
-    load_quickly(pipeline)
-    assert counts(pipeline)["dbt_node_results"] == 2
+    assert len(extracted(pipeline)["dbt_node_results"]) == 2
 
 
 def test_a_run_loaded_by_its_id_must_be_readable(
@@ -179,8 +188,8 @@ def test_a_run_loaded_by_its_id_must_be_readable(
 ) -> None:
     run_id = finished_run(nightly(cloud))
     cloud.fail("get_artifact", "status", calls=None, when="before")
-    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
-        load_quickly(pipeline, run_id=run_id)
+    with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
+        extracted(pipeline, quick_results(run_id))
 
 
 def test_runs_without_artifacts_do_not_hide_an_outage(
@@ -191,8 +200,8 @@ def test_runs_without_artifacts_do_not_hide_an_outage(
         finished_run(job)
         finished_run(deps)
     cloud.fail("get_artifact", "status", calls=None, when="before")
-    with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
-        load_quickly(pipeline)
+    with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
+        extracted(pipeline)
 
 
 def test_a_source_can_be_iterated_without_a_load(
@@ -208,19 +217,18 @@ def test_a_token_without_access_to_the_job_loads_its_runs(
     job = nightly(cloud)
     finished_run(job)
     cloud.fail("get_job", "status", status=403, when="before")
-    pipeline.run(dbt_cloud_results(job_id=job).with_resources("dbt_runs"))
-    assert rows(pipeline, "SELECT count(*) FROM dbt_runs") == [(1,)]
+    source = dbt_cloud_results(job_id=job).with_resources("dbt_runs")
+    assert len(extracted(pipeline, source)["dbt_runs"]) == 1
 
 
 def test_runs_are_read_in_parallel(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
     runs = [finished_run(job) for _ in range(3)]
     cloud.fail("get_artifact", "hang", seconds=3600, calls=None, run_id=runs[0], when="before")
-    loading = in_background(lambda: pipeline.run(dbt_cloud_results()))
+    loading = in_background(lambda: extracted(pipeline, dbt_cloud_results()))
     until(lambda: requested_files(cloud).count("manifest.json") == 2)
     cloud.heal()
-    loading.result()
-    assert counts(pipeline)["dbt_node_results"] == 6
+    assert len(loading.result()["dbt_node_results"]) == 6
 
 
 def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:

@@ -16,7 +16,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of, lean_run
 from dlt_dbtcloud.source.incremental import Bookmarks, NewRun, finished_runs
 from dlt_dbtcloud.typing import Run
-from tests.support.results import counts, finished_run, nightly, rows
+from tests.support.results import extracted, finished_run, nightly
 
 
 def test_fifty_runs_of_three_jobs_are_loaded_once_in_three_loads(
@@ -26,21 +26,24 @@ def test_fifty_runs_of_three_jobs_are_loaded_once_in_three_loads(
     slow = nightly(cloud, duration=None)
     unfinished = id_of(run_dbt_cloud_job(job_id=slow, wait_for_outcome=False))
     expected: set[int] = set()
+    runs: list[int] = []
+    results: list[int] = []
     for load, number in enumerate((20, 20, 9)):
         expected |= {finished_run(jobs[i % 3]) for i in range(number)}
         if load == 2:
             cloud.finish_run(unfinished)
             expected.add(unfinished)
         before = len(cloud.requests)
-        pipeline.run(dbt_cloud_results())
+        tables = extracted(pipeline, dbt_cloud_results())
         new = number + (load == 2)
         # one page of runs, and two files of each new run
         assert len(cloud.requests) - before == 1 + 2 * new
-        assert {run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_runs")} == expected
+        runs += [row["run_id"] for row in tables["dbt_runs"]]
+        results += [row["run_id"] for row in tables["dbt_node_results"]]
+        assert sorted(runs) == sorted(expected)
+        assert len(tables["dbt_nodes"]) == 4
     assert len(expected) == 50
-    results = Counter(run_id for (run_id,) in rows(pipeline, "SELECT run_id FROM dbt_node_results"))
-    assert results == dict.fromkeys(expected, 2)
-    assert counts(pipeline)["dbt_nodes"] == 4
+    assert Counter(results) == dict.fromkeys(expected, 2)
 
 
 def test_jobs_and_tables_have_separate_bookmarks(
@@ -48,12 +51,19 @@ def test_jobs_and_tables_have_separate_bookmarks(
 ) -> None:
     one, other = nightly(cloud), nightly(cloud)
     first, second = finished_run(one), finished_run(other)
-    pipeline.run(dbt_cloud_results(job_id=str(other)).with_resources("dbt_runs"))
-    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(second,)]
-    pipeline.run(dbt_cloud_results(job_id=other))
-    pipeline.run(dbt_cloud_results(job_id=one))
-    loaded = rows(pipeline, "SELECT DISTINCT run_id FROM dbt_node_results ORDER BY 1")
-    assert loaded == [(first,), (second,)]
+    found = [
+        extracted(pipeline, source)
+        for source in (
+            dbt_cloud_results(job_id=str(other)).with_resources("dbt_runs"),
+            dbt_cloud_results(job_id=other),
+            dbt_cloud_results(job_id=one),
+        )
+    ]
+    for table, runs in {
+        "dbt_runs": [{second}, set(), {first}],
+        "dbt_node_results": [set(), {second}, {first}],
+    }.items():
+        assert [{row["run_id"] for row in tables[table]} for tables in found] == runs
 
 
 def test_a_start_date_limits_the_first_load(
@@ -62,12 +72,13 @@ def test_a_start_date_limits_the_first_load(
     job = nightly(cloud)
     finished_run(job)
     tomorrow = datetime.now(timezone.utc) + timedelta(hours=23)
-    pipeline.run(dbt_cloud_results(job_id=job, start_date=tomorrow))
-    assert counts(pipeline)["dbt_runs"] == 0
-    pipeline.run(dbt_cloud_results(job_id=job, start_date="2026-01-31"))
-    assert counts(pipeline)["dbt_runs"] == 1
+    source = dbt_cloud_results(job_id=job, start_date=tomorrow)
+    assert extracted(pipeline, source)["dbt_runs"] == []
+    source = dbt_cloud_results(job_id=job, start_date="2026-01-31")
+    assert len(extracted(pipeline, source)["dbt_runs"]) == 1
     monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
-    pipeline.run(dbt_cloud_results(start_date="2026-01-31").with_resources("dbt_runs"))
+    source = dbt_cloud_results(start_date="2026-01-31").with_resources("dbt_runs")
+    assert len(extracted(pipeline, source)["dbt_runs"]) == 1
     with pytest.raises(ValueError, match="`start_date='soon'` is not a date"):
         dbt_cloud_results(start_date="soon")
     with pytest.raises(ValueError, match="`start_date=20260131` is not a date"):

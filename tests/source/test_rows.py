@@ -26,7 +26,7 @@ from dlt_dbtcloud.source.rows import (
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStep
 from tests.support.manifests import core_1_5, read_manifest, read_results
-from tests.support.results import MANIFEST, RUN_RESULTS, finished_run, nightly, rows
+from tests.support.results import MANIFEST, RUN_RESULTS, extracted, finished_run, nightly, rows
 
 TYPES: dict[str | None, type] = {
     "bigint": int,
@@ -128,10 +128,10 @@ def test_a_retry_with_a_key_has_the_tables_of_the_load(
     job = nightly(cloud, outcome=["error", "success"])
     pipeline.run([{"id": 1}], table_name="orders")
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(dbt_cloud_results().dbt_run_loads)
     pipeline.run([{"id": 2}], table_name="users")
     retry = retry_dbt_cloud_run(run_id=first)["id"]
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(dbt_cloud_results().dbt_run_loads)
     (before, after) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
     assert {before[0], after[0]} == {first, retry}
     assert before[1:] == after[1:]
@@ -145,9 +145,10 @@ def test_a_retry_without_a_key_is_joined_to_the_load(
     pipeline.run([{"id": 1}], table_name="orders")
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
     if not are_loaded_together:
-        pipeline.run(dbt_cloud_results(run_id=first))
+        pipeline.run(dbt_cloud_results(run_id=first).dbt_run_loads)
     retry = finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
-    pipeline.run(dbt_cloud_results(run_id=None if are_loaded_together else retry))
+    source = dbt_cloud_results(run_id=None if are_loaded_together else retry)
+    pipeline.run(source.dbt_run_loads)
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1"
     assert rows(pipeline, query) == [(first, '{"orders":1}'), (retry, '{"orders":1}')]
 
@@ -157,15 +158,15 @@ def test_the_destination_is_read_for_retries_only(
 ) -> None:
     job = nightly(cloud)
     first = finished_run(job)
-    pipeline.run(dbt_cloud_results())
+    pipeline.run(dbt_cloud_results().dbt_run_loads)
     finished_run(job)
-    pipeline.run(dbt_cloud_results())
+    extracted(pipeline, dbt_cloud_results())
     assert not [query for query in asked if "dbt_run_loads" in query]
     finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
-    pipeline.run(dbt_cloud_results())
+    loads = extracted(pipeline, dbt_cloud_results())["dbt_run_loads"]
     (query,) = [query for query in asked if "dbt_run_loads" in query]
     assert query.endswith(f'"run_id" IN ({first})')
-    assert rows(pipeline, "SELECT * FROM dbt_run_loads") == []
+    assert loads == []
 
 
 @pytest.mark.parametrize("number", [2**63, -(10**30), 1e300, True, "7", None])

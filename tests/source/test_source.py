@@ -20,13 +20,13 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.source.schema import KEYS, TABLES
+from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
 from tests.support.results import (
     FILES,
     MANIFEST,
     counts,
+    extracted,
     finished_run,
-    load_quickly,
     nightly,
     requested_files,
     rows,
@@ -92,8 +92,7 @@ def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.P
     pipeline.run(dbt_cloud_results(run_id=newer))
     pipeline.run(dbt_cloud_results(run_id=older))
     once = counts(pipeline)
-    for run_id in (newer, str(older)):
-        pipeline.run(dbt_cloud_results(run_id=run_id))
+    pipeline.run(dbt_cloud_results(run_id=str(older)))
     assert counts(pipeline) == once
     for table in ("dbt_nodes", "dbt_node_parents"):
         spans = rows(pipeline, f"SELECT DISTINCT first_run_id, last_run_id FROM {table}")
@@ -103,20 +102,23 @@ def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.P
 def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
     pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    keys = []
     for _ in range(2):
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 monkeypatch.setenv(name, value)
-            pipeline.run(dbt_cloud_results(run_id=finished_run(nightly(cloud))))
-    assert counts(pipeline)["dbt_runs"] == 2
-    assert counts(pipeline)["dbt_node_results"] == 4
+            source = dbt_cloud_results(run_id=finished_run(nightly(cloud)))
+            for table, found in extracted(pipeline, source).items():
+                if "run_id" in KEYS[table]:
+                    keys += [(table, *(row[name] for name in KEYS[table])) for row in found]
+    assert len({*keys}) == len(keys) == 2 * (1 + 4 + 2)
 
 
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
     runs = [finished_run(job) for job in (first, first, second, first)]
     for i in (3, 0, 2):
-        pipeline.run(dbt_cloud_results(run_id=runs[i]))
+        pipeline.run(dbt_cloud_results(run_id=runs[i]).dbt_nodes)
     query = (
         "SELECT description, first_run_id, last_run_id FROM dbt_nodes "
         "WHERE unique_id = 'model.shop.orders' ORDER BY 1"
@@ -125,7 +127,7 @@ def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.P
     assert rows(pipeline, query) == expected
     # one load of all runs gives the same
     everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
-    everything.run(dbt_cloud_results())
+    everything.run(dbt_cloud_results().dbt_nodes)
     assert rows(everything, query) == expected
 
 
@@ -148,7 +150,7 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
     )
     runs = [finished_run(job) for job in (plain, whole, partial, plain)]
     for i in (3, 1, 2, 0):
-        pipeline.run(dbt_cloud_results(run_id=runs[i]))
+        pipeline.run(dbt_cloud_results(run_id=runs[i]).dbt_nodes)
     found = rows(
         pipeline,
         "SELECT columns->0->>'type', catalog_run_id, first_run_id, last_run_id FROM dbt_nodes "
@@ -183,7 +185,7 @@ def test_a_file_is_requested_once_for_all_tables(
 ) -> None:
     steps = ["dbt seed", "dbt run", "dbt test"]
     job = nightly(cloud, execute_steps=steps, run_generate_sources=True)
-    pipeline.run(dbt_cloud_results(run_id=finished_run(job)))
+    extracted(pipeline, dbt_cloud_results(run_id=finished_run(job)))
     assert Counter(requested_files(cloud)) == {
         "run_results.json": 3,
         "manifest.json": 1,
@@ -196,15 +198,17 @@ def test_a_run_in_progress_is_completed_by_a_later_load(
 ) -> None:
     job = nightly(cloud, duration=None)
     run_id = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
-    pipeline.run(dbt_cloud_results(run_id=run_id))
-    assert rows(pipeline, "SELECT in_progress, finished_at FROM dbt_runs") == [(True, None)]
-    assert {table for table, count in counts(pipeline).items() if count} == {"dbt_runs"}
+    tables = extracted(pipeline, dbt_cloud_results(run_id=run_id))
+    (run,) = tables["dbt_runs"]
+    assert (run["in_progress"], run["finished_at"]) == (True, None)
+    assert {table for table, rows in tables.items() if rows} == {"dbt_runs"}
     assert caplog.text.count(f"Run {run_id} (") == 1
     cloud.finish_run(run_id)
-    pipeline.run(dbt_cloud_results(run_id=run_id))
-    found = rows(pipeline, "SELECT in_progress, status_humanized FROM dbt_runs")
-    assert found == [(False, "Success")]
-    assert counts(pipeline)["dbt_node_results"] == 2
+    tables = extracted(pipeline, dbt_cloud_results(run_id=run_id))
+    (run,) = tables["dbt_runs"]
+    # a merge replaces the row of the key
+    assert (run["in_progress"], run["status_humanized"]) == (False, "Success")
+    assert len(tables["dbt_node_results"]) == 2
 
 
 def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
@@ -212,10 +216,7 @@ def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
 ) -> None:
     runs = [finished_run(nightly(cloud)) for _ in range(2)]
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
-    load_quickly(pipeline)
-    assert counts(pipeline)["dbt_runs"] == 2
-    assert counts(pipeline)["dbt_run_steps"] == 8
-    assert counts(pipeline)["dbt_node_results"] == 0
+    assert sizes(extracted(pipeline)) == {"dbt_runs": 2, "dbt_run_steps": 8}
     for run_id in runs:
         assert caplog.text.count(f"Run {run_id} (Success) cannot be read completely") == 1
 
@@ -225,8 +226,7 @@ def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
     for kind in ("status", "cut", "html", "rate_limit"):
         cloud.fail("get_artifact", kind)
         cloud.fail("list_runs", kind)
-    load_quickly(pipeline)
-    assert counts(pipeline)["dbt_node_results"] == 2
+    assert len(extracted(pipeline)["dbt_node_results"]) == 2
 
 
 @pytest.mark.parametrize(("at_command", "results"), [(1, 0), (2, 2)])
@@ -242,13 +242,13 @@ def test_a_cancelled_run_is_loaded_up_to_its_end(
     cloud.finish_run(run_id, "cancelled", at_command=at_command)
     # the cancelled step has no artifacts
     cloud.fail("get_artifact", "status", status=404, skip=at_command - 1, when="before")
-    pipeline.run(dbt_cloud_results(run_id=run_id))
-    assert rows(pipeline, "SELECT status, is_cancelled FROM dbt_runs") == [(30, True)]
-    steps = rows(pipeline, "SELECT step_index, status_humanized FROM dbt_run_steps ORDER BY 1")
+    tables = extracted(pipeline, dbt_cloud_results(run_id=run_id))
+    (run,) = tables["dbt_runs"]
+    assert (run["status"], run["is_cancelled"]) == (30, True)
+    steps = [(step["step_index"], step["status_humanized"]) for step in tables["dbt_run_steps"]]
     begun = range(1, 3 + at_command)
     assert steps == [*((index, "Success") for index in begun), (begun.stop, "Cancelled")]
-    found = rows(pipeline, "SELECT DISTINCT step_index FROM dbt_node_results")
-    assert (found, counts(pipeline)["dbt_node_results"]) == ([(4,)] * (results > 0), results)
+    assert [result["step_index"] for result in tables["dbt_node_results"]] == [4] * results
     step = f"there is no `run_results.json` of step {begun.stop}"
     (warning,) = [each.message for each in caplog.records if "completely" in each.message]
     assert step in warning
@@ -258,27 +258,29 @@ def test_a_run_without_artifacts_is_loaded_with_a_warning(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_id = finished_run(nightly(cloud, artifacts={}))
-    load_quickly(pipeline)
-    loaded = {table: count for table, count in counts(pipeline).items() if count}
-    assert loaded == {"dbt_runs": 1, "dbt_run_steps": 4}
+    assert sizes(extracted(pipeline)) == {"dbt_runs": 1, "dbt_run_steps": 4}
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert f"Run {run_id} (Success) cannot be read completely: there is no" in warning
     for name in ("run_results.json", "manifest.json"):
         assert f"there is no `{name}` of step 4" in warning
     # the next load does not read it again
     before = len(cloud.requests)
-    load_quickly(pipeline)
+    extracted(pipeline)
     assert len(cloud.requests) == before + 1
+
+
+def sizes(tables: dict[str, list[Row]]) -> dict[str, int]:
+    return {table: len(rows) for table, rows in tables.items() if rows}
 
 
 def test_the_end_of_a_failed_steps_log_is_kept(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run_id = finished_run(nightly(cloud, outcome="error"))
-    pipeline.run(dbt_cloud_results(run_id=run_id))
-    tails = rows(pipeline, "SELECT log_tail FROM dbt_run_steps ORDER BY step_index")
-    assert [text for (text,) in tails[:-1]] == [None] * 3
-    assert "Encountered an error, as scripted" in tails[-1][0]
+    steps = extracted(pipeline, dbt_cloud_results(run_id=run_id))["dbt_run_steps"]
+    *others, last = [step["log_tail"] for step in steps]
+    assert others == [None] * 3
+    assert "Encountered an error, as scripted" in last
 
 
 def test_a_run_that_does_not_exist_is_an_error(
@@ -305,8 +307,8 @@ def test_config_comes_from_its_own_section(
     monkeypatch.setenv("SHOP__DBT_CLOUD__JOB_ID", "1")
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(one))
     monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
-    pipeline.run(dbt_cloud_results(job_id=one))
-    assert rows(pipeline, "SELECT run_id FROM dbt_runs") == [(first,)]
+    tables = extracted(pipeline, dbt_cloud_results(job_id=one))
+    assert [run["run_id"] for run in tables["dbt_runs"]] == [first]
     monkeypatch.delenv("DBT_CLOUD__ACCOUNT_ID")
     with pytest.raises(InvalidCredentialsException, match="`account_id` is missing"):
         dbt_cloud_results()
