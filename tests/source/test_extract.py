@@ -12,9 +12,9 @@ import pytest
 from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from dlt_dbtcloud import DBTCloudClientV2, dbt_cloud_results
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudServerError, dbt_cloud_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.source.extract import Extraction
+from dlt_dbtcloud.source.extract import Extraction, UnreadRuns
 from dlt_dbtcloud.source.incremental import NewRun, one_run
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run
@@ -72,6 +72,20 @@ def test_a_load_that_fails_is_repeated_by_the_next_load(
     cloud.heal()
     load_quickly(pipeline)
     assert rows(pipeline, "SELECT run_id FROM dbt_node_results") == [(run_id,)] * 2
+
+
+def test_five_unreadable_runs_in_a_row_end_the_extraction() -> None:
+    unread = UnreadRuns(retried=["0"])
+    runs = [NewRun(Run(id=i), frozenset(TABLES)) for i in range(10)]
+    error = DBTCloudServerError("GET", "https://dbt.example.com", 503, "It is down.")
+    # one that an earlier load could not read either does not count
+    for new in runs[:5]:
+        unread.record_failure(new, [], error)
+    unread.record_success()
+    for new in runs[5:9]:
+        unread.record_failure(new, [], error)
+    with pytest.raises(DBTCloudServerError):
+        unread.record_failure(runs[9], [], error)
 
 
 @pytest.mark.parametrize("number", [1, 12])
