@@ -208,7 +208,7 @@ class Result(_Struct, frozen=True):
     status: str
     message: str | None = None
     failures: _Number = None
-    execution_time: _Number = None
+    execution_time: float | None = None
     thread_id: str | None = None
     relation_name: str | None = None
     timing: list[Timing] | None = None
@@ -227,9 +227,9 @@ class FreshnessResult(_Struct, frozen=True):
     error: str | int | None = None
     max_loaded_at: str | None = None
     snapshotted_at: str | None = None
-    max_loaded_at_time_ago_in_s: _Number = None
+    max_loaded_at_time_ago_in_s: float | None = None
     criteria: dict[str, Any] | None = None
-    execution_time: _Number = None
+    execution_time: float | None = None
 
 
 class ManifestFile(msgspec.Struct, frozen=True):

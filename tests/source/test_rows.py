@@ -179,6 +179,12 @@ def test_an_integer_that_does_not_fit_is_dropped(number: Any) -> None:
     assert repr(row["adapter_response"]) == repr({"rows_affected": kept})
 
 
+def test_seconds_beyond_64_bits_are_loaded_as_a_float() -> None:
+    result = {**RUN_RESULTS["results"][0], "execution_time": 10**30}
+    (row,) = result_rows(Run(id=1), STEP, read_results({"results": [result]}), Manifest())
+    assert repr(row["execution_time"]) == "1e+30"
+
+
 def test_rows_contain_neither_secrets_nor_the_token() -> None:
     token = "a0b1c2d3"
     client = DBTCloudClientV2(token, 1)
