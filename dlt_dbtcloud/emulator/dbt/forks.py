@@ -28,6 +28,8 @@ STARTUP = tuple(
 INTERPRETER = re.compile(r"""#!/bin/sh\n'''exec' ["']?(/[^"'\n]+?)["']? "\$0" "\$@"\n|#!(/\S+)\n""")
 HEAD = 4096
 CHUNK = 4096
+# a template that ends while it is used is replaced once
+ATTEMPTS = 2
 # seconds between checks whether the template has ended; a fork of this process can keep its socket
 CHECK = 1.0
 
@@ -229,14 +231,19 @@ class Forks:
         if interpreter is None:
             return None
         with self._lock:
-            origin = self._started(interpreter, command[0], environ)
-            if origin is None or not origin.fits(environ):
-                return None
-            try:
-                return Fork(origin, command, folder, environ)
-            except (ConnectionError, BlockingIOError):
-                # the template has ended since, or has too many requests
-                return None
+            for _ in range(ATTEMPTS):
+                origin = self._started(interpreter, command[0], environ)
+                if origin is None or not origin.fits(environ):
+                    break
+                try:
+                    return Fork(origin, command, folder, environ)
+                except BlockingIOError:
+                    # the template has too many requests
+                    break
+                except ConnectionError:
+                    # the template was killed, and is about to end
+                    self._discard(origin)
+        return None
 
     def forget(self) -> None:
         """Leave the template to the parent of this process, after a fork."""
@@ -257,13 +264,16 @@ class Forks:
         self, interpreter: str, program: str, environ: Mapping[str, str]
     ) -> TemplateProcess | None:
         if self._template is not None and self._template.has_ended:
-            # it was killed, or it cannot import dbt or fork
-            self._is_unfit = not self._template.is_ready
-            self._end()
+            self._discard(self._template)
         if self._template is None and self._users and not self._is_unfit:
             with suppress(OSError):
                 self._template = TemplateProcess(interpreter, program, environ)
         return self._template
+
+    def _discard(self, template: TemplateProcess) -> None:
+        """Forget a template that was killed, or that cannot import dbt or fork."""
+        self._is_unfit = not template.is_ready
+        self._end()
 
     def _end(self) -> None:
         if self._template is not None:
