@@ -37,6 +37,8 @@ _REPLACED_FORMATS = {
     ("filesystem", "jsonl"): "parquet",
     ("postgres", "insert_values"): "csv",
 }
+# what is loaded where Parquet needs an ADBC driver, which may be missing
+_WITHOUT_DRIVER: Mapping[str, str | None] = {"mssql": None, "postgres": "csv"}
 _TYPES: Mapping[str | None, set[type]] = {
     "bigint": {int},
     "bool": {bool},
@@ -118,13 +120,13 @@ def file_format(table: str) -> str | None:
     preferred = known[DestinationCapabilitiesContext].preferred_loader_file_format
     requested = schema.get("file_format")
     chosen = preferred if requested in (None, "preferred") else requested
-    if chosen == "parquet":
-        return "parquet"
-    if requested or schema.get("table_format"):
-        return None
     pipeline = active_pipeline()
     destination = pipeline.destination.destination_type if pipeline else ""
     kind = destination.rpartition(".")[2]
+    if chosen == "parquet":
+        return _WITHOUT_DRIVER.get(kind, "parquet")
+    if requested or schema.get("table_format"):
+        return None
     if kind == "filesystem" and not file_formats(table) <= {"parquet"}:
         return None
     return _REPLACED_FORMATS.get((kind, str(preferred)))

@@ -224,6 +224,17 @@ def test_a_requested_format_is_used(
     assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
 
 
+def test_empty_texts_stay_empty_without_a_driver_for_parquet(
+    cloud: DBTCloudEmulator, postgres: str
+) -> None:
+    finished_run(catalogued(cloud))
+    destination = dlt.destinations.postgres(postgres)
+    pipeline = dlt.pipeline("texts", destination=destination, dataset_name="texts")
+    results = dbt_cloud_results().dbt_node_results
+    pipeline.run(results, loader_file_format="parquet")
+    assert rows(pipeline, "SELECT count(*) FROM dbt_node_results WHERE message = ''") == [(1,)]
+
+
 def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     finished_run(nightly(cloud))
     source = dbt_cloud_results().with_resources("dbt_nodes", "dbt_node_results", "dbt_run_steps")
