@@ -139,8 +139,8 @@ class DBTCloudEmulator:
             server = Server(self._app, listener, self._tls)
         self._server = server
         remove_abandoned()
-        SHARED.acquire(self)
         server.start()
+        SHARED.acquire(self)
         atexit.register(self.stop)
         return self
 
