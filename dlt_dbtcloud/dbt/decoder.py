@@ -73,7 +73,7 @@ class Decoder:
         return cast(_T | None, self._read(self._parts.get(name, _NULL), kind | None, f"$.{name}"))
 
     def entries(self, name: str, kind: type[_T]) -> dict[str, _T] | None:
-        """Return the entries of a section that can be read; None if there is no such section."""
+        """Return the entries of a section that can be read; None if the artifact lacks it."""
         section = self.part(name, _Entries)
         if section is None:
             return None
