@@ -20,7 +20,7 @@ from dlt_dbtcloud.configuration import (
 )
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger import Trigger, skipped_run
+from dlt_dbtcloud.runs.trigger.start import Trigger, skipped_run
 from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
 
 __all__ = [

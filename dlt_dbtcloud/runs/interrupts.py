@@ -16,7 +16,7 @@ from dlt.common import logger
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import id_of, run_link
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
+from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 

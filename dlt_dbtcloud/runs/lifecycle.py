@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from dlt.common import logger
@@ -16,36 +16,36 @@ from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
     DBTCloudRunCancelled,
-    DBTCloudRunFailed,
     DBTCloudRunTimeout,
     run_error,
 )
-from dlt_dbtcloud.loads import LastLoad, loaded_relations
+from dlt_dbtcloud.loads import loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
-from dlt_dbtcloud.runs.backlog import (
+from dlt_dbtcloud.runs.failure import explain
+from dlt_dbtcloud.runs.interrupts import abandoning, leave
+from dlt_dbtcloud.runs.parts import Part, report
+from dlt_dbtcloud.runs.retry.backlog import (
     Backlog,
     Backlogs,
     RetryMethod,
     describe_uncertainty,
     uncertain_error,
 )
-from dlt_dbtcloud.runs.coverage import (
+from dlt_dbtcloud.runs.retry.coverage import (
     Scope,
     describe_gap,
     gap,
     incomplete,
     is_narrowed_to_load,
 )
-from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
-from dlt_dbtcloud.runs.failure import explain
-from dlt_dbtcloud.runs.interrupts import abandoning, leave
-from dlt_dbtcloud.runs.retry import retry
-from dlt_dbtcloud.runs.trigger import Started, Trigger, existing_run, start
+from dlt_dbtcloud.runs.retry.methods import retry
+from dlt_dbtcloud.runs.trigger.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
+from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
+from dlt_dbtcloud.runs.trigger.start import Trigger, existing_run, start
 from dlt_dbtcloud.runs.watch import Watch, find_run, request_cancel
 from dlt_dbtcloud.typing import Run, RunStatus
 
-__all__ = ["Lifecycle", "Part", "report"]
+__all__ = ["Lifecycle"]
 
 # how often a cancelled run of another process is replaced
 _ADOPTIONS = 3
@@ -53,60 +53,6 @@ _ADOPTIONS = 3
 _KEPT_LOOKS = (0.0, 2.0, 4.0, 8.0)
 # seconds after which an outage ends the request of a cancellation
 _CANCEL_LIMIT = 60.0
-
-
-@dataclass
-class Part:
-    """One run of a call.
-
-    Args:
-        load: The load that the run is bound to.
-        trigger: The trigger of the run, if the call triggers it.
-        started: The outcome of that trigger.
-        run: The run as last seen.
-        error: Why there is no run, or why its outcome is unknown.
-        earlier_runs: The search for an earlier run of another process.
-        is_retry: Whether the run retries another.
-    """
-
-    load: LastLoad | None = None
-    trigger: Trigger | None = None
-    started: Started | None = None
-    run: Run | None = None
-    error: DBTCloudException | None = None
-    earlier_runs: EarlierRuns | None = None
-    is_retry: bool = False
-
-    @property
-    def pending(self) -> Run | None:
-        """The run while it is waited for."""
-        return self.run if self.run and not has_finished(self.run) and not self.error else None
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether the run failed, so that it may be retried."""
-        return not self.error and isinstance(self._failure, DBTCloudRunFailed)
-
-    @property
-    def has_lost_its_run(self) -> bool:
-        """Whether the run was adopted and then cancelled."""
-        is_adopted = self.started is not None and self.started.is_adopted
-        return is_adopted and isinstance(self._failure, DBTCloudRunCancelled)
-
-    @property
-    def has_lost_its_duplicate(self) -> bool:
-        """Whether the run of a load was cancelled, perhaps by another process as a duplicate."""
-        is_shared = self.started is not None and self.load is not None
-        return is_shared and isinstance(self._failure, DBTCloudRunCancelled)
-
-    @property
-    def is_reported(self) -> bool:
-        """Whether there is a run for which no error is raised."""
-        return bool(self.run and self.run["id"]) and not self.error and not self._failure
-
-    @property
-    def _failure(self) -> DBTCloudException | None:
-        return run_error(self.run) if self.run else None
 
 
 class Lifecycle:
@@ -457,33 +403,3 @@ class Lifecycle:
 
     def _report(self) -> list[Run]:
         return report(self._client, self._parts, raises=self._config.raise_on_failure)
-
-
-def report(client: DBTCloudClientV2, parts: Sequence[Part], *, raises: bool) -> list[Run]:
-    """Return the runs of a call; raise or log its errors.
-
-    Args:
-        client: The client that reads why a run failed.
-        parts: The runs.
-        raises: Whether to raise if a run did not succeed, instead of logging it.
-
-    Raises:
-        DBTCloudException: A job could not be triggered, a run is still running, or a run did not
-            succeed and `raises` is set. The first error reports all of them.
-    """
-    failed = [
-        explain(client, part.run, part.load) for part in parts if part.run and run_error(part.run)
-    ]
-    raised: list[DBTCloudException] = [part.error for part in parts if part.error]
-    if raises:
-        raised += failed
-    else:
-        for error in failed:
-            logger.error(str(error))
-    if raised:
-        first, *others = dict.fromkeys(raised)
-        runs = [part.run for part in parts if part.run and part.is_reported]
-        outcomes = [f"{run_name(run)}: {run.get('status_humanized')}." for run in runs]
-        existing = [part.run for part in parts if part.run and part.run["id"]]
-        raise first.with_others(others, outcomes, existing)
-    return [part.run for part in parts if part.run]

@@ -29,7 +29,7 @@ from dlt_dbtcloud.dbt import (
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.redaction import listed
-from dlt_dbtcloud.runs.coverage import Scope
+from dlt_dbtcloud.runs.retry.coverage import Scope
 from dlt_dbtcloud.typing import Job, RunStatus, TriggerData
 from dlt_dbtcloud.values import Relation
 

@@ -26,9 +26,10 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.exactly_once import keep_one
-from dlt_dbtcloud.runs.lifecycle import Lifecycle, Part, report
-from dlt_dbtcloud.runs.trigger import Trigger, skipped_run, start
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.parts import Part, report
+from dlt_dbtcloud.runs.trigger.exactly_once import keep_one
+from dlt_dbtcloud.runs.trigger.start import Trigger, skipped_run, start
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until

@@ -38,11 +38,11 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of, planned_commands
-from dlt_dbtcloud.runs.backlog import Backlog, Backlogs, RetryMethod, Task
-from dlt_dbtcloud.runs.duplicates import keep_earliest
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
-from dlt_dbtcloud.runs.history import Found, clarified
-from dlt_dbtcloud.runs.trigger import Note, Trigger, start
+from dlt_dbtcloud.runs.retry.backlog import Backlog, Backlogs, RetryMethod, Task
+from dlt_dbtcloud.runs.trigger.duplicates import keep_earliest
+from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
+from dlt_dbtcloud.runs.trigger.history import Found, clarified
+from dlt_dbtcloud.runs.trigger.start import Note, Trigger, start
 from dlt_dbtcloud.typing import Run, TriggerData
 
 __all__ = ["can_resume", "narrowed_retry", "retry", "retry_once"]

@@ -29,7 +29,7 @@ from dlt_dbtcloud.dbt import (
 from dlt_dbtcloud.exceptions import DBTCloudRunFailed
 from dlt_dbtcloud.payloads import id_of, planned_commands, run_name, steps_of
 from dlt_dbtcloud.redaction import listed
-from dlt_dbtcloud.runs.backlog import Execution, RetryMethod
+from dlt_dbtcloud.runs.retry.backlog import Execution, RetryMethod
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import Relation, as_mapping, as_texts
 

@@ -16,7 +16,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudTriggerUnknownError,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of
-from dlt_dbtcloud.runs.history import Found
+from dlt_dbtcloud.runs.trigger.history import Found
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 

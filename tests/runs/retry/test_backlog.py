@@ -10,7 +10,7 @@ import pytest
 from dlt_dbtcloud import DBTCloudClientV2, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.backlog import Backlogs, Execution, RetryMethod, Task, task_after
+from dlt_dbtcloud.runs.retry.backlog import Backlogs, Execution, RetryMethod, Task, task_after
 from dlt_dbtcloud.typing import RunStatus
 from tests.support import recordings
 from tests.support.nodes import result

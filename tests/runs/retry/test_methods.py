@@ -25,7 +25,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.retry import narrowed_retry, retry
+from dlt_dbtcloud.runs.retry.methods import narrowed_retry, retry
 from dlt_dbtcloud.typing import Run
 from tests.conftest import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until

@@ -11,9 +11,9 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import SEVERAL_COOL_DOWNS
 from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.payloads import has_finished, id_of
-from dlt_dbtcloud.runs.exactly_once import keep_one
-from dlt_dbtcloud.runs.history import clarified, recent_runs
-from dlt_dbtcloud.runs.trigger import Started, Trigger, known_runs, patient, remember
+from dlt_dbtcloud.runs.trigger.exactly_once import keep_one
+from dlt_dbtcloud.runs.trigger.history import clarified, recent_runs
+from dlt_dbtcloud.runs.trigger.start import Started, Trigger, known_runs, patient, remember
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 

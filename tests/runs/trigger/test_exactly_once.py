@@ -23,8 +23,8 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.retry import retry_once
-from dlt_dbtcloud.runs.trigger import Trigger, start
+from dlt_dbtcloud.runs.retry.methods import retry_once
+from dlt_dbtcloud.runs.trigger.start import Trigger, start
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FastClock, clocked, until

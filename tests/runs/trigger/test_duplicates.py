@@ -11,9 +11,9 @@ from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.runs.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger import Started, Trigger, start
+from dlt_dbtcloud.runs.trigger.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
+from dlt_dbtcloud.runs.trigger.start import Started, Trigger, start
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.threads import in_background

@@ -32,11 +32,11 @@ from dlt_dbtcloud.dbt import covers
 from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_link, time_of
-from dlt_dbtcloud.runs.backlog import Backlogs
-from dlt_dbtcloud.runs.coverage import Scope
-from dlt_dbtcloud.runs.exactly_once import ExactlyOnce
-from dlt_dbtcloud.runs.history import Found, find_created, recent_runs
 from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
+from dlt_dbtcloud.runs.retry.backlog import Backlogs
+from dlt_dbtcloud.runs.retry.coverage import Scope
+from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
+from dlt_dbtcloud.runs.trigger.history import Found, find_created, recent_runs
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
 from dlt_dbtcloud.values import as_mapping, as_text
 

@@ -1,0 +1,1 @@
+"""Retries of failed runs, and certainty about what they executed."""
