@@ -1,0 +1,15 @@
+"""The `[dbt_cloud]` section: its spec, its resolution, and the trigger and client made from it."""
+
+from dlt_dbtcloud.configuration.resolution import connect, resolved_config, with_dbt_cloud_config
+from dlt_dbtcloud.configuration.spec import DBTCloudConfiguration, refuse_placeholders
+from dlt_dbtcloud.configuration.trigger import OVERRIDES, trigger_data
+
+__all__ = [
+    "OVERRIDES",
+    "DBTCloudConfiguration",
+    "connect",
+    "refuse_placeholders",
+    "resolved_config",
+    "trigger_data",
+    "with_dbt_cloud_config",
+]

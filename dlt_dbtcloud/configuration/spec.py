@@ -1,0 +1,167 @@
+"""The spec of the `[dbt_cloud]` section."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import dlt
+from dlt.common.configuration import configspec
+from dlt.common.configuration.exceptions import ConfigurationValueError
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.typing import TSecretStrValue
+
+from dlt_dbtcloud.client.credentials import (
+    BASE_URL,
+    is_placeholder,
+    valid_base_url,
+    valid_id,
+    valid_token,
+)
+from dlt_dbtcloud.configuration.names import suggesting
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
+
+__all__ = ["IDS", "SECTION", "DBTCloudConfiguration", "fields_of_spec", "refuse_placeholders"]
+
+
+SECTION = "dbt_cloud"
+IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
+
+# the fields that every call needs
+_ALWAYS_USED = ("api_token", "account_id", "base_api_url")
+
+
+@configspec
+class DBTCloudConfiguration(BaseConfiguration):
+    """The `[dbt_cloud]` section of secrets.toml and config.toml, or `DBT_CLOUD__*`.
+
+    An instance passed as `credentials` is never changed. Its fields win over the config, which
+    supplies the fields that are not set.
+
+    Raises:
+        InvalidCredentialsException: On resolution: the token, an id or the host is unusable.
+        ConfigurationValueError: On resolution: an option has an invalid value.
+    """
+
+    __section__: ClassVar[str] = SECTION
+
+    api_token: TSecretStrValue = dlt.secrets.value
+    """A service token or a personal access token."""
+    account_id: str | int | None = None
+    """Like all ids, the digits in the URLs of dbt Cloud; a resolved config has them as `str`."""
+    base_api_url: str = BASE_URL
+    """The account's Access URL, with or without `/api`."""
+
+    job_id: str | int | None = None
+    project_id: str | int | None = None
+    environment_id: str | int | None = None
+    run_id: str | int | None = None
+
+    cause: str = "Triggered via API"
+    """Why the job runs, shown in dbt Cloud; at most 255 characters."""
+    git_sha: str | None = None
+    git_branch: str | None = None
+    """Used if there is no `git_sha`."""
+    schema_override: str | None = None
+    dbt_version_override: str | None = None
+    target_name_override: str | None = None
+    threads_override: int | None = None
+    timeout_seconds_override: int | None = None
+    generate_docs_override: bool | None = None
+    steps_override: list[str] | None = None
+    """dbt commands to run in place of the job's."""
+
+    wait_for_outcome: bool = True
+    wait_seconds: float = 10.0
+    """Longest pause between two status checks, in seconds; 0 for the shortest, one second."""
+    timeout: float = 86400.0
+    """Longest wait for the end of a run, in seconds."""
+    cancel_on_abandon: bool = False
+    raise_on_failure: bool = False
+    retries: int = 0
+    """How often to retry a run that failed."""
+
+    only_loaded: bool = False
+    reuse_queued_run: bool = False
+
+    __given_fields__: frozenset[str] = dataclasses.field(
+        default=frozenset(), init=False, repr=False, compare=False
+    )
+    """The fields passed on creation: a value that is passed may equal the default."""
+    __placeholder_fields__: frozenset[str] = dataclasses.field(
+        default=frozenset(), init=False, repr=False, compare=False
+    )
+    """The fields that count as not set, because their value is a placeholder."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> DBTCloudConfiguration:
+        """Remember which fields are passed."""
+        self = super().__new__(cls)
+        signature = _signature_of(cls)
+        with suggesting(cls.__name__, signature, kwargs):
+            passed = signature.bind_partial(self, *args, **kwargs).arguments
+        self.__given_fields__ = frozenset(passed) - {"self"}
+        return self
+
+    def on_resolved(self) -> None:
+        """Validate and normalize every value.
+
+        Raises:
+            InvalidCredentialsException: The token, an id or the host is unusable.
+            ConfigurationValueError: An option has an invalid value.
+        """
+        texts = {name: value.strip() for name, value in self.items() if isinstance(value, str)}
+        self.__placeholder_fields__ = frozenset(
+            filter(lambda name: is_placeholder(texts[name]), texts)
+        )
+        refuse_placeholders(self, *_ALWAYS_USED)
+        for name, text in texts.items():
+            self[name] = None if name in self.__placeholder_fields__ else text or None
+        self.api_token = valid_token(self.api_token)
+        self.base_api_url = valid_base_url(self.base_api_url or BASE_URL)
+        self.cause = self.cause or type(self).cause
+        for name in IDS:
+            if self[name] is not None:
+                self[name] = valid_id(name, self[name])
+        if self.wait_seconds != 0:
+            _check_seconds("wait_seconds", self.wait_seconds, "0 or a number of seconds above 0")
+        _check_seconds("timeout", self.timeout, "a number of seconds above 0")
+        if self.retries < 0:
+            raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
+
+
+@functools.cache
+def fields_of_spec() -> dict[str, type]:
+    """Return the fields of the spec with their types."""
+    return DBTCloudConfiguration.get_resolvable_fields()
+
+
+def refuse_placeholders(
+    credentials: DBTCloudConfiguration | Mapping[str, Any], *names: str
+) -> None:
+    """Refuse placeholders of a template in the fields that a call uses.
+
+    Raises:
+        InvalidCredentialsException: One of the fields has a placeholder.
+    """
+    found: frozenset[str] = getattr(credentials, "__placeholder_fields__", frozenset())
+    if found.isdisjoint(names):
+        return
+    keys = " and ".join(f"`{name}`" for name in fields_of_spec() if name in found)
+    raise InvalidCredentialsException(
+        f"Still a placeholder: {keys}. Set the needed values under `[dbt_cloud]` in "
+        "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
+    )
+
+
+@functools.cache
+def _signature_of(spec: type[BaseConfiguration]) -> inspect.Signature:
+    return inspect.signature(spec.__init__)
+
+
+def _check_seconds(name: str, value: float, allowed: str) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise ConfigurationValueError(f"`{name}={value}` must be {allowed}.")
