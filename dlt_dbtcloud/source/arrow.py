@@ -7,13 +7,15 @@ not add its own columns to them either, so they are added here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dlt
+import msgspec
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.container import Container
 from dlt.common.destination import DestinationCapabilitiesContext
@@ -49,8 +51,9 @@ _TYPES: Mapping[str | None, set[type]] = {
 }
 # rows that are converted at a time, to save memory
 _SLICE = 2000
-# random bytes of a row's id, as in dlt's own ids
-_ID_BYTES = 10
+# characters of a row's id, as of dlt's own ids
+_ID_LENGTH = 14
+_ENCODER = msgspec.json.Encoder()
 
 
 class _JsonHints(logging.Filter):
@@ -163,14 +166,40 @@ def arrow_table(table: str, rows: Sequence[Any], load_id: str) -> pa.Table | Non
 def _batch(
     table: str, rows: Sequence[dict[str, Any]], load_id: str, schema: pa.Schema
 ) -> pa.RecordBatch:
-    import pyarrow as pa
+    """Return rows as a batch.
 
-    columns = [_values(rows, name, column["data_type"]) for name, column in TABLES[table].items()]
-    # in the order of `DLT_COLUMNS`
-    columns.append([load_id] * len(rows))
-    columns.append([token_urlsafe(_ID_BYTES) for _ in rows])
-    arrays = [pa.array(*each) for each in zip(columns, schema.types, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    pyarrow reads them as JSON, because it imports pandas to read Python's lists.
+
+    Raises:
+        ValueError: A value is not of its column's type.
+    """
+    import pyarrow as pa
+    from pyarrow import json as pa_json
+
+    lines = _ENCODER.encode_lines(_with_ids(table, rows, load_id))
+    read = pa_json.read_json(
+        pa.py_buffer(lines),
+        pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
+    return read.select(schema.names).cast(schema).combine_chunks().to_batches()[0]
+
+
+def _with_ids(table: str, rows: Sequence[dict[str, Any]], load_id: str) -> Iterator[dict[str, Any]]:
+    """Yield rows with the ids of their load and their own, and JSON as text.
+
+    Raises:
+        TypeError: pyarrow would read a value as another.
+    """
+    types = [(name, column["data_type"]) for name, column in TABLES[table].items()]
+    ids = token_urlsafe(_ID_LENGTH * len(rows))
+    for name, data_type in types:
+        _check(name, data_type, [row.get(name) for row in rows])
+    texts = [name for name, data_type in types if data_type == "json"]
+    for start, row in zip(range(0, len(ids), _ID_LENGTH), rows, strict=False):
+        jsons = {name: json.dumps(row[name]) for name in texts if row.get(name) is not None}
+        own = {"_dlt_load_id": load_id, "_dlt_id": ids[start : start + _ID_LENGTH]}
+        yield {**row, **jsons, **own}
 
 
 def _load_id() -> str | None:
@@ -224,15 +253,14 @@ def _schema(table: str) -> pa.Schema:
     )
 
 
-def _values(rows: Sequence[dict[str, Any]], name: str, data_type: str | None) -> list[Any]:
-    """Return the values of a column.
+def _check(name: str, data_type: str | None, values: Sequence[Any]) -> None:
+    """Check that a column has only values of its type, which pyarrow might convert.
 
     Raises:
-        TypeError: pyarrow would round or convert some of them.
+        TypeError: It has others, or numbers that JSON does not have.
     """
-    values = [row.get(name) for row in rows]
-    if not {*map(type, values)} <= _TYPES[data_type] | {type(None)}:
+    types = {*map(type, values)}
+    if not types <= _TYPES[data_type] | {type(None)}:
         raise TypeError(f"`{name}` has other values than `{data_type}`.")
-    if data_type == "json":
-        return [None if value is None else json.dumps(value) for value in values]
-    return values
+    if float in types and not all(map(math.isfinite, filter(None, values))):
+        raise TypeError(f"`{name}` has infinite values.")
