@@ -14,6 +14,7 @@ from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
+    required_job_id,
     resolved_config,
     trigger_data,
     with_dbt_cloud_config,
@@ -48,6 +49,7 @@ def run_dbt_cloud_job(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    connection: str | None = None,
 ) -> Run:
     """Trigger a job and return its run, by default when the run has finished.
 
@@ -59,7 +61,7 @@ def run_dbt_cloud_job(
     Args:
         credentials: A `DBTCloudConfiguration` or a mapping of its fields, which is not changed.
             Fields that are not set are read from the config.
-        job_id: The job.
+        job_id: The job; without it, a request finds the job of the configured `job_name`.
         data: Overrides for this run: the fields of `TriggerData`. They win over the config.
         wait_for_outcome: Return when the run has finished, not when it is queued.
         wait_seconds: Longest pause between two status checks, in seconds. A young run is checked
@@ -79,6 +81,7 @@ def run_dbt_cloud_job(
             and a warning shows how to resume the wait.
         raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
             error.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
         The run with the API's own fields: `id`, `status_humanized`, `is_success`, `href` …
@@ -98,8 +101,8 @@ def run_dbt_cloud_job(
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
-    config = resolved_config(credentials, "account_id", "job_id")
-    return _run_jobs([config["job_id"]], config, data, pipeline)[0]
+    config = resolved_config(credentials, "account_id")
+    return _run_jobs([required_job_id(config)], config, data, pipeline)[0]
 
 
 @with_dbt_cloud_config
@@ -117,6 +120,7 @@ def run_dbt_cloud_jobs(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    connection: str | None = None,
 ) -> list[Run]:
     """Trigger several jobs, each exactly once, and return their runs in the same order.
 
@@ -138,6 +142,7 @@ def run_dbt_cloud_jobs(
         timeout: Longest wait for the end of all runs, retries included, in seconds.
         cancel_on_abandon: Cancel the runs when the wait ends early.
         raise_on_failure: Raise if a run does not succeed, after all have finished.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
         One run per job, as `run_dbt_cloud_job` returns it.
@@ -171,6 +176,7 @@ def get_dbt_cloud_run_status(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    connection: str | None = None,
 ) -> Run:
     """Return a run, by default when it has finished.
 
@@ -191,6 +197,7 @@ def get_dbt_cloud_run_status(
             and a warning shows how to resume the wait.
         raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
             error.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
         The run with the API's own fields: `id`, `status_humanized`, `is_success`, `href` …
@@ -215,6 +222,8 @@ def get_dbt_cloud_run_status(
 def get_dbt_cloud_run_results(
     credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
+    *,
+    connection: str | None = None,
 ) -> list[NodeResult]:
     """Return the result of each dbt node in a run: status, message, timing, relation, file.
 
@@ -227,6 +236,7 @@ def get_dbt_cloud_run_results(
     Args:
         credentials: As for `run_dbt_cloud_job`.
         run_id: The run.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
         One `NodeResult` per node and step, in dbt's order. The list is empty while the run is
@@ -254,6 +264,7 @@ def retry_dbt_cloud_run(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    connection: str | None = None,
 ) -> Run:
     """Retry a failed run exactly once, and return the new run.
 
@@ -276,6 +287,7 @@ def retry_dbt_cloud_run(
         timeout: Longest wait for the end, in seconds.
         cancel_on_abandon: Cancel the retry when the wait ends early.
         raise_on_failure: Raise if the retry fails or is cancelled.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
         The retry with the API's own fields; if there is nothing to retry, the run that succeeded
@@ -300,6 +312,7 @@ def cancel_dbt_cloud_run(
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     timeout: float = 86400,
+    connection: str | None = None,
 ) -> Run:
     """Cancel a run and return it, by default when it has ended.
 
@@ -313,6 +326,7 @@ def cancel_dbt_cloud_run(
         wait_for_outcome: Return when the run has ended, not when the cancellation is requested.
         wait_seconds: Longest pause between two status checks, in seconds.
         timeout: Longest wait for the end, in seconds.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
         The run. It may have succeeded or failed before the cancellation: check `is_cancelled`.

@@ -16,6 +16,7 @@ __all__ = [
     "Secret",
     "is_loopback",
     "is_placeholder",
+    "shown",
     "valid_base_url",
     "valid_id",
     "valid_token",
@@ -92,9 +93,9 @@ def valid_id(name: str, value: object) -> str:
     if match is None:
         # other objects may contain a secret
         is_text = isinstance(value, int | float | str)
-        shown = f"`{name}={_shown(value)}`" if is_text else f"`{name}`, a `{type(value).__name__}`,"
+        what = f"`{name}={shown(value)}`" if is_text else f"`{name}`, a `{type(value).__name__}`,"
         raise InvalidCredentialsException(
-            f"{shown} is not a dbt Cloud id: ids are the digits in its URLs."
+            f"{what} is not a dbt Cloud id: ids are the digits in its URLs."
         )
     return match[1]
 
@@ -144,10 +145,10 @@ def _with_scheme(text: str) -> str:
 
 
 def _unusable(url: str, problem: str) -> InvalidCredentialsException:
-    return InvalidCredentialsException(f"`base_api_url={_shown(url)}` {problem}. {ACCESS_URL}")
+    return InvalidCredentialsException(f"`base_api_url={shown(url)}` {problem}. {ACCESS_URL}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value for a message; cut a long word, which may be a token."""
     text = redact(str(value))
     is_long_word = len(text) > 16 and not re.search(r"[./: ]", text)

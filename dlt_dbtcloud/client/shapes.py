@@ -23,7 +23,7 @@ _STEP = {
     "finished_at": str,
     "run_step_command": {"dbt_command": str},
 }
-_JOB = {"name": str, "execute_steps": [str]}
+_JOB = {"name": str, "project_id": int, "environment_id": int, "execute_steps": [str]}
 _RUN = {
     "job_definition_id": int,
     "environment_id": int,

@@ -1,5 +1,6 @@
 """The `[dbt_cloud]` section: its spec, its resolution, and the trigger and client made from it."""
 
+from dlt_dbtcloud.configuration.jobs import find_job_id, required_job_id
 from dlt_dbtcloud.configuration.resolution import connect, resolved_config, with_dbt_cloud_config
 from dlt_dbtcloud.configuration.spec import DBTCloudConfiguration, refuse_placeholders
 from dlt_dbtcloud.configuration.trigger import OVERRIDES, trigger_data
@@ -8,7 +9,9 @@ __all__ = [
     "OVERRIDES",
     "DBTCloudConfiguration",
     "connect",
+    "find_job_id",
     "refuse_placeholders",
+    "required_job_id",
     "resolved_config",
     "trigger_data",
     "with_dbt_cloud_config",

@@ -11,21 +11,25 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from dlt.common import logger
 from dlt.common.configuration import resolve_configuration, with_config
-from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.inject import create_resolved_partial
-from dlt.common.configuration.providers import ConfigTomlProvider, SecretsTomlProvider
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.exceptions import DltException
 from dlt.common.typing import ConfigValueSentinel
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
+from dlt_dbtcloud.configuration.connections import (
+    connection_traces,
+    file_sections,
+    prefix_of,
+    section_of,
+    valid_connection,
+)
 from dlt_dbtcloud.configuration.names import did_you_mean, suggesting
 from dlt_dbtcloud.configuration.spec import (
     IDS,
-    SECTION,
     DBTCloudConfiguration,
     fields_of_spec,
     refuse_placeholders,
@@ -46,8 +50,8 @@ _ARGUMENTS = ("job_id", "run_id")
 def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Resolve the config of a call and pass it to the function.
 
-    An argument of the call wins over `credentials`, and `credentials` over the config: environment,
-    secrets.toml, config.toml, defaults. `None` means not passed.
+    An argument of the call wins over `credentials`, and `credentials` over the config: the section
+    of a `connection`, environment, secrets.toml, config.toml, defaults. `None` means not passed.
 
     Args:
         function: Has a parameter `credentials`, which receives the resolved config:
@@ -59,10 +63,9 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def resolved_call(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Callable[[], _R]:
         with suggesting(function.__name__, signature, kwargs):
             arguments = signature.bind(*args, **kwargs).arguments
-        warn_of_unknown_keys()
+        _warn_of_unknown_keys()
         fields = _fields_of(arguments.pop("credentials", None), signature)
-        given = {**_given(fields), **_given(arguments)}
-        config = resolve_configuration(DBTCloudConfiguration(), explicit_value=given)
+        config = _resolve({**_given(fields), **_given(arguments)})
         if "data" in signature.parameters:
             refuse_placeholders(config, *used_by_trigger(config, arguments.get("data")))
         call = cast(Callable[..., _R], create_resolved_partial(injected, config))
@@ -103,14 +106,16 @@ def resolved_config(
     missing = [name for name in required if not credentials[name]]
     if missing:
         keys = " and ".join(f"`{name}`" for name in missing)
-        variables = " and ".join(f"`DBT_CLOUD__{name.upper()}`" for name in missing)
+        connection = credentials.get("connection")
+        prefix = prefix_of(connection)
+        variables = " and ".join(f"`{prefix}{name.upper()}`" for name in missing)
         arguments = " and ".join(f"`{name}=…`" for name in missing if name in _ARGUMENTS)
         others = {*missing} - {*_ARGUMENTS}
         passed = [*([arguments] if arguments else []), *(["`credentials`"] if others else [])]
         raise InvalidCredentialsException(
             f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass {' and '.join(passed)} "
-            f"to the call, or set {keys} under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
-            f"{variables} in the environment."
+            f"to the call, or set {keys} under `{section_of(connection)}` in "
+            f"`.dlt/secrets.toml`, or {variables} in the environment."
         )
     return cast(DBTCloudConfiguration, credentials)
 
@@ -146,31 +151,61 @@ def _fields_of(credentials: object, signature: inspect.Signature) -> Mapping[str
     return credentials
 
 
+def _resolve(given: Mapping[str, Any]) -> DBTCloudConfiguration:
+    """Resolve the config of a call once, below the values that the caller passes.
+
+    Raises:
+        ConfigFieldMissingException: No token is set; it lists the places of the connection as well.
+    """
+    config = DBTCloudConfiguration()
+    config.__given_fields__ = frozenset(given)
+    try:
+        return resolve_configuration(config, explicit_value=given)
+    except ConfigFieldMissingException as error:
+        if not config.connection:
+            raise
+        name, fields = config.connection, fields_of_spec()
+        raise ConfigFieldMissingException(
+            config,
+            {
+                field: [*connection_traces(name, field, fields[field]), *traces]
+                for field, traces in error.traces.items()
+            },
+        ) from None
+    finally:
+        if config.connection:
+            _warn_of_unknown_keys(config.connection)
+
+
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that are set for fields, converted to the fields' types.
 
     Ids are not converted: a boolean or a fraction must not become an id.
     """
     return {
-        name: value if name in IDS else deserialize_value(name, value, extract_inner_hint(hint))
+        name: _converted(name, value, hint)
         for name, hint in fields_of_spec().items()
         if (value := values.get(name)) is not None and not isinstance(value, ConfigValueSentinel)
     }
 
 
-def warn_of_unknown_keys() -> None:
-    """Warn once of each key of the section that is probably misspelt."""
-    prefix = f"{SECTION}__".upper()
-    for name in os.environ:
-        key = name.removeprefix(prefix)
-        if key != name and "__" not in key:
-            _warn_of_key(key.lower(), f"`{name}` in the environment")
-    for provider in Container()[PluggableRunContext].providers.providers:
-        if isinstance(provider, ConfigTomlProvider | SecretsTomlProvider):
-            section, _ = provider.get_value(SECTION, dict, "")
-            for key, value in section.items() if isinstance(section, Mapping) else ():
-                if not isinstance(value, Mapping):
-                    _warn_of_key(key, f"`{key}` under `[{SECTION}]` in `{provider.name}`")
+def _converted(name: str, value: Any, hint: type) -> Any:
+    if name == "connection":
+        return valid_connection(value)
+    return value if name in IDS else deserialize_value(name, value, extract_inner_hint(hint))
+
+
+def _warn_of_unknown_keys(connection: str | None = None) -> None:
+    """Warn once of each key of a section that is probably misspelt."""
+    prefix, place = prefix_of(connection), section_of(connection)
+    for variable in os.environ:
+        key = variable.removeprefix(prefix)
+        if key != variable and "__" not in key:
+            _warn_of_key(key.lower(), f"`{variable}` in the environment")
+    for file, section in file_sections(connection):
+        for key, value in section.items():
+            if not isinstance(value, Mapping):
+                _warn_of_key(key, f"`{key}` under `{place}` in `{file}`")
 
 
 @functools.cache

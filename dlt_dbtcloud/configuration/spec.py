@@ -22,13 +22,21 @@ from dlt_dbtcloud.client.credentials import (
     valid_id,
     valid_token,
 )
+from dlt_dbtcloud.configuration.connections import (
+    SECTION,
+    connection_fields,
+    first_set,
+    is_set,
+    prefix_of,
+    section_of,
+    valid_connection,
+)
 from dlt_dbtcloud.configuration.names import suggesting
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
-__all__ = ["IDS", "SECTION", "DBTCloudConfiguration", "fields_of_spec", "refuse_placeholders"]
+__all__ = ["IDS", "DBTCloudConfiguration", "fields_of_spec", "refuse_placeholders"]
 
 
-SECTION = "dbt_cloud"
 IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
 
 # the fields that every call needs
@@ -88,6 +96,11 @@ class DBTCloudConfiguration(BaseConfiguration):
     only_loaded: bool = False
     reuse_queued_run: bool = False
 
+    job_name: str | None = None
+    """The name of the job, if there is no `job_id`."""
+    connection: str | None = None
+    """The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`."""
+
     __given_fields__: frozenset[str] = dataclasses.field(
         default=frozenset(), init=False, repr=False, compare=False
     )
@@ -107,12 +120,13 @@ class DBTCloudConfiguration(BaseConfiguration):
         return self
 
     def on_resolved(self) -> None:
-        """Validate and normalize every value.
+        """Apply the connection, then validate and normalize every value.
 
         Raises:
             InvalidCredentialsException: The token, an id or the host is unusable.
             ConfigurationValueError: An option has an invalid value.
         """
+        self._apply_connection()
         texts = {name: value.strip() for name, value in self.items() if isinstance(value, str)}
         self.__placeholder_fields__ = frozenset(
             filter(lambda name: is_placeholder(texts[name]), texts)
@@ -131,6 +145,30 @@ class DBTCloudConfiguration(BaseConfiguration):
         _check_seconds("timeout", self.timeout, "a number of seconds above 0")
         if self.retries < 0:
             raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
+
+    def on_partial(self) -> None:
+        """Resolve if the connection has the required fields."""
+        self._apply_connection()
+        if not self.is_partial():
+            self.resolve()
+
+    def _apply_connection(self) -> None:
+        """Set the fields of the connection that the caller has not passed."""
+        stored: dict[str, Any] = {}
+        if self.connection is not None and self.connection.strip():
+            self.connection = valid_connection(self.connection)
+            stored = connection_fields(self.connection, fields_of_spec())
+        for name in stored.keys() - self.__given_fields__:
+            self[name] = stored[name]
+        if is_set(self.job_name) and is_set(self.job_id) and self._names_job(stored):
+            self.job_id = None
+
+    def _names_job(self, stored: Mapping[str, Any]) -> bool:
+        """Return whether the job's name wins over its id: it is set in a place of its own."""
+        for place in (self.__given_fields__, stored):
+            if "job_id" in place or "job_name" in place:
+                return "job_id" not in place
+        return first_set("job_id", "job_name") == "job_name"
 
 
 @functools.cache
@@ -151,9 +189,10 @@ def refuse_placeholders(
     if found.isdisjoint(names):
         return
     keys = " and ".join(f"`{name}`" for name in fields_of_spec() if name in found)
+    connection = credentials.get("connection")
     raise InvalidCredentialsException(
-        f"Still a placeholder: {keys}. Set the needed values under `[dbt_cloud]` in "
-        "`.dlt/secrets.toml`, or as `DBT_CLOUD__*`, and remove the rest."
+        f"Still a placeholder: {keys}. Set the needed values under `{section_of(connection)}` in "
+        f"`.dlt/secrets.toml`, or as `{prefix_of(connection)}*`, and remove the rest."
     )
 
 

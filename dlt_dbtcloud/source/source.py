@@ -17,6 +17,7 @@ from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
     connect,
+    find_job_id,
     refuse_placeholders,
     resolved_config,
     with_dbt_cloud_config,
@@ -52,6 +53,7 @@ def dbt_cloud_results(
     start_date: str | date | None = None,
     pipeline: dlt.Pipeline | None = None,
     credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
+    connection: str | None = None,
 ) -> DltSource:
     """Return a dlt source of the results of dbt Cloud runs.
 
@@ -69,12 +71,13 @@ def dbt_cloud_results(
         run_id: The run. Without it, all runs of the job, or of the account if there is no job, that
             have finished since the last load. A skipped run has no id: check `run["id"]` before you
             pass it, as None means all runs.
-        job_id: The job; ignored if there is a run.
+        job_id: The job, by default that of the configured `job_name`; ignored if there is a run.
         start_date: The day or time from which the first load of a job or account takes finished
             runs, in UTC if it has no zone; by default, it takes all. Ignored with a `run_id`.
         pipeline: The pipeline that triggered the runs, by default the active one. `dbt_run_loads`
             has the dataset and the tables of its last load.
         credentials: As for `run_dbt_cloud_job`; config is resolved when this is called.
+        connection: As for `run_dbt_cloud_job`.
 
     Raises:
         InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
@@ -84,17 +87,20 @@ def dbt_cloud_results(
             its own error to this and the API's other errors.
     """
     try:
-        config = _config(credentials=credentials, run_id=run_id, job_id=job_id)
+        config = _config(
+            credentials=credentials, run_id=run_id, job_id=job_id, connection=connection
+        )
     except (DltException, TypeError, ValueError):
         # a traceback that shows variables would show the caller's token
-        del credentials, run_id, job_id
+        del credentials, run_id, job_id, connection
         raise
     # a job or date from the caller wins over a configured run
     is_one = run_id is not None or (job_id is None and start_date is None)
     if run_id is not None:
         resolved_config(config, "run_id")
     elif not (is_one and config.run_id):
-        refuse_placeholders(config, *(["run_id"] if is_one else []), "job_id")
+        job_names = [] if config.job_id else ["job_name"]
+        refuse_placeholders(config, *(["run_id"] if is_one else []), "job_id", *job_names)
     return results_source(
         config,
         run_id=config.run_id if is_one else None,
@@ -108,6 +114,7 @@ def _config(
     credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
     run_id: int | str | None = None,
     job_id: int | str | None = None,
+    connection: str | None = None,
 ) -> DBTCloudConfiguration:
     return resolved_config(credentials, "account_id")
 
@@ -137,9 +144,10 @@ def results_source(
             note_failure(pipeline)
         tables = [name for name in dlt.current.source().selected_resources if name in TABLES]
         with connect(config, clock) as client:
-            bookmarks = None if run_id else _bookmarks(config, tables, start)
+            job_id = None if run_id else find_job_id(client.patient(), config)
+            bookmarks = None if run_id else _bookmarks(config, job_id, tables, start)
             runs = (
-                finished_runs(client, config.job_id, bookmarks)
+                finished_runs(client, job_id, bookmarks)
                 if bookmarks
                 else one_run(client, str(run_id), tables)
             )
@@ -184,9 +192,9 @@ def _new_table(table: str) -> Any:
 
 
 def _bookmarks(
-    config: DBTCloudConfiguration, tables: list[str], start: datetime | None
+    config: DBTCloudConfiguration, job_id: str | None, tables: list[str], start: datetime | None
 ) -> Bookmarks:
-    scope = f"job {config.job_id}" if config.job_id else f"account {config.account_id}"
+    scope = f"job {job_id}" if job_id else f"account {config.account_id}"
     # dlt resets the state of a resource with its table
     states = {table: dlt.current.resource_state(table).setdefault(scope, {}) for table in tables}
     return Bookmarks(states, start)

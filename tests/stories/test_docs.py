@@ -62,7 +62,8 @@ def test_every_language_is_checked() -> None:
 def test_python_runs(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, isolated: Path, block: Block
 ) -> None:
-    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Nightly")))
+    for section in ("", "PROD__"):
+        monkeypatch.setenv(f"DBT_CLOUD__{section}JOB_ID", str(cloud.create_job("Nightly")))
     for folder in ("examples", ".venv-fusion"):
         (isolated / folder).symlink_to(ROOT / folder)
     with KeepAliveServer({}) as backend:
@@ -98,7 +99,8 @@ def test_python_is_formatted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
 def test_toml_is_a_configuration(write_config: WriteConfig, block: Block) -> None:
     write_config("secrets.toml", block.code)
-    config = resolve_configuration(DBTCloudConfiguration())
+    names = re.findall(r"^\[dbt_cloud\.(\w+)\]$", block.code, re.MULTILINE)
+    config = resolve_configuration(DBTCloudConfiguration(connection=next(iter(names), None)))
     assert (config.api_token, config.account_id, config.job_id) == (TOKEN, "70403", "70471823")
     assert config.base_api_url == "https://ab123.us1.dbt.com/api"
 

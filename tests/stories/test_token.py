@@ -128,6 +128,37 @@ def test_a_wrong_host_ends_in_a_short_traceback_without_the_token(
     assert TOKEN not in text
 
 
+@pytest.mark.parametrize("helper", HELPERS)
+def test_the_token_of_a_connection_is_in_no_traceback(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, helper: str
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__PROD__API_TOKEN", TOKEN)
+    error = error_of(lambda: HELPERS[helper]({"connection": "prod"}))
+    assert isinstance(error, DBTCloudAuthError)
+    assert leaks(error) == []
+    assert TOKEN not in "".join(traceback.format_exception(error))
+
+
+UNUSABLE = {
+    "job_id": ("RETRIES", "two", {}),
+    "account_id": ("ACCOUNT_ID", "x", {}),
+    "token": ("API_TOKEN", f"{TOKEN} {TOKEN}", {}),
+    "unknown": ("ACCOUNT_ID", "1", {"connection": "prot"}),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_an_unusable_connection_shows_no_token(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    variable, value, credentials = UNUSABLE[name]
+    monkeypatch.setenv("DBT_CLOUD__PROD__API_TOKEN", TOKEN)
+    monkeypatch.setenv(f"DBT_CLOUD__PROD__{variable}", value)
+    error = error_of(lambda: run_dbt_cloud_job({"connection": "prod", **credentials}, 7))
+    assert leaks(error) == []
+    assert TOKEN not in "".join(traceback.format_exception(error))
+
+
 CLIENT: dict[str, Callable[[str], Any]] = {
     "invalid token": lambda _: DBTCloudClientV2(f"{TOKEN} {TOKEN}", 1),
     "invalid host": lambda _: DBTCloudClientV2(TOKEN, 1, "http://example.com"),

@@ -1,0 +1,177 @@
+"""Named connections: sections `[dbt_cloud.NAME]` that win over `[dbt_cloud]`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from dlt.common.configuration.container import Container
+from dlt.common.configuration.exceptions import LookupTrace, ValueNotSecretException
+from dlt.common.configuration.providers import ConfigProvider
+from dlt.common.configuration.providers.doc import BaseDocProvider
+from dlt.common.configuration.specs import extract_inner_hint
+from dlt.common.configuration.specs.base_configuration import is_secret_hint
+from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.configuration.utils import deserialize_value
+
+from dlt_dbtcloud.client.credentials import is_placeholder, shown
+from dlt_dbtcloud.configuration.names import did_you_mean
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
+
+__all__ = [
+    "SECTION",
+    "connection_fields",
+    "connection_traces",
+    "file_sections",
+    "first_set",
+    "is_set",
+    "prefix_of",
+    "section_of",
+    "valid_connection",
+]
+
+
+SECTION = "dbt_cloud"
+
+# environment variables separate sections by `__`
+_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*", re.ASCII)
+
+
+def section_of(connection: str | None) -> str:
+    """Return the section of a connection as it is written in a file."""
+    return f"[{SECTION}.{connection}]" if connection else f"[{SECTION}]"
+
+
+def prefix_of(connection: str | None) -> str:
+    """Return the beginning of a connection's environment variables."""
+    return "__".join([*_path(connection), ""]).upper()
+
+
+def valid_connection(value: object) -> str:
+    """Return the name of a connection.
+
+    Raises:
+        InvalidCredentialsException: It cannot be the name of a section.
+    """
+    if not isinstance(value, str):
+        meant = "Did you mean `credentials=…`? " if isinstance(value, Mapping) else ""
+        raise InvalidCredentialsException(
+            f"`connection` is a `{type(value).__name__}`. {meant}Pass the name of a section: "
+            f'`connection="prod"` reads `{section_of("prod")}`.'
+        )
+    name = value.strip()
+    if not _NAME.fullmatch(name):
+        raise InvalidCredentialsException(
+            f"`connection={shown(value)}` is not the name of a section: it may contain letters and "
+            "digits, with single `_` or `-` between them."
+        )
+    return name
+
+
+def connection_fields(name: str, fields: Mapping[str, type]) -> dict[str, Any]:
+    """Return the fields that a connection sets, converted to their types.
+
+    Args:
+        name: The connection.
+        fields: The fields of the spec with their types.
+
+    Raises:
+        InvalidCredentialsException: There is no such connection, or it is the name of a field.
+        ValueNotSecretException: A secret is in a file that is not for secrets.
+        ConfigValueCannotBeCoercedException: A value does not fit its type.
+    """
+    values = {
+        field: deserialize_value(field, value, extract_inner_hint(hint))
+        for field, hint in fields.items()
+        if field != "connection" and (value := _value(field, hint, name)) is not None
+    }
+    if not values or name in fields:
+        _require_known(name, fields)
+    return values
+
+
+def connection_traces(name: str, field: str, hint: type) -> Iterator[LookupTrace]:
+    """Yield the places in which a field of a connection was looked up, for dlt's own error."""
+    for provider in _providers():
+        if provider.supports_secrets or not is_secret_hint(hint):
+            _, key = provider.get_value(field, hint, "", *_path(name))
+            yield LookupTrace(provider.name, [*_path(name)], key, None)
+
+
+def first_set(*names: str) -> str | None:
+    """Return the name of `[dbt_cloud]` that is set in the first place that sets any of them."""
+    for provider in _providers():
+        for name in names:
+            value, _ = provider.get_value(name, str, "", SECTION)
+            if is_set(value):
+                return name
+    return None
+
+
+def is_set(value: object) -> bool:
+    """Return whether a value is neither empty nor a placeholder."""
+    return value is not None and bool(str(value).strip()) and not is_placeholder(str(value))
+
+
+def file_sections(connection: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the section of a connection in each file, with the name of the file."""
+    *above, key = _path(connection)
+    for provider in _providers():
+        if isinstance(provider, BaseDocProvider):
+            section, _ = provider.get_value(key, dict, "", *above)
+            if isinstance(section, Mapping):
+                yield provider.name, section
+
+
+def _require_known(name: str, fields: Iterable[str]) -> None:
+    known = _known(fields)
+    if name in known:
+        return
+    problem = f"There is no `connection={shown(name)}`.{did_you_mean(name, known)}"
+    if name in fields:
+        problem = f"`connection={shown(name)}` is a key of `{section_of(None)}`, not a connection."
+    listed = ", ".join(f"`{each}`" for each in known) or "none"
+    raise InvalidCredentialsException(
+        f"{problem} Known connections: {listed}. To add one, write a section like "
+        f"`{section_of('prod')}` into `.dlt/secrets.toml`, or set variables like "
+        f"`{prefix_of('prod')}API_TOKEN`."
+    )
+
+
+def _known(fields: Iterable[str]) -> list[str]:
+    """Return the names of the connections in files and the environment."""
+    found = {
+        key
+        for _, section in file_sections()
+        for key, value in section.items()
+        if isinstance(value, Mapping)
+    }
+    prefix = prefix_of(None)
+    for variable in os.environ:
+        name, _, key = variable.removeprefix(prefix).lower().partition("__")
+        if variable.startswith(prefix) and key in fields:
+            found.add(name)
+    return sorted(found.difference(fields))
+
+
+def _value(field: str, hint: type, connection: str) -> Any:
+    for provider in _providers():
+        value, key = provider.get_value(field, hint, "", *_path(connection))
+        if value is None:
+            continue
+        if is_secret_hint(hint) and not provider.supports_secrets:
+            raise ValueNotSecretException(provider.name, key)
+        return value
+    return None
+
+
+def _path(connection: str | None) -> tuple[str, ...]:
+    return (SECTION, connection) if connection else (SECTION,)
+
+
+def _providers() -> list[ConfigProvider]:
+    """Return dlt's providers of config in the order in which they win."""
+    providers = Container()[PluggableRunContext].providers.providers
+    return [provider for provider in providers if not provider.is_empty]
