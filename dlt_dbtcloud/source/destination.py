@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import dlt
 from dlt.common import logger
@@ -15,7 +15,9 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity, SqlCli
 from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.json import json
 from dlt.common.pipeline import PipelineContext
+from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
+from dlt.common.schema.utils import has_table_seen_data, normalize_table_identifiers
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.fs_client import FSClientBase
 
@@ -134,13 +136,35 @@ def _table_schema(table: str) -> TTableSchema:
     return dlt.current.source().resources[table].compute_table_schema()
 
 
+def _schema(table: str, columns: Collection[str]) -> Schema:
+    """Return a schema with a table, even if another pipeline has loaded it.
+
+    dlt finds the files of a table only if its schema describes the table as loaded.
+
+    Args:
+        table: The table.
+        columns: The columns to read, as files of an earlier version may have no others.
+    """
+    schema = dlt.current.source_schema()
+    name = _normalized(table)
+    if name in schema.tables and has_table_seen_data(schema.tables[name]):
+        return schema
+    known = _table_schema(table)
+    read = {column: known["columns"][column] for column in columns}
+    loaded = cast(TTableSchema, {**known, "columns": read, "x-normalizer": {"seen-data": True}})
+    extended = schema.clone()
+    extended.drop_tables([name] if name in schema.tables else [])
+    extended.update_table(normalize_table_identifiers(loaded, schema.naming))
+    return extended
+
+
 def _select(
     pipeline: dlt.Pipeline,
     table: str,
     columns: Sequence[str],
     where: Mapping[str, Collection[int]],
 ) -> Iterator[tuple[Any, ...]]:
-    schema = dlt.current.source_schema()
+    schema = _schema(table, (*columns, *where))
     with pipeline.dataset(schema=schema).sql_client as client:
         names = {
             column: client.escape_column_name(schema.naming.normalize_identifier(column))

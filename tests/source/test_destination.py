@@ -266,4 +266,8 @@ def test_files_get_no_row_twice(
     lake.run(dbt_cloud_results())
     assert counts(lake)["dbt_runs"] == 3
     assert counts(lake)["dbt_nodes"] == 4
+    before = counts(lake)
+    other = dlt.pipeline("other", destination=lake.destination, dataset_name=lake.dataset_name)
+    other.run(dbt_cloud_results())
+    assert counts(other) == before
     assert "cannot be read from the destination" not in caplog.text
