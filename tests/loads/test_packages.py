@@ -13,13 +13,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
 from tests.support.forks import run_forked
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.warehouse import warehouse
-
-
-@pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    destination = warehouse("flights.duckdb")
-    return dlt.pipeline("flights", destination=destination, dataset_name="raw")
 
 
 def load(
@@ -34,30 +29,40 @@ def load(
     return str(max(pipeline.run(data).loads_ids))
 
 
+def load_sources(pipeline: dlt.Pipeline) -> None:
+    """Load a table of each of two sources."""
+    first = dlt.source(lambda: dlt.resource([{"a": 1}], name="one"), name="first")()
+    second = dlt.source(lambda: dlt.resource([{"a": 1}], name="two"), name="second")()
+    pipeline.run([first, second])
+
+
+@pytest.fixture
+def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline that another process has let load a table."""
+    return shared_loads.copy("flights", load_tables, "airlines")
+
+
+def newest(pipeline: dlt.Pipeline) -> str:
+    return max(pipeline.list_completed_load_packages())
+
+
 def test_a_pipeline_that_has_loaded_nothing_has_no_last_load(pipeline: dlt.Pipeline) -> None:
     assert last_load(pipeline) is None
 
 
-def test_the_last_load_is_the_last(pipeline: dlt.Pipeline) -> None:
-    load(pipeline)
-    newest = load(pipeline)
-    assert last_load(pipeline) == LastLoad("flights", newest)
+def test_a_load_of_several_sources_is_one(shared_loads: SharedLoads) -> None:
+    with shared_loads.pipeline("flights", load_sources) as pipeline:
+        assert len(pipeline.list_completed_load_packages()) == 2
+        assert last_load(pipeline) == LastLoad("flights", newest(pipeline))
 
 
-def test_a_load_of_several_sources_is_one(pipeline: dlt.Pipeline) -> None:
-    first = dlt.source(lambda: dlt.resource([{"a": 1}], name="one"), name="first")()
-    second = dlt.source(lambda: dlt.resource([{"a": 1}], name="two"), name="second")()
-    newest = max(pipeline.run([first, second]).loads_ids)
-    assert last_load(pipeline) == LastLoad("flights", newest)
-
-
-def test_another_process_sees_the_same(pipeline: dlt.Pipeline) -> None:
-    newest = load(pipeline)
+def test_another_process_sees_the_same(loaded_pipeline: dlt.Pipeline) -> None:
+    folder = loaded_pipeline.pipelines_dir
     code = (
         "import dlt; from dlt_dbtcloud.loads.packages import last_load\n"
-        "print(last_load(dlt.attach('flights')).load_id)"
+        f"print(last_load(dlt.attach('flights', pipelines_dir={folder!r})).load_id)"
     )
-    assert run_forked(code).strip() == newest
+    assert run_forked(code).strip() == newest(loaded_pipeline)
 
 
 def elsewhere(folder: Path, **options: Any) -> dlt.Pipeline:
@@ -68,12 +73,13 @@ def elsewhere(folder: Path, **options: Any) -> dlt.Pipeline:
 
 
 def test_another_machine_finds_the_load_in_the_destination(
-    pipeline: dlt.Pipeline, tmp_path: Path
+    loaded_pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
-    options = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
+    options: Any = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
     assert last_load(elsewhere(tmp_path / "before", **options)) is None
-    newest = load(pipeline)
-    assert last_load(elsewhere(tmp_path / "after", **options)) == LastLoad("flights", newest)
+    options["destination"] = loaded_pipeline.destination
+    after = elsewhere(tmp_path / "after", **options)
+    assert last_load(after) == LastLoad("flights", newest(loaded_pipeline))
 
 
 def test_another_machine_that_cannot_know_the_load_is_an_error(
@@ -87,44 +93,38 @@ def test_another_machine_that_cannot_know_the_load_is_an_error(
         last_load(elsewhere(tmp_path, **options))
 
 
-def test_another_machine_needs_the_destination(pipeline: dlt.Pipeline, tmp_path: Path) -> None:
-    load(pipeline)
+def test_another_machine_needs_the_destination(tmp_path: Path) -> None:
     with pytest.raises(DBTCloudException, match="has no destination"):
         last_load(elsewhere(tmp_path))
 
 
-def test_a_load_of_dbts_results_does_not_count(pipeline: dlt.Pipeline) -> None:
-    newest = load(pipeline)
-    load(pipeline, "dbt_runs", source=RESULTS_SCHEMA, hints={RESULTS_HINT: True})
-    assert last_load(pipeline) == LastLoad("flights", newest)
-
-
-def test_a_load_of_nothing_does_not_count(pipeline: dlt.Pipeline) -> None:
-    newest = load(pipeline)
+def test_loads_of_dbts_results_or_of_nothing_do_not_count(copy: dlt.Pipeline) -> None:
+    expected = last_load(copy)
+    assert expected == LastLoad("flights", newest(copy))
+    load(copy, "dbt_runs", source=RESULTS_SCHEMA, hints={RESULTS_HINT: True})
+    assert last_load(copy) == expected
 
     @dlt.resource
     def empty() -> Iterator[dict[str, Any]]:
         dlt.current.resource_state()["seen"] = True
         yield from ()
 
-    pipeline.run(empty())
-    assert last_load(pipeline) == LastLoad("flights", newest)
+    copy.run(empty())
+    assert last_load(copy) == expected
 
 
-def test_a_failed_load_is_an_error(pipeline: dlt.Pipeline) -> None:
-    load(pipeline)
-
+def test_a_failed_load_is_an_error_until_the_next_load(copy: dlt.Pipeline) -> None:
     @dlt.resource
     def broken() -> Iterator[dict[str, Any]]:
         yield {"a": 1}
         raise ValueError("no more")
 
     with pytest.raises(PipelineStepFailed):
-        pipeline.run(broken())
+        copy.run(broken())
     with pytest.raises(DBTCloudException, match="`flights` failed in step `extract`"):
-        last_load(pipeline)
-    newest = load(pipeline)
-    assert last_load(pipeline) == LastLoad("flights", newest)
+        last_load(copy)
+    newest = load(copy)
+    assert last_load(copy) == LastLoad("flights", newest)
 
 
 def test_other_types_are_refused() -> None:

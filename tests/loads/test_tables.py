@@ -29,6 +29,9 @@ Rows = list[dict[str, Any]]
 ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]
 
 
+MERGED: dict[str, Any] = {"write_disposition": "merge", "primary_key": "id"}
+
+
 @pytest.fixture
 def shared() -> dlt.Pipeline:
     """Return a pipeline whose DuckDB another process can open, too, or move away."""
@@ -59,130 +62,180 @@ def rows_of(pipeline: dlt.Pipeline, table: str) -> int:
         return len(cursor.fetchall())
 
 
-def in_another_process(code: str) -> str:
+def in_another_process(pipeline: dlt.Pipeline, code: str) -> str:
+    folder = pipeline.pipelines_dir
     code = (
-        "import dlt; from dlt_dbtcloud.loads.tables import loaded_tables\n"
-        f"pipeline = dlt.attach('shop')\n{code}\nprint(loaded_tables(pipeline))"
+        "import dlt; from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables\n"
+        f"pipeline = dlt.attach('shop', pipelines_dir={folder!r})\n{code}"
     )
     return run_forked(code).strip()
 
 
-def test_nested_tables_are_listed_and_dlts_own_are_not(pipeline: dlt.Pipeline) -> None:
-    info = pipeline.run(resource(ORDER))
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
-    assert loaded_tables(info) == loaded_tables(pipeline)
+def load_sources(pipeline: dlt.Pipeline) -> None:
+    """Load a table of each of two sources, of which one has a nested table."""
+    pipeline.run([source("shop", resource(ORDER)), source("crm", resource([{"id": 1}], "users"))])
 
 
-def test_names_are_those_in_the_destination(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource([{"id": 1}], name="OrderLines"))
-    assert loaded_tables(pipeline) == {"order_lines": 1}
+@pytest.fixture
+def loaded_sources(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
+    """Return a pipeline that has loaded both sources; it is shared."""
+    with shared_loads.pipeline("shop", load_sources) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
+def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline that another process has let load both sources."""
+    return shared_loads.copy("shop", load_sources)
+
+
+def load_resources(pipeline: dlt.Pipeline) -> None:
+    """Load resources of each kind."""
+    columns: Any = {"id": {"data_type": "bigint"}}
+    created = [dlt.mark.materialize_table_schema()]
+    pipeline.run(
+        [
+            resource([{"id": 1}], "OrderLines"),
+            dlt.resource(created, name="created", columns=columns),
+            resource(ORDER, "merged", **MERGED),
+            resource(ORDER, "parallel", parallelized=True),
+            resource([{"id": 1}], "also_parallel", parallelized=True),
+        ]
+    )
+
+
+def load_twice(pipeline: dlt.Pipeline) -> None:
+    """Load tables of each write disposition, then load less into them."""
+    replaced: Any = {"write_disposition": "replace"}
+    deleted: Any = {**MERGED, "columns": {"gone": {"hard_delete": True, "data_type": "bool"}}}
+    history: Any = {"write_disposition": {"disposition": "merge", "strategy": "scd2"}}
+    loads: dict[str, tuple[dict[str, Any], Rows, Rows]] = {
+        "appended": ({}, ORDER, [{"id": 2}]),
+        "merged": (MERGED, ORDER, [{"id": 1}]),
+        "replaced": (replaced, ORDER, [{"id": 2}]),
+        "emptied": (replaced, ORDER, []),
+        "deleted": (deleted, [{"id": 1, "gone": False}], [{"id": 1, "gone": True}]),
+        "history": (history, [{"id": 1}, {"id": 2}], [{"id": 1}]),
+        "appends_nothing": ({}, ORDER, []),
+        "merges_nothing": (MERGED, ORDER, []),
+    }
+    for number in (0, 1):
+        pipeline.run(
+            [resource(rows[number], name, **hints) for name, (hints, *rows) in loads.items()]
+        )
+
+
+@pytest.fixture
+def twice(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
+    """Return a pipeline that has loaded twice into tables of each disposition; it is shared."""
+    with shared_loads.pipeline("shop", load_twice) as pipeline:
+        yield pipeline
+
+
+def loaded_from(pipeline: dlt.Pipeline, name: str) -> dict[str, int | None]:
+    """Return the tables that the load of a resource has changed."""
+    found = loaded_tables(pipeline)
+    return {table: rows for table, rows in found.items() if table.partition("__")[0] == name}
+
+
+def test_nested_tables_are_listed_and_dlts_own_are_not(loaded_sources: dlt.Pipeline) -> None:
+    assert loaded_tables(loaded_sources) == {"orders": 1, "orders__items": 2, "users": 1}
+
+
+def test_a_load_info_lists_the_same(loaded_sources: dlt.Pipeline) -> None:
+    trace = loaded_sources.last_trace
+    assert trace is not None
+    assert loaded_tables(trace.last_load_info) == loaded_tables(loaded_sources)
+    assert loaded_relations(trace.last_load_info) == loaded_relations(loaded_sources)
+    assert loaded_tables(None) == {}
+    assert loaded_relations(None) == []
+
+
+def test_resources_of_each_kind_are_listed_as_in_the_destination(shared_loads: SharedLoads) -> None:
+    with shared_loads.pipeline("shop", load_resources) as pipeline:
+        assert loaded_tables(pipeline) == {
+            "also_parallel": 1,
+            # the table was only created
+            "created": 0,
+            "merged": 1,
+            "merged__items": 2,
+            "order_lines": 1,
+            "parallel": 1,
+            "parallel__items": 2,
+        }
+        assert rows_of(pipeline, "created") == 0
 
 
 def test_nothing_was_loaded_by_a_pipeline_that_never_ran(pipeline: dlt.Pipeline) -> None:
     assert loaded_tables(pipeline) == {}
 
 
-@pytest.mark.parametrize("disposition", ["append", "merge"])
+@pytest.mark.parametrize("disposition", ["appends", "merges"])
 def test_a_resource_that_yields_nothing_loads_nothing(
-    pipeline: dlt.Pipeline, disposition: str
+    twice: dlt.Pipeline, disposition: str
 ) -> None:
-    hints = {"write_disposition": disposition, "primary_key": "id"}
-    pipeline.run([resource(ORDER, **hints), resource([{"id": 1}], "users")])
-    pipeline.run([resource([], **hints), resource([{"id": 2}], "users")])
-    assert loaded_tables(pipeline) == {"users": 1}
-    pipeline.run(resource([], **hints))
-    assert loaded_tables(pipeline) == {}
+    assert loaded_from(twice, f"{disposition}_nothing") == {}
 
 
-def test_a_run_without_data_loads_nothing(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER))
-    info: Any = pipeline.run()
+def test_a_load_without_data_loads_nothing(copy: dlt.Pipeline) -> None:
+    assert loaded_tables(copy) == {"orders": 1, "orders__items": 2, "users": 1}
+    info: Any = copy.run()
     assert info is None
-    assert loaded_tables(pipeline) == loaded_tables(info) == {}
+    assert loaded_tables(copy) == loaded_tables(info) == {}
+    copy.run([resource([]), resource([], "users", **MERGED)])
+    assert loaded_tables(copy) == {}
 
 
-def test_a_change_of_state_alone_loads_nothing(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER))
-
+def test_a_change_of_state_alone_loads_nothing(copy: dlt.Pipeline) -> None:
     @dlt.resource
     def empty() -> Iterator[Rows]:
         dlt.current.resource_state()["seen"] = True
         yield from ()
 
-    pipeline.run(empty())
-    assert loaded_tables(pipeline) == {}
+    copy.run(empty())
+    assert loaded_tables(copy) == {}
 
 
-def test_an_emptied_table_has_changed_and_so_have_its_nested_ones(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER, write_disposition="replace"))
-    pipeline.run(resource([], write_disposition="replace"))
-    assert rows_of(pipeline, "orders__items") == 0
-    assert loaded_tables(pipeline) == {"orders": 0, "orders__items": 0}
+def test_an_emptied_table_has_changed_and_so_have_its_nested_ones(twice: dlt.Pipeline) -> None:
+    assert rows_of(twice, "emptied__items") == 0
+    assert loaded_from(twice, "emptied") == {"emptied": 0, "emptied__items": 0}
 
 
-def test_a_nested_table_that_got_no_rows_is_emptied(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER, write_disposition="replace"))
-    pipeline.run(resource([{"id": 2}], write_disposition="replace"))
-    assert rows_of(pipeline, "orders__items") == 0
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 0}
+def test_a_nested_table_that_got_no_rows_is_emptied(twice: dlt.Pipeline) -> None:
+    assert rows_of(twice, "replaced__items") == 0
+    assert loaded_from(twice, "replaced") == {"replaced": 1, "replaced__items": 0}
 
 
-def test_a_merge_takes_rows_from_nested_tables(pipeline: dlt.Pipeline) -> None:
-    hints: dict[str, Any] = {"write_disposition": "merge", "primary_key": "id"}
-    pipeline.run(resource(ORDER, **hints))
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
-    pipeline.run(resource([{"id": 1}], **hints))
-    assert rows_of(pipeline, "orders__items") == 0
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 0}
+def test_a_merge_takes_rows_from_nested_tables(twice: dlt.Pipeline) -> None:
+    assert rows_of(twice, "merged__items") == 0
+    assert loaded_from(twice, "merged") == {"merged": 1, "merged__items": 0}
 
 
-def test_an_append_leaves_nested_tables_as_they_are(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER))
-    pipeline.run(resource([{"id": 2}]))
-    assert loaded_tables(pipeline) == {"orders": 1}
+def test_an_append_leaves_nested_tables_as_they_are(twice: dlt.Pipeline) -> None:
+    assert rows_of(twice, "appended__items") == 2
+    assert loaded_from(twice, "appended") == {"appended": 1}
 
 
-def test_rows_that_a_merge_deletes_are_a_change(pipeline: dlt.Pipeline) -> None:
-    hints: dict[str, Any] = {"write_disposition": "merge", "primary_key": "id"}
-    hints["columns"] = {"gone": {"hard_delete": True, "data_type": "bool"}}
-    pipeline.run(resource([{"id": 1, "gone": False}], **hints))
-    pipeline.run(resource([{"id": 1, "gone": True}], **hints))
-    assert rows_of(pipeline, "orders") == 0
-    assert loaded_tables(pipeline) == {"orders": 1}
+def test_rows_that_a_merge_deletes_are_a_change(twice: dlt.Pipeline) -> None:
+    assert rows_of(twice, "deleted") == 0
+    assert loaded_from(twice, "deleted") == {"deleted": 1}
 
 
-def test_a_history_of_rows_is_a_merge(pipeline: dlt.Pipeline) -> None:
-    scd2: Any = {"disposition": "merge", "strategy": "scd2"}
-    pipeline.run(resource([{"id": 1}, {"id": 2}], write_disposition=scd2))
-    pipeline.run(resource([{"id": 1}], write_disposition=scd2))
-    assert loaded_tables(pipeline) == {"orders": 1}
-
-
-def test_a_table_that_was_only_created_is_listed(pipeline: dlt.Pipeline) -> None:
-    columns: Any = {"id": {"data_type": "bigint"}}
-    created = dlt.resource([dlt.mark.materialize_table_schema()], name="orders", columns=columns)
-    pipeline.run(created)
-    assert rows_of(pipeline, "orders") == 0
-    assert loaded_tables(pipeline) == {"orders": 0}
+def test_a_history_of_rows_is_a_merge(twice: dlt.Pipeline) -> None:
+    assert loaded_from(twice, "history") == {"history": 1}
 
 
 @pytest.mark.parametrize("refresh", ["drop_data", "drop_resources"])
-def test_a_refresh_changes_what_it_empties(pipeline: dlt.Pipeline, refresh: Any) -> None:
-    pipeline.run(source("shop", resource(ORDER), resource([{"id": 1}], "users")))
-    pipeline.run(
-        source("shop", resource([]), resource([{"id": 2}], "users")),
-        refresh=refresh,
-    )
-    assert loaded_tables(pipeline) == {"orders": 0, "orders__items": 0, "users": 1}
+def test_a_refresh_changes_what_it_empties(copy: dlt.Pipeline, refresh: Any) -> None:
+    stores = resource([{"id": 2}], "stores")
+    copy.run(source("shop", resource([]), stores), refresh=refresh)
+    assert loaded_tables(copy) == {"orders": 0, "orders__items": 0, "stores": 1}
 
 
-def test_several_sources_are_one_load(pipeline: dlt.Pipeline) -> None:
-    sources = [source("one", resource(ORDER)), source("two", resource([{"id": 1}], "users"))]
-    pipeline.run(sources)
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2, "users": 1}
-    schemas = tables_by_schema(pipeline)
-    assert schemas["one"] == {"orders": 1, "orders__items": 2}
-    assert schemas["two"] == {"users": 1}
+def test_several_sources_are_one_load(loaded_sources: dlt.Pipeline) -> None:
+    schemas = tables_by_schema(loaded_sources)
+    assert schemas["shop"] == {"orders": 1, "orders__items": 2}
+    assert schemas["crm"] == {"users": 1}
 
 
 def test_rows_of_the_same_table_are_added(pipeline: dlt.Pipeline) -> None:
@@ -194,58 +247,45 @@ def test_rows_of_the_same_table_are_added(pipeline: dlt.Pipeline) -> None:
     assert loaded_tables(pipeline) == {"orders": 3}
 
 
-def test_parallel_resources_load_as_others(pipeline: dlt.Pipeline) -> None:
-    users = resource([{"id": 1}], "users", parallelized=True)
-    pipeline.run([resource(ORDER, parallelized=True), users])
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2, "users": 1}
+def test_the_steps_of_a_load_may_be_taken_one_by_one(copy: dlt.Pipeline) -> None:
+    copy.run(resource([{"id": 1}], "users"))
+    copy.extract(resource(ORDER))
+    assert loaded_tables(copy) == {"users": 1}
+    copy.normalize()
+    assert loaded_tables(copy) == {"users": 1}
+    copy.load()
+    assert loaded_tables(copy) == {"orders": 1, "orders__items": 2}
 
 
-def test_the_steps_of_a_load_may_be_taken_one_by_one(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource([{"id": 1}], "users"))
-    pipeline.extract(resource(ORDER))
-    assert loaded_tables(pipeline) == {"users": 1}
-    pipeline.normalize()
-    assert loaded_tables(pipeline) == {"users": 1}
-    pipeline.load()
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
-
-
-def test_an_attached_pipeline_lists_the_same(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER))
-    assert in_another_process("") == "{'orders': 1, 'orders__items': 2}"
+def test_another_process_finds_the_same(loaded_sources: dlt.Pipeline) -> None:
+    code = "print(repr((loaded_tables(pipeline), loaded_relations(pipeline))))"
+    expected = repr((loaded_tables(loaded_sources), loaded_relations(loaded_sources)))
+    assert in_another_process(loaded_sources, code) == expected
 
 
 def test_rows_are_unknown_if_another_process_loads(shared: dlt.Pipeline) -> None:
     shared.extract(resource(ORDER))
     shared.normalize()
-    assert in_another_process("pipeline.load()") == "{'orders': None, 'orders__items': None}"
+    found = in_another_process(shared, "pipeline.load(); print(loaded_tables(pipeline))")
+    assert found == "{'orders': None, 'orders__items': None}"
 
 
-def test_rows_are_unknown_if_the_trace_is_lost(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource(ORDER))
-    (Path(pipeline.working_dir) / "trace.pickle").unlink()
-    assert in_another_process("") == "{'orders': None, 'orders__items': None}"
+def test_rows_are_unknown_if_the_trace_is_lost(copy: dlt.Pipeline) -> None:
+    (Path(copy.working_dir) / "trace.pickle").unlink()
+    assert loaded_tables(copy) == {"orders": None, "orders__items": None, "users": None}
 
 
-def test_rows_of_an_older_load_are_unknown(pipeline: dlt.Pipeline) -> None:
-    older = pipeline.run(resource(ORDER))
-    pipeline.run(resource([{"id": 1}], "users"))
-    assert loaded_tables(older) == {"orders": None, "orders__items": None}
-    assert loaded_tables(pipeline) == {"users": 1}
-
-
-def test_dbts_results_are_not_data(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource([{"id": 1}], "stores"))
-    pipeline.run([source("one", resource(ORDER)), source("two", resource([{"id": 1}], "users"))])
-    info = pipeline.run(results())
+def test_dbts_results_are_not_data(copy: dlt.Pipeline) -> None:
+    older = copy.run(
+        [source("one", resource(ORDER, "sold")), source("two", resource([{"id": 1}], "made"))]
+    )
+    info = copy.run(results())
     assert loaded_tables(info) == {}
-    assert loaded_tables(pipeline) == {"orders": None, "orders__items": None, "users": None}
-
-
-def test_data_beside_dbts_results_are_the_load(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(resource([{"id": 1}], "users"))
-    pipeline.run([source("shop", resource(ORDER)), results()])
-    assert loaded_tables(pipeline) == {"orders": 1, "orders__items": 2}
+    # the rows of an older load are not known any more
+    unknown = {"sold": None, "sold__items": None, "made": None}
+    assert loaded_tables(copy) == loaded_tables(older) == unknown
+    copy.run([source("shop", resource(ORDER)), results()])
+    assert loaded_tables(copy) == {"orders": 1, "orders__items": 2}
 
 
 def test_a_failed_load_is_an_error_until_it_is_repeated(shared: dlt.Pipeline) -> None:
@@ -274,27 +314,6 @@ def test_other_types_are_refused() -> None:
         loaded_tables(anything)
 
 
-def load(dataset: str = "raw") -> dlt.Pipeline:
-    destination = warehouse("warehouse.duckdb")
-    pipeline = dlt.pipeline("shop", destination=destination, dataset_name=dataset)
-    load_sources(pipeline)
-    return pipeline
-
-
-def load_sources(pipeline: dlt.Pipeline) -> None:
-    """Load a table of each of two sources."""
-    first = dlt.source(lambda: dlt.resource([{"id": 1}], name="orders"), name="shop")()
-    second = dlt.source(lambda: dlt.resource([{"id": 1}], name="users"), name="crm")()
-    pipeline.run([first, second])
-
-
-@pytest.fixture
-def loaded_sources(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
-    """Return a pipeline that has loaded both sources; it is shared."""
-    with shared_loads.pipeline("shop", load_sources) as pipeline:
-        yield pipeline
-
-
 def moved(pipeline: dlt.Pipeline, destination: Any) -> set[Relation]:
     """Return the relations as they would be in a destination that is not there."""
     own, pipeline.destination = pipeline.destination, destination
@@ -308,6 +327,7 @@ def test_relations_have_the_dataset(loaded_sources: dlt.Pipeline) -> None:
     # dbt may attach the file under another name, so DuckDB's database means nothing
     assert set(loaded_relations(loaded_sources)) == {
         Relation("orders", "raw"),
+        Relation("orders__items", "raw"),
         Relation("users", "raw"),
     }
 
@@ -318,6 +338,7 @@ def test_clickhouse_has_the_dataset_in_the_name(loaded_sources: dlt.Pipeline) ->
     )
     assert {(relation.name, relation.dataset, relation.table) for relation in found} == {
         ("raw___orders", None, "orders"),
+        ("raw___orders__items", None, "orders__items"),
         ("raw___users", None, "users"),
     }
 
@@ -335,6 +356,7 @@ def test_files_are_in_no_dataset(loaded_sources: dlt.Pipeline) -> None:
     found = moved(loaded_sources, dlt.destinations.filesystem("lake"))
     assert {(relation.name, relation.dataset) for relation in found} == {
         ("orders", None),
+        ("orders__items", None),
         ("users", None),
     }
     assert all(relation.is_file for relation in found)
@@ -346,9 +368,12 @@ def test_motherduck_has_the_database(loaded_sources: dlt.Pipeline) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_layout_and_dev_mode_are_in_the_dataset(write_config: WriteConfig) -> None:
+def test_the_layout_and_dev_mode_are_in_the_dataset(
+    shared_loads: SharedLoads, write_config: WriteConfig
+) -> None:
     write_config("config.toml", "dataset_name_layout = 'dev_%s'\n")
-    assert {relation.dataset for relation in loaded_relations(load())} == {"dev_raw"}
+    copy = shared_loads.copy("shop", load_sources)
+    assert {relation.dataset for relation in loaded_relations(copy)} == {"dev_raw"}
     write_config("config.toml", "")
     pipeline = dlt.pipeline(
         "shop", destination=warehouse("dev.duckdb"), dataset_name="raw", dev_mode=True
@@ -358,34 +383,24 @@ def test_the_layout_and_dev_mode_are_in_the_dataset(write_config: WriteConfig) -
     assert re.fullmatch(r"raw_\d{14}", relation.dataset or "")
 
 
-def test_another_process_finds_the_same_relations(shared: dlt.Pipeline) -> None:
-    shared.run(resource(ORDER))
-    found = run_forked(
-        "import dlt; from dlt_dbtcloud.loads import loaded_relations\n"
-        "print(loaded_relations(dlt.attach('shop')))"
-    )
-    assert found.strip() == repr(loaded_relations(shared))
-
-
-def test_a_load_info_has_the_same_relations(loaded_sources: dlt.Pipeline) -> None:
-    trace = loaded_sources.last_trace
-    assert trace is not None
-    assert loaded_relations(trace.last_load_info) == loaded_relations(loaded_sources)
-    assert loaded_relations(None) == []
-
-
 @pytest.mark.filterwarnings("ignore")
-def test_the_dataset_has_the_name_that_dlt_gives_it() -> None:
-    pipeline = load("Raw Data")
+def test_the_dataset_has_the_name_that_dlt_gives_it(copy: dlt.Pipeline) -> None:
+    folder = copy.pipelines_dir
+    pipeline: Any = dlt.pipeline(
+        "shop", folder, destination=copy.destination, dataset_name="Raw Data"
+    )
     with pipeline.sql_client() as client:
         expected = client.dataset_name
     assert expected != "Raw Data"
     assert {relation.dataset for relation in loaded_relations(pipeline)} == {expected}
 
 
-def test_each_schema_may_have_a_dataset_of_its_own(write_config: WriteConfig) -> None:
+def test_each_schema_may_have_a_dataset_of_its_own(
+    write_config: WriteConfig,
+) -> None:
     write_config("config.toml", "use_single_dataset = false\n")
-    pipeline = load()
+    pipeline = dlt.pipeline("shop", destination=warehouse("shop.duckdb"), dataset_name="raw")
+    load_sources(pipeline)
     datasets = {relation.name: relation.dataset for relation in loaded_relations(pipeline)}
     for schema, table in (("shop", "orders"), ("crm", "users")):
         with pipeline.sql_client(schema) as client:
@@ -397,6 +412,7 @@ def test_each_schema_may_have_a_dataset_of_its_own(write_config: WriteConfig) ->
 def test_the_database_is_unknown_without_credentials(loaded_sources: dlt.Pipeline) -> None:
     assert moved(loaded_sources, dlt.destinations.snowflake()) == {
         Relation("orders", "raw"),
+        Relation("orders__items", "raw"),
         Relation("users", "raw"),
     }
     # its default database means nothing while the token is missing
@@ -432,20 +448,22 @@ def test_a_destination_without_its_libraries_has_the_dataset(
     assert Relation("orders", "raw") in moved(loaded_sources, dlt.destinations.mssql())
 
 
-def wide_load(count: int, disposition: Any) -> LoadInfo:
-    """Return the info of a load of many tables, each with a nested one."""
+def wide_load(count: int) -> LoadInfo:
+    """Return the info of a load of many tables, each with a nested one, appended or replaced."""
     pipeline = dlt.pipeline(f"wide_{count}", destination=dlt.destinations.dummy(completed_prob=1))
 
-    def rows() -> Iterator[Any]:
-        for number in range(count):
-            yield dlt.mark.with_table_name({"id": 1, "parts": [{"id": 1}]}, f"table_{number}")
+    def rows(name: str) -> Iterator[Any]:
+        for number in range(count // 2):
+            yield dlt.mark.with_table_name({"id": 1, "parts": [{"id": 1}]}, f"{name}_{number}")
 
-    return pipeline.run(dlt.resource(rows, name="wide", write_disposition=disposition))
+    dispositions: list[Any] = ["append", "replace"]
+    return pipeline.run(
+        [dlt.resource(rows(name), name=name, write_disposition=name) for name in dispositions]
+    )
 
 
-@pytest.mark.parametrize("disposition", ["append", "replace"])
-def test_the_work_grows_with_the_tables_and_not_with_their_square(disposition: Any) -> None:
-    few, many = (wide_load(count, disposition) for count in (10, 40))
+def test_the_work_grows_with_the_tables_and_not_with_their_square() -> None:
+    few, many = (wide_load(count) for count in (10, 40))
     work = [calls_of(partial(tables_by_schema, info)) for info in (few, many)]
     assert work[1] < 4 * work[0]
     assert len(loaded_relations(many)) == 80

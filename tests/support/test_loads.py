@@ -1,4 +1,4 @@
-"""A shared load is made once, and stays as it is."""
+"""A shared load is made once, and stays as it is, also if copies of it change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import dlt
 import pytest
 
+from dlt_dbtcloud.loads import last_load
 from tests.support.loads import SharedLoads, load_tables
+from tests.support.results import rows
 
 
 def load_again(pipeline: dlt.Pipeline) -> None:
@@ -43,3 +45,12 @@ def test_a_change_of_a_shared_load_is_an_error(tmp_path: Path, change: Callable[
         loads.pipeline("flights", load_tables, "airlines") as pipeline,
     ):
         change(pipeline)
+
+
+def test_a_copy_has_the_load_and_can_be_changed(shared_loads: SharedLoads) -> None:
+    with shared_loads.pipeline("flights", load_tables, "airlines") as shared:
+        copy = shared_loads.copy("flights", load_tables, "airlines")
+        assert last_load(copy) == last_load(shared)
+        load_tables(copy, "airlines")
+        assert rows(copy, "SELECT count(*) FROM airlines") == [(2,)]
+        assert rows(shared, "SELECT count(*) FROM airlines") == [(1,)]
