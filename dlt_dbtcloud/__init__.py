@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from dlt_dbtcloud.client import DBTCloudClientV2
     from dlt_dbtcloud.configuration import DBTCloudConfiguration
+    from dlt_dbtcloud.declarations import dbt_sources
     from dlt_dbtcloud.exceptions import (
         DBTCloudAPIError,
         DBTCloudAuthError,
@@ -60,6 +61,7 @@ __all__ = [
     "__version__",
     "cancel_dbt_cloud_run",
     "dbt_cloud_results",
+    "dbt_sources",
     "emit_openlineage",
     "get_dbt_cloud_run_results",
     "get_dbt_cloud_run_status",
@@ -75,6 +77,7 @@ _MODULES = {
     "DBTCloudClientV2": "client",
     "DBTCloudConfiguration": "configuration",
     "dbt_cloud_results": "source",
+    "dbt_sources": "declarations",
     "emit_openlineage": "lineage",
     "loaded_tables": "loads",
     "materialized_assets": "lineage",

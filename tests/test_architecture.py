@@ -23,6 +23,7 @@ BELOW = {
     "loads": FOOT,
     "configuration": SYSTEMS,
     "artifacts": SYSTEMS,
+    "declarations": SYSTEMS,
     "runs": SYSTEMS | {"artifacts", "configuration"},
     "source": SYSTEMS | {"artifacts", "configuration"},
     "lineage": SYSTEMS | {"artifacts", "configuration"},

@@ -23,7 +23,7 @@ from dlt_dbtcloud.dbt.commands import (
 from dlt_dbtcloud.dbt.decoder import NotAnObjectError, Unread
 from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
 from dlt_dbtcloud.dbt.manifest import TESTS, Column, Manifest, Node, resource_type_in
-from dlt_dbtcloud.dbt.matching import Match, match_sources
+from dlt_dbtcloud.dbt.matching import Match, match_sources, sources_by_relation
 from dlt_dbtcloud.dbt.selection import (
     covers,
     executed_nodes,
@@ -73,6 +73,7 @@ __all__ = [
     "node_selector",
     "reported_nodes",
     "resource_type_in",
+    "sources_by_relation",
     "sources_of",
     "subcommand_of",
 ]

@@ -12,7 +12,7 @@ from dlt_dbtcloud.dbt.artifacts import Entry
 from dlt_dbtcloud.dbt.manifest import Manifest, resource_type_in
 from dlt_dbtcloud.values import Relation, as_texts
 
-__all__ = ["Match", "Misplaced", "match_sources"]
+__all__ = ["Match", "Misplaced", "match_sources", "sources_by_relation"]
 
 
 # dlt's `dev_mode` appends the time to the dataset
@@ -90,6 +90,22 @@ def match_sources(relations: Iterable[Relation], manifest: Manifest) -> Match:
         tuple(sorted(misplaced, key=lambda each: (each.name, each.advice))),
         tuple(sorted(namesakes)),
     )
+
+
+def sources_by_relation(
+    relations: Iterable[Relation], manifest: Manifest
+) -> dict[Relation, list[str]]:
+    """Return the unique ids of the sources that declare each table, by the same rules.
+
+    Raises:
+        DBTCloudException: It is not a manifest.
+    """
+    project = _Sources(manifest)
+    return {
+        relation: [source.unique_id for source, fields in compared.items() if not fields]
+        for relation in relations
+        for compared in [project.compared(relation)]
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The loads of a dlt pipeline: their packages and tables."""
+"""The loads of a dlt pipeline: their packages, schemas and tables."""
 
 from dlt_dbtcloud.loads.packages import (
     RESULT_TABLES,
@@ -8,15 +8,27 @@ from dlt_dbtcloud.loads.packages import (
     last_load,
     note_failure,
 )
+from dlt_dbtcloud.loads.schemas import (
+    Identifier,
+    LoadedColumn,
+    LoadedSchema,
+    LoadedTable,
+    loaded_schemas,
+)
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_load
 
 __all__ = [
     "RESULTS_HINT",
     "RESULTS_SCHEMA",
     "RESULT_TABLES",
+    "Identifier",
     "LastLoad",
+    "LoadedColumn",
+    "LoadedSchema",
+    "LoadedTable",
     "last_load",
     "loaded_relations",
+    "loaded_schemas",
     "loaded_tables",
     "note_failure",
     "tables_by_load",

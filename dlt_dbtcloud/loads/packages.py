@@ -22,6 +22,7 @@ __all__ = [
     "RESULTS_SCHEMA",
     "RESULT_TABLES",
     "LastLoad",
+    "check_type",
     "has_only_results",
     "is_data",
     "last_load",
@@ -192,7 +193,7 @@ def note_failure(pipeline: dlt.Pipeline) -> None:
     Raises:
         TypeError: It is not a pipeline.
     """
-    _check_type(pipeline)
+    check_type(pipeline)
     # during a load, the trace of the previous load is on disk
     trace = load_trace(pipeline.working_dir)
     steps = trace.steps if trace else []
@@ -236,7 +237,7 @@ def _checked_trace(pipeline: dlt.Pipeline) -> PipelineTrace | None:
 
     A process that did not load reads it from disk each time, which is slow with many tables.
     """
-    _check_type(pipeline)
+    check_type(pipeline)
     trace = pipeline.last_trace
     steps = trace.steps if trace else []
     is_of_data = steps and not _extracts_results(steps)
@@ -249,7 +250,12 @@ def _checked_trace(pipeline: dlt.Pipeline) -> PipelineTrace | None:
     return trace
 
 
-def _check_type(pipeline: object) -> None:
+def check_type(pipeline: object) -> None:
+    """Check that a value is a pipeline.
+
+    Raises:
+        TypeError: It is not.
+    """
     if isinstance(pipeline, dlt.Pipeline):
         return
     advice = "Pass a `dlt.Pipeline`."

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import dlt
-from dlt.common.configuration.resolve import inject_section
-from dlt.common.configuration.specs import CredentialsConfiguration
-from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
-from dlt.common.destination.client import DestinationClientDwhConfiguration
-from dlt.common.exceptions import DltException
 from dlt.common.pipeline import LoadInfo, NormalizeInfo
 from dlt.common.schema import Schema
 from dlt.common.schema.utils import get_root_table, has_table_seen_data
@@ -22,27 +15,13 @@ from dlt.common.storages.load_package import LoadPackageInfo
 
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.loads.packages import has_only_results, is_data, last_packages, packages_since
+from dlt_dbtcloud.loads.places import place_of
 from dlt_dbtcloud.values import Relation
 
 __all__ = ["loaded_relations", "loaded_tables", "tables_by_load", "tables_by_schema"]
 
 
 _RowCounts = Mapping[str, Mapping[str, int]]
-
-_FILES = "filesystem"
-# the credentials' field that dbt calls the database; DuckDB is absent, as its names are those of
-# the attached files, and dbt's may differ
-_DATABASE = {
-    "bigquery": "project_id",
-    "databricks": "catalog",
-    "fabric": "database",
-    "motherduck": "database",
-    "mssql": "database",
-    "postgres": "database",
-    "redshift": "database",
-    "snowflake": "database",
-    "synapse": "database",
-}
 
 
 def loaded_tables(
@@ -128,7 +107,7 @@ def loaded_relations(
     relations: list[Relation] = []
     for schema_name, of_schema in tables.items():
         # the schema of a package from another process has lost its naming convention
-        place = _place(pipeline, pipeline.schemas[schema_name]) if pipeline else Relation("")
+        place = place_of(pipeline, pipeline.schemas[schema_name]) if pipeline else Relation("")
         named = (replace(place, name=place.name + name, table=name) for name in sorted(of_schema))
         relations += named
     return relations
@@ -246,70 +225,3 @@ def _rows(
 
 def _sum(rows: int | None, more: int | None) -> int | None:
     return None if rows is None or more is None else rows + more
-
-
-def _place(pipeline: dlt.Pipeline, schema: Schema) -> Relation:
-    """Return the place of a schema's tables; its name is a prefix of theirs."""
-    config = _bound(DestinationClientDwhConfiguration(), pipeline)
-    try:
-        config, is_case_sensitive = _resolved(pipeline, schema)
-    except (DltException, ImportError):
-        # the destination's own libraries may be missing on a machine that does not load
-        is_case_sensitive = False
-    is_dwh = isinstance(config, DestinationClientDwhConfiguration)
-    dataset = config.normalize_dataset_name(schema) if is_dwh else None
-    separator = getattr(config, "dataset_table_separator", None)
-    if dataset and separator:
-        # ClickHouse has no schemas: dlt's dataset is a prefix of the table's name there
-        return Relation(f"{dataset}{separator}", is_case_sensitive=is_case_sensitive)
-    if _kind(config) == _FILES:
-        # the dataset is a folder there
-        return Relation("", is_case_sensitive=is_case_sensitive, is_file=True)
-    return Relation(
-        "", dataset or None, _database(config), is_case_sensitive, attached_as=_attached_as(config)
-    )
-
-
-def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, bool]:
-    """Return the destination's configuration, and whether its names are case-sensitive."""
-    destination = pipeline.destination
-    section = ConfigSectionContext(pipeline_name=pipeline.pipeline_name)
-    with inject_section(section):
-        config = destination.configuration(
-            _bound(destination.spec(), pipeline), accept_partial=True
-        )
-    capabilities = destination.capabilities(config, schema.naming)
-    return config, bool(capabilities.generates_case_sensitive_identifiers())
-
-
-def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:
-    """Bind the pipeline's dataset name to the configuration, as dlt does before it loads."""
-    if isinstance(config, DestinationClientDwhConfiguration):
-        config.dataset_name = pipeline.dataset_name
-        if not pipeline.config.use_single_dataset:
-            config.default_schema_name = pipeline.default_schema_name or ""
-    return config
-
-
-def _database(config: Any) -> str | None:
-    """Return the name that dbt uses for the database, if configured."""
-    kind = _kind(config)
-    credentials = config.credentials
-    if kind == "bigquery" and config.project_id:
-        return str(config.project_id)
-    # unresolved credentials have defaults, which mean nothing
-    is_known = isinstance(credentials, CredentialsConfiguration) and credentials.is_resolved()
-    name = getattr(credentials, _DATABASE.get(kind, ""), None) if is_known else None
-    return str(name) if name else None
-
-
-def _attached_as(config: Any) -> str | None:
-    """Return the name that dbt gives to the database of a DuckDB file by default."""
-    if _kind(config) != "duckdb":
-        return None
-    path = str(getattr(config.credentials, "database", None) or "")
-    return None if path.startswith(":") else Path(path).stem or None
-
-
-def _kind(config: Any) -> str:
-    return str(config.destination_type or "").rpartition(".")[2]

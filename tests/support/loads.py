@@ -12,7 +12,7 @@ import dlt
 
 from tests.support.warehouse import warehouse
 
-__all__ = ["SharedLoads", "load_tables"]
+__all__ = ["SharedLoads", "load_tables", "source_of"]
 
 
 class SharedLoads:
@@ -74,6 +74,11 @@ class SharedLoads:
 def load_tables(pipeline: dlt.Pipeline, *tables: str) -> None:
     """Load a row into each table."""
     pipeline.run([dlt.resource([{"id": 1}], name=table) for table in tables])
+
+
+def source_of(name: str, *resources: Any) -> Any:
+    """Return a dlt source of some resources."""
+    return dlt.source(lambda: resources, name=name)()
 
 
 def _pipeline(name: str, folder: Path) -> dlt.Pipeline:
