@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tomlkit
+import yaml
 from dlt.common.configuration import resolve_configuration
 from dlt.common.exceptions import TerminalException, TransientException
 
@@ -20,6 +21,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import Recorded, WriteConfig
+from tests.support.declared import THRESHOLDS
 from tests.support.flights import Flights
 from tests.support.manifests import read_manifest
 from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
@@ -52,7 +54,9 @@ def engine(block: Block) -> pytest.MarkDecorator | tuple[()]:
 
 
 def test_every_language_is_checked() -> None:
-    assert {block.language for block in blocks()} == {"python", "sh", "toml", "diff", "text"}
+    assert {block.language for block in blocks()} == {
+        *("python", "sh", "toml", "yaml", "diff", "text")
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,17 @@ def test_python_is_formatted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     (mypy,) = re.findall(r"\(BIN\)/mypy .*", (ROOT / "Makefile").read_text())
     assert "$(BLOCKS)" in mypy
+
+
+def test_the_yaml_of_sources_is_what_the_example_writes(isolated: Path) -> None:
+    page = ROOT / "docs" / "dbt-sources.md"
+    (example,) = [block for block in blocks("python") if block.page == page]
+    exec(example.code, {"__name__": "docs"})
+    written, thresholds = [block for block in blocks("yaml") if block.page == page]
+    assert yaml.safe_load(written.code) == yaml.safe_load(Path("sources.yml").read_text())
+    # those that dbt checks in a test of its own
+    known = yaml.safe_load(THRESHOLDS)["sources"]["tiny"]
+    assert yaml.safe_load(thresholds.code)["sources"]["my_project"]["flights"] == known
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
