@@ -12,6 +12,7 @@ from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt_dbtcloud.artifacts.results import node_results
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import (
+    Collector,
     DBTCloudConfiguration,
     connect,
     required_job_id,
@@ -21,6 +22,7 @@ from dlt_dbtcloud.configuration import (
 )
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.progress import Display, new_display
 from dlt_dbtcloud.runs.trigger.start import Trigger, skipped_run
 from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
 
@@ -49,6 +51,7 @@ def run_dbt_cloud_job(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> Run:
     """Trigger a job and return its run, by default when the run has finished.
@@ -81,6 +84,9 @@ def run_dbt_cloud_job(
             and a warning shows how to resume the wait.
         raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
             error.
+        progress: How to show the progress of the run: `log`, `tqdm`, `enlighten`,
+            `alive_progress`, or a collector of dlt. By default the pipeline's own collector, else
+            a line that is updated in a terminal, and one line per change elsewhere.
         connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
@@ -102,7 +108,7 @@ def run_dbt_cloud_job(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id")
-    return _run_jobs([required_job_id(config)], config, data, pipeline)[0]
+    return _run_jobs([required_job_id(config)], config, data, pipeline, progress)[0]
 
 
 @with_dbt_cloud_config
@@ -120,6 +126,7 @@ def run_dbt_cloud_jobs(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> list[Run]:
     """Trigger several jobs, each exactly once, and return their runs in the same order.
@@ -142,6 +149,7 @@ def run_dbt_cloud_jobs(
         timeout: Longest wait for the end of all runs, retries included, in seconds.
         cancel_on_abandon: Cancel the runs when the wait ends early.
         raise_on_failure: Raise if a run does not succeed, after all have finished.
+        progress: How to show the progress, as for `run_dbt_cloud_job`.
         connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
@@ -163,7 +171,7 @@ def run_dbt_cloud_jobs(
     finally:
         # a traceback that shows variables would show a token in the wrong place
         del job_ids
-    return _run_jobs(jobs, config, data, pipeline)
+    return _run_jobs(jobs, config, data, pipeline, progress)
 
 
 @with_dbt_cloud_config
@@ -176,6 +184,7 @@ def get_dbt_cloud_run_status(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> Run:
     """Return a run, by default when it has finished.
@@ -197,6 +206,7 @@ def get_dbt_cloud_run_status(
             and a warning shows how to resume the wait.
         raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
             error.
+        progress: How to show the progress, as for `run_dbt_cloud_job`.
         connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
@@ -214,8 +224,9 @@ def get_dbt_cloud_run_status(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
+    display = _display(config, progress)
     with connect(config) as client:
-        return Lifecycle(client, config).follow(config.run_id)
+        return Lifecycle(client, config, display).follow(config.run_id)
 
 
 @with_dbt_cloud_config
@@ -264,6 +275,7 @@ def retry_dbt_cloud_run(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> Run:
     """Retry a failed run exactly once, and return the new run.
@@ -287,6 +299,7 @@ def retry_dbt_cloud_run(
         timeout: Longest wait for the end, in seconds.
         cancel_on_abandon: Cancel the retry when the wait ends early.
         raise_on_failure: Raise if the retry fails or is cancelled.
+        progress: How to show the progress, as for `run_dbt_cloud_job`.
         connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
@@ -300,8 +313,9 @@ def retry_dbt_cloud_run(
         DBTCloudException: Any error of `run_dbt_cloud_job`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
+    display = _display(config, progress)
     with connect(config) as client:
-        return Lifecycle(client, config).retry(config.run_id)
+        return Lifecycle(client, config, display).retry(config.run_id)
 
 
 @with_dbt_cloud_config
@@ -312,6 +326,7 @@ def cancel_dbt_cloud_run(
     wait_for_outcome: bool = True,
     wait_seconds: float = 10,
     timeout: float = 86400,
+    progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> Run:
     """Cancel a run and return it, by default when it has ended.
@@ -326,6 +341,7 @@ def cancel_dbt_cloud_run(
         wait_for_outcome: Return when the run has ended, not when the cancellation is requested.
         wait_seconds: Longest pause between two status checks, in seconds.
         timeout: Longest wait for the end, in seconds.
+        progress: How to show the progress, as for `run_dbt_cloud_job`.
         connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 
     Returns:
@@ -340,8 +356,9 @@ def cancel_dbt_cloud_run(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
+    display = _display(config, progress)
     with connect(config) as client:
-        return Lifecycle(client, config).cancel(config.run_id)
+        return Lifecycle(client, config, display).cancel(config.run_id)
 
 
 def _valid_jobs(job_ids: object) -> list[str]:
@@ -367,6 +384,7 @@ def _run_jobs(
     config: DBTCloudConfiguration,
     data: TriggerData | Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,
+    progress: str | Collector | None,
 ) -> list[Run]:
     body = trigger_data(config, data)
     load = last_load(pipeline) if pipeline is not None else None
@@ -383,6 +401,7 @@ def _run_jobs(
             "`only_loaded` needs the pipeline whose load it builds. Pass `pipeline`, or "
             "`only_loaded=False` to run the whole job."
         )
+    display = _display(config, progress, pipeline)
     with connect(config) as client:
         triggers = [
             Trigger(
@@ -395,4 +414,16 @@ def _run_jobs(
             )
             for job_id in job_ids
         ]
-        return Lifecycle(client, config).run_all(triggers)
+        return Lifecycle(client, config, display).run_all(triggers)
+
+
+def _display(
+    config: DBTCloudConfiguration,
+    progress: str | Collector | None,
+    pipeline: dlt.Pipeline | None = None,
+) -> Display | None:
+    """Return the display of a call's wait, if it waits."""
+    if not config.wait_for_outcome:
+        return None
+    own = progress if isinstance(progress, Collector) else config.progress
+    return new_display(own, pipeline)

@@ -2,11 +2,16 @@
 
 from dlt_dbtcloud.configuration.jobs import find_job_id, required_job_id
 from dlt_dbtcloud.configuration.resolution import connect, resolved_config, with_dbt_cloud_config
-from dlt_dbtcloud.configuration.spec import DBTCloudConfiguration, refuse_placeholders
+from dlt_dbtcloud.configuration.spec import (
+    Collector,
+    DBTCloudConfiguration,
+    refuse_placeholders,
+)
 from dlt_dbtcloud.configuration.trigger import OVERRIDES, trigger_data
 
 __all__ = [
     "OVERRIDES",
+    "Collector",
     "DBTCloudConfiguration",
     "connect",
     "find_job_id",

@@ -30,6 +30,7 @@ from dlt_dbtcloud.configuration.connections import (
 from dlt_dbtcloud.configuration.names import did_you_mean, suggesting
 from dlt_dbtcloud.configuration.spec import (
     IDS,
+    Collector,
     DBTCloudConfiguration,
     fields_of_spec,
     refuse_placeholders,
@@ -68,6 +69,8 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
         config = _resolve({**_given(fields), **_given(arguments)})
         if "data" in signature.parameters:
             refuse_placeholders(config, *used_by_trigger(config, arguments.get("data")))
+        if isinstance(fields.get("progress"), Collector) and "progress" in signature.parameters:
+            arguments["progress"] = arguments.get("progress") or fields["progress"]
         call = cast(Callable[..., _R], create_resolved_partial(injected, config))
         return functools.partial(call, **{**arguments, "credentials": config})
 
@@ -180,12 +183,14 @@ def _resolve(given: Mapping[str, Any]) -> DBTCloudConfiguration:
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that are set for fields, converted to the fields' types.
 
-    Ids are not converted: a boolean or a fraction must not become an id.
+    Ids are not converted: a boolean or a fraction must not become an id. A collector of dlt is an
+    argument of a call, and no value of a config.
     """
     return {
         name: _converted(name, value, hint)
         for name, hint in fields_of_spec().items()
-        if (value := values.get(name)) is not None and not isinstance(value, ConfigValueSentinel)
+        if (value := values.get(name)) is not None
+        and not isinstance(value, ConfigValueSentinel | Collector)
     }
 
 

@@ -13,6 +13,9 @@ import dlt
 from dlt.common.configuration import configspec
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.runtime.collector import (  # type: ignore[attr-defined]  # as in dlt 1.20
+    Collector,
+)
 from dlt.common.typing import TSecretStrValue
 
 from dlt_dbtcloud.client.credentials import (
@@ -34,10 +37,19 @@ from dlt_dbtcloud.configuration.connections import (
 from dlt_dbtcloud.configuration.names import suggesting
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
-__all__ = ["IDS", "DBTCloudConfiguration", "fields_of_spec", "refuse_placeholders"]
+__all__ = [
+    "IDS",
+    "PROGRESS",
+    "Collector",
+    "DBTCloudConfiguration",
+    "fields_of_spec",
+    "refuse_placeholders",
+]
 
 
 IDS = ("account_id", "job_id", "project_id", "environment_id", "run_id")
+# the collectors of dlt that show progress
+PROGRESS = ("log", "tqdm", "enlighten", "alive_progress")
 
 # the fields that every call needs
 _ALWAYS_USED = ("api_token", "account_id", "base_api_url")
@@ -93,6 +105,9 @@ class DBTCloudConfiguration(BaseConfiguration):
     retries: int = 0
     """How often to retry a run that failed."""
 
+    progress: str | None = None
+    """How to show the progress of a run: one of `PROGRESS`. Calls also take a collector."""
+
     only_loaded: bool = False
     reuse_queued_run: bool = False
 
@@ -145,6 +160,11 @@ class DBTCloudConfiguration(BaseConfiguration):
         _check_seconds("timeout", self.timeout, "a number of seconds above 0")
         if self.retries < 0:
             raise ConfigurationValueError(f"`retries={self.retries}` must be 0 or more.")
+        if self.progress is not None and self.progress not in PROGRESS:
+            names = ", ".join(f"`{name}`" for name in PROGRESS)
+            raise ConfigurationValueError(
+                f"`progress={self.progress!r}` must be one of {names}, or a collector of dlt."
+            )
 
     def on_partial(self) -> None:
         """Resolve if the connection has the required fields."""

@@ -24,6 +24,7 @@ from dlt_dbtcloud.payloads import has_finished, id_of, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
 from dlt_dbtcloud.runs.parts import Part, report
+from dlt_dbtcloud.runs.progress import Display, Pace, Progress
 from dlt_dbtcloud.runs.retry.backlog import (
     Backlog,
     Backlogs,
@@ -63,11 +64,19 @@ class Lifecycle:
     Args:
         client: The client.
         config: How to wait, how often to retry, and whether to raise.
+        display: The display of progress; None shows none.
     """
 
-    def __init__(self, client: DBTCloudClientV2, config: DBTCloudConfiguration) -> None:
+    def __init__(
+        self,
+        client: DBTCloudClientV2,
+        config: DBTCloudConfiguration,
+        display: Display | None = None,
+    ) -> None:
         self._client = client
         self._config = config
+        self._display = display
+        self._pace = Pace(client.clock, client)
         self._began = client.clock.monotonic()
         self._backlogs = Backlogs(client)
         self._parts: list[Part] = []
@@ -199,7 +208,11 @@ class Lifecycle:
         watched = [part for part in self._parts if part.pending]
         runs = [part.run for part in watched if part.run]
         self._watch = watch = Watch(
-            self._client, runs, are_new=are_new, after_check=self._look_for_earlier_runs
+            self._client,
+            runs,
+            are_new=are_new,
+            after_check=self._look_for_earlier_runs,
+            progress=Progress(self._display, self._pace, self._client.clock),
         )
         watch.until(self._seconds_left, self._config.wait_seconds)
         for part in watched:

@@ -18,6 +18,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudRunTimeout,
 )
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
+from dlt_dbtcloud.runs.progress import Pace, Progress
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["Watch", "cancel_and_confirm", "find_run", "request_cancel"]
@@ -29,8 +30,6 @@ _UNKNOWN_AT_FIRST = 60.0
 # the same if only the id of a run is known, which may be mistyped
 _UNKNOWN_BY_ID = 15.0
 _RUNS_PER_REQUEST = 100
-# the shortest pause between two checks, unless less is asked for, in seconds
-_SHORTEST = 1.0
 # so that a returned run has its overrides
 _RELATED = ("trigger",)
 
@@ -44,6 +43,8 @@ class Watch:
         are_new: Whether they were triggered a moment ago, so that the API may not know them yet; by
             default as their `created_at` shows.
         after_check: Is called with this watch after each answered check.
+        progress: The progress of these runs, which also places the checks; by default it is not
+            shown, and no past runs are read.
 
     Attributes:
         runs: The runs as last seen, by id.
@@ -57,6 +58,7 @@ class Watch:
         *,
         are_new: bool = False,
         after_check: Callable[[Watch], object] = lambda _: None,
+        progress: Progress | None = None,
     ) -> None:
         self.runs = {id_of(run): run for run in runs}
         self.errors: dict[int, DBTCloudException] = {}
@@ -69,6 +71,9 @@ class Watch:
         self._created = {
             run_id: self._began - age for run_id, age in ages.items() if age is not None
         }
+        self._progress = progress or Progress(None, Pace(self._clock), self._clock)
+        for run in runs:
+            self._progress.note(run, ages[id_of(run)] or 0.0)
         self._failures = 0
         self._last_failure: DBTCloudException | None = None
 
@@ -95,6 +100,8 @@ class Watch:
             self._until(timeout, wait_seconds)
         except DBTCloudException as error:
             self.give_up(error)
+        finally:
+            self._progress.close()
 
     def give_up(self, error: DBTCloudException, run_id: int | None = None) -> None:
         """Stop watching a run, or all that have not finished, because of an error."""
@@ -105,17 +112,19 @@ class Watch:
         """Watch a run in place of another."""
         del self.runs[run_id]
         self.runs[id_of(run)] = run
+        self._progress.replace(run_id, run, _age(run, self._clock) or 0.0)
 
     def _until(self, timeout: float, wait_seconds: float) -> None:
-        pause = self._regular_pause(wait_seconds)
+        self._progress.show()
+        pause = self._next_pause(wait_seconds)
         while pending := self.pending:
             left = timeout - self._waited
             if left <= 0:
                 self.errors |= {id_of(run): self._timeout(run, timeout) for run in pending}
                 return
-            self._clock.sleep(min(pause, left))
+            self._progress.sleep(min(pause, left))
             client = self._client.patient(0, within=timeout - self._waited)
-            pause = self._check(client) or self._regular_pause(wait_seconds)
+            pause = self._check(client) or self._next_pause(wait_seconds)
 
     @property
     def _waited(self) -> float:
@@ -125,12 +134,13 @@ class Watch:
         """Check the unfinished runs; during an outage, return the pause until the next check."""
         try:
             for run in self._fetch(client, [id_of(run) for run in self.pending]):
-                _note_change(self.runs[id_of(run)], run)
-                self.runs[id_of(run)] = run
+                _log_change(self.runs[id_of(run)], run)
+                self.runs[id_of(run)] = self._progress.note(run)
         except DBTCloudException as error:
             return self._wait_out(error)
         self._failures, self._last_failure = 0, None
         self._after_check(self)
+        self._progress.show()
         return None
 
     def _wait_out(self, error: DBTCloudException) -> float:
@@ -160,7 +170,7 @@ class Watch:
     def _fetch_one(self, client: DBTCloudClientV2, run_id: int) -> Iterator[Run]:
         """Yield a run, or record that it is missing unless it is new."""
         try:
-            run = client.get_run_status(run_id, _RELATED)
+            run = client.get_run_status(run_id, self._progress.related())
         except DBTCloudNotFoundError as error:
             created = self._created.get(run_id, -math.inf)
             if self._clock.monotonic() - created <= _UNKNOWN_AT_FIRST:
@@ -174,13 +184,11 @@ class Watch:
         error.__cause__ = self._last_failure
         return error
 
-    def _regular_pause(self, wait_seconds: float) -> float:
-        """Return one second plus a tenth of the youngest run's age; one second for 0.
-
-        It is longer after the API has limited the rate of requests.
-        """
-        usual = min(wait_seconds or _SHORTEST, _SHORTEST + (self._age + self._waited) / 10)
-        return max(usual, self._client.shortest_pause)
+    def _next_pause(self, wait_seconds: float) -> float:
+        """Return the pause before the next check, longer after the API has limited requests."""
+        age = self._age + self._waited
+        pause = self._progress.pause(self.pending, age, wait_seconds)
+        return max(pause, self._client.shortest_pause)
 
 
 def find_run(
@@ -263,7 +271,7 @@ def cancel_and_confirm(
     return watch
 
 
-def _note_change(before: Run, after: Run) -> None:
+def _log_change(before: Run, after: Run) -> None:
     if before.get("status") != after.get("status"):
         logger.info(f"dbt Cloud run {after['id']}: {after.get('status_humanized')}")
 

@@ -1,0 +1,83 @@
+"""Progress of a dbt command, from its log.
+
+Logs: https://docs.getdbt.com/reference/events-logging
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dlt_dbtcloud.redaction import plain_text
+
+__all__ = ["NodeProgress", "node_progress"]
+
+
+# a time, and in the debug log a level and a thread; the batches of a model have words before them
+_CORE = re.compile(
+    r"^(?:\d\d:\d\d:\d\d\S*\s+(?:\[[^\]\n]*\]\s+)*(?:\[[^\n]*?\]: )?)?"
+    r"(\d+) of (\d+) ([A-Z][A-Z-]+)\b([^\n]*)$",
+    re.MULTILINE,
+)
+_CORE_FAILED = frozenset({"ERROR", "FAIL"})
+_DOTS = re.compile(r"\s*\.{2,}.*")
+_HOOK = " hook: "
+_FUSION = re.compile(
+    r"^\s*(?:\d\d:\d\d:\d\d\S*\s+)?"
+    r"(Succeeded|Passed|Warned|Failed|Errored|Skipped|Reused|Stale)"
+    r" \[[^\]\n]*\] +(\w+ +\S+)",
+    re.MULTILINE,
+)
+_FUSION_FAILED = frozenset({"Failed", "Errored"})
+
+
+@dataclass(frozen=True)
+class NodeProgress:
+    """The nodes of a dbt command that have finished.
+
+    Args:
+        done: The number of nodes that have finished.
+        total: The number of nodes; None if the log does not contain it, as that of dbt Fusion.
+        failures: The lines of the nodes that failed, such as `FAIL 3 unique_orders_id`.
+    """
+
+    done: int
+    total: int | None = None
+    failures: tuple[str, ...] = ()
+
+
+def node_progress(log: str) -> NodeProgress | None:
+    """Return the nodes that have finished by the log or debug log of a dbt command.
+
+    Args:
+        log: The log, perhaps without its beginning.
+
+    Returns:
+        None if the log contains no nodes.
+    """
+    text = plain_text(log)
+    return _core_progress(text) or _fusion_progress(text)
+
+
+def _core_progress(text: str) -> NodeProgress | None:
+    running: set[int] = set()
+    failures: dict[str, None] = {}
+    last = total = 0
+    for match in _CORE.finditer(text):
+        number, event, rest = int(match[1]), match[3], match[4]
+        if _HOOK in rest:
+            continue
+        last, total = max(last, number), int(match[2])
+        if event == "START":
+            running.add(number)
+            continue
+        running.discard(number)
+        if event in _CORE_FAILED:
+            failures[f"{event}{_DOTS.sub('', rest)}"] = None
+    return NodeProgress(last - len(running), total, tuple(failures)) if total else None
+
+
+def _fusion_progress(text: str) -> NodeProgress | None:
+    found = [(match[1], " ".join(match[2].split())) for match in _FUSION.finditer(text)]
+    failures = dict.fromkeys(f"{event} {node}" for event, node in found if event in _FUSION_FAILED)
+    return NodeProgress(len(found), None, tuple(failures)) if found else None

@@ -1,0 +1,91 @@
+"""Checks are placed where a run usually ends, and never later than without that."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from dlt_dbtcloud.runs.schedule import Window, next_pause, regular_pause, usual_ends
+
+
+def checks(end: float, past: Sequence[float], wait: float = 10, queued: float = 0) -> list[float]:
+    """Return the ages of a run at its checks, until its end is noticed."""
+    windows, ages = usual_ends(past, wait), [0.0]
+    while ages[-1] < end:
+        running = ages[-1] - queued if ages[-1] >= queued else None
+        ages.append(ages[-1] + next_pause(ages[-1], wait, running, windows))
+    return ages[1:]
+
+
+def delay(end: float, past: Sequence[float], wait: float = 10) -> float:
+    return checks(end, past, wait)[-1] - end
+
+
+@pytest.mark.parametrize("wait", [0, 1, 10, 60])
+@pytest.mark.parametrize("usual", [4, 45, 130, 600, 3607])
+def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(usual: float, wait: float) -> None:
+    past = [usual - 1, usual, usual + 0.5, usual + 1, usual * 3]
+    assert all(delay(usual + step / 10, past, wait) <= 1.5 for step in range(-10, 11))
+
+
+@pytest.mark.parametrize("wait", [0, 1, 10, 60])
+@pytest.mark.parametrize(
+    "past",
+    [[600], [600, 610, 590], [60, 60, 600, 600], [5, 80, 300, 900], [30.0 * n for n in range(20)]],
+    ids=["one", "steady", "bimodal", "spread", "even"],
+)
+def test_no_end_is_noticed_later_than_the_regular_pause(past: list[float], wait: float) -> None:
+    ages = [0.0, *checks(1500, past, wait)]
+    for before, after in pairwise(ages):
+        assert after - before <= regular_pause(before, wait) + 1e-9
+
+
+@pytest.mark.parametrize("past", [[600] * 20, [597, 603] * 10, [60] * 10 + [600] * 10])
+def test_a_usual_run_takes_few_more_checks_than_without_its_history(past: list[float]) -> None:
+    for end in {*past}:
+        assert len(checks(end, past)) <= len(checks(end, ())) + 8
+        # as prompt as a check every two seconds
+        assert len(checks(end, past)) < end / 2
+
+
+def test_a_steady_job_takes_at_most_two_more_checks() -> None:
+    for end in range(95, 3600, 97):
+        assert len(checks(end, [end] * 20)) <= len(checks(end, ())) + 2
+
+
+def test_without_a_history_the_pauses_are_regular() -> None:
+    assert usual_ends((), 10) == ()
+    ages = [*map(math.floor, checks(30, ()))]
+    assert ages == [1, 2, 3, 4, 6, 7, 9, 11, 13, 15, 18, 21, 24, 27, 31]
+
+
+def test_both_modes_of_a_bimodal_job_have_windows() -> None:
+    past = [60, 61, 62, 600, 601, 602, 603]
+    assert usual_ends(past, 10) == (Window(59, 63), Window(599, 604))
+    assert max(delay(end, past) for end in past) <= 1.5
+
+
+def test_an_exception_in_the_history_has_no_window() -> None:
+    assert usual_ends([600] * 19 + [1800], 10) == (Window(599, 601),)
+
+
+def test_durations_without_anything_in_common_have_no_windows() -> None:
+    assert usual_ends([100.0 * number for number in range(1, 21)], 10) == ()
+
+
+def test_the_windows_of_a_long_job_are_longer() -> None:
+    chance = random.Random(7)
+    past = [chance.gauss(7200, 20) for _ in range(20)]
+    (window,) = usual_ends(past, 10)
+    assert 50 < window.ends - window.begins <= 108
+    assert len(checks(7200, past)) <= 1.1 * len(checks(7200, ()))
+
+
+def test_a_queued_run_is_checked_regularly_until_it_has_started() -> None:
+    ages = checks(300, [100], queued=200)
+    assert [age for age in ages if age < 200] == [age for age in checks(199, ()) if age < 200]
+    assert ages[-1] - 300 <= 1.5
