@@ -237,7 +237,7 @@ def test_every_error_has_its_place_in_the_tree_and_a_row() -> None:
 
 def test_the_quoted_failure_is_that_of_a_real_run(recorded: Recorded, tmp_path: Path) -> None:
     flights = Flights(recorded("failed_model"), tmp_path)
-    flights.load()
+    flights.load_for_dbt("flights")
     flights.make_times_impossible()
     with pytest.raises(dlt_dbtcloud.DBTCloudRunFailed) as caught:
         dlt_dbtcloud.run_dbt_cloud_job(

@@ -65,6 +65,12 @@ def pipeline() -> dlt.Pipeline:
 
 
 @pytest.fixture
+def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline that another process has let load the table `airlines`."""
+    return shared_loads.copy("flights", load_tables, "airlines")
+
+
+@pytest.fixture
 def job(cloud: DBTCloudEmulator) -> int:
     """Return a job with a manifest."""
     built = {"results": [{"unique_id": "model.shop.stg", "status": "success"}]}
@@ -101,13 +107,12 @@ def test_a_call_for_a_load_sends_no_needless_requests(
 
 
 def test_a_load_is_built_once_and_an_empty_load_is_skipped(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline, job: int
 ) -> None:
-    load_tables(pipeline, "airlines")
-    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"] == first["id"]
-    pipeline.run([], table_name="airlines")
-    skipped: Any = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    first = run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
+    assert run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)["id"] == first["id"]
+    copy.run([], table_name="airlines")
+    skipped: Any = run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
     assert skipped["id"] is None
     assert skipped["status_humanized"] == "Skipped"
     assert f"nothing since run {first['id']}" in (skipped["status_message"] or "")
@@ -129,26 +134,28 @@ def test_a_run_of_a_part_does_not_count_for_the_whole_job(
     assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)["id"] != part["id"]
 
 
-@pytest.mark.parametrize("then", [(), ("other",), ("airlines", "other")])
 def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, then: tuple[str, ...]
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
+    loads = ((), ("other",), ("airlines", "other"))
     job = cloud.create_job(
         "Flaky",
-        outcome=["success", "error", "success", "success"],
+        outcome=["success", *["error", "success"] * len(loads)],
         artifacts={"manifest.json": MANIFEST},
     )
-    load_tables(pipeline, "other")
+    pipeline = shared_loads.copy("flights", load_tables, "other")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    load_tables(pipeline, "airlines")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    if then:
-        load_tables(pipeline, *then)
-    else:
-        pipeline.run([], table_name="airlines")
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert run["is_success"]
-    assert steps_of(cloud.runs[-1]) == NARROWED
+    for then in loads:
+        load_tables(pipeline, "airlines")
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+        if then:
+            load_tables(pipeline, *then)
+        else:
+            pipeline.run([], table_name="airlines")
+        run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+        assert run["is_success"]
+        assert steps_of(cloud.runs[-1]) == NARROWED
+    assert len(cloud.runs) == 1 + 2 * len(loads)
     # now it is built
     load_tables(pipeline, "other")
     after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
@@ -156,24 +163,22 @@ def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
 
 
 def test_the_next_load_builds_what_the_first_run_failed_to_build(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
     job = cloud.create_job(
         "Flaky", outcome=["error", "success"], artifacts={"manifest.json": MANIFEST}
     )
-    load_tables(pipeline, "airlines")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    load_tables(pipeline, "other")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
+    load_tables(copy, "other")
+    run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
     assert steps_of(cloud.runs[-1]) == NARROWED
 
 
 def test_the_whole_job_runs_if_the_loaded_tables_are_forgotten(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline, job: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    load_tables(pipeline, "airlines")
-    pipeline.run([], table_name="airlines")
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    copy.run([], table_name="airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
     assert run["is_success"]
     assert steps_of(cloud.runs[-1]) is None
     assert "Running all of job" in caplog.text
@@ -369,14 +374,13 @@ def share(run: Run, **options: Any) -> Run:
     return run_dbt_cloud_job(job_id=job, reuse_queued_run=True, wait_for_outcome=False, **options)
 
 
-def test_a_queued_run_is_adopted(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_a_queued_run_is_adopted(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
     run = queued(cloud)
-    load_tables(pipeline, "airlines")
     before = len(cloud.requests)
-    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert share(run, pipeline=copy)["id"] == run["id"]
     assert [request.method for request in cloud.requests[before:]] == ["GET", "GET"]
     assert share(run)["id"] == run["id"]
-    assert share(run, pipeline=pipeline, only_loaded=True)["id"] == run["id"]
+    assert share(run, pipeline=copy, only_loaded=True)["id"] == run["id"]
     assert len(cloud.runs) == 2
 
 
@@ -476,30 +480,32 @@ def test_a_queued_retry_is_not_adopted(cloud: DBTCloudEmulator) -> None:
 
 
 def test_a_load_with_an_adopted_run_gets_no_other_run(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
     run = queued(cloud)
-    load_tables(pipeline, "airlines")
-    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert share(run, pipeline=copy)["id"] == run["id"]
     cloud.finish_run(cloud.runs[0]["id"])
-    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert share(run, pipeline=copy)["id"] == run["id"]
     cloud.finish_run(run["id"])
-    assert share(run, pipeline=pipeline)["id"] == run["id"]
+    assert share(run, pipeline=copy)["id"] == run["id"]
     assert len(cloud.runs) == 2
-    load_tables(pipeline, "airlines")
-    assert share(run, pipeline=pipeline)["id"] != run["id"]
+    load_tables(copy, "airlines")
+    assert share(run, pipeline=copy)["id"] != run["id"]
 
 
-@pytest.mark.parametrize("data", [{"target_name_override": "ci"}, {"git_branch": "fix"}])
 def test_a_manifest_of_another_target_hides_no_descendants(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int, data: Any
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads, job: int
 ) -> None:
-    load_tables(pipeline, "airlines", "only_there")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
-    assert steps_of(cloud.runs[-1]) is None
+    pipeline = shared_loads.copy("flights", load_tables, "airlines", "only_there")
+    overrides: list[Any] = [{"target_name_override": "ci"}, {"git_branch": "fix"}]
+    for data in overrides:
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+        assert steps_of(cloud.runs[-1]) is None
     load_tables(pipeline, "airlines")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
-    assert steps_of(cloud.runs[-1]) == NARROWED
+    for data in overrides:
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
+        assert steps_of(cloud.runs[-1]) == NARROWED
+    assert len(cloud.runs) == 1 + 2 * len(overrides)
 
 
 PROCESS = """

@@ -19,6 +19,7 @@ from dlt_dbtcloud.typing import NodeResult
 from tests.support.fusion import create_database
 from tests.support.processes import run
 from tests.support.recordings import Recorder, Replay
+from tests.support.warehouse import shared_warehouse
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,7 +42,7 @@ class Flights:
         self.project = folder / "flights_dbt"
         self.pipeline = dlt.pipeline(
             "flights",
-            destination=dlt.destinations.duckdb(str(folder / "flights.duckdb")),
+            destination=shared_warehouse(str(folder / "flights.duckdb")),
             dataset_name="raw",
         )
         self._cloud = cloud
@@ -61,10 +62,12 @@ class Flights:
         source = nycflights(days)
         self.pipeline.run(source.with_resources(*tables) if tables else source)
 
-    def load_for_dbt(self) -> None:
-        """Load all tables, unless dbt is replayed and does not read them."""
+    def load_for_dbt(self, *tables: str) -> None:
+        """Load all tables, or only some if dbt is replayed and does not read them."""
         if self._is_real:
             self.load()
+        elif tables:
+            self.load(*tables)
 
     def job(self, *steps: str, name: str = "Nightly", **options: Any) -> int:
         """Create a job on the project."""
