@@ -572,7 +572,7 @@ def waited_for(
         (record.thread, f"|{record.filename}|{record.funcName}|{record.message}\n")
         for record in [*records]
     ]
-    named = r"\|(?:trigger|duplicates)\.py\|.*(?:has run|Triggered run|\|Run) (\d+) "
+    named = r"\|(?:start|duplicates)\.py\|.*(?:has run|Triggered run|\|Run) (\d+) "
     found: dict[object, str] = {}
     for worker, text in logs:
         assert "Traceback" not in text, text
