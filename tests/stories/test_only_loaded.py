@@ -138,11 +138,8 @@ def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
     cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
     loads = ((), ("other",), ("airlines", "other"))
-    job = cloud.create_job(
-        "Flaky",
-        outcome=["success", *["error", "success"] * len(loads)],
-        artifacts={"manifest.json": MANIFEST},
-    )
+    outcomes: list[Any] = ["success", *["error", "success"] * len(loads)]
+    job = cloud.create_job("Flaky", outcome=outcomes, artifacts={"manifest.json": MANIFEST})
     pipeline = shared_loads.copy("flights", load_tables, "other")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     for then in loads:
