@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import version
 
+    from dlt_dbtcloud.check import check_dbt_cloud
     from dlt_dbtcloud.client import DBTCloudClientV2
     from dlt_dbtcloud.configuration import DBTCloudConfiguration
     from dlt_dbtcloud.declarations import dbt_sources
@@ -60,6 +61,7 @@ __all__ = [
     "InvalidCredentialsException",
     "__version__",
     "cancel_dbt_cloud_run",
+    "check_dbt_cloud",
     "dbt_cloud_results",
     "dbt_sources",
     "emit_openlineage",
@@ -76,6 +78,7 @@ __all__ = [
 _MODULES = {
     "DBTCloudClientV2": "client",
     "DBTCloudConfiguration": "configuration",
+    "check_dbt_cloud": "check",
     "dbt_cloud_results": "source",
     "dbt_sources": "declarations",
     "emit_openlineage": "lineage",

@@ -105,7 +105,15 @@ class DBTCloudException(DltException):
 
 
 class InvalidCredentialsException(DBTCloudException, TerminalException):
-    """A token, an id or a host is missing or unusable; no request was sent."""
+    """A token, an id or a host is missing or unusable; no run was triggered.
+
+    Attributes:
+        keys: The keys of `[dbt_cloud]` to change, if known.
+    """
+
+    def __init__(self, message: str, *keys: str) -> None:
+        self.keys = [*keys]
+        super().__init__(message)
 
 
 class DBTCloudAPIError(DBTCloudException):

@@ -12,6 +12,8 @@ from enum import IntEnum
 from typing import Any, TypedDict
 
 __all__ = [
+    "ConnectionReport",
+    "Finding",
     "Job",
     "NodeFailure",
     "NodeResult",
@@ -186,6 +188,26 @@ class Run(TypedDict, total=False):
     environment: dict[str, Any] | None
     run_steps: list[RunStep]
     audit: dict[str, Any] | None
+
+
+class Finding(TypedDict):
+    """A finding of `check_dbt_cloud`.
+
+    `check` is its subject, such as `token` or `job`. `fix` is the line that repairs what is not
+    `ok`.
+    """
+
+    check: str
+    ok: bool
+    message: str
+    fix: str | None
+
+
+class ConnectionReport(TypedDict):
+    """The findings of `check_dbt_cloud`; `ok` if all of them are."""
+
+    ok: bool
+    findings: list[Finding]
 
 
 class NodeResult(TypedDict):

@@ -24,6 +24,7 @@ BELOW = {
     "configuration": SYSTEMS,
     "artifacts": SYSTEMS,
     "declarations": SYSTEMS,
+    "check": SYSTEMS | {"artifacts", "configuration"},
     "runs": SYSTEMS | {"artifacts", "configuration"},
     "source": SYSTEMS | {"artifacts", "configuration"},
     "lineage": SYSTEMS | {"artifacts", "configuration"},

@@ -384,7 +384,8 @@ class DBTCloudClientV2:
         if not self.account_id:
             raise InvalidCredentialsException(
                 "`account_id` is missing. It is the first number in the URLs of the account's "
-                "pages in dbt Cloud."
+                "pages in dbt Cloud.",
+                "account_id",
             )
         return f"/accounts/{self.account_id}/{collection}"
 
@@ -398,7 +399,7 @@ class DBTCloudClientV2:
 def _required_id(name: str, value: object) -> str:
     if value in (None, ""):
         raise InvalidCredentialsException(
-            f"`{name}` is missing: pass it, or set `DBT_CLOUD__{name.upper()}`."
+            f"`{name}` is missing: pass it, or set `DBT_CLOUD__{name.upper()}`.", name
         )
     return valid_id(name, value)
 

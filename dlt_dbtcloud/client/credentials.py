@@ -70,7 +70,8 @@ def valid_token(token: object) -> Secret:
     raise InvalidCredentialsException(
         f"`api_token` {problem}. Create one in dbt Cloud under Account settings, API tokens, and "
         "set it as `api_token` under `[dbt_cloud]` in `.dlt/secrets.toml`, or as "
-        "`DBT_CLOUD__API_TOKEN`."
+        "`DBT_CLOUD__API_TOKEN`.",
+        "api_token",
     )
 
 
@@ -86,7 +87,7 @@ def valid_id(name: str, value: object) -> str:
     """
     if isinstance(value, Mapping):
         raise InvalidCredentialsException(
-            f"`{name}` is a `{type(value).__name__}`. Did you mean `credentials=…`?"
+            f"`{name}` is a `{type(value).__name__}`. Did you mean `credentials=…`?", name
         )
     is_number = isinstance(value, int | str) and not isinstance(value, bool)
     match = _ID.fullmatch(str(value).strip()) if is_number else None
@@ -95,7 +96,7 @@ def valid_id(name: str, value: object) -> str:
         is_text = isinstance(value, int | float | str)
         what = f"`{name}={shown(value)}`" if is_text else f"`{name}`, a `{type(value).__name__}`,"
         raise InvalidCredentialsException(
-            f"{what} is not a dbt Cloud id: ids are the digits in its URLs."
+            f"{what} is not a dbt Cloud id: ids are the digits in its URLs.", name
         )
     return match[1]
 
@@ -127,7 +128,8 @@ def _split(url: str) -> SplitResult:
         raise _unusable(url, "is not a URL") from None
     if "@" in parts.netloc:
         raise InvalidCredentialsException(
-            f"`base_api_url` contains a user or a password: remove them. {ACCESS_URL}"
+            f"`base_api_url` contains a user or a password: remove them. {ACCESS_URL}",
+            "base_api_url",
         )
     is_host = _HOST.fullmatch(parts.hostname or "") and port_is_usable
     if parts.scheme not in ("http", "https") or not is_host:
@@ -145,7 +147,8 @@ def _with_scheme(text: str) -> str:
 
 
 def _unusable(url: str, problem: str) -> InvalidCredentialsException:
-    return InvalidCredentialsException(f"`base_api_url={shown(url)}` {problem}. {ACCESS_URL}")
+    message = f"`base_api_url={shown(url)}` {problem}. {ACCESS_URL}"
+    return InvalidCredentialsException(message, "base_api_url")
 
 
 def shown(value: object) -> str:

@@ -1,23 +1,30 @@
 """The `[dbt_cloud]` section: its spec, its resolution, and the trigger and client made from it."""
 
-from dlt_dbtcloud.configuration.jobs import find_job_id, required_job_id
+from dlt_dbtcloud.configuration.connections import known_connections, line_that_sets
+from dlt_dbtcloud.configuration.jobs import closest_jobs, find_job_id, required_job_id
 from dlt_dbtcloud.configuration.resolution import connect, resolved_config, with_dbt_cloud_config
 from dlt_dbtcloud.configuration.spec import (
     Collector,
     DBTCloudConfiguration,
+    fields_of_spec,
     refuse_placeholders,
 )
-from dlt_dbtcloud.configuration.trigger import OVERRIDES, trigger_data
+from dlt_dbtcloud.configuration.trigger import OVERRIDES, trigger_data, used_by_trigger
 
 __all__ = [
     "OVERRIDES",
     "Collector",
     "DBTCloudConfiguration",
+    "closest_jobs",
     "connect",
+    "fields_of_spec",
     "find_job_id",
+    "known_connections",
+    "line_that_sets",
     "refuse_placeholders",
     "required_job_id",
     "resolved_config",
     "trigger_data",
+    "used_by_trigger",
     "with_dbt_cloud_config",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import LookupTrace, ValueNotSecretException
-from dlt.common.configuration.providers import ConfigProvider
+from dlt.common.configuration.providers import ConfigProvider, EnvironProvider
 from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.specs import extract_inner_hint
 from dlt.common.configuration.specs.base_configuration import is_secret_hint
@@ -27,6 +27,8 @@ __all__ = [
     "file_sections",
     "first_set",
     "is_set",
+    "known_connections",
+    "line_that_sets",
     "prefix_of",
     "section_of",
     "valid_connection",
@@ -35,6 +37,7 @@ __all__ = [
 
 SECTION = "dbt_cloud"
 
+_QUOTE = '"'
 # environment variables separate sections by `__`
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*", re.ASCII)
 
@@ -59,13 +62,15 @@ def valid_connection(value: object) -> str:
         meant = "Did you mean `credentials=…`? " if isinstance(value, Mapping) else ""
         raise InvalidCredentialsException(
             f"`connection` is a `{type(value).__name__}`. {meant}Pass the name of a section: "
-            f'`connection="prod"` reads `{section_of("prod")}`.'
+            f'`connection="prod"` reads `{section_of("prod")}`.',
+            "connection",
         )
     name = value.strip()
     if not _NAME.fullmatch(name):
         raise InvalidCredentialsException(
             f"`connection={shown(value)}` is not the name of a section: it may contain letters and "
-            "digits, with single `_` or `-` between them."
+            "digits, with single `_` or `-` between them.",
+            "connection",
         )
     return name
 
@@ -115,6 +120,38 @@ def is_set(value: object) -> bool:
     return value is not None and bool(str(value).strip()) and not is_placeholder(str(value))
 
 
+def line_that_sets(
+    name: str,
+    value: str,
+    connection: str | None = None,
+    given: Iterable[str] = (),
+    *,
+    beside: str | None = None,
+) -> str:
+    """Return the line that changes a field in the place that sets it, or sets it.
+
+    Args:
+        name: The field.
+        value: Its new value, as in a file.
+        connection: The connection in use.
+        given: The fields that the caller passes.
+        beside: The field in whose place to set it.
+    """
+    placed = beside or name
+    if placed in given:
+        return f"`{name}={value}` in the call"
+    for section in dict.fromkeys((connection, None)):
+        for provider in _providers():
+            found, _ = provider.get_value(placed, str, "", *_path(section))
+            if found is None:
+                continue
+            if isinstance(provider, EnvironProvider):
+                variable = f"{prefix_of(section)}{name.upper()}"
+                return f"`{variable}={value.strip(_QUOTE)}` in the environment"
+            return f"`{name} = {value}` under `{section_of(section)}` in `.dlt/{provider.name}`"
+    return f"`{name} = {value}` under `{section_of(connection)}` in `.dlt/secrets.toml`"
+
+
 def file_sections(connection: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the section of a connection in each file, with the name of the file."""
     *above, key = _path(connection)
@@ -126,7 +163,7 @@ def file_sections(connection: str | None = None) -> Iterator[tuple[str, Mapping[
 
 
 def _require_known(name: str, fields: Iterable[str]) -> None:
-    known = _known(fields)
+    known = known_connections(fields)
     if name in known:
         return
     problem = f"There is no `connection={shown(name)}`.{did_you_mean(name, known)}"
@@ -136,12 +173,17 @@ def _require_known(name: str, fields: Iterable[str]) -> None:
     raise InvalidCredentialsException(
         f"{problem} Known connections: {listed}. To add one, write a section like "
         f"`{section_of('prod')}` into `.dlt/secrets.toml`, or set variables like "
-        f"`{prefix_of('prod')}API_TOKEN`."
+        f"`{prefix_of('prod')}API_TOKEN`.",
+        "connection",
     )
 
 
-def _known(fields: Iterable[str]) -> list[str]:
-    """Return the names of the connections in files and the environment."""
+def known_connections(fields: Iterable[str]) -> list[str]:
+    """Return the names of the connections in files and the environment.
+
+    Args:
+        fields: The fields of the spec, which are not connections.
+    """
     found = {
         key
         for _, section in file_sections()

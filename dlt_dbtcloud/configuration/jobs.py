@@ -14,7 +14,7 @@ from dlt_dbtcloud.exceptions import InvalidCredentialsException
 from dlt_dbtcloud.redaction import listed, redact
 from dlt_dbtcloud.typing import Job
 
-__all__ = ["find_job_id", "required_job_id"]
+__all__ = ["closest_jobs", "find_job_id", "required_job_id"]
 
 
 # jobs that a message lists
@@ -60,15 +60,17 @@ def find_job_id(client: DBTCloudClientV2, config: DBTCloudConfiguration) -> str 
     if named:
         raise InvalidCredentialsException(
             f"{len(named)} jobs are named {_quoted(name)}: {_described(named)}. Set `project_id` "
-            f"or `environment_id` to that of one, or `job_id`, {_place(config)}."
+            f"or `environment_id` to that of one, or `job_id`, {_place(config)}.",
+            "job_id",
         )
     # a job of the name may be in another project or environment
-    others = _closest(name, [*client.list_jobs()])
+    others = closest_jobs(name, [*client.list_jobs()])
     scope = "".join(f" and {key} {value}" for key, value in filters.items())
     hint = f"The closest are {_described(others)}." if others else "The token can read no job."
     raise InvalidCredentialsException(
         f"No job in account {config.account_id}{scope.replace('_id', '')} is named "
-        f"{_quoted(name)}. {hint} Set `job_name` or `job_id` {_place(config)}."
+        f"{_quoted(name)}. {hint} Set `job_name` or `job_id` {_place(config)}.",
+        "job_name",
     )
 
 
@@ -77,8 +79,8 @@ def _filters(config: DBTCloudConfiguration) -> dict[str, Any]:
     return {name: config[name] for name in names if config[name]}
 
 
-def _closest(name: str, jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs with the most similar names, or any if no name is similar."""
+def closest_jobs(name: str, jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs with the most similar names, the best first, or any if none is similar."""
     names = {(job.get("name") or "").strip().casefold() for job in jobs}
     close = difflib.get_close_matches(name.casefold(), names, n=_CLOSEST, cutoff=0.5)
     close += sorted(each for each in names if name.casefold() in each and each not in close)

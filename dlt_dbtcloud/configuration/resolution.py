@@ -118,7 +118,8 @@ def resolved_config(
         raise InvalidCredentialsException(
             f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass {' and '.join(passed)} "
             f"to the call, or set {keys} under `{section_of(connection)}` in "
-            f"`.dlt/secrets.toml`, or {variables} in the environment."
+            f"`.dlt/secrets.toml`, or {variables} in the environment.",
+            *missing,
         )
     return cast(DBTCloudConfiguration, credentials)
 

@@ -212,7 +212,8 @@ def refuse_placeholders(
     connection = credentials.get("connection")
     raise InvalidCredentialsException(
         f"Still a placeholder: {keys}. Set the needed values under `{section_of(connection)}` in "
-        f"`.dlt/secrets.toml`, or as `{prefix_of(connection)}*`, and remove the rest."
+        f"`.dlt/secrets.toml`, or as `{prefix_of(connection)}*`, and remove the rest.",
+        *(name for name in fields_of_spec() if name in found),
     )
 
 

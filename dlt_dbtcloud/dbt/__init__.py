@@ -22,8 +22,15 @@ from dlt_dbtcloud.dbt.commands import (
 )
 from dlt_dbtcloud.dbt.decoder import NotAnObjectError, Unread
 from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
-from dlt_dbtcloud.dbt.manifest import TESTS, Column, Manifest, Node, resource_type_in
-from dlt_dbtcloud.dbt.matching import Match, match_sources, sources_by_relation
+from dlt_dbtcloud.dbt.manifest import (
+    TESTS,
+    Column,
+    Manifest,
+    Node,
+    is_fusion_version,
+    resource_type_in,
+)
+from dlt_dbtcloud.dbt.matching import Match, Misplaced, match_sources, sources_by_relation
 from dlt_dbtcloud.dbt.selection import (
     covers,
     executed_nodes,
@@ -49,6 +56,7 @@ __all__ = [
     "GenericTest",
     "Manifest",
     "Match",
+    "Misplaced",
     "Node",
     "NotAnObjectError",
     "Result",
@@ -67,6 +75,7 @@ __all__ = [
     "fed_nodes",
     "fits",
     "has_project_error",
+    "is_fusion_version",
     "match_sources",
     "missing_nodes",
     "narrowed_commands",

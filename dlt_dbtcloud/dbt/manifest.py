@@ -26,7 +26,7 @@ from dlt_dbtcloud.dbt.decoder import Unread
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.values import as_datetime, as_plain, as_text, as_texts
 
-__all__ = ["TESTS", "Column", "Manifest", "Node", "resource_type_in"]
+__all__ = ["TESTS", "Column", "Manifest", "Node", "is_fusion_version", "resource_type_in"]
 
 
 # the resource types of tests
@@ -114,8 +114,7 @@ class Manifest:
     @property
     def is_from_fusion(self) -> bool:
         """Whether dbt Fusion wrote it, which is dbt 2; release tracks begin with a year."""
-        major = (self.dbt_version or "").partition(".")[0]
-        return major.isdecimal() and 1 < int(major) < _FIRST_YEAR
+        return is_fusion_version(self.dbt_version or "")
 
     @property
     def generated_at(self) -> datetime | None:
@@ -317,6 +316,12 @@ class Manifest:
         # two packages may have a group of the same name
         groups.sort(key=lambda group: group.package_name != entry.package_name)
         return _names(groups[0].owner) if groups else []
+
+
+def is_fusion_version(version: str) -> bool:
+    """Return whether a version is that of dbt Fusion, which is dbt 2, not a year or a track."""
+    major = version.partition(".")[0]
+    return major.isdecimal() and 1 < int(major) < _FIRST_YEAR
 
 
 def resource_type_in(unique_id: str) -> str:

@@ -31,11 +31,13 @@ class Misplaced:
         name: The name of the table.
         sources: The unique ids of the sources, sorted.
         advice: Both places, and the line to change if they are the same table.
+        change: The line to change.
     """
 
     name: str
     sources: tuple[str, ...]
     advice: str
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -226,12 +228,14 @@ def _misplaced(relation: Relation, candidates: Mapping[_Source, Mapping[str, str
     """Return a table whose name several sources have, with their differences from it."""
     nearest = sorted(candidates, key=lambda source: len(candidates[source]))
     places = [_place(source, relation) for source in nearest[:_NAMED]]
+    change = _change(nearest[0], relation, candidates[nearest[0]])
     more = f", and {len(nearest) - _NAMED} more" if len(nearest) > _NAMED else ""
     return Misplaced(
         relation.name,
         tuple(source.unique_id for source in candidates),
         f"{_loaded(relation)} was loaded, but the project has {', '.join(places)}{more}. "
-        f"If it is the same table, {_change(nearest[0], relation, candidates[nearest[0]])}.",
+        f"If it is the same table, {change}.",
+        change,
     )
 
 

@@ -5,6 +5,7 @@ from dlt_dbtcloud.loads.packages import (
     RESULTS_HINT,
     RESULTS_SCHEMA,
     LastLoad,
+    check_type,
     last_load,
     note_failure,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "LoadedColumn",
     "LoadedSchema",
     "LoadedTable",
+    "check_type",
     "last_load",
     "loaded_relations",
     "loaded_schemas",
