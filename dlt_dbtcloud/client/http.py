@@ -229,12 +229,13 @@ class Transport:
         # hooks of a request replace those of its session
         hooks = {"response": [limit_body, *session.hooks["response"]]}
         with self._as_transport_error(method, url):
+            host = urlsplit(url).hostname or ""
+            direct = {"no_proxy": host} if is_loopback(host) else {}
             options: dict[str, Any] = {
-                **session.merge_environment_settings(url, {}, stream, None, None)
+                **session.merge_environment_settings(url, {**direct}, stream, None, None)
             }
-            host = urlsplit(url).hostname
-            if is_loopback(host):
-                options["proxies"] = {"no_proxy": host}
+            # those of the session are added otherwise
+            options["proxies"] = direct or options["proxies"]
             response = sender.send(
                 # no variable of a traceback refers to the request with its token
                 session.prepare_request(

@@ -35,8 +35,8 @@ HOST = "127.0.0.1"
 # bytes
 MAX_BODY = 10_000_000
 SCHEMES = ("token", "bearer")
-# seconds between the server's checks whether to stop
-POLL = 0.005
+# seconds between the server's checks whether to stop, if it cannot be woken
+POLL = 0.05
 
 _logger = logging.getLogger(__name__)
 
@@ -161,6 +161,9 @@ class Server(ThreadedWSGIServer):
 
     def stop(self) -> None:
         """Stop listening and close the connections that clients keep alive."""
+        # on Linux, the server wakes; on other systems this is an error
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.shutdown()
         # `serve_forever` closes the socket as well; the port is free after both calls
         self._thread.join()
