@@ -27,6 +27,8 @@ time.sleep(600)
 # a module in place of `dbt.cli.main`; `is_forked` is whether it was imported for many commands
 MODULE = """
 import json, os, pathlib, signal, subprocess, sys, threading, time
+# the template imports it as well, and the installed one takes long
+sys.modules["daff"] = sys
 {imported}
 def cli():
     is_forked = sys.orig_argv[1].endswith("template.py")

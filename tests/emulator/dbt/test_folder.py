@@ -18,7 +18,8 @@ from dlt_dbtcloud.emulator.dbt.folder import Folder, remove_abandoned
 from tests.support.clock import until
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake, write_module
-from tests.support.processes import is_alive, running
+from tests.support.forks import Fork, forked
+from tests.support.processes import is_alive
 
 # prints its process id, ignores SIGINT and works for ten minutes
 WORKING = """
@@ -30,7 +31,9 @@ time.sleep(600)
 EMULATING = """
 import json, sys, threading, requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.dbt import folder
 project, dbt, environ = sys.argv[1:]
+folder.GRACE = 0.3
 with DBTCloudEmulator() as cloud:
     options = {"dbt_executable": dbt or None, "environ": json.loads(environ)}
     job = cloud.create_job("Any", project_dir=project, **options)
@@ -63,7 +66,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def emulating(
     project: Path, folder: Path, kind: str = "program", before: str = ""
-) -> Iterator[tuple[subprocess.Popen[str], int]]:
+) -> Iterator[tuple[Fork, int]]:
     """Start an emulator in another process, and yield it with the id of its dbt process."""
     signs = folder / "signs"
     signs.mkdir()
@@ -74,11 +77,9 @@ def emulating(
     else:
         dbt = write_fake(folder, WORKING)
     code = EMULATING.replace("{before}", before)
-    options = [str(project), dbt, json.dumps(environ)]
-    command = [sys.executable, "-W", "ignore", "-c", code, *options]
-    with running(command) as process:
-        until(lambda: process.poll() is not None or any(signs.iterdir()))
-        assert process.poll() is None
+    with forked(code, str(project), dbt, json.dumps(environ)) as process:
+        until(lambda: any(signs.iterdir()) or not is_alive(process.pid))
+        assert is_alive(process.pid), process.errors
         (sign,) = signs.iterdir()
         yield process, int(sign.name)
 
@@ -94,7 +95,7 @@ def test_a_signal_that_ends_the_emulator_ends_dbt_and_deletes_its_files(
         assert len(children) == 2
         assert (dbt in children) == (kind == "program")
         process.send_signal(number)
-        process.wait(300)
+        process.wait()
         until(lambda: not any(map(is_alive, [dbt, *children])))
         until(lambda: not any(temporary.iterdir()))
 
@@ -107,8 +108,8 @@ def test_a_fork_that_outlives_the_emulator_does_not_keep_dbt_alive(
         own = command_of(process.pid)
         others = [pid for pid in children_of(process.pid) if command_of(pid) != own]
         assert len(others) == 2
-        process.kill()
-        process.wait(300)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         until(lambda: not any(map(is_alive, [dbt, *others])))
         until(lambda: not any(temporary.iterdir()))
 
@@ -121,8 +122,8 @@ def test_the_next_start_deletes_what_a_killed_emulator_and_guard_left(
         guards = [pid for pid in children_of(process.pid) if str(left) in command_of(pid)]
         assert len(guards) == 1
         os.kill(guards[0], signal.SIGKILL)
-        process.kill()
-        process.wait(300)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         assert left.is_dir()
 
         def is_deleted_by_a_start() -> bool:

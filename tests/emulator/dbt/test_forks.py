@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ from dlt_dbtcloud.emulator.dbt.project import find_dbt
 from tests.support.clock import PATIENCE, until
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_module
-from tests.support.processes import is_alive, run_python, running
+from tests.support.forks import forked, run_forked
+from tests.support.processes import is_alive, run_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dbt is forked on Linux only")
 
@@ -361,13 +361,12 @@ threading.Event().wait()
 
 def test_a_fork_that_waits_for_its_command_ends_with_the_emulators_process(tmp_path: Path) -> None:
     environ = {**os.environ, **write_module(tmp_path / "module", "")}
-    command = [sys.executable, "-c", WAITING, DBT, str(tmp_path)]
-    with running(command, env=environ, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        pids = [int(pid) for pid in process.stdout.readline().split()]
+    with forked(WAITING, DBT, str(tmp_path), env=environ) as process:
+        until(lambda: process.output.endswith("\n"))
+        pids = [int(pid) for pid in process.output.split()]
         assert [is_alive(pid) for pid in pids] == [True, True]
-        process.kill()
-        process.wait(PATIENCE)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         until(lambda: not any(map(is_alive, pids)))
 
 
@@ -484,7 +483,7 @@ def test_the_emulators_of_a_process_share_the_template_until_the_last_one_stops(
     tiny: Path, tmp_path: Path
 ) -> None:
     environ = write_module(tmp_path / "module", ORIGIN)
-    printed = run_python(SHARING, str(tiny), json.dumps(environ))
+    printed = run_forked(SHARING, str(tiny), json.dumps(environ))
     first, second, is_left = printed.splitlines()
     assert first == second
     assert first.startswith("True ")
