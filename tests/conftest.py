@@ -80,21 +80,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _long_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """Begin both halves with the long tests, and keep those together that share a slow fixture.
 
-    Of two workers, the second begins in the middle, and who has finished takes from the end of the
-    other. So one worker makes that fixture, and none is left with a long test at the end.
+    A worker begins in the middle, and who has finished takes from the end of another. So one worker
+    makes that fixture, and none is left with a long test at the end.
     """
 
     def fixtures(item: pytest.Item) -> set[str]:
         return {"loaded", "orchard"}.intersection(getattr(item, "fixturenames", ()))
 
+    def is_forking(item: pytest.Item) -> bool:
+        return "forking" in getattr(item, "fixturenames", ())
+
     def is_long(item: pytest.Item) -> bool:
-        return any(item.get_closest_marker(name) for name in ("dbt", "fusion"))
+        is_marked = any(item.get_closest_marker(name) for name in ("dbt", "fusion"))
+        return is_marked or is_forking(item)
 
     shared = sorted(filter(fixtures, items), key=lambda item: sorted(fixtures(item)))
     others = [item for item in items if not fixtures(item)]
+    long = sorted(filter(is_long, others), key=is_forking, reverse=True)
     short = [item for item in others if not is_long(item)]
     middle = max(0, len(items) // 2 - len(shared))
-    return [*shared, *short[:middle], *filter(is_long, others), *short[middle:]]
+    return [*shared, *short[:middle], *long, *short[middle:]]
 
 
 def _is_recorded(item: pytest.Item) -> bool:
@@ -207,6 +212,11 @@ def loaded_pipeline(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
     """Return a pipeline that has loaded the table `airlines`; it is shared."""
     with shared_loads.pipeline("flights", load_tables, "airlines") as pipeline:
         yield pipeline
+
+
+@pytest.fixture(scope="session")
+def forking() -> None:
+    """Let one worker run the tests that fork, as it starts a process that imports dlt."""
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def test_a_load_of_several_sources_is_one(shared_loads: SharedLoads) -> None:
         assert last_load(pipeline) == LastLoad("flights", newest(pipeline))
 
 
+@pytest.mark.usefixtures("forking")
 def test_another_process_sees_the_same(loaded_pipeline: dlt.Pipeline) -> None:
     folder = loaded_pipeline.pipelines_dir
     code = (

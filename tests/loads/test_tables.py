@@ -257,12 +257,14 @@ def test_the_steps_of_a_load_may_be_taken_one_by_one(copy: dlt.Pipeline) -> None
     assert loaded_tables(copy) == {"orders": 1, "orders__items": 2}
 
 
+@pytest.mark.usefixtures("forking")
 def test_another_process_finds_the_same(loaded_sources: dlt.Pipeline) -> None:
     code = "print(repr((loaded_tables(pipeline), loaded_relations(pipeline))))"
     expected = repr((loaded_tables(loaded_sources), loaded_relations(loaded_sources)))
     assert in_another_process(loaded_sources, code) == expected
 
 
+@pytest.mark.usefixtures("forking")
 def test_rows_are_unknown_if_another_process_loads(shared: dlt.Pipeline) -> None:
     shared.extract(resource(ORDER))
     shared.normalize()

@@ -46,7 +46,7 @@ Script = Callable[..., Fork]
 
 
 @pytest.fixture
-def script(cloud: DBTCloudEmulator) -> Iterator[Script]:
+def script(cloud: DBTCloudEmulator, forking: None) -> Iterator[Script]:
     """Return a function that starts a process that runs a job."""
     with ExitStack() as started:
 

@@ -35,7 +35,12 @@ Demo = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def demo(isolated: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Demo:
+def demo(
+    isolated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    forking: None,
+) -> Demo:
     """Return a function that runs a copy of an example, by default with one day of flights.
 
     A Python of its own runs it in the tests of real dbt, and else a fork, which begins at once.

@@ -519,6 +519,7 @@ print(run["id"], last_load(pipeline).committed)
 """
 
 
+@pytest.mark.usefixtures("forking")
 def test_twenty_pipelines_share_two_runs(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ from tests.support.clock import until
 from tests.support.forks import forked, run_forked
 from tests.support.processes import is_alive, run_python
 
+pytestmark = pytest.mark.usefixtures("forking")
+
 WHERE = "import os, sys; print(os.getcwd(), sys.argv, sys.path[0], os.environ.get('FRUIT'))"
 
 

@@ -54,6 +54,9 @@ def test_whose_teardown_hangs(stuck):
     pass
 """
 
+# the timeout of a test without its fixtures, which may take longer
+AT_ONCE = ["--timeout=0.1", "-o", "timeout_func_only=true"]
+
 
 @pytest.fixture
 def pids(isolated: Path) -> Iterator[Path]:
@@ -109,8 +112,8 @@ def test_forks_end_with_a_child_that_has_ended(pids: Path) -> None:
     ("test", "options"),
     [
         ("test_that_fails", []),
-        ("test_that_hangs", ["--timeout=3", "--timeout-method=signal"]),
-        ("test_that_hangs", ["--timeout=3", "--timeout-method=thread"]),
+        ("test_that_hangs", [*AT_ONCE, "--timeout-method=signal"]),
+        ("test_that_hangs", [*AT_ONCE, "--timeout-method=thread"]),
         ("test_whose_teardown_hangs", ["--timeout=3", "--timeout-method=thread"]),
     ],
 )

@@ -21,10 +21,13 @@ from tests.support.fake_dbt import write_fake, write_module
 from tests.support.forks import Fork, forked
 from tests.support.processes import is_alive
 
-# prints its process id, ignores SIGINT and works for ten minutes
+pytestmark = pytest.mark.usefixtures("forking")
+
+# writes its process id, ignores SIGINT and works for ten minutes
 WORKING = """
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 (pathlib.Path(os.environ["SIGNS"]) / str(os.getpid())).touch()
+print("working", flush=True)
 time.sleep(600)
 """
 # an emulator in a process of its own, with one run of dbt
@@ -42,7 +45,12 @@ with DBTCloudEmulator() as cloud:
     {before}threading.Event().wait()
 """
 # a child that outlives the emulator with all of its open files
-FORK = "import os; os.fork() or threading.Event().wait(); "
+FORK = """
+    import os, time
+    while "working" not in str(cloud.runs):
+        time.sleep(0.01)
+    os.fork() or threading.Event().wait()
+    """
 
 
 @pytest.fixture

@@ -359,6 +359,7 @@ threading.Event().wait()
 """
 
 
+@pytest.mark.usefixtures("forking")
 def test_a_fork_that_waits_for_its_command_ends_with_the_emulators_process(tmp_path: Path) -> None:
     environ = {**os.environ, **write_module(tmp_path / "module", "")}
     with forked(WAITING, DBT, str(tmp_path), env=environ) as process:
@@ -479,6 +480,7 @@ def test_the_last_user_ends_the_template(write: Write) -> None:
     assert dbt.forked() is None
 
 
+@pytest.mark.usefixtures("forking")
 def test_the_emulators_of_a_process_share_the_template_until_the_last_one_stops(
     tiny: Path, tmp_path: Path
 ) -> None:
