@@ -18,6 +18,7 @@ from dlt_dbtcloud.configuration import (
     line_that_sets,
 )
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
+from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import ConnectionReport, Finding
 
 __all__ = ["Settings", "failed", "passed", "report", "unusable"]
@@ -76,7 +77,8 @@ def report(findings: Iterable[Finding]) -> ConnectionReport:
 
 def unusable(error: Exception, settings: Settings) -> Finding:
     """Return the finding for a configuration that cannot be resolved."""
-    message = str(error)
+    # dlt quotes values
+    message = redact(str(error))
     if isinstance(error, ConfigFieldMissingException):
         keys = [*error.fields]
         message = f"{' and '.join(f'`{key}`' for key in keys)} is not set."

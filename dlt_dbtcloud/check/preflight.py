@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dlt
@@ -55,25 +55,42 @@ def check_dbt_cloud(
         TypeError: `pipeline` is not a pipeline.
         InvalidCredentialsException: `credentials` or `connection` is of a wrong type.
     """
-    if pipeline is not None:
-        check_type(pipeline)
-    is_credentials = isinstance(credentials, Mapping | ConfigValueSentinel | None)
-    given = getattr(credentials, "__given_fields__", credentials)
-    passed_fields = {*(given if isinstance(given, Iterable) else ())}
-    if connection is not None:
-        passed_fields.add("connection")
     try:
-        config = _config(credentials, connection=connection)
-    except (ConfigurationException, DBTCloudException) as error:
-        if not is_credentials or not isinstance(connection, str | None):
-            # a mistake in the code, not in the configuration
-            raise
-        return report([unusable(error, Settings(connection, passed_fields))])
+        if pipeline is not None:
+            check_type(pipeline)
+        found = _settled(credentials, connection)
     finally:
         # a traceback that shows variables would show the caller's token
-        del credentials, given
-    with connect(config) as client:
-        return report(_findings(client.patient(0), config, pipeline))
+        del credentials, connection
+    if not isinstance(found, DBTCloudConfiguration):
+        return report([found])
+    with connect(found) as client:
+        return report(_findings(client.patient(0), found, pipeline))
+
+
+def _settled(
+    credentials: DBTCloudConfiguration | Mapping[str, Any], connection: str | None
+) -> DBTCloudConfiguration | Finding:
+    """Return the config of a call, or why it cannot be resolved.
+
+    Raises:
+        InvalidCredentialsException: An argument is of a wrong type.
+    """
+    is_typed = isinstance(connection, str | None) and isinstance(
+        credentials, Mapping | ConfigValueSentinel | None
+    )
+    fields = getattr(credentials, "__given_fields__", credentials)
+    given = {*fields} if isinstance(fields, Mapping | frozenset) else set()
+    try:
+        return _config(credentials, connection=connection)
+    except (ConfigurationException, DBTCloudException) as error:
+        if not is_typed:
+            # a mistake in the code, not in the configuration
+            raise
+        named = set() if connection is None else {"connection"}
+        return unusable(error, Settings(connection, given | named))
+    finally:
+        del credentials, connection, fields
 
 
 @with_dbt_cloud_config

@@ -148,7 +148,8 @@ def line_that_sets(
             if isinstance(provider, EnvironProvider):
                 variable = f"{prefix_of(section)}{name.upper()}"
                 return f"`{variable}={value.strip(_QUOTE)}` in the environment"
-            return f"`{name} = {value}` under `{section_of(section)}` in `.dlt/{provider.name}`"
+            file = _file(provider, placed, section)
+            return f"`{name} = {value}` under `{section_of(section)}` in `{file}`"
     return f"`{name} = {value}` under `{section_of(connection)}` in `.dlt/secrets.toml`"
 
 
@@ -207,6 +208,15 @@ def _value(field: str, hint: type, connection: str) -> Any:
             raise ValueNotSecretException(provider.name, key)
         return value
     return None
+
+
+def _file(provider: ConfigProvider, field: str, connection: str | None) -> str:
+    """Return the file in which a provider finds a field."""
+    # the lowest version of dlt does not know it
+    locate = getattr(provider, "get_value_location", None)
+    folder, _, name = (locate(field, "", *_path(connection)) if locate else "").rpartition(":")
+    # dlt marks the files of its global folder
+    return f"{'~/' if folder else ''}.dlt/{name or provider.name}"
 
 
 def _path(connection: str | None) -> tuple[str, ...]:

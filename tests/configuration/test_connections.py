@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dlt.common.configuration.exceptions import (
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
-from dlt_dbtcloud.configuration import resolved_config, with_dbt_cloud_config
+from dlt_dbtcloud.configuration import line_that_sets, resolved_config, with_dbt_cloud_config
 from tests.conftest import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
@@ -258,7 +259,7 @@ def test_the_first_place_that_names_the_job_decides(
 
 
 @pytest.fixture
-def workspace(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def workspace(isolated: Path) -> Callable[[str], None]:
     """Return a function that opens a workspace of dlt with a profile."""
     settings = isolated / ".dlt"
     settings.mkdir()
@@ -269,7 +270,8 @@ def workspace(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     )
 
     def use(profile: str) -> None:
-        monkeypatch.setenv("WORKSPACE__PROFILE", profile)
+        # as `dlt profile NAME pin` does
+        (settings / "profile-name").write_text(profile)
         Container()[PluggableRunContext].reload(str(isolated))
 
     return use
@@ -284,3 +286,7 @@ def test_profiles_of_a_workspace_work_with_connections(
     assert configured().account_id == "11"
     prod = configured(connection="prod")
     assert (prod.account_id, prod.api_token) == ("2", "dbtc_of_tests")
+    line = line_that_sets("account_id", "5")
+    assert re.fullmatch(
+        r"`account_id = 5` under `\[dbt_cloud\]` in `.dlt/(tests.)?secrets.toml`", line
+    )

@@ -21,6 +21,7 @@ from dlt_dbtcloud import (
     DBTCloudTransportError,
     InvalidCredentialsException,
     cancel_dbt_cloud_run,
+    check_dbt_cloud,
     dbt_cloud_results,
     get_dbt_cloud_run_results,
     get_dbt_cloud_run_status,
@@ -155,6 +156,23 @@ def test_an_unusable_connection_shows_no_token(
     monkeypatch.setenv("DBT_CLOUD__PROD__API_TOKEN", TOKEN)
     monkeypatch.setenv(f"DBT_CLOUD__PROD__{variable}", value)
     error = error_of(lambda: run_dbt_cloud_job({"connection": "prod", **credentials}, 7))
+    assert leaks(error) == []
+    assert TOKEN not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"credentials": {"api_token": TOKEN}, "pipeline": 5},
+        {"credentials": {"api_token": TOKEN}, "connection": 5},
+        {"connection": {"api_token": TOKEN}},
+        {"credentials": [TOKEN]},
+    ],
+)
+def test_a_check_with_a_mistake_shows_no_token(
+    cloud: DBTCloudEmulator, arguments: dict[str, Any]
+) -> None:
+    error = error_of(lambda: check_dbt_cloud(**arguments))
     assert leaks(error) == []
     assert TOKEN not in "".join(traceback.format_exception(error))
 
