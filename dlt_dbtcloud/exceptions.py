@@ -318,10 +318,11 @@ class DBTCloudRunTimeout(DBTCloudRunError, TransientException):
         *,
         trouble: BaseException | None = None,
         ended: Run | None = None,
+        resume: str | None = None,
     ) -> None:
         self.timeout = timeout
         status = (run.get("status_humanized") or "in progress").lower()
-        resume = f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
+        resume = resume or f"`get_dbt_cloud_run_status(run_id={run.get('id')})`"
         advice = f"It is still running in dbt Cloud; call {resume} to keep waiting."
         if ended:
             advice = f"Stopped waiting for it: {ended.get('status_humanized') or 'it has ended'}."

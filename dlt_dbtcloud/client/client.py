@@ -62,6 +62,7 @@ class DBTCloudClientV2:
         session: A session to use instead of the client's own, for example with your proxy or
             certificates. It applies its own retries, and its owner closes it.
         clock: A clock, injectable for tests.
+        connection: The connection that the account is configured as, for messages.
 
     Attributes:
         clock: The clock.
@@ -80,6 +81,7 @@ class DBTCloudClientV2:
         *,
         session: requests.Session | None = None,
         clock: Clock = time,
+        connection: str | None = None,
     ) -> None:
         try:
             auth = TokenAuth(valid_token(api_token))
@@ -88,6 +90,7 @@ class DBTCloudClientV2:
         self.account_id = None if account_id in (None, "") else valid_id("account_id", account_id)
         self.base_api_url = f"{valid_base_url(base_api_url)}/{self.api_version}"
         self.clock = clock
+        self._connection = connection
         if urlsplit(self.base_api_url).hostname == _DEFAULT_HOST:
             logger.warning(
                 f"`base_api_url` is the default, `{_DEFAULT_HOST}`, which dbt Labs will remove. "
@@ -144,6 +147,11 @@ class DBTCloudClientV2:
         It is 0 until the API has refused all requests for half a minute, and doubles each time.
         """
         return self._transport.shortest_pause
+
+    def call(self, helper: str, run_id: int | None) -> str:
+        """Return the call of a helper for a run, as a message quotes it."""
+        connection = f", connection={self._connection!r}" if self._connection else ""
+        return f"`{helper}(run_id={run_id}{connection})`"
 
     def redact(self, text: str) -> str:
         """Return a plain text without the client's token and other apparent secrets."""

@@ -126,7 +126,13 @@ def resolved_config(
 
 def connect(config: DBTCloudConfiguration, clock: Clock = time) -> DBTCloudClientV2:
     """Return a client of the configured account."""
-    return DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url, clock=clock)
+    return DBTCloudClientV2(
+        config.api_token,
+        config.account_id,
+        config.base_api_url,
+        clock=clock,
+        connection=config.connection,
+    )
 
 
 def _fields_of(credentials: object, signature: inspect.Signature) -> Mapping[str, Any]:

@@ -161,7 +161,7 @@ class Postmortem:
             self.run,
             client.without_token(description),
             [_without_token(failure, client) for failure in failures[:_MAX_FAILURES]],
-            advice(self.run, failures, self.step),
+            advice(client.call("retry_dbt_cloud_run", self.run["id"]), failures, self.step),
         )
 
     def _wait_for_log(self) -> None:
@@ -271,9 +271,14 @@ def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> st
     return f"{failed} {end}"
 
 
-def advice(run: Run, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
-    """Return the next step, and whether a retry is unlikely to help."""
-    retry = f"`retry_dbt_cloud_run(run_id={run['id']})`"
+def advice(retry: str, failures: Sequence[NodeFailure], step: RunStep | None) -> str:
+    """Return the next step, and whether a retry is unlikely to help.
+
+    Args:
+        retry: The call that retries the run.
+        failures: The nodes that failed.
+        step: The step that failed.
+    """
     texts = [failure["message"] or "" for failure in failures] or [log_of(step) if step else ""]
     if any(text != _STOPPED and has_project_error(text) for text in texts):
         return f"Fix the project first; then {retry} resumes from the failure."

@@ -93,7 +93,8 @@ def leave(client: DBTCloudClientV2, runs: Sequence[Run], *, cancel: bool) -> Map
         for run in runs:
             name = f"run {run['id']}{run_link(run)}"
             logger.warning(
-                f"Stopped waiting for {name}; it is still running in dbt Cloud. {_hint(run)}"
+                f"Stopped waiting for {name}; it is still running in dbt Cloud. "
+                f"{_hint(client, run)}"
             )
         return {}
     watch = cancel_and_confirm(client, runs, timeout=_CANCEL_WITHIN)
@@ -103,7 +104,7 @@ def leave(client: DBTCloudClientV2, runs: Sequence[Run], *, cancel: bool) -> Map
         if error:
             logger.error(
                 f"Stopped waiting for {name}; it could not be cancelled and may still be running. "
-                f"{_hint(run)} {error}"
+                f"{_hint(client, run)} {error}"
             )
         else:
             status = watch.runs[id_of(run)].get("status_humanized")
@@ -130,8 +131,8 @@ def _leave_post(client: DBTCloudClientV2, post: ExactlyOnce, *, cancel: bool) ->
     logger.error(f"No run of job {post.job_id} was found that could be cancelled: {hint}")
 
 
-def _hint(run: Run) -> str:
-    return f"Call `get_dbt_cloud_run_status(run_id={run['id']})` to keep waiting."
+def _hint(client: DBTCloudClientV2, run: Run) -> str:
+    return f"Call {client.call('get_dbt_cloud_run_status', run['id'])} to keep waiting."
 
 
 @contextmanager

@@ -239,7 +239,11 @@ class Lifecycle:
         for part, run in late:
             cause = part.error.__cause__ if part.error else None
             part.error = DBTCloudRunTimeout(
-                run, self._config.timeout, trouble=cause, ended=finished.get(id_of(run))
+                run,
+                self._config.timeout,
+                trouble=cause,
+                ended=finished.get(id_of(run)),
+                resume=self._client.call("get_dbt_cloud_run_status", run["id"]),
             )
             part.error.__cause__ = cause
 

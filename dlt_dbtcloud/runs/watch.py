@@ -180,7 +180,8 @@ class Watch:
         yield run
 
     def _timeout(self, run: Run, timeout: float) -> DBTCloudRunTimeout:
-        error = DBTCloudRunTimeout(run, timeout, trouble=self._last_failure)
+        resume = self._client.call("get_dbt_cloud_run_status", run["id"])
+        error = DBTCloudRunTimeout(run, timeout, trouble=self._last_failure, resume=resume)
         error.__cause__ = self._last_failure
         return error
 

@@ -254,8 +254,8 @@ class Extraction:
             # a run without artifacts does not show that the API is up
             if reader.has_asked:
                 self._unread.record_success()
-            again = f"`dbt_cloud_results(run_id={new.run['id']})` reads it again."
-            reader.warn(again)
+            again = self._client.call("dbt_cloud_results", new.run["id"])
+            reader.warn(f"{again} reads it again.")
         return rows
 
     def _readers(self, reader: RunReader) -> dict[str, Callable[[], Iterable[Row]]]:

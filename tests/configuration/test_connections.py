@@ -18,8 +18,14 @@ from dlt.common.configuration.exceptions import (
 )
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
+from dlt_dbtcloud import (
+    DBTCloudConfiguration,
+    DBTCloudRunTimeout,
+    InvalidCredentialsException,
+    run_dbt_cloud_job,
+)
 from dlt_dbtcloud.configuration import line_that_sets, resolved_config, with_dbt_cloud_config
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
@@ -290,3 +296,18 @@ def test_profiles_of_a_workspace_work_with_connections(
     assert re.fullmatch(
         r"`account_id = 5` under `\[dbt_cloud\]` in `.dlt/(tests.)?secrets.toml`", line
     )
+
+
+def test_messages_call_helpers_with_the_connection(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__PROD__ACCOUNT_ID", str(cloud.account_id))
+    slow = cloud.create_job("Slow", duration=None)
+    with pytest.raises(DBTCloudRunTimeout) as caught:
+        run_dbt_cloud_job(job_id=slow, timeout=0.05, connection="prod")
+    run_id = cloud.runs[0]["id"]
+    call = f"`get_dbt_cloud_run_status(run_id={run_id}, connection='prod')`"
+    assert call in str(caught.value)
+    failing = cloud.create_job("Failing", outcome="error")
+    run = run_dbt_cloud_job(job_id=failing, connection="prod")
+    assert f"`retry_dbt_cloud_run(run_id={run['id']}, connection='prod')`" in caplog.text

@@ -329,6 +329,7 @@ def test_with_fail_fast_on_dbt_fusion_only_what_failed_is_reported(
     assert f"1 of 3 nodes failed in run {error.run_id}" in str(error)
 
 
+RETRY = "`retry_dbt_cloud_run(run_id=9001)`"
 RUN: Any = {"id": 9001, "job_definition_id": 7, "job": {"name": "Nightly"}}
 STEP = RunStep(index=4, name="Invoke dbt with `dbt build`", status=20)
 MANIFEST = {
@@ -418,7 +419,7 @@ def test_failed_tests_are_counted_apart_from_errors() -> None:
     )
     assert "test.shop.positive.0 (models/shop.yml): failed\n" in description
     assert 'The rows that failed are in "db"."audit"."positive".' in description
-    assert "until the data change" in advice(RUN, failures, STEP)
+    assert "until the data change" in advice(RETRY, failures, STEP)
 
 
 STOPPED = results(
@@ -528,12 +529,11 @@ def test_the_description_of_a_step_without_a_log_and_of_a_run_without_steps() ->
 
 
 def test_the_advice_depends_on_the_cause() -> None:
-    retry = "`retry_dbt_cloud_run(run_id=9001)`"
     broken = RunStep(**{**STEP, "logs": "Encountered an error:\nCompilation Error\n  in model x"})
-    assert "Fix the project first; then" in advice(RUN, [], broken)
+    assert "Fix the project first; then" in advice(RETRY, [], broken)
     failures = node_failures(FAILED, read_manifest(MANIFEST))
-    assert advice(RUN, failures, STEP) == (
-        f"{retry} runs only the nodes and steps that failed, were skipped or never began."
+    assert advice(RETRY, failures, STEP) == (
+        f"{RETRY} runs only the nodes and steps that failed, were skipped or never began."
     )
     for step in (broken, STEP, None):
-        assert retry in advice(RUN, failures, step)
+        assert RETRY in advice(RETRY, failures, step)
