@@ -15,6 +15,7 @@ from dlt_dbtcloud.configuration import (
     Collector,
     DBTCloudConfiguration,
     connect,
+    placeholders_in,
     required_job_id,
     resolved_config,
     trigger_data,
@@ -47,6 +48,7 @@ def run_dbt_cloud_job(
     pipeline: dlt.Pipeline | None = None,
     only_loaded: bool = False,
     reuse_queued_run: bool = False,
+    additional_vars: Mapping[str, Any] | None = None,
     retries: int = 0,
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
@@ -77,6 +79,9 @@ def run_dbt_cloud_job(
             is None.
         reuse_queued_run: Return a queued run of the job, whoever triggered it, if it builds
             everything that the new run would.
+        additional_vars: Variables for dbt, merged into `--vars` of each command of the run, and of
+            its retries. The values `{load_id}`, `{pipeline_name}` and `{tables}`, a list, are
+            filled for the load of `pipeline`. A run with other variables is never shared.
         retries: How often to retry a failed run, as `retry_dbt_cloud_run` does.
         timeout: Longest wait for the end, retries included, in seconds.
         cancel_on_abandon: Cancel the run when the wait ends early: on Ctrl-C, SIGTERM, the time
@@ -97,7 +102,7 @@ def run_dbt_cloud_job(
         InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
         ConfigFieldMissingException: No token is set; it is dlt's own error.
         ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, or
-            `only_loaded` has no `pipeline`; it is a `ValueError`.
+            `only_loaded` or a placeholder has no `pipeline`; it is a `ValueError`.
         DBTCloudException: The last load of `pipeline` failed, so its tables are unknown.
         DBTCloudAPIError: The API refused the trigger or returned an error; there is no run.
         DBTCloudTransportError: The API is unreachable; there is no run.
@@ -108,6 +113,7 @@ def run_dbt_cloud_job(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id")
+    _check_pipeline(config, pipeline)
     return _run_jobs([required_job_id(config)], config, data, pipeline, progress)[0]
 
 
@@ -122,6 +128,7 @@ def run_dbt_cloud_jobs(
     pipeline: dlt.Pipeline | None = None,
     only_loaded: bool = False,
     reuse_queued_run: bool = False,
+    additional_vars: Mapping[str, Any] | None = None,
     retries: int = 0,
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
@@ -145,6 +152,7 @@ def run_dbt_cloud_jobs(
         pipeline: The pipeline whose last load the runs are for.
         only_loaded: Build only the descendants of the tables that the load changed.
         reuse_queued_run: Return queued runs if they build everything that the new ones would.
+        additional_vars: Variables for dbt.
         retries: How often to retry each failed run.
         timeout: Longest wait for the end of all runs, retries included, in seconds.
         cancel_on_abandon: Cancel the runs when the wait ends early.
@@ -160,7 +168,7 @@ def run_dbt_cloud_jobs(
         InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
         ConfigFieldMissingException: No token is set; it is dlt's own error.
         ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, or
-            `only_loaded` has no `pipeline`; it is a `ValueError`.
+            `only_loaded` or a placeholder has no `pipeline`; it is a `ValueError`.
         DBTCloudException: Any error of `run_dbt_cloud_job`. With several errors it is the first,
             whose message lists all of them and the runs that succeeded or are still running. Its
             `runs` are the runs that exist.
@@ -171,6 +179,7 @@ def run_dbt_cloud_jobs(
     finally:
         # a traceback that shows variables would show a token in the wrong place
         del job_ids
+    _check_pipeline(config, pipeline)
     return _run_jobs(jobs, config, data, pipeline, progress)
 
 
@@ -379,6 +388,26 @@ def _valid_jobs(job_ids: object) -> list[str]:
     return [valid_id("job_id", job) for job in job_ids]
 
 
+def _check_pipeline(config: DBTCloudConfiguration, pipeline: dlt.Pipeline | None) -> None:
+    """Check that there is a pipeline if an option needs one.
+
+    Raises:
+        ConfigurationValueError: There is none.
+    """
+    if pipeline is not None:
+        return
+    if config.only_loaded:
+        raise ConfigurationValueError(
+            "`only_loaded` needs the pipeline whose load it builds. Pass `pipeline`, or "
+            "`only_loaded=False` to run the whole job."
+        )
+    for name in placeholders_in(config.additional_vars or {}):
+        raise ConfigurationValueError(
+            f"`{{{name}}}` in `additional_vars` is filled for the load of a pipeline. Pass "
+            "`pipeline`, or another value."
+        )
+
+
 def _run_jobs(
     job_ids: list[str],
     config: DBTCloudConfiguration,
@@ -396,11 +425,6 @@ def _run_jobs(
     if config.only_loaded and has_own_steps:
         logger.info("`only_loaded` does not narrow the `steps_override` of `data`.")
     only_loaded = config.only_loaded and not has_own_steps
-    if config.only_loaded and load is None:
-        raise ConfigurationValueError(
-            "`only_loaded` needs the pipeline whose load it builds. Pass `pipeline`, or "
-            "`only_loaded=False` to run the whole job."
-        )
     display = _display(config, progress, pipeline)
     with connect(config) as client:
         triggers = [
@@ -410,6 +434,7 @@ def _run_jobs(
                 load,
                 only_loaded=only_loaded,
                 reuse_queued_run=config.reuse_queued_run,
+                variables=config.additional_vars or {},
                 timeout=config.timeout,
             )
             for job_id in job_ids

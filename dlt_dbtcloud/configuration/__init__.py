@@ -10,6 +10,7 @@ from dlt_dbtcloud.configuration.spec import (
     refuse_placeholders,
 )
 from dlt_dbtcloud.configuration.trigger import OVERRIDES, trigger_data, used_by_trigger
+from dlt_dbtcloud.configuration.variables import filled_variables, placeholders_in
 
 __all__ = [
     "OVERRIDES",
@@ -18,9 +19,11 @@ __all__ = [
     "closest_jobs",
     "connect",
     "fields_of_spec",
+    "filled_variables",
     "find_job_id",
     "known_connections",
     "line_that_sets",
+    "placeholders_in",
     "refuse_placeholders",
     "required_job_id",
     "resolved_config",

@@ -35,6 +35,7 @@ from dlt_dbtcloud.configuration.connections import (
     valid_connection,
 )
 from dlt_dbtcloud.configuration.names import suggesting
+from dlt_dbtcloud.configuration.variables import check_variables
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
 __all__ = [
@@ -110,6 +111,8 @@ class DBTCloudConfiguration(BaseConfiguration):
 
     only_loaded: bool = False
     reuse_queued_run: bool = False
+    additional_vars: dict[str, Any] | None = None
+    """Variables for dbt; the load fills `{load_id}`, `{pipeline_name}` and `{tables}`."""
 
     job_name: str | None = None
     """The name of the job, if there is no `job_id`."""
@@ -165,6 +168,7 @@ class DBTCloudConfiguration(BaseConfiguration):
             raise ConfigurationValueError(
                 f"`progress={self.progress!r}` must be one of {names}, or a collector of dlt."
             )
+        check_variables(self.additional_vars or {})
 
     def on_partial(self) -> None:
         """Resolve if the connection has the required fields."""

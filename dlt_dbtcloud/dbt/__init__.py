@@ -19,6 +19,7 @@ from dlt_dbtcloud.dbt.commands import (
     fits,
     node_selector,
     subcommand_of,
+    with_variables,
 )
 from dlt_dbtcloud.dbt.decoder import NotAnObjectError, Unread
 from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
@@ -85,4 +86,5 @@ __all__ = [
     "sources_by_relation",
     "sources_of",
     "subcommand_of",
+    "with_variables",
 ]

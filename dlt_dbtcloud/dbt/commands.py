@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import Any
 
 from dlt_dbtcloud.dbt.artifacts import Entry
+from dlt_dbtcloud.dbt.variables import VariablesError, merged_vars
 
 __all__ = [
     "MAX_LENGTH",
@@ -25,6 +27,7 @@ __all__ = [
     "node_selector",
     "pattern",
     "subcommand_of",
+    "with_variables",
 ]
 
 
@@ -32,6 +35,11 @@ __all__ = [
 MAX_LENGTH = 100_000
 
 _GROUPS = frozenset({"docs", "source"})
+# for dbt Core and dbt Fusion, the words after a group included
+_WITH_VARS = frozenset(
+    "build clean clone compile debug deps docs init ls parse retry run run-operation seed show "
+    "snapshot source test".split()
+)
 _EXECUTING = frozenset("build clone compile run seed snapshot test".split())
 # `docs generate` and `show` write run_results.json too, but only of compilations
 _REPORTING = _EXECUTING | {"retry", "run-operation"}
@@ -153,15 +161,15 @@ class DbtCommand:
         """
         if not self.selects_nodes or not selectors:
             raise CommandError(f"`{self}` cannot be made to select {list(selectors)}.")
-        bare = self._without("--select", "--exclude", "--selector", "--indirect-selection")
+        bare = self.without("--select", "--exclude", "--selector", "--indirect-selection")
         named = bare._with("--select", *selectors)
         if self.subcommand not in _WITH_TESTS:
             return named
         return named._with("--indirect-selection", "empty")
 
-    def unselected(self) -> DbtCommand:
-        """Return the same command without its `--select`."""
-        return self._without("--select")
+    def without(self, *options: str) -> DbtCommand:
+        """Return the same command without some options, named in their long form."""
+        return DbtCommand(tuple(part for part in self.parts if part.option not in options))
 
     def narrowed(
         self,
@@ -188,7 +196,31 @@ class DbtCommand:
         if problem:
             raise CannotNarrowError(f"`{self}` {problem}.")
         crossed = [f"{own},{criterion}" for own in self.select for criterion in criteria]
-        return self.unselected()._with("--select", *(crossed or criteria))
+        return self.without("--select")._with("--select", *(crossed or criteria))
+
+    def with_vars(self, variables: Mapping[str, Any]) -> DbtCommand:
+        """Return the same command with more variables; unchanged if it takes none.
+
+        Args:
+            variables: The variables, as JSON. They replace those of the same name.
+
+        Raises:
+            CommandError: Its own variables cannot be read, or the command is too long.
+        """
+        if not variables or self.subcommand.partition(" ")[0] not in _WITH_VARS:
+            return self
+        own = next(reversed(self._values("--vars")), None)
+        try:
+            merged = merged_vars(own, variables)
+        except VariablesError as error:
+            raise CommandError(f"The `--vars` of a `dbt {self.subcommand}` {error}.") from error
+        command = self.without("--vars")._with("--vars", merged)
+        if not fits(command):
+            raise CommandError(
+                f"`dbt {self.subcommand}` is longer than {MAX_LENGTH} characters with these "
+                "variables."
+            )
+        return command
 
     def _obstacle(self, has_default_selector: bool) -> str | None:
         """Return why the selection cannot be intersected, if so."""
@@ -218,9 +250,6 @@ class DbtCommand:
     def _values(self, option: str) -> list[str]:
         return [value for part in self.parts if part.option == option for value in part.values]
 
-    def _without(self, *options: str) -> DbtCommand:
-        return DbtCommand(tuple(part for part in self.parts if part.option not in options))
-
     def _with(self, option: str, *values: str) -> DbtCommand:
         return DbtCommand((*self.parts, _Part(option, (option, *values), values)))
 
@@ -232,6 +261,19 @@ def subcommand_of(line: str | None) -> str | None:
         return DbtCommand.parse(line or "").subcommand
     except CommandError:
         return None
+
+
+def with_variables(commands: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
+    """Return commands with more variables; lines that are not of dbt are unchanged.
+
+    Args:
+        commands: The commands.
+        variables: The variables, as JSON. They replace those of the same name.
+
+    Raises:
+        CommandError: The variables of a command cannot be read, or the command is too long.
+    """
+    return [_with_variables(line, variables) for line in commands]
 
 
 def fits(command: DbtCommand) -> bool:
@@ -330,6 +372,15 @@ def _criteria(values: Sequence[str]) -> tuple[str, ...]:
     criteria = [criterion for value in values for criterion in value.split(" ")]
     # an empty criterion selects nothing, which only matters if there is no other
     return tuple(filter(None, criteria)) or tuple(criteria[:1])
+
+
+def _with_variables(line: str, variables: Mapping[str, Any]) -> str:
+    try:
+        command = DbtCommand.parse(line)
+    except CommandError:
+        return line
+    changed = command.with_vars(variables)
+    return line if changed is command else str(changed)
 
 
 def _quoted(word: str) -> str:

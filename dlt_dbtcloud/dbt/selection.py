@@ -219,16 +219,18 @@ def executes_tests(line: str) -> bool:
     return bool({*TESTS} & {*_REPORTED_BY.get(subcommand_of(line) or "", TESTS)})
 
 
-def covers(theirs: Sequence[str], ours: Sequence[str]) -> bool:
+def covers(theirs: Sequence[str], ours: Sequence[str], *, with_vars: bool = True) -> bool:
     """Return whether a run of some commands builds everything that a run of others would.
 
     Args:
         theirs: The commands of the first run.
         ours: The commands of the second; in this order, each must be among the first, or select
             less of the same.
+        with_vars: Whether they must have the same variables.
     """
     candidates = iter(theirs)
-    return all(any(_selects_as_much(line, our) for line in candidates) for our in ours)
+    ignored = ("--select",) if with_vars else ("--select", "--vars")
+    return all(any(_selects_as_much(line, our, ignored) for line in candidates) for our in ours)
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _narrowings(
         yield command.narrowed(criteria, has_default_selector=manifest.has_default_selector)
 
 
-def _selects_as_much(theirs: str, ours: str) -> bool:
+def _selects_as_much(theirs: str, ours: str, ignored: Sequence[str]) -> bool:
     if theirs == ours:
         return True
     try:
@@ -278,7 +280,7 @@ def _selects_as_much(theirs: str, ours: str) -> bool:
     except CommandError:
         return False
     is_wider = not their.select or (our.select and set(our.select) <= set(their.select))
-    return bool(is_wider) and their.unselected() == our.unselected()
+    return bool(is_wider) and their.without(*ignored) == our.without(*ignored)
 
 
 def _is_surely_selected(unique_id: str, manifest: Manifest, scope: Set[str] | None) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from dlt.common import logger
 
@@ -30,6 +31,7 @@ from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DB
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.retry.coverage import Scope
+from dlt_dbtcloud.runs.trigger.variables import commands_with_variables
 from dlt_dbtcloud.typing import Job, RunStatus, TriggerData
 from dlt_dbtcloud.values import Relation
 
@@ -69,21 +71,24 @@ def narrowed_trigger(
     body: TriggerData,
     relations: Sequence[Relation],
     *,
+    variables: Mapping[str, Any] | None = None,
     timeout: float = 86400.0,
 ) -> tuple[TriggerData, Scope | None] | None:
     """Return a trigger that builds the descendants of tables, and its scope; None without any.
 
     The newest manifest of the job narrows its commands. Without a readable manifest the trigger is
-    returned unchanged, with a warning; an outage is an error instead.
+    returned as it is, with a warning; an outage is an error instead.
 
     Args:
         client: The client.
         job_id: The job.
         body: The body of the trigger; its commands replace the job's.
         relations: The tables.
+        variables: Variables that all commands pass to dbt.
         timeout: Seconds after which an outage is an error.
 
     Raises:
+        DBTCloudException: The variables cannot be passed.
         DBTCloudAuthError: The token is not accepted.
         DBTCloudAPIError: The API returned another error, or an outage outlasted `timeout`.
         DBTCloudTransportError: The API did not respond within `timeout`.
@@ -91,6 +96,9 @@ def narrowed_trigger(
     reader = _Reader(client, job_id, timeout)
     job = reader.job()
     commands = body.get("steps_override") or job.get("execute_steps")
+    if variables:
+        commands = commands_with_variables(commands or (), variables, job_id)
+        body = {**body, "steps_override": commands}
     if not commands:
         return _whole(body, job_id, "its commands are not known.")
     try:

@@ -18,6 +18,7 @@ from dlt_dbtcloud.dbt.commands import (
     fits,
     node_selector,
     subcommand_of,
+    with_variables,
 )
 from tests.conftest import AnswersOf
 from tests.support.answers import PROJECTS
@@ -555,3 +556,63 @@ def test_dbt_writes_results_if_leaves_results_is_true(answers: AnswersOf) -> Non
     commands = [parse(f"dbt {step}") for step in steps]
     written = answers("shop").writes_results(map(words, commands))
     assert written == [command.leaves_results for command in commands]
+
+
+VARIED = [
+    ("dbt build", """dbt build --vars '{"a": 1}'"""),
+    ("dbt source freshness -s b", """dbt source freshness -s b --vars '{"a": 1}'"""),
+    ("dbt docs generate", """dbt docs generate --vars '{"a": 1}'"""),
+    ("dbt list", """dbt list --vars '{"a": 1}'"""),
+    ("dbt run-operation m --args '{b: 2}'", None),
+    ("dbt --no-write-json deps", """dbt --no-write-json deps --vars '{"a": 1}'"""),
+    ("dbt build --vars 'a: 2' -s b --vars '{c: it}'", None),
+    # other commands are not of dbt, or take no variables
+    ("dbt sl validate", "dbt sl validate"),
+    ("dbt --version", "dbt --version"),
+    ("make build", "make build"),
+    ("dbt build 'x", "dbt build 'x"),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), VARIED)
+def test_variables_are_added_to_each_command_that_takes_them(
+    line: str, expected: str | None
+) -> None:
+    (changed,) = with_variables([line], {"a": 1})
+    if expected is not None:
+        assert changed == expected
+    assert with_variables([changed], {"a": 1}) == [changed]
+    assert with_variables([line], {}) == [line]
+
+
+def test_the_last_variables_of_a_command_count() -> None:
+    line = "dbt build --vars 'a: 2' -s b --vars='{c: it, a: 3}' --full-refresh"
+    (changed,) = with_variables([line], {"a": "it's"})
+    assert shlex.split(changed) == [
+        *("dbt", "build", "-s", "b", "--full-refresh"),
+        *("--vars", '{"c": "it", "a": "it\'s"}'),
+    ]
+
+
+def test_variables_that_cannot_be_merged_are_an_error_without_their_values() -> None:
+    with pytest.raises(CommandError, match=r"The `--vars` of a `dbt source freshness` are not"):
+        parse("dbt source freshness --vars secret").with_vars({"a": 1})
+    with pytest.raises(CommandError, match="longer than 100000 characters") as caught:
+        parse("dbt run").with_vars({"a": "x" * MAX_LENGTH})
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.dbt
+def test_variables_are_added_to_all_commands_of_dbt_core() -> None:
+    from dbt.cli.main import cli
+
+    groups: list[tuple[str, Any]] = [("", cli)]
+    for group, members in groups:
+        for name, command in members.commands.items():
+            line = f"{group} {name}".strip()
+            if hasattr(command, "commands"):
+                groups.append((line, command))
+                continue
+            has_option = any("--vars" in option.opts for option in command.params)
+            (changed,) = with_variables([f"dbt {line}"], {"a": 1})
+            assert ("--vars" in changed) is has_option, line

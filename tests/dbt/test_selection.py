@@ -126,6 +126,8 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
         (["dbt run"], ["dbt build"], False),
         (["dbt test", "dbt run"], ["dbt run", "dbt test"], False),
         (["dbt build", "make x"], ["make y"], False),
+        (["dbt build --vars x"], ["dbt build"], False),
+        (["dbt build --vars x"], ["dbt build --vars x -s a"], True),
         ([], ["dbt build"], False),
     ],
 )
@@ -133,6 +135,11 @@ def test_a_run_covers_another_with_the_same_or_narrower_commands(
     theirs: list[str], ours: list[str], expected: bool
 ) -> None:
     assert covers(theirs, ours) is expected
+
+
+def test_variables_can_be_left_out_of_the_comparison() -> None:
+    assert covers(["dbt build --vars x"], ["dbt build --vars y -s a"], with_vars=False)
+    assert not covers(["dbt build --vars x -s b"], ["dbt build -s a"], with_vars=False)
 
 
 TABLES = ["airlines", "airports", "flights", "planes", "weather"]

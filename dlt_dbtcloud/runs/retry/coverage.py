@@ -144,7 +144,8 @@ def _gap_by_manifest(
         parts = listed([str(part) for part in executed.unread], _NAMED)
         unread = f"; results that could not be read: {parts}" if parts else ""
         return f"{len(missing)} of {len(expected)} nodes are not in its results: {names}{unread}"
-    if not covers(planned_commands(run), narrowed_commands(commands, manifest, sources)):
+    narrowed = narrowed_commands(commands, manifest, sources)
+    if not covers(planned_commands(run), narrowed, with_vars=False):
         return "the sources of the loaded tables have changed since its commands were narrowed"
     return None
 

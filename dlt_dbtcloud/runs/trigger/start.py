@@ -5,10 +5,10 @@ Its overrides are `TriggerData` in `typing`, and fields of `configuration`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from dlt.common import logger
 
@@ -37,6 +37,7 @@ from dlt_dbtcloud.runs.retry.backlog import Backlogs
 from dlt_dbtcloud.runs.retry.coverage import Scope
 from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.trigger.history import Found, find_created, recent_runs
+from dlt_dbtcloud.runs.trigger.variables import body_with_variables, load_variables
 from dlt_dbtcloud.typing import Run, RunStatus, TriggerData
 from dlt_dbtcloud.values import as_mapping, as_text
 
@@ -70,6 +71,7 @@ class Trigger:
         retried: The run to retry in part or whole; the retry carries the same key.
         only_loaded: Whether to build only the descendants of the tables of the load.
         reuse_queued_run: Whether to use a run that has not started yet, whoever triggered it.
+        variables: Variables for dbt, with the placeholders of the load.
         timeout: Seconds until the run has to be accepted.
         call_key: The key of a run that is bound to no load.
     """
@@ -80,6 +82,7 @@ class Trigger:
     retried: Run | None = None
     only_loaded: bool = False
     reuse_queued_run: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 86400.0
     call_key: str = field(default_factory=new_key)
 
@@ -98,8 +101,9 @@ class Trigger:
 
     def keys_of(self, load: LastLoad) -> list[str]:
         """Return the keys of the same trigger for another load."""
-        bodies = [{**self.body, "only_loaded": True}] if self.only_loaded else []
-        return [bound_key(load.origin, self.job_id, body) for body in (*bodies, self.body)]
+        whole = {**self.body, **({"additional_vars": self.variables} if self.variables else {})}
+        bodies = [{**whole, "only_loaded": True}] if self.only_loaded else []
+        return [bound_key(load.origin, self.job_id, body) for body in (*bodies, whole)]
 
     @property
     def related(self) -> Sequence[str]:
@@ -141,7 +145,7 @@ class Trigger:
 
         Args:
             run: The run, with its trigger and environment.
-            body: The body to compare with, which may be narrowed to the load.
+            body: The body to compare with, with its variables and perhaps narrowed to the load.
             own: A run with this body, with its trigger.
         """
         is_queued = run.get("status") == RunStatus.QUEUED and retried_run(run) is None
@@ -157,8 +161,9 @@ class Trigger:
         if branch != body.get(_BRANCH) and not is_default:
             return False
         steps, wanted = other.get(_STEPS), body.get(_STEPS)
-        # None means all steps of the job, which include ours
-        if steps in (wanted, self.body.get(_STEPS)):
+        # None means all steps of the job, which include ours unless these have other variables
+        whole = wanted if self.variables else self.body.get(_STEPS)
+        if steps in (wanted, whole):
             return True
         return bool(steps and wanted) and covers(steps or (), wanted or ())
 
@@ -172,7 +177,7 @@ class Started:
         is_new: Whether the trigger created the run.
         is_adopted: Whether the run was not triggered for this load.
         was_lost: Whether a response was lost, so that a second run may appear.
-        body: The body of the trigger, narrowed to the load if that was requested.
+        body: The body of the trigger with its variables, narrowed to the load if requested.
         newest_id: The newest run of the job that was known before the trigger; 0 if none.
         since: The time of the trigger or of its load, in seconds since 1970.
         scope: What a run that the call narrowed is to build.
@@ -200,6 +205,7 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
         DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
         DBTCloudAPIError: The API refused, or returned an error.
         DBTCloudTransportError: The API cannot be reached.
+        DBTCloudException: The variables cannot be passed.
     """
     began, since = client.clock.monotonic(), _since(client, trigger)
 
@@ -214,6 +220,8 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
         if isinstance(narrowed, _NothingToBuild):
             return Started(skipped_run(narrowed.reason))
         body, scope = narrowed
+    elif not existing:
+        body = _whole_body(client, trigger, left())
     queued = None if existing else _queued_run(client, trigger, body, known)
     if queued:
         remember(trigger, queued)
@@ -337,12 +345,28 @@ def _narrowed_body(
             f"Running all of job {trigger.job_id}: the tables of load {load.load_id} are no longer "
             "known, and no run after it has succeeded."
         )
-        return trigger.body, None
-    narrowed = narrowed_trigger(client, trigger.job_id, trigger.body, relations, timeout=timeout)
+        return _whole_body(client, trigger, timeout), None
+    narrowed = narrowed_trigger(
+        client,
+        trigger.job_id,
+        trigger.body,
+        relations,
+        variables=load_variables(trigger.variables, load, relations),
+        timeout=timeout,
+    )
     if narrowed:
         return narrowed
     names = ", ".join(sorted(relation.name for relation in relations))
     return _NothingToBuild(f"nothing that it builds descends from the loaded tables: {names}")
+
+
+def _whole_body(client: DBTCloudClientV2, trigger: Trigger, timeout: float) -> TriggerData:
+    """Return the body of a run of the whole job, with its variables."""
+    if not trigger.variables:
+        return trigger.body
+    relations = loaded_relations(trigger.load.pipeline) if trigger.load else []
+    variables = load_variables(trigger.variables, trigger.load, relations)
+    return body_with_variables(client, trigger.job_id, trigger.body, variables, timeout=timeout)
 
 
 def _unbuilt_since(trigger: Trigger, known: Sequence[Run]) -> float | None:
