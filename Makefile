@@ -45,7 +45,7 @@ test-latest: $(VENV)/.uv ## Run the tests with the newest versions that pyprojec
 test-oldest: $(VENV)/.uv ## Run the tests with the lowest versions (PYTHON=python3.10 is the lowest Python)
 	$(call test_with,.venv-oldest,lowest-direct)
 
-interop: $(VENV)/.dev ## Run nine other clients of dbt Cloud against the emulator (ARGS='dbtc tap' for some)
+interop: $(VENV)/.dev ## Run eight other clients and three orchestrators against the emulator (ARGS='dbtc tap' for some)
 	@$(BIN)/python -m tests.interop.run $(ARGS)
 
 bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud

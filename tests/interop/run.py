@@ -31,6 +31,7 @@ from tests.interop.clients import (
     dbt_jobs_as_code,
     dbt_mcp,
     dbtc,
+    orchestrators,
     prefect_dbt,
     tap_dbt,
 )
@@ -45,8 +46,8 @@ CLIENTS = (
     tap_dbt.CLIENT,
     prefect_dbt.CLIENT,
     dagster_dbt.CLIENT,
-    airflow.PROVIDER,
-    airflow.DAG,
+    airflow.CLIENT,
+    *orchestrators.CLIENTS,
 )
 
 

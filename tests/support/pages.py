@@ -43,11 +43,14 @@ def blocks(language: str | None = None) -> list[Block]:
 
 
 def write_modules(folder: Path) -> None:
-    """Write each block of Python into a module."""
+    """Write each block of Python into a module, but not those that are files of `examples/`."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.py"):
         old.unlink()
+    files = {path.read_text() for path in (ROOT / "examples").rglob("*.py")}
     for block in blocks("python"):
+        if block.code in files:
+            continue
         module = f"{block.page.stem}_{block.line}".lower().replace("-", "_")
         (folder / f"{module}.py").write_text(block.code)
 
