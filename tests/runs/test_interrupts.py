@@ -29,15 +29,16 @@ from dlt_dbtcloud.runs.trigger.start import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked, until
 from tests.support.forks import Fork, forked
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
-from tests.support.warehouse import shared_warehouse
 
 CALL = """
 import dlt, signal, sys
 from dlt_dbtcloud import run_dbt_cloud_job
 {before}
-pipeline = dlt.attach("flights") if {bound} else None
+folder = {folder!r}
+pipeline = dlt.attach("flights", pipelines_dir=folder) if folder else None
 run = run_dbt_cloud_job(pipeline=pipeline)
 print(run["id"], run["status_humanized"])
 """
@@ -50,20 +51,21 @@ def script(cloud: DBTCloudEmulator, forking: None) -> Iterator[Script]:
     """Return a function that starts a process that runs a job."""
     with ExitStack() as started:
 
-        def start(job: int, bound: bool = False, before: str = "", **settings: str) -> Fork:
+        def start(
+            job: int, bound: dlt.Pipeline | None = None, before: str = "", **settings: str
+        ) -> Fork:
             settings["JOB_ID"] = str(job)
             environment = {f"DBT_CLOUD__{name}": value for name, value in settings.items()}
-            program = CALL.format(bound=bound, before=before)
+            program = CALL.format(folder=bound and bound.pipelines_dir, before=before)
             return started.enter_context(forked(program, env={**os.environ, **environment}))
 
         yield start
 
 
 @pytest.fixture
-def load() -> None:
-    destination = shared_warehouse("flights.duckdb")
-    pipeline = dlt.pipeline("flights", destination=destination, dataset_name="raw")
-    pipeline.run([{"carrier": "AA"}], table_name="airlines")
+def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline that another process has let load the table `airlines`."""
+    return shared_loads.copy("flights", load_tables, "airlines")
 
 
 def is_waited_for(cloud: DBTCloudEmulator) -> bool:
@@ -297,37 +299,35 @@ def test_a_timeout_cancels_the_run_if_asked_to(cloud: DBTCloudEmulator) -> None:
     assert cloud.runs[0]["is_cancelled"]
 
 
-@pytest.mark.usefixtures("load")
 @pytest.mark.parametrize(
     ("route", "when"),
     [("list_runs", "before"), ("trigger_job", "before"), ("trigger_job", "after")],
     ids=["before the POST", "during the POST", "after the POST"],
 )
 def test_a_process_killed_while_triggering_leaves_one_run_to_the_next(
-    cloud: DBTCloudEmulator, script: Script, route: str, when: Any
+    cloud: DBTCloudEmulator, script: Script, copy: dlt.Pipeline, route: str, when: Any
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
     cloud.fail(route, "hang", when=when, seconds=3600)
-    process = script(job, bound=True)
+    process = script(job, bound=copy)
     until(lambda: cloud.struck)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    following = script(job, bound=True)
+    following = script(job, bound=copy)
     assert following.wait() == 0, following.errors
     assert following.output == f"{cloud.runs[0]['id']} Success\n"
     assert len(cloud.runs) == 1
 
 
-@pytest.mark.usefixtures("load")
 def test_a_process_killed_while_waiting_leaves_one_run_to_the_next(
-    cloud: DBTCloudEmulator, script: Script
+    cloud: DBTCloudEmulator, script: Script, copy: dlt.Pipeline
 ) -> None:
     job = cloud.create_job("Long", duration=None)
-    process = script(job, bound=True)
+    process = script(job, bound=copy)
     until(lambda: is_waited_for(cloud))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    following = script(job, bound=True)
+    following = script(job, bound=copy)
     before = len(cloud.requests)
     until(lambda: len(cloud.requests) > before + 1)
     cloud.finish_run(cloud.runs[0]["id"])

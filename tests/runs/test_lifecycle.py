@@ -33,7 +33,7 @@ from dlt_dbtcloud.runs.trigger.start import Trigger, skipped_run, start
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
-from tests.support.loads import load_tables
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
 
@@ -52,9 +52,9 @@ def test_the_cause_names_the_pipeline_and_the_load(
 
 
 def test_a_load_with_a_successful_run_gets_no_other(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
-    load_tables(pipeline, "airlines")
+    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     job = cloud.create_job("Nightly")
     first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)

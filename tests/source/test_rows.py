@@ -25,6 +25,7 @@ from dlt_dbtcloud.source.rows import (
 )
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStep
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.manifests import core_1_5, read_manifest, read_results
 from tests.support.results import MANIFEST, RUN_RESULTS, extracted, finished_run, nightly, rows
 
@@ -44,6 +45,12 @@ SECTIONS = {
     "metric": "metrics",
     "exposure": "exposures",
 }
+
+
+@pytest.fixture
+def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline that another process has let load the table `orders`."""
+    return shared_loads.copy("shop", load_tables, "orders")
 
 
 def assert_fits(table: str, row: Row) -> None:
@@ -123,34 +130,32 @@ def test_a_retry_has_the_loads_of_the_retried_run() -> None:
 
 
 def test_a_retry_with_a_key_has_the_tables_of_the_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
     job = nightly(cloud, outcome=["error", "success"])
-    pipeline.run([{"id": 1}], table_name="orders")
-    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
-    pipeline.run(dbt_cloud_results().dbt_run_loads)
-    pipeline.run([{"id": 2}], table_name="users")
+    first = run_dbt_cloud_job(job_id=job, pipeline=copy)["id"]
+    copy.run(dbt_cloud_results().dbt_run_loads)
+    copy.run([{"id": 2}], table_name="users")
     retry = retry_dbt_cloud_run(run_id=first)["id"]
-    pipeline.run(dbt_cloud_results().dbt_run_loads)
-    (before, after) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
+    copy.run(dbt_cloud_results().dbt_run_loads)
+    (before, after) = rows(copy, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_run_loads")
     assert {before[0], after[0]} == {first, retry}
     assert before[1:] == after[1:]
 
 
 @pytest.mark.parametrize("are_loaded_together", [True, False])
 def test_a_retry_without_a_key_is_joined_to_the_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, are_loaded_together: bool
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline, are_loaded_together: bool
 ) -> None:
     job = nightly(cloud, outcome="error")
-    pipeline.run([{"id": 1}], table_name="orders")
-    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"]
+    first = run_dbt_cloud_job(job_id=job, pipeline=copy)["id"]
     if not are_loaded_together:
-        pipeline.run(dbt_cloud_results(run_id=first).dbt_run_loads)
+        copy.run(dbt_cloud_results(run_id=first).dbt_run_loads)
     retry = finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
     source = dbt_cloud_results(run_id=None if are_loaded_together else retry)
-    pipeline.run(source.dbt_run_loads)
+    copy.run(source.dbt_run_loads)
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1"
-    assert rows(pipeline, query) == [(first, '{"orders":1}'), (retry, '{"orders":1}')]
+    assert rows(copy, query) == [(first, '{"orders":1}'), (retry, '{"orders":1}')]
 
 
 def test_the_destination_is_read_for_retries_only(

@@ -14,6 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, loaded_tables, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.results import finished_run, nightly, rows
 
 FAILED = "The last load of pipeline `shop` failed in step `extract`"
@@ -35,71 +36,83 @@ def fail_to_load(pipeline: dlt.Pipeline) -> None:
         pipeline.run(broken())
 
 
-@pytest.mark.parametrize("results", ["rows", "none", "a failure", "a table", "made before"])
-def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, results: str
-) -> None:
-    made_before = some_results()
-    job = nightly(cloud)
-    pipeline.run([{"id": 1}], table_name="orders")
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    if results == "none":
-        pipeline.run(some_results())
+def load_and_fail(pipeline: dlt.Pipeline) -> None:
+    load_tables(pipeline, "orders")
     fail_to_load(pipeline)
-    for _ in range(2):
+
+
+@pytest.fixture
+def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline that another process has let load the table `orders`."""
+    return shared_loads.copy("shop", load_tables, "orders")
+
+
+@pytest.fixture
+def failed(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a pipeline whose second load has failed in another process."""
+    return shared_loads.copy("shop", load_and_fail)
+
+
+@pytest.mark.parametrize(
+    ("results", "times"),
+    [("rows", 1), ("none", 2), ("a failure", 1), ("a table", 1), ("made before", 2)],
+)
+def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, failed: dlt.Pipeline, results: str, times: int
+) -> None:
+    # the source does not know the pipeline that will load it
+    pipeline.activate()
+    made_before = some_results()
+    failed.activate()
+    job = nightly(cloud)
+    if results != "none":
+        finished_run(job)
+    before = len(cloud.runs)
+    for _ in range(times):
         made: Any = some_results(run_id=1) if results == "a failure" else made_before
         if results in ("rows", "none"):
             made = some_results()
         with suppress(PipelineStepFailed):
-            pipeline.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
+            failed.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
         with pytest.raises(DBTCloudException, match=FAILED):
-            run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run([{"id": 2}], table_name="orders")
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]
+            run_dbt_cloud_job(job_id=job, pipeline=failed)
+    assert len(cloud.runs) == before
 
 
-def test_another_process_knows_of_a_failed_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+def test_another_process_knows_of_a_failed_load_also_without_its_trace(
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
-    fail_to_load(pipeline)
-    again = dlt.attach("shop")
-    again.run(some_results())
-    with pytest.raises(DBTCloudException, match=FAILED):
-        run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
-
-
-def test_a_failed_load_is_known_without_its_trace(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    fail_to_load(pipeline)
+    job = nightly(cloud)
+    pipeline = shared_loads.copy("shop", fail_to_load)
     pipeline.run(some_results())
-    (Path(pipeline.working_dir) / "trace.pickle").unlink()
-    with pytest.raises(DBTCloudException, match=FAILED):
-        run_dbt_cloud_job(job_id=nightly(cloud), pipeline=dlt.attach("shop"))
+    for _ in range(2):
+        attached = dlt.attach("shop", pipelines_dir=pipeline.pipelines_dir)
+        with pytest.raises(DBTCloudException, match=FAILED):
+            run_dbt_cloud_job(job_id=job, pipeline=attached)
+        (Path(pipeline.working_dir) / "trace.pickle").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("table", [None, "dbt_runs"])
-def test_a_failed_load_of_results_does_not_stop_the_job(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str | None
+def test_a_failed_load_of_a_table_of_results_does_not_stop_the_job(
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
-    pipeline.run([{"id": 1}], table_name="orders")
-    source = some_results(run_id=1)
     with pytest.raises(PipelineStepFailed):
-        pipeline.run(source.resources[table] if table else source)
-    assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)["is_success"]
+        copy.run(some_results(run_id=1).resources["dbt_runs"])
+    assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=copy)["is_success"]
 
 
-def test_an_empty_load_after_a_failed_one_is_a_success(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+def test_a_load_after_a_failed_one_is_a_success(
+    cloud: DBTCloudEmulator, failed: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
     finished_run(job)
-    pipeline.run([{"id": 1}], table_name="orders")
-    fail_to_load(pipeline)
-    pipeline.run(some_results())
-    pipeline.run([], table_name="orders")
-    pipeline.run(some_results())
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
+    failed.run(some_results())
+    failed.run([], table_name="orders")
+    failed.run(some_results())
+    run = run_dbt_cloud_job(job_id=job, pipeline=failed)
+    assert run["is_success"]
+    fail_to_load(failed)
+    load_tables(failed, "orders")
+    assert run_dbt_cloud_job(job_id=job, pipeline=failed)["id"] != run["id"]
 
 
 def test_a_load_of_results_is_not_the_last_load(
@@ -110,7 +123,7 @@ def test_a_load_of_results_is_not_the_last_load(
     before = pipeline.default_schema.version_hash
     load = last_load(pipeline)
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run(dbt_cloud_results(run_id=run["id"]))
+    pipeline.run(some_results(run_id=run["id"]))
     assert last_load(pipeline) == load
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
     assert pipeline.default_schema_name == "shop"
@@ -123,7 +136,7 @@ def test_a_load_of_results_is_not_the_last_load(
     expected = [(run["id"], "shop", "raw", "2", "shop")]
     assert rows(pipeline, query) == expected
     # the row counts are kept, although dlt forgets them with the next load
-    pipeline.run(dbt_cloud_results(pipeline=pipeline))
+    pipeline.run(some_results(pipeline=pipeline))
     assert rows(pipeline, query) == expected
 
 
@@ -155,18 +168,16 @@ def test_a_load_without_results_between_data_and_job_changes_nothing(
 
 
 def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
-    job = nightly(cloud)
-    pipeline.run([{"id": 1}], table_name="orders")
     with pytest.raises(PipelineStepFailed):
-        pipeline.run(some_results(run_id=7))
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+        copy.run(some_results(run_id=7))
+    run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=copy)
     assert run["is_success"]
-    assert [*loaded_tables(pipeline)] == ["orders"]
-    pipeline.run(some_results())
+    assert [*loaded_tables(copy)] == ["orders"]
+    copy.run(some_results())
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
+    assert rows(copy, query) == [(run["id"], '{"orders":null}')]
 
 
 def test_each_package_of_a_load_is_joined_with_its_run(
@@ -190,32 +201,26 @@ def test_each_package_of_a_load_is_joined_with_its_run(
     assert found == [("one", '{"orders":1}'), ("two", '{"users":2}')]
 
 
-def test_a_load_is_joined_with_an_adopted_run(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
+def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
     job = nightly(cloud, duration=None)
     first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
     queued = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    pipeline.run([{"id": 1}], table_name="orders")
-    options: Any = {"pipeline": pipeline, "reuse_queued_run": True, "wait_for_outcome": False}
+    options: Any = {"pipeline": copy, "reuse_queued_run": True, "wait_for_outcome": False}
     assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
     for run in (first, queued):
         cloud.finish_run(run["id"])
-    pipeline.run(some_results(job_id=job))
+    copy.run(some_results(job_id=job))
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(pipeline, query) == [(queued["id"], '{"orders":1}')]
+    assert rows(copy, query) == [(queued["id"], '{"orders":1}')]
 
 
-def test_a_single_table_of_results_is_not_data(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
+def test_a_single_table_of_results_is_not_data(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    pipeline.run([{"id": 1}], table_name="orders")
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    run = run_dbt_cloud_job(job_id=job, pipeline=copy)
     # a resource without its source goes into the schema of the data
-    pipeline.run(dbt_cloud_results(job_id=job).dbt_runs)
-    assert "dbt_runs" in pipeline.default_schema.tables
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
-    pipeline.run([dlt.resource([{"id": 2}], name="orders"), dbt_cloud_results().dbt_run_steps])
-    assert [*loaded_tables(pipeline)] == ["orders"]
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != run["id"]
+    copy.run(dbt_cloud_results(job_id=job).dbt_runs)
+    assert "dbt_runs" in copy.default_schema.tables
+    assert run_dbt_cloud_job(job_id=job, pipeline=copy)["id"] == run["id"]
+    copy.run([dlt.resource([{"id": 2}], name="orders"), dbt_cloud_results().dbt_run_steps])
+    assert [*loaded_tables(copy)] == ["orders"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=copy)["id"] != run["id"]

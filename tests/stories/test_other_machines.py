@@ -12,20 +12,26 @@ import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.warehouse import warehouse
+from tests.support.loads import SharedLoads, load_tables
 
 Machine = Callable[[str], dlt.Pipeline]
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    """Returns the pipeline as it is on a machine; all share the destination only."""
+def first(shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return the pipeline on the machine that has loaded."""
+    return shared_loads.copy("flights", load_tables, "airlines")
+
+
+@pytest.fixture
+def machine(first: dlt.Pipeline, tmp_path: Path) -> Machine:
+    """Return the pipeline as it is on another machine; all share the destination only."""
 
     def pipeline_on(name: str) -> dlt.Pipeline:
         pipeline: dlt.Pipeline = dlt.pipeline(
             "flights",
             pipelines_dir=str(tmp_path / name),
-            destination=warehouse("flights.duckdb"),
+            destination=first.destination,
             dataset_name="raw",
         )
         return pipeline
@@ -33,15 +39,10 @@ def machine(tmp_path: Path) -> Machine:
     return pipeline_on
 
 
-def load(pipeline: dlt.Pipeline) -> None:
-    pipeline.run([{"carrier": "AA"}], table_name="airlines")
-
-
 def test_a_new_machine_runs_the_job_once_for_the_load(
     cloud: DBTCloudEmulator, machine: Machine
 ) -> None:
     job = cloud.create_job("Nightly")
-    load(machine("first"))
     run = run_dbt_cloud_job(job_id=job, pipeline=machine("second"))
     retry = run_dbt_cloud_job(job_id=job, pipeline=machine("third"))
     assert run["is_success"]
@@ -50,42 +51,38 @@ def test_a_new_machine_runs_the_job_once_for_the_load(
 
 
 def test_a_machine_with_an_older_load_runs_the_job_for_the_newest(
-    cloud: DBTCloudEmulator, machine: Machine
+    cloud: DBTCloudEmulator, first: dlt.Pipeline, machine: Machine
 ) -> None:
     job = cloud.create_job("Nightly")
-    load(machine("first"))
-    earlier = run_dbt_cloud_job(job_id=job, pipeline=machine("first"))
-    load(machine("second"))
-    run = run_dbt_cloud_job(job_id=job, pipeline=machine("first"))
+    earlier = run_dbt_cloud_job(job_id=job, pipeline=first)
+    load_tables(machine("second"), "airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=first)
     again = run_dbt_cloud_job(job_id=job, pipeline=machine("second"))
     assert [each["id"] for each in cloud.runs] == [earlier["id"], run["id"]]
     assert again["id"] == run["id"]
 
 
 def test_a_machine_with_an_older_load_runs_the_whole_job(
-    cloud: DBTCloudEmulator, machine: Machine, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, first: dlt.Pipeline, machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly")
-    load(machine("first"))
-    run_dbt_cloud_job(job_id=job, pipeline=machine("first"), only_loaded=True)
-    load(machine("second"))
-    run = run_dbt_cloud_job(job_id=job, pipeline=machine("first"), only_loaded=True)
+    run_dbt_cloud_job(job_id=job, pipeline=first, only_loaded=True)
+    load_tables(machine("second"), "airlines")
+    run = run_dbt_cloud_job(job_id=job, pipeline=first, only_loaded=True)
     assert len(cloud.runs) == 2
     trigger: Any = cloud.runs[1]["trigger"]
     assert trigger["steps_override"] is None
     assert "the tables of load" in caplog.text
-    again = run_dbt_cloud_job(job_id=job, pipeline=machine("first"), only_loaded=True)
+    again = run_dbt_cloud_job(job_id=job, pipeline=first, only_loaded=True)
     assert again["id"] == run["id"]
 
 
 def test_an_older_load_is_used_with_a_warning_if_the_destination_cannot_be_queried(
-    cloud: DBTCloudEmulator, machine: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, first: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly")
-    load(machine("first"))
     with duckdb.connect("flights.duckdb") as closed:
         destination = dlt.destinations.duckdb(closed)
-    first = str(tmp_path / "first")
-    pipeline = dlt.pipeline("flights", pipelines_dir=first, destination=destination)
+    pipeline = dlt.pipeline("flights", pipelines_dir=first.pipelines_dir, destination=destination)
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
     assert "another machine may have loaded since" in caplog.text

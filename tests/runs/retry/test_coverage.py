@@ -144,10 +144,10 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
 
 
 def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, shared_loads: SharedLoads
 ) -> None:
     """On dbt Core a model with an unknown macro has no sources in the manifest."""
-    load_tables(pipeline, "orders")
+    pipeline = shared_loads.copy("shop", load_tables, "orders")
     broken = manifest()
     for name in (STG, MART):
         broken["nodes"][name]["depends_on"] = {"nodes": []}
@@ -284,9 +284,9 @@ def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one
 
 
 def test_the_next_load_builds_what_was_uncertain_and_then_failed(
-    cloud: DBTCloudEmulator, isolated: Path, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, shared_loads: SharedLoads
 ) -> None:
-    load_tables(pipeline, "orders")
+    pipeline = shared_loads.copy("shop", load_tables, "orders")
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
     run = run_narrowed(cloud, isolated, pipeline, [act({}), broken, built])
     assert run["is_error"]
