@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,16 @@ def test_another_process_knows_of_a_failed_load_also_without_its_trace(
 ) -> None:
     job = nightly(cloud)
     pipeline = shared_loads.copy("shop", fail_to_load)
+    attach = partial(dlt.attach, "shop", pipelines_dir=pipeline.pipelines_dir)
+    trace = Path(pipeline.working_dir) / "trace.pickle"
     pipeline.run(some_results())
     for _ in range(2):
-        attached = dlt.attach("shop", pipelines_dir=pipeline.pipelines_dir)
         with pytest.raises(DBTCloudException, match=FAILED):
-            run_dbt_cloud_job(job_id=job, pipeline=attached)
-        (Path(pipeline.working_dir) / "trace.pickle").unlink(missing_ok=True)
+            run_dbt_cloud_job(job_id=job, pipeline=attach())
+        trace.unlink(missing_ok=True)
+    load_tables(pipeline, "orders")
+    trace.unlink()
+    assert run_dbt_cloud_job(job_id=job, pipeline=attach())["is_success"]
 
 
 def test_a_failed_load_of_a_table_of_results_does_not_stop_the_job(
