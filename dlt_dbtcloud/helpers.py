@@ -114,7 +114,7 @@ def run_dbt_cloud_job(
     """
     config = resolved_config(credentials, "account_id")
     _check_pipeline(config, pipeline)
-    return _run_jobs([required_job_id(config)], config, data, pipeline, progress)[0]
+    return _run_jobs([required_job_id(config)], config, data, pipeline)[0]
 
 
 @with_dbt_cloud_config
@@ -180,7 +180,7 @@ def run_dbt_cloud_jobs(
         # a traceback that shows variables would show a token in the wrong place
         del job_ids
     _check_pipeline(config, pipeline)
-    return _run_jobs(jobs, config, data, pipeline, progress)
+    return _run_jobs(jobs, config, data, pipeline)
 
 
 @with_dbt_cloud_config
@@ -233,7 +233,7 @@ def get_dbt_cloud_run_status(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
-    display = _display(config, progress)
+    display = _display(config)
     with connect(config) as client:
         return Lifecycle(client, config, display).follow(config.run_id)
 
@@ -322,7 +322,7 @@ def retry_dbt_cloud_run(
         DBTCloudException: Any error of `run_dbt_cloud_job`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
-    display = _display(config, progress)
+    display = _display(config)
     with connect(config) as client:
         return Lifecycle(client, config, display).retry(config.run_id)
 
@@ -365,7 +365,7 @@ def cancel_dbt_cloud_run(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id", "run_id")
-    display = _display(config, progress)
+    display = _display(config)
     with connect(config) as client:
         return Lifecycle(client, config, display).cancel(config.run_id)
 
@@ -413,7 +413,6 @@ def _run_jobs(
     config: DBTCloudConfiguration,
     data: TriggerData | Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,
-    progress: str | Collector | None,
 ) -> list[Run]:
     body = trigger_data(config, data)
     load = last_load(pipeline) if pipeline is not None else None
@@ -425,7 +424,7 @@ def _run_jobs(
     if config.only_loaded and has_own_steps:
         logger.info("`only_loaded` does not narrow the `steps_override` of `data`.")
     only_loaded = config.only_loaded and not has_own_steps
-    display = _display(config, progress, pipeline)
+    display = _display(config, pipeline)
     with connect(config) as client:
         triggers = [
             Trigger(
@@ -442,13 +441,8 @@ def _run_jobs(
         return Lifecycle(client, config, display).run_all(triggers)
 
 
-def _display(
-    config: DBTCloudConfiguration,
-    progress: str | Collector | None,
-    pipeline: dlt.Pipeline | None = None,
-) -> Display | None:
+def _display(config: DBTCloudConfiguration, pipeline: dlt.Pipeline | None = None) -> Display | None:
     """Return the display of a call's wait, if it waits."""
     if not config.wait_for_outcome:
         return None
-    own = progress if isinstance(progress, Collector) else config.progress
-    return new_display(own, pipeline)
+    return new_display(config.__collector__ or config.progress, pipeline)

@@ -69,8 +69,8 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
         config = _resolve({**_given(fields), **_given(arguments)})
         if "data" in signature.parameters:
             refuse_placeholders(config, *used_by_trigger(config, arguments.get("data")))
-        if isinstance(fields.get("progress"), Collector) and "progress" in signature.parameters:
-            arguments["progress"] = arguments.get("progress") or fields["progress"]
+        progress = arguments.get("progress") or fields.get("progress")
+        config.__collector__ = progress if isinstance(progress, Collector) else None
         call = cast(Callable[..., _R], create_resolved_partial(injected, config))
         return functools.partial(call, **{**arguments, "credentials": config})
 
@@ -190,8 +190,8 @@ def _resolve(given: Mapping[str, Any]) -> DBTCloudConfiguration:
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that are set for fields, converted to the fields' types.
 
-    Ids are not converted: a boolean or a fraction must not become an id. A collector of dlt is an
-    argument of a call, and no value of a config.
+    Ids are not converted: a boolean or a fraction must not become an id. A collector of dlt is not
+    a value of the config.
     """
     return {
         name: _converted(name, value, hint)

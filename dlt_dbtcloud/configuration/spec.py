@@ -123,6 +123,8 @@ class DBTCloudConfiguration(BaseConfiguration):
         default=frozenset(), init=False, repr=False, compare=False
     )
     """The fields passed on creation: a value that is passed may equal the default."""
+    __collector__: Any = dataclasses.field(default=None, init=False, repr=False, compare=False)
+    """The collector of dlt that the caller passed as `progress`."""
     __placeholder_fields__: frozenset[str] = dataclasses.field(
         default=frozenset(), init=False, repr=False, compare=False
     )

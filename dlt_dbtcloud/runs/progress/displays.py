@@ -12,6 +12,7 @@ from typing import Protocol, TextIO
 from dlt.common.runtime.collector import (
     AliveCollector,
     EnlightenCollector,
+    LogCollector,
     TqdmCollector,
 )
 
@@ -32,6 +33,8 @@ _QUIET = 60.0
 # seconds between updates of the elapsed time
 _LIVE = 1.0
 _COLUMNS = 80
+# of a collector, whose bars have little room
+_TITLE = "dbt Cloud"
 _LIVE_COLLECTORS = (AliveCollector, EnlightenCollector, TqdmCollector)
 _CLEAR = "\r\x1b[K"
 _WIDE = frozenset("WF")
@@ -167,7 +170,10 @@ class CollectorDisplay:
     def __init__(self, collector: Collector, stream: TextIO) -> None:
         self._collector = collector
         self._lines = LineDisplay(stream)
+        self._stream = stream
         self._is_live = isinstance(collector, _LIVE_COLLECTORS)
+        # it writes all counters at the first update of several
+        self._is_log = isinstance(collector, LogCollector)
         self._is_open = False
         self._counts: dict[tuple[str, str | None], int] = {}
         self._shown = -math.inf
@@ -178,18 +184,19 @@ class CollectorDisplay:
         """Update the counters with the description as their message."""
         if not self._is_open:
             self._lines.show(Frame(frame.title, frame.lines), now)
-            self._collector(frame.title).__enter__()
+            self._collector(_TITLE).__enter__()
             self._is_open = True
         else:
             # bars and lines of others would overwrite each other
             self._end += frame.lines
-        last = (frame.key, frame.counters)
-        if last == self._last and self.due(now) > 0:
+        counters = frame.counters[:1] if self._is_log else frame.counters
+        last = (frame.key, counters)
+        if not counters or (last == self._last and self.due(now) > 0):
             return
         self._last, self._shown = last, now
-        message = ", ".join(frame.parts) or None
-        for counter in frame.counters:
-            self._update(counter, message)
+        self._update(counters[0], ", ".join(frame.parts) or None)
+        for counter in counters[1:]:
+            self._update(counter, None)
 
     def due(self, now: float) -> float:
         """Return the seconds to the next update: one for bars, otherwise a minute."""
@@ -200,6 +207,9 @@ class CollectorDisplay:
         if self._is_open:
             self._is_open = False
             self._collector.__exit__(None, None, None)  # type: ignore[arg-type]  # as `with` does
+            if self._is_live and self._stream.isatty():
+                # some bars leave the cursor behind what they have cleared
+                write(self._stream, _CLEAR)
         self._lines.show(Frame("", self._end), 0.0)
         self._counts, self._end, self._last, self._shown = {}, (), (), -math.inf
 

@@ -146,7 +146,8 @@ class Progress:
         name = f"dbt Cloud run {state.run_id}"
         found: list[tuple[object, str]] = []
         if count <= _LINKS:
-            found.append(("link", f"dbt Cloud {state.name}: {state.link}".rstrip(": ")))
+            job = f' of job "{state.job}"' if state.job else ""
+            found.append(("link", f"{name}{job}: {state.link}".rstrip(": ")))
         found += [(failure, f"{name}: {failure[1]}") for failure in state.failures]
         if state.is_finished:
             found.append(("end", f"{name}: {', '.join(self._describe(state, now))}"))
@@ -191,9 +192,12 @@ def _log_size(run: Run) -> int:
 
 
 def _counters(state: RunState) -> tuple[Counter, ...]:
+    """Return the counters of a run; a collector needs a total at the first update."""
+    if state.steps_total is None:
+        return ()
     steps = Counter("Steps", state.steps_done, state.steps_total)
     nodes = state.nodes
-    if nodes is None:
+    if nodes is None or state.is_finished:
         return (steps,)
-    label = None if state.steps_total in (None, 1) else str(state.steps_done + 1)
+    label = str(state.steps_done + 1) if state.steps_total > 1 else None
     return (steps, Counter("Nodes", nodes.done, nodes.total, label))

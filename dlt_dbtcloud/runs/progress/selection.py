@@ -34,6 +34,8 @@ def new_display(
         MissingDependencyException: The library of the collector is not installed; it is dlt's own
             error.
     """
+    if sys.stderr is None:
+        return None
     own = pipeline.collector if pipeline is not None else None
     if isinstance(progress, str):
         collector: Collector | None = _named(progress)
@@ -44,7 +46,7 @@ def new_display(
         collector = copy(own)
     else:
         collector = None
-    if isinstance(collector, NullCollector) or sys.stderr is None:
+    if isinstance(collector, NullCollector):
         return None
     if collector is not None:
         return CollectorDisplay(collector, sys.stderr)

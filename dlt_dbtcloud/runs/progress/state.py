@@ -12,7 +12,6 @@ from dlt_dbtcloud.payloads import (
     id_of,
     planned_commands,
     run_link,
-    run_name,
     started_steps,
     steps_of,
 )
@@ -34,7 +33,7 @@ class RunState:
 
     Args:
         run_id: The run.
-        name: Its name, such as `run 7 of job "Nightly"`.
+        job: The name of its job; None if unknown.
         link: Its URL, or an empty text.
         status: Its status in dbt Cloud's words.
         is_finished: Whether it has finished.
@@ -47,7 +46,7 @@ class RunState:
     """
 
     run_id: int
-    name: str
+    job: str | None = None
     link: str = ""
     status: str = ""
     is_finished: bool = False
@@ -71,15 +70,15 @@ def state_of(run: Run, before: RunState | None = None) -> RunState:
         run: The run, with its job and steps or without.
         before: The state of an earlier check, for what this payload does not contain.
     """
-    has_name = bool((run.get("job") or {}).get("name"))
-    name = run_name(run, "run") if has_name or not before else before.name
+    job = (run.get("job") or {}).get("name")
     state = RunState(
         run_id=id_of(run),
-        name=_line(name),
+        job=_line(job) if job else before.job if before else None,
         link=_line(run_link(run)[2:-1]),
         status=_line(run.get("status_humanized") or "in progress").lower(),
         is_finished=has_finished(run),
         blocked_by=next(iter(run.get("blocked_by") or ()), None),
+        steps_total=len(planned_commands(run)) or (before.steps_total if before else None),
     )
     steps = steps_of(run)
     if steps:
@@ -90,7 +89,6 @@ def state_of(run: Run, before: RunState | None = None) -> RunState:
         state,
         step=before.step,
         steps_done=before.steps_done,
-        steps_total=before.steps_total,
         nodes=before.nodes,
         failures=before.failures,
     )
@@ -141,7 +139,6 @@ def _with_steps(state: RunState, run: Run, steps: Sequence[RunStep]) -> RunState
         state,
         step=f"step{number}: {_line(command)[:_COMMAND].strip()}",
         steps_done=done,
-        steps_total=len(planned) or None,
         nodes=_all_nodes(found) if state.is_finished else found[-1][1],
         failures=tuple(
             (index, _line(line)) for index, nodes in found if nodes for line in nodes.failures
