@@ -3,11 +3,13 @@
     python examples/load_and_transform.py
 
 Without `[dbt_cloud]` credentials, it starts the embedded dbt Cloud, which runs dbt Core on the
-DuckDB file that dlt loaded. With `api_token`, `account_id` and `job_id` in `.dlt/secrets.toml`, or
-as `DBT_CLOUD__*` variables, it triggers your own job on your own warehouse.
+DuckDB file that dlt loaded. There it also loads one table again, breaks a model, and retries the
+run that failed. With `api_token`, `account_id` and `job_id` in `.dlt/secrets.toml`, or as
+`DBT_CLOUD__*` variables, it triggers your own job on your own warehouse.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,8 +27,10 @@ from rich.table import Table
 from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudConfiguration,
+    DBTCloudRunFailed,
     dbt_cloud_results,
     get_dbt_cloud_run_results,
+    retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -34,6 +38,9 @@ from dlt_dbtcloud.typing import Run
 
 PROJECT = Path(__file__).parent / "flights_dbt"
 DEMO = Path(__file__).parents[1] / ".demo"
+# a copy, in which a model is broken
+DEMO_PROJECT = DEMO / "flights_dbt"
+BROKEN_MODEL = DEMO_PROJECT / "models" / "marts" / "dim_carriers.sql"
 DATABASE = DEMO / "flights.duckdb"
 MART = """
     SELECT carrier, flights, 100 * on_time_share AS "% on time",
@@ -67,23 +74,62 @@ def main() -> bool:
         if run["id"]:  # None if the run was skipped
             announce("dlt is loading the results of the run beside the data ...")
             pipeline.run(dbt_cloud_results(run_id=run["id"]))
-    if is_embedded and run["is_success"]:
-        print_query(
-            pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART
-        )
-        print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
-        announce(f"The data are in {DATABASE}. For more queries, see examples/results.sql.")
-    return run["is_success"]
+        if not is_embedded or not run["is_success"]:
+            return run["is_success"]
+        build_one_table(pipeline)
+        is_repaired = break_and_retry(pipeline)
+    print_query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
+    print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
+    announce(f"""The data are in {DATABASE}. Try next:
+  python examples/only_what_changed.py     how much time `only_loaded` saves
+  make demo-fusion                         the same project on dbt Core and dbt Fusion
+  examples/results.sql                     more questions to the results""")
+    return is_repaired
+
+
+def build_one_table(pipeline: dlt.Pipeline) -> None:
+    """Load the weather again, and build only the nodes that depend on it."""
+    announce("dlt is loading the weather again, and dbt builds only what depends on it ...")
+    pipeline.run(nycflights().with_resources("weather"))
+    print_run(run_dbt_cloud_job(pipeline=pipeline, only_loaded=True, raise_on_failure=True))
+
+
+def break_and_retry(pipeline: dlt.Pipeline) -> bool:
+    """Break a model, show the failure of its run, repair the model and retry the run.
+
+    Returns:
+        Whether the retry succeeded.
+    """
+    announce("A developer breaks dim_carriers, and dlt loads the airlines ...")
+    pipeline.run(nycflights().with_resources("airlines"))
+    text = BROKEN_MODEL.read_text()
+    BROKEN_MODEL.write_text(text.replace("carrier_name", "carier_name"))
+    try:
+        run_dbt_cloud_job(pipeline=pipeline, only_loaded=True, raise_on_failure=True)
+        raise RuntimeError("The broken model did not fail.")
+    except DBTCloudRunFailed as error:
+        announce("The error names what failed, and the load behind it:")
+        console.print(str(error), markup=False, soft_wrap=True)
+        failed = error.run_id
+    BROKEN_MODEL.write_text(text)
+    announce("The model is repaired, and a retry runs only what failed or was skipped ...")
+    retried = retry_dbt_cloud_run(run_id=failed)
+    print_run(retried)
+    return retried["is_success"]
 
 
 @contextmanager
 def embedded_dbt_cloud() -> Iterator[None]:
     """Start the embedded dbt Cloud with one job, and configure `[dbt_cloud]` for it."""
+    if not PROJECT.is_dir():
+        raise NotADirectoryError(f"`{PROJECT}` is not a folder.")
+    shutil.rmtree(DEMO_PROJECT, ignore_errors=True)
+    shutil.copytree(PROJECT, DEMO_PROJECT)
     with DBTCloudEmulator() as cloud:
         job_id = cloud.create_job(
             "Nightly",
             execute_steps=["dbt build"],
-            project_dir=PROJECT,
+            project_dir=DEMO_PROJECT,
             environ={"FLIGHTS_DUCKDB": str(DATABASE)},
         )
         os.environ.update(cloud.environment(), DBT_CLOUD__JOB_ID=str(job_id))
@@ -110,13 +156,20 @@ def load() -> dlt.Pipeline:
 
 
 def print_run(run: Run) -> None:
-    """Print a run and its nodes; the log has the cause of a failure."""
+    """Print a run and its nodes, passed tests in one line; the log has the cause of a failure."""
     announce(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
-    rows = [
-        (node["resource_type"], node["name"], node["status"], node["execution_time"])
-        for node in get_dbt_cloud_run_results(run_id=run["id"])
-    ]
-    print_table(["kind", "node", "status", "seconds"], rows)
+    results = get_dbt_cloud_run_results(run_id=run["id"]) if run["id"] else []
+    passed = [node for node in results if node["status"] == "pass"]
+    print_table(
+        ["kind", "node", "status", "seconds"],
+        [
+            (node["resource_type"], node["name"], node["status"], node["execution_time"])
+            for node in results
+            if node not in passed
+        ],
+    )
+    if results:
+        console.print(f"{len(results)} nodes, of which {len(passed)} are tests that passed.")
 
 
 def print_query(pipeline: dlt.Pipeline, title: str, sql: str) -> None:
