@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,10 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.models import NewTimer
 from tests.support import forks
 from tests.support.answers import Answers
-from tests.support.clock import DBT_PATIENCE, PATIENCE
+from tests.support.clock import DBT_PATIENCE, PATIENCE, FakeClock
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
 from tests.support.loaded_flights import LoadedFlights, run_flights
@@ -160,13 +162,25 @@ def write_config(isolated: Path) -> WriteConfig:
 
 
 @pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock whose time passes by sleeping alone."""
+    return FakeClock()
+
+
+@pytest.fixture
+def new_timer() -> NewTimer:
+    """Make the timers of the embedded dbt Cloud; a module may have its own."""
+    return threading.Timer
+
+
+@pytest.fixture
 def cloud(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, new_timer: NewTimer
 ) -> Iterator[DBTCloudEmulator]:
     """Return an embedded dbt Cloud, which `DBT_CLOUD__*` points to."""
     # status checks use the processor that dbt needs
     seconds = "0.5" if request.node.get_closest_marker("dbt") else "0.02"
-    with DBTCloudEmulator() as emulator:
+    with DBTCloudEmulator(new_timer=new_timer) as emulator:
         for name, value in emulator.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", seconds)

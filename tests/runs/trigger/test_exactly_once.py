@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from dlt_dbtcloud import (
     DBTCloudTriggerUnknownError,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.models import NewTimer
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
@@ -27,7 +29,7 @@ from dlt_dbtcloud.runs.retry.methods import retry_once
 from dlt_dbtcloud.runs.trigger.start import Trigger, start
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, FastClock, clocked, until
+from tests.support.clock import FakeClock, FakeTimer, clocked, until
 from tests.support.threads import in_background
 
 LOAD = LastLoad("flights", "1732150000.123")
@@ -57,16 +59,22 @@ FAULTS = [
             ("half", {}),
             ("cut", {}),
             ("cut", {"calls": 2}),
-            ("hang", {"seconds": 0.15}),
+            ("hang", {"seconds": 0.02}),
         )
     ),
-    Fault("slow", {"seconds": 0.08}),
-    Fault("late", {"seconds": 0.001}),
-    Fault("late", {"seconds": 0.01}),
-    Fault("late", {"seconds": 0.06}),
+    Fault("slow", {"seconds": 0.02}),
+    Fault("late", {"seconds": 0.2}),
+    Fault("late", {"seconds": 2.0}),
+    Fault("late", {"seconds": 12.0}),
     Fault("rate_limit"),
     Fault("rate_limit", {"retry_after": 7, "calls": 2}),
 ]
+
+
+@pytest.fixture
+def new_timer(clock: FakeClock) -> NewTimer:
+    """Let the time of the embedded dbt Cloud pass with that of the client."""
+    return partial(FakeTimer, clock)
 
 
 @pytest.fixture
@@ -81,19 +89,11 @@ def run(
     job: int,
     config: DBTCloudConfiguration,
     load: LastLoad | None = None,
-    clock: Any = None,
+    clock: FakeClock | None = None,
 ) -> Run:
-    clock = clock or FastClock()
+    clock = clock or FakeClock()
     trigger = Trigger(str(job), {"cause": "a test"}, load, timeout=config.timeout)
     return Lifecycle(clocked(client, clock), config).run_all([trigger])[0]
-
-
-def clock_of(fault: Fault, has_effect: Callable[[], object]) -> FastClock:
-    """Return a clock on which a late effect comes in time, however late the machine makes it."""
-    clock = FastClock()
-    if fault.kind == "late":
-        clock.at(200 * fault.options["seconds"], lambda: until(has_effect))
-    return clock
 
 
 def kept(cloud: DBTCloudEmulator) -> list[Run]:
@@ -106,13 +106,14 @@ def test_a_trigger_creates_exactly_one_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
+    clock: FakeClock,
     fault: Fault,
     load: LastLoad | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    job = cloud.create_job("Nightly", duration=0.1)
+    job = cloud.create_job("Nightly", duration=20)
     cloud.fail("trigger_job", fault.kind, **fault.options)
-    ended = run(client, job, config, load, clock_of(fault, lambda: cloud.runs))
+    ended = run(client, job, config, load, clock)
     assert ended["is_success"]
     assert [run["id"] for run in kept(cloud)] == [ended["id"]]
     assert ("trigger_job", fault.kind) in cloud.struck
@@ -125,6 +126,7 @@ def test_a_failed_status_check_is_not_a_failed_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
+    clock: FakeClock,
     fault: Fault,
     load: LastLoad | None,
     caplog: pytest.LogCaptureFixture,
@@ -132,13 +134,8 @@ def test_a_failed_status_check_is_not_a_failed_run(
     job = cloud.create_job("Nightly", duration=None)
     cloud.fail("get_run", fault.kind, **fault.options)
 
-    def finish() -> None:
-        until(lambda: cloud.struck)
-        cloud.finish_run(cloud.runs[0]["id"])
-
-    finishing = in_background(finish)
-    assert run(client, job, config, load)["is_success"]
-    finishing.result()
+    clock.at(20, lambda: cloud.finish_run(cloud.runs[0]["id"]))
+    assert run(client, job, config, load, clock)["is_success"]
     assert len(cloud.runs) == 1
     assert ("get_run", fault.kind) in cloud.struck
     assert cloud.api_token not in caplog.text
@@ -148,13 +145,13 @@ def test_a_failed_status_check_is_not_a_failed_run(
 def test_a_retry_creates_exactly_one_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
+    clock: FakeClock,
     fault: Fault,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "success"])
     failed = client.start_job_run(job)
     cloud.fail("retry_run", fault.kind, **fault.options)
-    clock = clock_of(fault, lambda: len(cloud.runs) == 2)
     retried = retry_once(clocked(client, clock), failed, timeout=600)
     assert retried["retrying_run_id"] == failed["id"]
     assert len(cloud.runs) == 2
@@ -166,12 +163,12 @@ def test_a_retry_creates_exactly_one_run(
 def test_a_cancellation_is_confirmed(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
+    clock: FakeClock,
     fault: Fault,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     running = client.start_job_run(cloud.create_job("Long", duration=None))
     cloud.fail("cancel_run", fault.kind, **fault.options)
-    clock = clock_of(fault, lambda: cloud.runs[0]["is_cancelled"])
     watch = cancel_and_confirm(clocked(client, clock), [running], timeout=600)
     assert watch.runs[id_of(running)]["is_cancelled"]
     assert not watch.errors
@@ -256,8 +253,9 @@ def test_a_search_ends_by_the_timeout(
 
 
 def test_a_search_that_hangs_ends_by_the_timeout(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dlt_dbtcloud.client.outages._SHORTEST_REQUEST", 0.1)
     trigger, clock = replace(lost(cloud), timeout=1.5), FakeClock()
     cloud.fail("list_runs", "hang", seconds=3600)
     cloud.fail("list_runs", "lag", seconds=3600, calls=None)
