@@ -31,6 +31,7 @@ from tests.support.loads import SharedLoads, load_tables
 from tests.support.orchard import Orchard, run_orchard
 from tests.support.processes import start_guard
 from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
+from tests.support.settings import EmptySettings
 from tests.support.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
@@ -128,8 +129,16 @@ def imported_dbt() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def empty_settings() -> EmptySettings:
+    """Return the settings with which each test begins."""
+    return EmptySettings()
+
+
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def isolated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_settings: EmptySettings
+) -> Path:
     """Run each test in an empty folder without config, credentials and data of others."""
     for name in [name for name in os.environ if name.startswith(("DBT_", "DLT_", "RUNTIME__"))]:
         monkeypatch.delenv(name)
@@ -143,9 +152,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # retries do not wait
     monkeypatch.setenv("RUNTIME__REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setattr(run_context, "global_dir", lambda: str(tmp_path / "global"))
-    # dlt makes a new context on demand
-    if PluggableRunContext in Container():
-        del Container()[PluggableRunContext]
+    empty_settings.restore()
     return folder
 
 
