@@ -29,6 +29,11 @@ BELOW = {
     "source": SYSTEMS | {"artifacts", "configuration"},
     "lineage": SYSTEMS | {"artifacts", "configuration"},
     "helpers": SYSTEMS | {"artifacts", "configuration", "runs"},
+    # the command line is above everything
+    "cli": SYSTEMS
+    | {"artifacts", "check", "configuration", "declarations", "emulator", "helpers", "runs"},
+    "plugin": {"cli"},
+    "__main__": {"cli"},
     "emulator": {"typing"},
 }
 

@@ -32,6 +32,7 @@ from tests.support.forks import Fork, forked
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
+from tests.support.watching import is_waited_for
 
 CALL = """
 import dlt, signal, sys
@@ -66,13 +67,6 @@ def script(cloud: DBTCloudEmulator, forking: None) -> Iterator[Script]:
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
     """Return a pipeline that another process has let load the table `airlines`."""
     return shared_loads.copy("flights", load_tables, "airlines")
-
-
-def is_waited_for(cloud: DBTCloudEmulator) -> bool:
-    return any(
-        request.method == "GET" and re.search(r"/runs/\d", request.path)
-        for request in cloud.requests
-    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

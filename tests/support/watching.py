@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dlt_dbtcloud import DBTCloudClientV2
+from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
@@ -24,3 +26,11 @@ def watch_runs(
     for error in watch.errors.values():
         raise error
     return [watch.runs[id_of(run)] for run in runs]
+
+
+def is_waited_for(cloud: DBTCloudEmulator) -> bool:
+    """Return whether a client has asked for the status of a run."""
+    return any(
+        request.method == "GET" and re.search(r"/runs/\d", request.path)
+        for request in cloud.requests
+    )

@@ -1,0 +1,1 @@
+"""The command line: `dlt dbt-cloud …` and `python -m dlt_dbtcloud …`."""

@@ -1,0 +1,157 @@
+"""Output of the commands: results on standard output, messages on standard error."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
+from rich.text import Text
+
+from dlt_dbtcloud.cli.statuses import worded
+from dlt_dbtcloud.redaction import plain_text
+
+__all__ = ["Console", "render", "shown_logs"]
+
+# columns of an output that is not a terminal, so that nothing is cut
+_UNLIMITED = 1000
+_CLEAR = "\r\x1b[K"
+_STYLES = {logging.WARNING: "yellow", logging.ERROR: "red"}
+
+
+class Console:
+    """The standard streams of a command.
+
+    Colours are used only on a terminal and without `NO_COLOR`.
+
+    Args:
+        is_json: Whether standard output is reserved for JSON.
+    """
+
+    def __init__(self, *, is_json: bool = False) -> None:
+        self.is_json = is_json
+        self._out = _rich(sys.stdout)
+        self._err = _rich(sys.stderr)
+
+    @property
+    def width(self) -> int:
+        """The columns of standard output."""
+        return self._out.width
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether standard output can show block characters."""
+        return can_show_blocks(self._out.encoding)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print results to standard output; a text is not wrapped."""
+        for each in renderables:
+            is_text = isinstance(each, str | Text)
+            self._out.print(each, soft_wrap=is_text)
+
+    def write(self, text: str) -> None:
+        """Print a text to standard output as it is."""
+        self._out.out(text, highlight=False)
+
+    def json(self, value: Any) -> None:
+        """Print a JSON value to standard output."""
+        self._out.out(json.dumps(value, indent=2, default=str), highlight=False)
+
+    def note(self, text: str, style: str = "") -> None:
+        """Print a message to standard error, in place of a line of progress."""
+        if self._err.is_terminal:
+            self._err.file.write(_CLEAR)
+        self._err.print(Text(plain_text(text), style), soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Print an error to standard error."""
+        label = Text("error: ", "bold red")
+        self._err.print(label + Text(plain_text(text), ""), soft_wrap=True)
+
+    def flush(self) -> None:
+        """Write what is buffered; a closed pipe is an error here, not at the exit."""
+        sys.stdout.flush()
+
+
+def render(renderable: RenderableType, width: int) -> list[str]:
+    """Return the lines of a result at a width, without colours."""
+    file = io.StringIO()
+    console = RichConsole(file=file, width=width, highlight=False, markup=False, emoji=False)
+    console.print(renderable, soft_wrap=isinstance(renderable, str | Text))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def can_show_blocks(encoding: str) -> bool:
+    """Return whether an encoding has the characters of bars."""
+    try:
+        "━".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+@contextmanager
+def shown_logs(console: Console) -> Iterator[None]:
+    """Show the log of dlt as messages, unless the config has a format of its own."""
+    import dlt
+
+    # sets up the logger, which does nothing before
+    dlt.current.run_context()
+    logger = logging.getLogger("dlt")
+    if dlt.config.get("runtime.log_format") is not None:
+        yield
+        return
+    handlers, logger.handlers = logger.handlers, [_Messages(console)]
+    try:
+        yield
+    finally:
+        logger.handlers = handlers
+
+
+def abandon_output() -> None:
+    """Let what is still buffered for a closed pipe disappear, without an error at the exit."""
+    # a stream of a test has no file
+    with suppress(OSError, ValueError, io.UnsupportedOperation):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+class _Messages(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record without time and place."""
+        label = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        text = worded(f"{label}{record.getMessage()}")
+        self._console.note(text, _STYLES.get(record.levelno, ""))
+
+
+class _Stream(RichConsole):
+    def on_broken_pipe(self) -> None:
+        """Raise the error again, which rich turns into an exit status of its own."""
+        raise BrokenPipeError(errno.EPIPE, "The reader of the output has ended.")
+
+
+def _rich(file: TextIO) -> RichConsole:
+    is_narrow = file.isatty() or bool(os.environ.get("COLUMNS"))
+    with suppress(AttributeError, ValueError, io.UnsupportedOperation):
+        # an old terminal may lack a character of a name
+        file.reconfigure(errors="replace")  # type: ignore[attr-defined]  # tests have others
+    return _Stream(
+        file=file,
+        width=None if is_narrow else _UNLIMITED,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )

@@ -1,0 +1,118 @@
+"""`results` shows failures first, times as bars, and folds tests that do not fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dlt_dbtcloud import run_dbt_cloud_job
+from dlt_dbtcloud.cli.actions.results import results_view
+from dlt_dbtcloud.cli.console import render
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import NodeResult
+from tests.cli.conftest import Cli
+from tests.conftest import Recorded
+from tests.support.flights import Flights
+from tests.support.nodes import result
+from tests.support.pages import ROOT, blocks
+
+RESULTS = [
+    result("model.shop.stg_orders", execution_time=1.0),
+    result("test.shop.not_null_orders_id", "pass", execution_time=0.25),
+    result("test.shop.unique_orders_id", "pass", execution_time=0.25),
+    result("model.shop.orders", execution_time=4.0),
+    result(
+        "model.shop.broken",
+        "error",
+        path="models/broken.sql",
+        message="Database Error\n  no such column",
+        execution_time=0.5,
+    ),
+    result("model.shop.mart", "skipped", execution_time=0.0),
+    result("test.shop.not_null_mart_id", "skipped", execution_time=0.0),
+    result("test.shop.positive", "fail", message="Got 3 results", execution_time=0.1),
+    result("test.shop.recent", "warn", message="Got 1 result", execution_time=0.1),
+]
+
+
+def view(results: list[NodeResult], width: int = 80, *, has_blocks: bool = True) -> list[str]:
+    return render(results_view(results, width, has_blocks=has_blocks), width)
+
+
+def test_failures_come_first_with_file_and_message_then_the_rest_and_a_sum() -> None:
+    assert view(RESULTS) == [
+        "error  model broken (models/broken.sql)  0.50 s",
+        "    Database Error",
+        "      no such column",
+        "fail  test positive  0.10 s",
+        "    Got 3 results",
+        "warn     test recent       0.10 s",
+        "skipped  model mart        0.00 s",
+        "success  model stg_orders  1.00 s  ━━━━━",
+        "success  model orders      4.00 s  ━━━━━━━━━━━━━━━━━━━━",
+        "skipped  1 test            0.00 s",
+        "pass     2 tests           0.50 s",
+        "9 nodes: 1 error, 1 fail, 1 warn, 2 skipped, 2 success, 2 pass; 6.20 s",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+def test_the_table_fits_each_width(width: int) -> None:
+    long = result("model.shop." + "very_long_" * 20)
+    table = view([long, *RESULTS], width)
+    rows = [line for line in table if line.startswith(("success", "warn", "pass"))]
+    assert rows
+    assert all(len(row) <= width for row in rows)
+    assert any("…" in row for row in rows)
+
+
+def test_bars_use_the_characters_that_the_output_has() -> None:
+    assert any("====" in line for line in view(RESULTS, has_blocks=False))
+    assert not any("━" in line for line in view(RESULTS, has_blocks=False))
+    assert not any("━" in line for line in view(RESULTS, 40))
+
+
+def test_messages_have_no_secrets_and_no_control_characters() -> None:
+    message = "password='hunter2hunter2' \x1b[31mred\x07"
+    text = "\n".join(view([result("model.shop.a", "error", message=message)]))
+    assert "hunter2" not in text
+    assert text.isprintable() or not {"\x1b", "\x07"} & set(text)
+
+
+def test_results_that_took_no_time_have_no_bars() -> None:
+    assert view([result("model.shop.a", execution_time=0.0)])[0] == "success  model a  0.00 s"
+
+
+def test_json_is_the_list_of_the_helper(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    files = {"run_results.json": {"results": [result("model.shop.a")]}}
+    job = cloud.create_job("Nightly", artifacts=files)
+    run = run_dbt_cloud_job(job_id=job)
+    done = cli("results", run["id"], "--json")
+    assert [each["unique_id"] for each in done.json] == ["model.shop.a"]
+    assert done.err == ""
+
+
+def test_a_run_without_results_is_empty(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))
+    done = cli("results", run["id"])
+    assert (done.status, done.out) == (0, "")
+    assert "no results" in done.err
+    assert cli("results", run["id"], "--json").json == []
+
+
+def test_the_session_on_the_page_is_that_of_a_real_run(
+    recorded: Recorded, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes with the recording: paste the printed lines."""
+    flights = Flights(recorded("failed_model"), tmp_path)
+    flights.load_for_dbt()
+    flights.make_times_impossible()
+    run = run_dbt_cloud_job(job_id=flights.job())
+    monkeypatch.setenv("COLUMNS", "80")
+    done = cli("results", run["id"])
+    lines = [line.rstrip() for line in done.out.splitlines()]
+    (shown,) = [b.code for b in blocks("text") if b.page == ROOT / "docs" / "cli.md"]
+    command, *quoted = shown.splitlines()
+    assert command.startswith("$ dlt dbt-cloud results ")
+    assert quoted == lines, "\n".join(lines)
