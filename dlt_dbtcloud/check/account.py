@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from dlt_dbtcloud.check.findings import Settings, failed, passed
 from dlt_dbtcloud.client.client import DBTCloudClientV2
-from dlt_dbtcloud.client.credentials import BASE_URL
 from dlt_dbtcloud.configuration import DBTCloudConfiguration
 from dlt_dbtcloud.exceptions import (
     DBTCloudAPIError,
@@ -21,13 +21,14 @@ from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.typing import Finding
 from dlt_dbtcloud.values import as_dicts, as_integer, as_mapping, as_text
 
-__all__ = ["Accounts", "check_account", "check_host", "permission_fix"]
+__all__ = ["Accounts", "check_account", "check_host", "permission_fix", "refusal"]
 
 
 # the names of the accounts that a token can see, by id
 Accounts = Mapping[int, str]
 
-_DEFAULT_HOST = urlsplit(BASE_URL).hostname
+# the default host, and regions without the prefix of an account
+_SHARED_HOST = re.compile(r"cloud\.getdbt\.com|[a-z]{2}\d+\.dbt\.com")
 # the service's words for an unknown token; it rejects accounts without the API in other words
 _UNKNOWN_TOKEN = "invalid token"  # noqa: S105, not a token
 _LISTED = 10
@@ -47,7 +48,7 @@ def check_host(
         is_about_caller = isinstance(error, DBTCloudAuthError | DBTCloudRateLimitError)
         if is_about_caller and not error.may_have_arrived:
             yield passed("host", f"`{host}` answers as dbt Cloud.")
-            yield _refused(error, host, settings)
+            yield refusal(error, host, settings)
         elif error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             message = f"`{host}` has an outage, or is not dbt Cloud. {error}"
             yield failed("host", message, f"check again later, or set {url}")
@@ -109,7 +110,14 @@ def permission_fix(place: str) -> str:
     )
 
 
-def _refused(error: DBTCloudAPIError, host: str, settings: Settings) -> Finding:
+def refusal(error: DBTCloudAPIError, host: str, settings: Settings) -> Finding:
+    """Return the finding for a token that dbt Cloud does not accept.
+
+    Args:
+        error: 401, 403 or 429.
+        host: The host that answered.
+        settings: The places of the settings.
+    """
     if isinstance(error, DBTCloudRateLimitError):
         minutes = max(1, round((error.retry_after or 300) / 60))
         message = f"`{host}` refuses all requests for now: {error.user_message}"
@@ -120,10 +128,10 @@ def _refused(error: DBTCloudAPIError, host: str, settings: Settings) -> Finding:
         return failed("token", message, "allow its IP address under Account settings, IP access")
     if _UNKNOWN_TOKEN not in error.user_message.lower():
         return failed("token", quoted, "use a token of an account whose plan includes the API")
-    if urlsplit(f"//{host}").hostname == _DEFAULT_HOST:
+    if _SHARED_HOST.fullmatch(host):
         message = (
-            f"{quoted} This is the default host, which knows no tokens of accounts that have an "
-            "Access URL of their own. If yours has none, the token is wrong or expired."
+            f"{quoted} This host knows no tokens of accounts that have an Access URL of their "
+            "own, such as `https://ab123.us1.dbt.com`. Otherwise, the token is wrong or expired."
         )
         return failed("token", message, settings.line("base_api_url"))
     message = (
