@@ -24,7 +24,7 @@ BELOW = {
     "configuration": SYSTEMS,
     "artifacts": SYSTEMS,
     "declarations": SYSTEMS,
-    "check": SYSTEMS | {"artifacts", "configuration"},
+    "check": SYSTEMS | {"artifacts", "configuration", "runs"},
     "runs": SYSTEMS | {"artifacts", "configuration"},
     "source": SYSTEMS | {"artifacts", "configuration"},
     "lineage": SYSTEMS | {"artifacts", "configuration"},

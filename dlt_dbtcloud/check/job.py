@@ -12,7 +12,6 @@ import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.json import json
 
-from dlt_dbtcloud.cause import bound_key, cause_with_key
 from dlt_dbtcloud.check.account import Accounts, permission_fix
 from dlt_dbtcloud.check.findings import Settings, failed, passed
 from dlt_dbtcloud.client.client import DBTCloudClientV2
@@ -30,9 +29,11 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudNotFoundError,
     InvalidCredentialsException,
 )
-from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.loads import last_load, loaded_relations
 from dlt_dbtcloud.redaction import listed
-from dlt_dbtcloud.typing import Finding, Job, TriggerData
+from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.variables import commands_with_variables, load_variables
+from dlt_dbtcloud.typing import Finding, Job
 from dlt_dbtcloud.values import as_mapping, as_text
 
 __all__ = ["check_job", "check_place", "check_trigger", "engine_of"]
@@ -154,12 +155,38 @@ def check_trigger(
     except (ConfigurationException, TypeError) as error:
         yield failed("trigger", str(error), settings.line("steps_override", ["dbt build"]))
         return
-    if load:
-        key = bound_key(load.origin, str(job["id"]), body)
-        body = TriggerData(**{**body, "cause": cause_with_key(body["cause"], key, load.origin)})
-    text = client.redact(json.dumps(dict(body)))
+    trigger = Trigger(
+        str(job["id"]),
+        body,
+        load,
+        only_loaded=config.only_loaded,
+        variables=config.additional_vars or {},
+        call_key="…",
+    )
+    try:
+        sent = _sent(trigger, job)
+    except DBTCloudException as error:
+        yield failed("trigger", str(error), settings.line("additional_vars", {}))
+        return
+    text = client.redact(json.dumps(sent))
     target = f"{client.base_api_url}/accounts/{client.account_id}/jobs/{job['id']}/run/"
-    yield passed("trigger", f"`POST {target}` would send `{text}`.")
+    narrowed = " `only_loaded` narrows its commands." if config.only_loaded else ""
+    yield passed("trigger", f"`POST {target}` would send `{text}`.{narrowed}")
+
+
+def _sent(trigger: Trigger, job: Job) -> dict[str, Any]:
+    """Return the body of a request, with its key and variables.
+
+    Raises:
+        DBTCloudException: The commands cannot take the variables.
+    """
+    relations = loaded_relations(trigger.load.pipeline) if trigger.load else []
+    variables = load_variables(trigger.variables, trigger.load, relations)
+    body = {**trigger.body, "cause": trigger.cause}
+    if variables:
+        commands = trigger.body.get("steps_override") or job.get("execute_steps") or ()
+        body["steps_override"] = commands_with_variables(commands, variables, trigger.job_id)
+    return body
 
 
 def _without_job(client: DBTCloudClientV2, settings: Settings) -> Finding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import dlt
 import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, check_dbt_cloud, run_dbt_cloud_job
@@ -119,3 +121,24 @@ def test_placeholders_of_the_trigger_are_found(cloud: DBTCloudEmulator) -> None:
     report = check_dbt_cloud({"job_id": job, "git_branch": "<branch>"})
     assert report["findings"][-1]["check"] == "trigger"
     assert "Still a placeholder: `git_branch`" in report["findings"][-1]["message"]
+
+
+def test_variables_are_in_the_body_that_would_be_sent(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = cloud.create_job("Nightly", execute_steps=["dbt build"])
+    credentials = {"job_id": job, "additional_vars": {"load_id": "{load_id}"}}
+    findings = check_dbt_cloud(credentials, pipeline=loaded_pipeline)["findings"]
+    (trigger,) = (each for each in findings if each["check"] == "trigger")
+    run = run_dbt_cloud_job(credentials, pipeline=loaded_pipeline, wait_for_outcome=False)
+    body = cloud.runs[0]["trigger"] or {}
+    assert run["id"] == cloud.runs[0]["id"]
+    for value in (body["cause"], *(body["steps_override"] or ())):
+        assert json.dumps(value, ensure_ascii=False) in trigger["message"]
+
+
+def test_commands_that_take_no_variables_are_found(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Nightly", execute_steps=["dbt build --vars '{{'"])
+    report = check_dbt_cloud({"job_id": job, "additional_vars": {"a": 1}})
+    assert not report["findings"][-1]["ok"]
+    assert report["findings"][-1]["fix"] == "`additional_vars={}` in the call"

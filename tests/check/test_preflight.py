@@ -63,7 +63,11 @@ def test_a_configuration_without_problems_is_ok(cloud: DBTCloudEmulator, job: in
     assert "(`Embedded project`)" in found["project"]["message"]
     assert "(`Production`)" in found["environment"]["message"]
     assert found["engine"]["message"] == "The job runs dbt Core, version `latest`."
-    body = json.dumps({"cause": "Triggered via API", "threads_override": 4}, separators=(",", ":"))
+    body = json.dumps(
+        {"cause": "Triggered via API [dlt:…]", "threads_override": 4},
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
     assert f"/jobs/{job}/run/` would send `{body}`." in found["trigger"]["message"]
 
 

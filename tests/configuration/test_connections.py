@@ -80,6 +80,13 @@ def test_within_a_connection_the_environment_wins_over_files(
     assert prod.steps_override == ["dbt run"]
 
 
+def test_variables_of_a_connection_are_a_section_of_their_own(write_config: WriteConfig) -> None:
+    write_config("secrets.toml", f'{PROD}\n[dbt_cloud.prod.additional_vars]\nload_id = "x"')
+    assert configured(connection="prod").additional_vars == {"load_id": "x"}
+    with pytest.raises(InvalidCredentialsException, match="is a key of"):
+        configured(connection="additional_vars")
+
+
 def test_the_caller_wins_over_a_connection(write_config: WriteConfig) -> None:
     write_config("secrets.toml", PROD)
     assert configured({"account_id": 7}, connection="prod").account_id == "7"
