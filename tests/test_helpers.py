@@ -141,14 +141,6 @@ def test_an_unknown_run_is_an_error_that_shows_what_to_check(
         function(run_id=1, timeout=0.05)
 
 
-def test_a_run_that_is_not_known_yet_is_watched_by_its_id(
-    cloud: DBTCloudEmulator, job: int
-) -> None:
-    run = run_dbt_cloud_job(wait_for_outcome=False)
-    cloud.fail("get_run", "status", status=404)
-    assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
-
-
 def test_a_run_of_another_account_is_not_found(cloud: DBTCloudEmulator) -> None:
     other = cloud.create_account(visible=True)
     job = cloud.create_job("Theirs", account_id=other)

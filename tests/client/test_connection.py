@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 import requests
 import trustme
+from dlt.common.configuration import resolve_configuration
 
-from dlt_dbtcloud import DBTCloudClientV2, DBTCloudTransportError, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration, DBTCloudTransportError
 from dlt_dbtcloud.client.connection import never_left
+from dlt_dbtcloud.configuration import connect
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import FakeClock
 from tests.support.proxy import Proxy
 from tests.support.wire import WireServer
 
@@ -51,6 +57,13 @@ def post(cloud: DBTCloudEmulator) -> DBTCloudTransportError:
     return caught.value
 
 
+def run(job: int) -> Run:
+    """Run a job, whose pauses take no time."""
+    config = resolve_configuration(DBTCloudConfiguration())
+    with connect(config, FakeClock()) as client:
+        return Lifecycle(client, config).run_all([Trigger(str(job), {"cause": "a test"})])[0]
+
+
 @pytest.mark.parametrize("cuts", [1, 2])
 def test_a_response_that_is_cut_behind_a_proxy_leaves_one_run(
     secure: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, cuts: int
@@ -59,7 +72,7 @@ def test_a_response_that_is_cut_behind_a_proxy_leaves_one_run(
     secure.fail("trigger_job", "cut", calls=cuts)
     with Proxy(secure.url) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        assert run_dbt_cloud_job(job_id=job)["is_success"]
+        assert run(job)["is_success"]
         assert all(line.startswith(f"CONNECT {HOST}:443 ") for line in proxy.requests)
     assert len(secure.runs) == 1
 
@@ -74,7 +87,7 @@ def test_a_refused_tunnel_is_tried_again(
         error = post(secure)
         assert not error.may_have_arrived
         assert f"Tunnel connection failed: {trouble}" in str(error)
-        assert run_dbt_cloud_job(job_id=job)["is_success"]
+        assert run(job)["is_success"]
     assert len(secure.runs) == 1
 
 

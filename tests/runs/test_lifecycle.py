@@ -101,7 +101,7 @@ def test_a_lost_response_after_a_failed_run_does_not_return_the_failed_run(
     for expected in ("Error", "Success"):
         cloud.fail("trigger_job", "cut", when="after")
         trigger = Trigger(str(job), {"cause": "x"}, load)
-        (run,) = Lifecycle(clocked(client, FastClock()), config).run_all([trigger])
+        (run,) = Lifecycle(clocked(client, FakeClock()), config).run_all([trigger])
         assert run["status_humanized"] == expected
     assert len(cloud.runs) == 2
 
@@ -235,7 +235,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
         for run in running:
             cloud.finish_run(run["id"])
 
-    for seconds in (5000, 6000):
+    for seconds in (3000, 3600):
         clock.at(seconds, finish)
     cloud.limit_requests(max(1, per_minute), clock=clock.monotonic)
     if not per_minute:
@@ -244,7 +244,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
         with pytest.raises(DBTCloudRateLimitError):
             other.get_account()
     config = resolve_configuration(DBTCloudConfiguration())
-    config.wait_seconds = 10.0
+    config.wait_seconds = 60.0
     load = LastLoad("flights", f"{clock.time():.5f}")
     trigger = Trigger(str(job), {"cause": "x"}, load, reuse_queued_run=reuse_queued_run)
     (ended,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
@@ -324,7 +324,7 @@ def test_a_failed_clean_up_does_not_hide_a_successful_run(
     # the searches after the lost answer and after the repeated one are answered
     cloud.fail("list_runs", "status", calls=None, skip=8)
     trigger = Trigger(str(job), {"cause": "x"})
-    (run,) = Lifecycle(clocked(client, FastClock()), config).run_all([trigger])
+    (run,) = Lifecycle(clocked(client, FakeClock()), config).run_all([trigger])
     assert run["is_success"]
     assert f"Run {run['id']} may have a duplicate" in caplog.text
 
@@ -361,7 +361,7 @@ def test_the_returned_run_is_the_one_that_is_kept(
 def test_differing_clocks_start_no_second_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, hours: int
 ) -> None:
-    clock = FastClock(ahead=hours * 3600)
+    clock = FakeClock(ahead=hours * 3600)
     job = cloud.create_job("Nightly", duration=None)
     load = LastLoad("flights", f"{clock.time():.5f}")
     cloud.fail("trigger_job", "cut", when="after")
@@ -447,7 +447,16 @@ def test_the_first_status_check_is_waited_for(
     run_id = client.trigger_job_run(cloud.create_job("Nightly"))
     cloud.fail("get_run", "status", calls=12)
     config = resolve_configuration(DBTCloudConfiguration())
-    assert Lifecycle(clocked(client, FastClock()), config).follow(run_id)["is_success"]
+    assert Lifecycle(clocked(client, FakeClock()), config).follow(run_id)["is_success"]
+
+
+def test_a_run_that_is_not_known_yet_is_watched_by_its_id(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = client.trigger_job_run(cloud.create_job("Nightly"))
+    cloud.fail("get_run", "status", status=404)
+    config = resolve_configuration(DBTCloudConfiguration())
+    assert Lifecycle(clocked(client, FakeClock()), config).follow(run_id)["is_success"]
 
 
 def test_a_retry_is_triggered_within_the_timeout(

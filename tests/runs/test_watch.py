@@ -30,7 +30,7 @@ from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.watch import find_run
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import FakeClock, FastClock, clocked
+from tests.support.clock import FakeClock, clocked
 from tests.support.watching import watch_runs
 
 RUN = "/api/v2/accounts/1/runs/5/"
@@ -235,12 +235,12 @@ def test_a_run_that_is_not_known_yet_is_cancelled_and_retried(
     for route in ("get_run", "cancel_run"):
         run = client.start_job_run(cloud.create_job(f"Long {route}", duration=None))
         cloud.fail(route, "status", status=404, when="before")
-        cancelled = Lifecycle(clocked(client, FastClock()), config).cancel(run["id"])
+        cancelled = Lifecycle(clocked(client, FakeClock()), config).cancel(run["id"])
         assert cancelled["is_cancelled"]
     failed = client.start_job_run(cloud.create_job("Failing", outcome="error"))
     cloud.wait_for_run(failed["id"] or 0)
     cloud.fail("get_run", "status", status=404)
-    again = Lifecycle(clocked(client, FastClock()), config).retry(failed["id"])
+    again = Lifecycle(clocked(client, FakeClock()), config).retry(failed["id"])
     assert again["id"] != failed["id"]
 
 
