@@ -53,6 +53,7 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks.results
 	@$(BIN)/python -m benchmarks.narrowing
 	@$(BIN)/python -m benchmarks.steps
+	@$(BIN)/python -m benchmarks.checks
 
 soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most (SEED=7 CALLS=200)
 	@$(BIN)/python -m benchmarks.soak $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS))

@@ -1,4 +1,4 @@
-"""Checks are placed where a run usually ends, and never later than without that."""
+"""Checks are placed where a run usually ends, in addition to the regular ones."""
 
 from __future__ import annotations
 
@@ -9,16 +9,28 @@ from itertools import pairwise
 
 import pytest
 
-from dlt_dbtcloud.runs.schedule import Window, next_pause, regular_pause, usual_ends
+from dlt_dbtcloud.runs.schedule import Expected, Window, next_check, regular_pause, usual_ends
+
+CHANCE = random.Random(7)
+HISTORIES = {
+    "one": [600.0],
+    "steady": [600.0, 610, 590],
+    "bimodal": [60.0, 60, 600, 600],
+    "spread": [5.0, 80, 300, 900],
+    "even": [30.0 * number for number in range(20)],
+    "normal": [CHANCE.gauss(600, 10) for _ in range(20)],
+}
 
 
 def checks(end: float, past: Sequence[float], wait: float = 10, queued: float = 0) -> list[float]:
     """Return the ages of a run at its checks, until its end is noticed."""
-    windows, ages = usual_ends(past, wait), [0.0]
-    while ages[-1] < end:
-        running = ages[-1] - queued if ages[-1] >= queued else None
-        ages.append(ages[-1] + next_pause(ages[-1], wait, running, windows))
-    return ages[1:]
+    windows, age, due, ages = usual_ends(past, wait), 0.0, None, []
+    while age < end:
+        running = age - queued if age >= queued else None
+        pause, due = next_check(age, due, wait, [Expected(running, windows)])
+        age += pause
+        ages.append(age)
+    return ages
 
 
 def delay(end: float, past: Sequence[float], wait: float = 10) -> float:
@@ -33,19 +45,21 @@ def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(usual: float, wait
 
 
 @pytest.mark.parametrize("wait", [0, 1, 10, 60])
-@pytest.mark.parametrize(
-    "past",
-    [[600], [600, 610, 590], [60, 60, 600, 600], [5, 80, 300, 900], [30.0 * n for n in range(20)]],
-    ids=["one", "steady", "bimodal", "spread", "even"],
-)
-def test_no_end_is_noticed_later_than_the_regular_pause(past: list[float], wait: float) -> None:
-    ages = [0.0, *checks(1500, past, wait)]
-    for before, after in pairwise(ages):
-        assert after - before <= regular_pause(before, wait) + 1e-9
+@pytest.mark.parametrize("past", HISTORIES.values(), ids=HISTORIES)
+def test_an_unusual_end_is_noticed_as_soon_as_without_history(
+    past: list[float], wait: float
+) -> None:
+    windows = usual_ends(past, wait)
+    regular, placed = checks(1500, (), wait), checks(1500, past, wait)
+    for age in regular:
+        if not any(window.begins <= age <= window.ends for window in windows):
+            assert min(abs(age - other) for other in placed) < 1e-6
+    for before, after in pairwise([0.0, *placed]):
+        assert after - before <= max(1.5, regular_pause(before, wait)) + 1e-9
 
 
-@pytest.mark.parametrize("past", [[600] * 20, [597, 603] * 10, [60] * 10 + [600] * 10])
-def test_a_usual_run_takes_few_more_checks_than_without_its_history(past: list[float]) -> None:
+@pytest.mark.parametrize("past", [[600.0] * 20, [597.0, 603] * 10, [60.0] * 10 + [600] * 10])
+def test_a_usual_run_takes_few_more_checks_than_without_history(past: list[float]) -> None:
     for end in {*past}:
         assert len(checks(end, past)) <= len(checks(end, ())) + 8
         # as prompt as a check every two seconds
@@ -57,7 +71,7 @@ def test_a_steady_job_takes_at_most_two_more_checks() -> None:
         assert len(checks(end, [end] * 20)) <= len(checks(end, ())) + 2
 
 
-def test_without_a_history_the_pauses_are_regular() -> None:
+def test_without_history_the_pauses_are_regular() -> None:
     assert usual_ends((), 10) == ()
     ages = [*map(math.floor, checks(30, ()))]
     assert ages == [1, 2, 3, 4, 6, 7, 9, 11, 13, 15, 18, 21, 24, 27, 31]
@@ -77,9 +91,14 @@ def test_durations_without_anything_in_common_have_no_windows() -> None:
     assert usual_ends([100.0 * number for number in range(1, 21)], 10) == ()
 
 
+@pytest.mark.parametrize("wait", [0, 1, 1.5])
+def test_windows_are_not_needed_if_all_checks_are_as_close(wait: float) -> None:
+    assert usual_ends([600.0] * 20, wait) == ()
+    assert usual_ends([3.0] * 20, 10) == ()
+
+
 def test_the_windows_of_a_long_job_are_longer() -> None:
-    chance = random.Random(7)
-    past = [chance.gauss(7200, 20) for _ in range(20)]
+    past = [random.Random(number).gauss(7200, 20) for number in range(20)]
     (window,) = usual_ends(past, 10)
     assert 50 < window.ends - window.begins <= 108
     assert len(checks(7200, past)) <= 1.1 * len(checks(7200, ()))
@@ -89,3 +108,13 @@ def test_a_queued_run_is_checked_regularly_until_it_has_started() -> None:
     ages = checks(300, [100], queued=200)
     assert [age for age in ages if age < 200] == [age for age in checks(199, ()) if age < 200]
     assert ages[-1] - 300 <= 1.5
+
+
+def test_several_runs_are_checked_in_the_window_of_any() -> None:
+    runs = [Expected(100, [Window(99, 101)]), Expected(100, ()), Expected(None, [Window(1, 9)])]
+    assert next_check(100, 105, 10, runs) == (1.5, 105)
+    assert next_check(100, 105, 10, runs[1:]) == (5, 105)
+
+
+def test_regular_checks_that_were_missed_in_an_outage_are_skipped() -> None:
+    assert next_check(1003, 500, 10, [Expected(1003, [Window(1999, 2001)])]) == (7, 1010)

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.payloads import id_of
 
-__all__ = ["add_past_runs"]
+__all__ = ["add_past_runs", "finish_after"]
 
 
 def add_past_runs(
@@ -19,7 +20,7 @@ def add_past_runs(
     durations: Sequence[float],
     *steps: str,
 ) -> None:
-    """Let runs of a job succeed, and date their starts back.
+    """Let runs of a job succeed, each after its duration.
 
     Args:
         cloud: The emulator.
@@ -30,9 +31,15 @@ def add_past_runs(
     """
     data = {"cause": "Past", **({"steps_override": [*steps]} if steps else {})}
     for seconds in durations:
-        run_id = id_of(client.start_job_run(job, data))
-        cloud.finish_run(run_id)
-        run = cloud._state.any_run(run_id)
-        assert run is not None
-        assert run.started_at is not None
-        run.created_at = run.started_at = run.started_at - timedelta(seconds=seconds)
+        finish_after(cloud, id_of(client.start_job_run(job, data)), seconds)
+
+
+def finish_after(
+    cloud: DBTCloudEmulator, run_id: int, seconds: float, outcome: Outcome = "success"
+) -> None:
+    """Finish a run now, and date its start back by its duration."""
+    cloud.finish_run(run_id, outcome)
+    run = cloud._state.any_run(run_id)
+    assert run is not None
+    assert run.finished_at is not None
+    run.created_at = run.started_at = run.finished_at - timedelta(seconds=seconds)

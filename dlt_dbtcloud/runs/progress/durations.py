@@ -16,7 +16,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import id_of, time_of
-from dlt_dbtcloud.runs.schedule import next_pause, regular_pause, usual_ends
+from dlt_dbtcloud.runs.schedule import Expected, next_check, usual_ends
 from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = ["Durations", "Kind", "Pace", "durations_of", "kind_of"]
@@ -67,11 +67,8 @@ def durations_of(runs: Iterable[Run]) -> Durations:
     """
     found: dict[Kind, list[float]] = {}
     for run in runs:
-        kind, started, finished = (
-            kind_of(run),
-            time_of(run, "started_at"),
-            time_of(run, "finished_at"),
-        )
+        kind = kind_of(run)
+        started, finished = time_of(run, "started_at"), time_of(run, "finished_at")
         if kind and started and finished and finished >= started:
             found.setdefault(kind, []).append(finished - started)
     return Durations({kind: each[:_RUNS_OF_KIND] for kind, each in found.items()})
@@ -92,6 +89,8 @@ class Pace:
         self._durations: Durations | None = None
         self._started: dict[int, float] = {}
         self._waiting: dict[int, float] = {}
+        # the age at the next regular check
+        self._due: float | None = None
 
     def note(self, run: Run) -> None:
         """Note whether a run has started, by the payload of a check."""
@@ -129,7 +128,7 @@ class Pace:
 
     def usual(self, run: Run) -> float | None:
         """Return the median of a run's usual durations in seconds, if known."""
-        durations = self._durations.of(run) if self._durations else ()
+        durations = self._past(run)
         return median(durations) if durations else None
 
     def running(self, run: Run) -> float | None:
@@ -145,13 +144,14 @@ class Pace:
             age: Seconds since the trigger of the youngest.
             wait_seconds: The longest pause; 0 for one second.
         """
-        regular = regular_pause(age, wait_seconds)
-        return min((self._pause(run, age, wait_seconds) for run in runs), default=regular)
+        expected = [
+            Expected(self.running(run), usual_ends(self._past(run), wait_seconds)) for run in runs
+        ]
+        pause, self._due = next_check(age, self._due, wait_seconds, expected)
+        return pause
 
-    def _pause(self, run: Run, age: float, wait_seconds: float) -> float:
-        durations = self._durations.of(run) if self._durations else ()
-        windows = usual_ends(durations, wait_seconds)
-        return next_pause(age, wait_seconds, self.running(run), windows)
+    def _past(self, run: Run) -> Sequence[float]:
+        return self._durations.of(run) if self._durations else ()
 
 
 def _past_runs(client: DBTCloudClientV2, jobs: set[int]) -> Iterator[Run]:
