@@ -80,13 +80,19 @@ class Pace:
     Args:
         clock: A clock, injectable for tests.
         client: The client that reads past runs, with one request; None reads none.
+        past: The durations of past runs, if they are known.
     """
 
-    def __init__(self, clock: Clock, client: DBTCloudClientV2 | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        client: DBTCloudClientV2 | None = None,
+        past: Durations | None = None,
+    ) -> None:
         self._clock = clock
         self._client = client
         self._began: float | None = None
-        self._durations: Durations | None = None
+        self._durations = past
         self._started: dict[int, float] = {}
         self._waiting: dict[int, float] = {}
         # the age at the next regular check
