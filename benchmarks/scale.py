@@ -33,7 +33,7 @@ from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeTimer, SharedClock
 

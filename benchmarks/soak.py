@@ -30,7 +30,7 @@ from dlt_dbtcloud.emulator.faults import Kind, When
 from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FakeTimer, clocked
 

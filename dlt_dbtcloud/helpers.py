@@ -24,7 +24,8 @@ from dlt_dbtcloud.configuration import (
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.progress import Display, new_display
-from dlt_dbtcloud.runs.trigger.start import Trigger, skipped_run
+from dlt_dbtcloud.runs.trigger.start import skipped_run
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
 
 __all__ = [

@@ -33,6 +33,7 @@ from dlt_dbtcloud.dbt.manifest import (
 )
 from dlt_dbtcloud.dbt.matching import Match, Misplaced, match_sources, sources_by_relation
 from dlt_dbtcloud.dbt.selection import (
+    NarrowedStep,
     covers,
     executed_nodes,
     executes_all_tests,
@@ -41,6 +42,8 @@ from dlt_dbtcloud.dbt.selection import (
     fed_nodes,
     missing_nodes,
     narrowed_commands,
+    narrowed_steps,
+    nodes_of_command,
     reported_nodes,
     sources_of,
 )
@@ -58,6 +61,7 @@ __all__ = [
     "Manifest",
     "Match",
     "Misplaced",
+    "NarrowedStep",
     "Node",
     "NotAnObjectError",
     "Result",
@@ -80,7 +84,9 @@ __all__ = [
     "match_sources",
     "missing_nodes",
     "narrowed_commands",
+    "narrowed_steps",
     "node_selector",
+    "nodes_of_command",
     "reported_nodes",
     "resource_type_in",
     "sources_by_relation",

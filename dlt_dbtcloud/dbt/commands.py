@@ -148,6 +148,16 @@ class DbtCommand:
         """Whether it executes only a part of the nodes of its types."""
         return bool(self.select) or any(map(self._has, _LIMITS))
 
+    def takes_type(self, resource_type: str) -> bool:
+        """Return whether its options for resource types let it execute a type."""
+        taken = {*self._values("--resource-type"), *self._values("--resource-types")}
+        excluded = {
+            *self._values("--exclude-resource-type"),
+            *self._values("--exclude-resource-types"),
+        }
+        is_taken = not taken or bool(taken & {"all", "default", resource_type})
+        return is_taken and resource_type not in excluded
+
     def selecting(self, selectors: Sequence[str]) -> DbtCommand:
         """Return the same command on exactly these nodes.
 

@@ -20,6 +20,7 @@ from dlt_dbtcloud.dbt.commands import (
 from dlt_dbtcloud.dbt.manifest import TESTS, Manifest, resource_type_in
 
 __all__ = [
+    "NarrowedStep",
     "covers",
     "executed_nodes",
     "executes_all_tests",
@@ -28,6 +29,8 @@ __all__ = [
     "fed_nodes",
     "missing_nodes",
     "narrowed_commands",
+    "narrowed_steps",
+    "nodes_of_command",
     "reported_nodes",
     "selectors",
     "sources_of",
@@ -38,6 +41,9 @@ __all__ = [
 _EXECUTED = ("function", "model", "seed", "snapshot", *TESTS)
 # the types that a command executes; all if it is not listed
 _EXECUTED_BY = {"seed": ("seed",), "snapshot": ("snapshot",), "test": TESTS}
+# the types that a command builds or tests
+_BUILT_BY = {"build": _EXECUTED, "run": ("model",), **_EXECUTED_BY}
+_WHOLE_STEP = "Running a whole step instead of only what was loaded"
 # the types whose nodes are surely in the results of a command
 _REPORTED_BY = {
     "build": ("model", "seed", "snapshot", *TESTS),
@@ -129,11 +135,51 @@ def narrowed_commands(
     Raises:
         DBTCloudException: It is not a manifest.
     """
+    steps = narrowed_steps(commands, manifest, sources)
+    for step in steps:
+        if step.problem:
+            logger.warning(f"{_WHOLE_STEP}: {step.problem}")
+    return [step.line for step in steps]
+
+
+def narrowed_steps(
+    commands: Sequence[str], manifest: Manifest, sources: Sequence[str]
+) -> list[NarrowedStep]:
+    """Return the commands that `narrowed_commands` returns, and how each was narrowed.
+
+    Args:
+        commands: The job's commands.
+        manifest: The manifest of the project.
+        sources: The unique ids of the sources that a load has filled.
+
+    Raises:
+        DBTCloudException: It is not a manifest.
+    """
     types = set(map(resource_type_in, fed_nodes(manifest, sources)))
-    steps = [_step(line, types, manifest, sources) for line in commands]
-    if not any(step.executes for step in steps):
-        return []
-    return [step.line for step in steps if step.line is not None]
+    steps = [step for line in commands if (step := _step(line, types, manifest, sources))]
+    return steps if any(step.executes for step in steps) else []
+
+
+def nodes_of_command(line: str, manifest: Manifest, scope: Iterable[str]) -> set[str]:
+    """Return the nodes among some that a command executes, by the types that it executes.
+
+    The selection of the command itself is not evaluated.
+
+    Args:
+        line: The command.
+        manifest: The manifest of the project.
+        scope: The unique ids of the nodes.
+    """
+    try:
+        command = DbtCommand.parse(line)
+    except CommandError:
+        return set()
+    kinds = _BUILT_BY.get(command.subcommand, ())
+    return {
+        unique_id
+        for unique_id in executed_nodes(manifest, scope)
+        if resource_type_in(unique_id) in kinds and command.takes_type(resource_type_in(unique_id))
+    }
 
 
 def reported_nodes(
@@ -234,30 +280,40 @@ def covers(theirs: Sequence[str], ours: Sequence[str], *, with_vars: bool = True
 
 
 @dataclass(frozen=True)
-class _Step:
-    """A narrowed command.
+class NarrowedStep:
+    """A command of a job, narrowed to the descendants of some sources.
 
     Args:
-        line: The command line; None if it is omitted.
+        line: The command line.
+        original: The command of the job.
         executes: Whether it executes a descendant of the sources.
+        is_whole: Whether it selects nodes and was not narrowed.
+        problem: Why it was not narrowed.
     """
 
-    line: str | None
+    line: str
+    original: str
     executes: bool = False
+    is_whole: bool = False
+    problem: str | None = None
 
 
-def _step(line: str, types: set[str], manifest: Manifest, sources: Sequence[str]) -> _Step:
+def _step(
+    line: str, types: set[str], manifest: Manifest, sources: Sequence[str]
+) -> NarrowedStep | None:
+    """Return a narrowed command, or None if it has nothing left to execute."""
     try:
         command = DbtCommand.parse(line)
         if not command.selects_nodes:
-            return _Step(line)
+            return NarrowedStep(line, line)
         if not types & set(_EXECUTED_BY.get(command.subcommand, types)):
-            return _Step(None)
-        narrowed = next(filter(fits, _narrowings(command, manifest, sources)), command)
+            return None
+        narrowed = next(filter(fits, _narrowings(command, manifest, sources)), None)
     except CommandError as error:
-        logger.warning(f"Running a whole step instead of only what was loaded: {error}")
-        return _Step(line, executes=True)
-    return _Step(str(narrowed), executes=True)
+        return NarrowedStep(line, line, executes=True, is_whole=True, problem=str(error))
+    if narrowed is None:
+        return NarrowedStep(str(command), line, executes=True, is_whole=True)
+    return NarrowedStep(str(narrowed), line, executes=True)
 
 
 def _narrowings(

@@ -42,7 +42,8 @@ from dlt_dbtcloud.runs.retry.coverage import (
 from dlt_dbtcloud.runs.retry.methods import retry
 from dlt_dbtcloud.runs.trigger.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
 from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
-from dlt_dbtcloud.runs.trigger.start import Trigger, existing_run, start
+from dlt_dbtcloud.runs.trigger.start import existing_run, start
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.watch import Watch, find_run, request_cancel
 from dlt_dbtcloud.typing import Run, RunStatus
 

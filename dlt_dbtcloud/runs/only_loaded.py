@@ -1,10 +1,10 @@
-"""Triggers narrowed to the descendants of loaded tables."""
+"""Commands of a job, narrowed to the descendants of loaded tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -14,28 +14,41 @@ from typing import Any
 from dlt.common import logger
 
 from dlt_dbtcloud.artifacts.download import downloaded
+from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import outage_pause, retry_after
 from dlt_dbtcloud.dbt import (
     Manifest,
     Match,
+    NarrowedStep,
     NotAnObjectError,
+    covers,
     decode_manifest,
     executed_nodes,
     expected_nodes,
     fed_nodes,
     match_sources,
-    narrowed_commands,
+    narrowed_steps,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.retry.coverage import Scope
 from dlt_dbtcloud.runs.trigger.variables import commands_with_variables
-from dlt_dbtcloud.typing import Job, RunStatus, TriggerData
+from dlt_dbtcloud.typing import Job, Run, RunStatus, TriggerData
 from dlt_dbtcloud.values import Relation
 
-__all__ = ["narrowed_trigger"]
+__all__ = [
+    "Narrowing",
+    "ProjectReader",
+    "Saving",
+    "UncertainError",
+    "is_whole_run",
+    "log_narrowing",
+    "log_saving",
+    "narrowed_trigger",
+    "narrowing",
+]
 
 
 _MANIFEST = "manifest.json"
@@ -63,6 +76,67 @@ _NAMED = 3
 _LISTED = 20
 # characters of a command in a message
 _LENGTH = 500
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What a narrowed run saves, compared with the last run of the whole job.
+
+    Args:
+        nodes: The number of nodes that the narrowed run builds.
+        all_nodes: The number of nodes in the project.
+        whole: The last successful run of the whole job, if known.
+    """
+
+    nodes: int
+    all_nodes: int
+    whole: Run | None = None
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """The commands of a run, narrowed to the descendants of loaded tables if they are certain.
+
+    Args:
+        body: The body of the trigger.
+        job: The job.
+        commands: The commands before they were narrowed.
+        steps: The commands that run, unless all of the job does.
+        fed: The unique ids of the descendants.
+        scope: What the run is to build; None if it was not narrowed.
+        undeclared: The loaded tables without a source.
+        doubt: Why all of the job runs, as a sentence; None if it does not.
+        reader: Reads the job and its newest manifest.
+    """
+
+    body: TriggerData
+    job: Job
+    commands: Sequence[str]
+    reader: ProjectReader
+    steps: Sequence[NarrowedStep] = ()
+    fed: frozenset[str] = frozenset()
+    scope: Scope | None = None
+    undeclared: Sequence[str] = ()
+    doubt: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is certainly nothing to build."""
+        return not self.steps and not self.doubt
+
+    @property
+    def all_nodes(self) -> int:
+        """The number of nodes in the project."""
+        manifest = self.reader.manifest(self.job)
+        return len(executed_nodes(manifest, manifest.unique_ids))
+
+    def saving(self, known: Sequence[Run]) -> Saving | None:
+        """Return what the run saves, compared with the last whole run among some."""
+        if self.scope is None:
+            return None
+        whole = (run for run in known if is_whole_run(run, self.commands))
+        newest = max(whole, key=lambda run: run["id"] or 0, default=None)
+        return Saving(len(self.fed), self.all_nodes, newest)
 
 
 def narrowed_trigger(
@@ -93,74 +167,158 @@ def narrowed_trigger(
         DBTCloudAPIError: The API returned another error, or an outage outlasted `timeout`.
         DBTCloudTransportError: The API did not respond within `timeout`.
     """
-    reader = _Reader(client, job_id, timeout)
-    job = reader.job()
-    commands = body.get("steps_override") or job.get("execute_steps")
-    if variables:
-        commands = commands_with_variables(commands or (), variables, job_id)
-        body = {**body, "steps_override": commands}
-    if not commands:
-        return _whole(body, job_id, "its commands are not known.")
-    try:
-        manifest = reader.manifest(job)
-        narrowed = _narrowed(commands, manifest, relations, body)
-    except _UncertainError as error:
-        return _whole(body, job_id, str(error))
-    if not narrowed.steps:
-        doubt = _doubt(manifest, job, client.clock.time())
-        return _whole(body, job_id, doubt) if doubt else None
-    if narrowed.steps == commands:
-        return body, None
-    change = f"from {_quoted(commands)} to {_quoted(narrowed.steps)}"
-    logger.info(
-        f"Narrowed job {job_id} to {narrowed.nodes} of {narrowed.all_nodes} nodes, "
-        f"{client.redact(change)}."
-    )
-    scope = Scope(relations, commands, narrowed.expected)
-    return {**body, "steps_override": narrowed.steps}, scope
+    found = narrowing(client, job_id, body, relations, variables=variables, timeout=timeout)
+    log_narrowing(client, job_id, found)
+    return None if found.is_empty else (found.body, found.scope)
 
 
-@dataclass(frozen=True)
-class _Narrowed:
-    """The commands that build the descendants of the loaded tables.
+def narrowing(
+    client: DBTCloudClientV2,
+    job_id: str,
+    body: TriggerData,
+    relations: Sequence[Relation],
+    *,
+    variables: Mapping[str, Any] | None = None,
+    timeout: float = 86400.0,
+) -> Narrowing:
+    """Return how `narrowed_trigger` narrows a job, without a log.
 
     Args:
-        steps: The commands; none if there are no descendants.
-        nodes: The number of descendants.
-        all_nodes: The number of nodes in the project.
-        expected: The unique ids of the descendants that surely have a result.
+        client: The client.
+        job_id: The job.
+        body: The body of the trigger; its commands replace the job's.
+        relations: The tables.
+        variables: Variables that all commands pass to dbt.
+        timeout: Seconds after which an outage is an error.
+
+    Raises:
+        DBTCloudException: As for `narrowed_trigger`.
     """
+    reader = ProjectReader(client, job_id, timeout)
+    job = reader.job()
+    commands = body.get("steps_override") or job.get("execute_steps") or []
+    if variables:
+        commands = commands_with_variables(commands, variables, job_id)
+        body = {**body, "steps_override": commands}
+    whole = Narrowing(body, job, commands, reader)
+    if not commands:
+        return replace(whole, doubt="its commands are not known.")
+    try:
+        manifest = reader.manifest(job)
+        if manifest.damage:
+            raise UncertainError(f"its manifest cannot be used: {manifest.damage}.")
+        match = match_sources(relations, manifest)
+        whole = replace(whole, undeclared=[*match.undeclared])
+        _check(match, body)
+    except UncertainError as error:
+        return replace(whole, doubt=str(error))
+    steps = narrowed_steps(commands, manifest, match.sources)
+    lines = [step.line for step in steps]
+    fed = frozenset(fed_nodes(manifest, match.sources))
+    narrowed = replace(whole, steps=steps, fed=fed)
+    if not steps:
+        return replace(narrowed, doubt=_doubt(manifest, job, client.clock.time()))
+    if lines == [*commands]:
+        return narrowed
+    scope = Scope(relations, commands, expected_nodes(commands, manifest, match.sources))
+    return replace(narrowed, body={**body, "steps_override": lines}, scope=scope)
 
-    steps: list[str]
-    nodes: int
-    all_nodes: int
-    expected: frozenset[str]
+
+def log_narrowing(client: DBTCloudClientV2, job_id: str, found: Narrowing) -> None:
+    """Log how a job was narrowed, or why it was not."""
+    if found.undeclared:
+        tables = listed([*found.undeclared], _LISTED)
+        logger.info(f"Loaded tables without a dbt source: {tables}.")
+    if found.doubt:
+        logger.warning(
+            f"Running all of job {job_id} instead of only what was loaded: {found.doubt}"
+        )
+        return
+    for step in found.steps:
+        if step.problem:
+            logger.warning(f"Running a whole step instead of only what was loaded: {step.problem}")
+    if found.scope is not None:
+        lines = [step.line for step in found.steps]
+        change = f"from {_quoted(found.commands)} to {_quoted(lines)}"
+        logger.info(
+            f"Narrowed job {job_id} to {len(found.fed)} of {found.all_nodes} nodes, "
+            f"{client.redact(change)}."
+        )
 
 
-class _UncertainError(Exception):
+def log_saving(run: Run, saving: Saving) -> None:
+    """Log what a successful narrowed run saved.
+
+    Args:
+        run: The run, when it has finished.
+        saving: What it was to save.
+    """
+    text = f"Run {run['id']} built {saving.nodes} of {saving.all_nodes} nodes"
+    seconds, whole = _seconds(run), _seconds(saving.whole) if saving.whole else None
+    if saving.whole and seconds is not None and whole is not None:
+        change = f"{whole - seconds:.0f} s less" if whole >= seconds else "no less"
+        text += (
+            f" in {seconds:.0f} s, {change} than the {whole:.0f} s of run {saving.whole['id']}, "
+            "the last of the whole job"
+        )
+    logger.info(f"{text}.")
+
+
+def is_whole_run(run: Run, commands: Sequence[str]) -> bool:
+    """Return whether a run, read with its trigger, succeeded with all commands of a job.
+
+    Args:
+        run: The run.
+        commands: The commands.
+    """
+    trigger = run.get("trigger")
+    if trigger is None or retried_run(run) is not None or not run.get("is_success"):
+        return False
+    steps = trigger.get("steps_override")
+    return not steps or covers(steps, commands, with_vars=False)
+
+
+class UncertainError(Exception):
     """The nodes to build are not certain; the message is the reason."""
 
 
-class _Reader:
-    """Reads a job and its newest manifest within one time limit, outages included."""
+class ProjectReader:
+    """Reads a job and its newest manifest within one time limit, outages included.
+
+    Args:
+        client: The client.
+        job_id: The job.
+        timeout: Seconds after which an outage is an error.
+
+    Attributes:
+        requests: The number of requests for them, without those that failed in an outage.
+    """
 
     def __init__(self, client: DBTCloudClientV2, job_id: str, timeout: float) -> None:
+        self.requests = 0
         self._client = client
         self._job_id = job_id
         self._until = client.clock.monotonic() + timeout
+        self._manifest: Manifest | None = None
 
     def job(self) -> Job:
         """Return the job with its most recent completed run."""
+        self.requests += 1
         return self._client.patient(self._left).get_job(
             self._job_id, ("most_recent_completed_run",)
         )
 
     def manifest(self, job: Job) -> Manifest:
-        """Return the newest manifest, from the job or an earlier step of its run.
+        """Return the newest manifest, from the job or an earlier step of its run, read once.
 
         Raises:
-            _UncertainError: There is none, or it cannot be read.
+            UncertainError: There is none, or it cannot be read.
         """
+        if self._manifest is None:
+            self._manifest = self._newest_manifest(job)
+        return self._manifest
+
+    def _newest_manifest(self, job: Job) -> Manifest:
         with suppress(DBTCloudNotFoundError):
             return self._read(
                 lambda client, to: client.download_job_artifact(self._job_id, _MANIFEST, to)
@@ -172,11 +330,12 @@ class _Reader:
                 return self._read(
                     lambda client, to: client.download_run_artifact(run["id"], _MANIFEST, to, step)
                 )
-        raise _UncertainError("it has no manifest yet.")
+        raise UncertainError("it has no manifest yet.")
 
     def _read(self, download: Callable[[DBTCloudClientV2, Path], object]) -> Manifest:
         """Return a manifest, unless it is refused while the API answers other requests."""
         client, refusals = self._client.patient(0), 0
+        self.requests += 1
         for failures in count(1):
             try:
                 origin = f"job {self._job_id}"
@@ -188,7 +347,7 @@ class _Reader:
                 if not isinstance(error, DBTCloudRateLimitError):
                     refusals = refusals + 1 if self._is_api_up() else 0
                 if refusals == _REFUSALS:
-                    raise _UncertainError(f"its manifest cannot be read. {error}") from error
+                    raise UncertainError(f"its manifest cannot be read. {error}") from error
             client.clock.sleep(min(pause, left))
         raise AssertionError("the loop has no end")
 
@@ -214,26 +373,6 @@ def _decoded(content: bytes) -> Manifest:
         return Manifest()
 
 
-def _narrowed(
-    commands: Sequence[str], manifest: Manifest, relations: Sequence[Relation], body: TriggerData
-) -> _Narrowed:
-    """Narrow commands to the descendants of tables.
-
-    Raises:
-        _UncertainError: The descendants are not certain.
-    """
-    if manifest.damage:
-        raise _UncertainError(f"its manifest cannot be used: {manifest.damage}.")
-    match = match_sources(relations, manifest)
-    _check(match, body)
-    return _Narrowed(
-        narrowed_commands(commands, manifest, match.sources),
-        len(fed_nodes(manifest, match.sources)),
-        len(executed_nodes(manifest, manifest.unique_ids)),
-        expected_nodes(commands, manifest, match.sources),
-    )
-
-
 def _doubt(manifest: Manifest, job: Job, now: float) -> str | None:
     """Return why a manifest does not show that nothing descends from a table, as a sentence.
 
@@ -255,7 +394,7 @@ def _check(match: Match, body: TriggerData) -> None:
     """Check that the tables are certain to be fed to the matched sources only.
 
     Raises:
-        _UncertainError: Other sources may be these tables.
+        UncertainError: Other sources may be these tables.
     """
     misplaced = [table.name for table in match.misplaced]
     advice = " ".join(table.advice for table in match.misplaced[:_NAMED])
@@ -264,14 +403,12 @@ def _check(match: Match, body: TriggerData) -> None:
     uncertain = [*match.undeclared, *misplaced, *match.namesakes]
     if uncertain and _OTHER_PROJECT & body.keys():
         names = listed(sorted(uncertain), _LISTED)
-        raise _UncertainError(
+        raise UncertainError(
             "the run has a git reference, target or schema of its own, and may declare other "
             f"sources for {names} than the newest manifest. {advice}".rstrip()
         )
     if misplaced:
-        raise _UncertainError(advice)
-    if match.undeclared:
-        logger.info(f"Loaded tables without a dbt source: {listed(match.undeclared, _LISTED)}.")
+        raise UncertainError(advice)
 
 
 def _quoted(commands: Sequence[str]) -> str:
@@ -282,6 +419,7 @@ def _cut(command: str) -> str:
     return command if len(command) <= _LENGTH else f"{command[:_LENGTH]}…"
 
 
-def _whole(body: TriggerData, job_id: str, reason: str) -> tuple[TriggerData, None]:
-    logger.warning(f"Running all of job {job_id} instead of only what was loaded: {reason}")
-    return body, None
+def _seconds(run: Run) -> float | None:
+    """Return the duration of a run from its start to its end, if known."""
+    started, finished = time_of(run, "started_at"), time_of(run, "finished_at")
+    return finished - started if started and finished and finished >= started else None

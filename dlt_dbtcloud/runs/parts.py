@@ -18,7 +18,8 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import has_finished, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.trigger.duplicates import EarlierRuns
-from dlt_dbtcloud.runs.trigger.start import Started, Trigger
+from dlt_dbtcloud.runs.trigger.start import Started
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["Part", "report"]

@@ -29,7 +29,8 @@ from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.parts import Part, report
 from dlt_dbtcloud.runs.trigger.exactly_once import keep_one
-from dlt_dbtcloud.runs.trigger.start import Trigger, skipped_run, start
+from dlt_dbtcloud.runs.trigger.start import skipped_run, start
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until

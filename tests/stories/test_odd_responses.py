@@ -20,7 +20,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.configuration import connect
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from tests.support.clock import FakeClock
 from tests.support.wire import WireServer
 

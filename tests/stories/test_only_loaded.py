@@ -32,7 +32,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.conftest import AnswersOf
 from tests.support.clock import until

@@ -12,7 +12,7 @@ from dlt.common import logger
 
 from benchmarks.scale import Call, Report, Request, Scenario, Simulation, report
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 
 SMALL = Scenario(loads=15, jobs=3, per_minute=75, seconds=60.0)

@@ -42,7 +42,8 @@ from dlt_dbtcloud.runs.retry.backlog import Backlog, Backlogs, RetryMethod, Task
 from dlt_dbtcloud.runs.trigger.duplicates import keep_earliest
 from dlt_dbtcloud.runs.trigger.exactly_once import ExactlyOnce
 from dlt_dbtcloud.runs.trigger.history import Found, clarified
-from dlt_dbtcloud.runs.trigger.start import Note, Trigger, start
+from dlt_dbtcloud.runs.trigger.start import Note, start
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run, TriggerData
 
 __all__ = ["can_resume", "narrowed_retry", "retry", "retry_once"]

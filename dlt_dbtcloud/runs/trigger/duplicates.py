@@ -13,7 +13,8 @@ from dlt_dbtcloud.exceptions import DBTCloudException, run_error
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.trigger.exactly_once import keep_one
 from dlt_dbtcloud.runs.trigger.history import clarified, recent_runs
-from dlt_dbtcloud.runs.trigger.start import Started, Trigger, known_runs, patient, remember
+from dlt_dbtcloud.runs.trigger.start import Started, known_runs, patient, remember
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.watch import request_cancel
 from dlt_dbtcloud.typing import Run
 

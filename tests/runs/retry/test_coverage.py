@@ -20,7 +20,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.loads import SharedLoads, load_tables

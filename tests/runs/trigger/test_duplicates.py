@@ -13,7 +13,8 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.duplicates import EarlierRuns, cancel_duplicates, keep_earliest
-from dlt_dbtcloud.runs.trigger.start import Started, Trigger, start
+from dlt_dbtcloud.runs.trigger.start import Started, start
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.threads import in_background

@@ -26,7 +26,8 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry.methods import retry_once
-from dlt_dbtcloud.runs.trigger.start import Trigger, start
+from dlt_dbtcloud.runs.trigger.start import start
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FakeTimer, clocked, until

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.loads import LastLoad
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run, TriggerData
 
 LOAD = LastLoad("flights", "1732150000.123")
