@@ -6,32 +6,28 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dlt
-from dlt.common import logger
-from dlt.common.configuration.exceptions import ConfigurationValueError
 
 from dlt_dbtcloud.artifacts.results import node_results
-from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.configuration import (
     Collector,
     DBTCloudConfiguration,
     connect,
-    placeholders_in,
     required_job_id,
     resolved_config,
-    trigger_data,
     with_dbt_cloud_config,
 )
-from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.plan import empty_plan, plan_run
 from dlt_dbtcloud.runs.progress import Display, new_display
+from dlt_dbtcloud.runs.trigger.calls import check_pipeline, triggers_of, valid_jobs
 from dlt_dbtcloud.runs.trigger.start import skipped_run
-from dlt_dbtcloud.runs.trigger.trigger import Trigger
-from dlt_dbtcloud.typing import NodeResult, Run, TriggerData
+from dlt_dbtcloud.typing import NodeResult, Plan, Run, TriggerData
 
 __all__ = [
     "cancel_dbt_cloud_run",
     "get_dbt_cloud_run_results",
     "get_dbt_cloud_run_status",
+    "plan_dbt_cloud_job",
     "retry_dbt_cloud_run",
     "run_dbt_cloud_job",
     "run_dbt_cloud_jobs",
@@ -114,7 +110,7 @@ def run_dbt_cloud_job(
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id")
-    _check_pipeline(config, pipeline)
+    check_pipeline(config, pipeline)
     return _run_jobs([required_job_id(config)], config, data, pipeline)[0]
 
 
@@ -176,12 +172,68 @@ def run_dbt_cloud_jobs(
     """
     config = resolved_config(credentials, "account_id")
     try:
-        jobs = _valid_jobs(job_ids)
+        jobs = valid_jobs(job_ids)
     finally:
         # a traceback that shows variables would show a token in the wrong place
         del job_ids
-    _check_pipeline(config, pipeline)
+    check_pipeline(config, pipeline)
     return _run_jobs(jobs, config, data, pipeline)
+
+
+@with_dbt_cloud_config
+def plan_dbt_cloud_job(
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
+    job_id: int | str | None = None,
+    data: TriggerData | Mapping[str, Any] | None = None,
+    *,
+    pipeline: dlt.Pipeline | None = None,
+    only_loaded: bool = True,
+    additional_vars: Mapping[str, Any] | None = None,
+    connection: str | None = None,
+) -> Plan:
+    """Return what `run_dbt_cloud_job` would run with the same arguments; nothing is triggered.
+
+    It takes at most six requests. A node is predicted to take the median of its times in up to
+    three successful runs, by preference those of the whole job. The nodes of a command together
+    take as much less than their sum as in these runs, in which some executed at the same time, but
+    at least as long as the longest chain of nodes. To this the median of the time without nodes is
+    added: the clone, the connection, the parsing and the docs. Other threads are not considered.
+
+    A selection of a command's own is not evaluated. Its nodes are those that it executed in the
+    last run of the whole job, if its results are known, and else all of its types.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Job
+
+    Args:
+        credentials: As for `run_dbt_cloud_job`.
+        job_id: The job.
+        data: Overrides for the run.
+        pipeline: The pipeline whose last load the run is for.
+        only_loaded: Build only the descendants of the tables that the load changed.
+        additional_vars: Variables for dbt.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
+
+    Returns:
+        The plan. `steps` are empty if no run would start; `reason` is why.
+
+    Raises:
+        TypeError: `data` is not a mapping, or `pipeline` is not a pipeline.
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
+        ConfigurationValueError: An option has an invalid value, a field of `data` is misspelt, or
+            `only_loaded` or a placeholder has no `pipeline`; it is a `ValueError`.
+        DBTCloudException: The last load of `pipeline` failed, so its tables are unknown.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API is unreachable.
+    """
+    config = resolved_config(credentials, "account_id")
+    check_pipeline(config, pipeline)
+    job = required_job_id(config)
+    triggers = triggers_of([job], config, data, pipeline)
+    if isinstance(triggers, str):
+        return empty_plan(triggers)
+    with connect(config) as client:
+        return plan_run(client, triggers[0], requests=int(job != config.job_id))
 
 
 @with_dbt_cloud_config
@@ -371,74 +423,17 @@ def cancel_dbt_cloud_run(
         return Lifecycle(client, config, display).cancel(config.run_id)
 
 
-def _valid_jobs(job_ids: object) -> list[str]:
-    """Return the ids of several jobs.
-
-    Raises:
-        TypeError: It is not a list.
-        InvalidCredentialsException: An item is not an id.
-    """
-    if isinstance(job_ids, str | bytes | Mapping) or not isinstance(job_ids, Iterable):
-        name = type(job_ids).__name__
-        meant = "Did you mean `credentials=…`? " if isinstance(job_ids, Mapping) else ""
-        # a traceback that shows variables would show the caller's token
-        del job_ids
-        raise TypeError(
-            f"`job_ids` is a `{name}`. {meant}Pass the ids of jobs as a list: `[1, 2]`."
-        )
-    return [valid_id("job_id", job) for job in job_ids]
-
-
-def _check_pipeline(config: DBTCloudConfiguration, pipeline: dlt.Pipeline | None) -> None:
-    """Check that there is a pipeline if an option needs one.
-
-    Raises:
-        ConfigurationValueError: There is none.
-    """
-    if pipeline is not None:
-        return
-    if config.only_loaded:
-        raise ConfigurationValueError(
-            "`only_loaded` needs the pipeline whose load it builds. Pass `pipeline`, or "
-            "`only_loaded=False` to run the whole job."
-        )
-    for name in placeholders_in(config.additional_vars or {}):
-        raise ConfigurationValueError(
-            f"`{{{name}}}` in `additional_vars` is filled for the load of a pipeline. Pass "
-            "`pipeline`, or another value."
-        )
-
-
 def _run_jobs(
     job_ids: list[str],
     config: DBTCloudConfiguration,
     data: TriggerData | Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,
 ) -> list[Run]:
-    body = trigger_data(config, data)
-    load = last_load(pipeline) if pipeline is not None else None
-    if pipeline is not None and load is None:
-        reason = f"pipeline `{pipeline.pipeline_name}` has loaded nothing yet"
-        return [skipped_run(reason) for _ in job_ids]
-    # the caller's own steps are never narrowed
-    has_own_steps = "steps_override" in (data or {})
-    if config.only_loaded and has_own_steps:
-        logger.info("`only_loaded` does not narrow the `steps_override` of `data`.")
-    only_loaded = config.only_loaded and not has_own_steps
+    triggers = triggers_of(job_ids, config, data, pipeline)
+    if isinstance(triggers, str):
+        return [skipped_run(triggers) for _ in job_ids]
     display = _display(config, pipeline)
     with connect(config) as client:
-        triggers = [
-            Trigger(
-                job_id,
-                body,
-                load,
-                only_loaded=only_loaded,
-                reuse_queued_run=config.reuse_queued_run,
-                variables=config.additional_vars or {},
-                timeout=config.timeout,
-            )
-            for job_id in job_ids
-        ]
         return Lifecycle(client, config, display).run_all(triggers)
 
 

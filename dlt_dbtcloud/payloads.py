@@ -12,6 +12,7 @@ from dlt_dbtcloud.values import as_datetime, as_dicts, as_integer, as_mapping, a
 
 __all__ = [
     "RELATED",
+    "SETUP_STEPS",
     "command_of",
     "ended_early",
     "failed_step",
@@ -23,6 +24,7 @@ __all__ = [
     "planned_commands",
     "run_link",
     "run_name",
+    "seconds_of",
     "started_steps",
     "steps_of",
     "time_of",
@@ -31,6 +33,9 @@ __all__ = [
 
 # the related objects that are requested with a run; the API omits them by default
 RELATED = ("trigger", "job", "run_steps", "audit")
+
+# the clone, the connection and `dbt deps` come before a job's own commands
+SETUP_STEPS = 3
 
 _COMMAND = re.compile(r"`\s*dbt\b(.*)`", re.DOTALL | re.IGNORECASE)
 _LOG_LINES = 50
@@ -91,6 +96,12 @@ def time_of(
     """Return a timestamp of a run in seconds since 1970; None if missing."""
     time = as_datetime(run.get(field))
     return time.timestamp() if time else None
+
+
+def seconds_of(run: Run) -> float | None:
+    """Return the seconds from the start of a run to its end; None if unknown."""
+    started, finished = time_of(run, "started_at"), time_of(run, "finished_at")
+    return finished - started if started and finished and finished >= started else None
 
 
 def steps_of(run: Run) -> list[RunStep]:

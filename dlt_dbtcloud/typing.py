@@ -17,6 +17,7 @@ __all__ = [
     "Job",
     "NodeFailure",
     "NodeResult",
+    "Plan",
     "Run",
     "RunStatus",
     "RunStep",
@@ -208,6 +209,25 @@ class ConnectionReport(TypedDict):
 
     ok: bool
     findings: list[Finding]
+
+
+class Plan(TypedDict):
+    """What a call would run, as `plan_dbt_cloud_job` returns it.
+
+    `steps` are the commands, and `nodes` the unique ids of what they execute, of `total_nodes` in
+    the whole job. `seconds` is about how long they take, `whole_seconds` about how long the whole
+    job does, by `runs_considered` runs; None if unknown. `undeclared` are the loaded tables without
+    a dbt source. `reason` is why nothing runs, or why more runs than the load requires.
+    """
+
+    steps: list[str]
+    nodes: list[str]
+    total_nodes: int | None
+    seconds: float | None
+    whole_seconds: float | None
+    runs_considered: int
+    undeclared: list[str]
+    reason: str | None
 
 
 class NodeResult(TypedDict):

@@ -60,13 +60,15 @@ def with_dbt_cloud_config(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """
     signature = inspect.signature(function)
     injected = with_config(function, spec=DBTCloudConfiguration)
+    parameters = signature.parameters.items()
+    defaults = _given({name: each.default for name, each in parameters if each.default is True})
 
     def resolved_call(args: Iterable[Any], kwargs: Mapping[str, Any]) -> Callable[[], _R]:
         with suggesting(function.__name__, signature, kwargs):
             arguments = signature.bind(*args, **kwargs).arguments
         _warn_of_unknown_keys()
         fields = _fields_of(arguments.pop("credentials", None), signature)
-        config = _resolve({**_given(fields), **_given(arguments)})
+        config = _resolve({**_given(fields), **_given(arguments)}, defaults)
         if "data" in signature.parameters:
             refuse_placeholders(config, *used_by_trigger(config, arguments.get("data")))
         progress = arguments.get("progress") or fields.get("progress")
@@ -161,13 +163,19 @@ def _fields_of(credentials: object, signature: inspect.Signature) -> Mapping[str
     return credentials
 
 
-def _resolve(given: Mapping[str, Any]) -> DBTCloudConfiguration:
+def _resolve(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> DBTCloudConfiguration:
     """Resolve the config of a call once, below the values that the caller passes.
+
+    Args:
+        given: The values that the caller passes.
+        defaults: The defaults of the function, which win over those of the spec.
 
     Raises:
         ConfigFieldMissingException: No token is set; it lists the places of the connection as well.
     """
     config = DBTCloudConfiguration()
+    for name, default in defaults.items():
+        config[name] = default
     config.__given_fields__ = frozenset(given)
     try:
         return resolve_configuration(config, explicit_value=given)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from dlt_dbtcloud.dbt.decoder import Decoder, Unread
+from dlt_dbtcloud.values import as_number
 
 __all__ = [
     "Catalog",
@@ -281,11 +282,13 @@ class Results(msgspec.Struct, Generic[_T], frozen=True):
         results: The results, in dbt's order.
         defers: Whether dbt was to read nodes that it did not build from another state.
         unread: The parts that could not be read.
+        elapsed: The time of all nodes together, in seconds, if known.
     """
 
     results: tuple[_T, ...] = ()
     defers: bool = False
     unread: tuple[Unread, ...] = ()
+    elapsed: float | None = None
 
 
 def decode_manifest(content: bytes, *, keeps_code: bool = False) -> ManifestFile:
@@ -346,7 +349,8 @@ def decode_run_results(content: bytes, *, keeps_code: bool = False) -> Results[R
     decoder = Decoder(content)
     results = decoder.results(_ResultWithCode if keeps_code else Result)
     arguments = decoder.part("args", _Arguments) or _Arguments()
-    return Results(results, arguments.defer is True, tuple(decoder.unread))
+    elapsed = as_number(decoder.part("elapsed_time", Any))
+    return Results(results, arguments.defer is True, tuple(decoder.unread), elapsed)
 
 
 def decode_sources(content: bytes) -> Results[FreshnessResult]:

@@ -27,6 +27,7 @@ __all__ = [
     "executes_tests",
     "expected_nodes",
     "fed_nodes",
+    "has_own_selection",
     "missing_nodes",
     "narrowed_commands",
     "narrowed_steps",
@@ -180,6 +181,16 @@ def nodes_of_command(line: str, manifest: Manifest, scope: Iterable[str]) -> set
         for unique_id in executed_nodes(manifest, scope)
         if resource_type_in(unique_id) in kinds and command.takes_type(resource_type_in(unique_id))
     }
+
+
+def has_own_selection(line: str, manifest: Manifest) -> bool:
+    """Return whether a command selects nodes by more than their types."""
+    try:
+        command = DbtCommand.parse(line)
+    except CommandError:
+        return False
+    is_limited = bool(command.select or command.exclude or command.selector)
+    return is_limited or manifest.has_default_selector
 
 
 def reported_nodes(

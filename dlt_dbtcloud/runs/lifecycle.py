@@ -23,6 +23,7 @@ from dlt_dbtcloud.loads import loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
+from dlt_dbtcloud.runs.only_loaded import log_saving
 from dlt_dbtcloud.runs.parts import Part, report
 from dlt_dbtcloud.runs.progress import Display, Pace, Progress
 from dlt_dbtcloud.runs.retry.backlog import (
@@ -101,6 +102,7 @@ class Lifecycle:
                 self._replace_cancelled()
                 self._cancel_duplicates()
                 self._retry()
+                self._log_savings()
             else:
                 self._warn_of_retries()
         return self._report()
@@ -378,6 +380,12 @@ class Lifecycle:
             self._wait()
             self._repeat_uncertain()
             self._reject_uncertain()
+
+    def _log_savings(self) -> None:
+        for part in self._parts:
+            saving = part.started.saving if part.started and not part.is_retry else None
+            if saving and part.run and part.is_reported and has_finished(part.run):
+                log_saving(part.run, saving)
 
     def _gap(self, part: Part) -> str | None:
         """Return what a successful narrowed run has not built; note if this cannot be read."""

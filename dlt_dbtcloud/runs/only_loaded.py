@@ -31,7 +31,7 @@ from dlt_dbtcloud.dbt import (
     narrowed_steps,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
-from dlt_dbtcloud.payloads import time_of
+from dlt_dbtcloud.payloads import SETUP_STEPS, seconds_of, time_of
 from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.retry.coverage import Scope
 from dlt_dbtcloud.runs.trigger.variables import commands_with_variables
@@ -67,8 +67,6 @@ _OTHER_PROJECT = frozenset(
 )
 # age up to which a manifest shows that nothing descends from a table
 _MAX_AGE = timedelta(days=7)
-# the clone, the connection and `dbt deps` come before a job's own commands
-_SETUP_STEPS = 3
 # consecutive refusals of a manifest while the API answers other requests, in about a minute
 _REFUSALS = 6
 # misplaced tables that a warning explains, and other tables that a message lists
@@ -254,7 +252,7 @@ def log_saving(run: Run, saving: Saving) -> None:
         saving: What it was to save.
     """
     text = f"Run {run['id']} built {saving.nodes} of {saving.all_nodes} nodes"
-    seconds, whole = _seconds(run), _seconds(saving.whole) if saving.whole else None
+    seconds, whole = seconds_of(run), seconds_of(saving.whole) if saving.whole else None
     if saving.whole and seconds is not None and whole is not None:
         change = f"{whole - seconds:.0f} s less" if whole >= seconds else "no less"
         text += (
@@ -292,6 +290,7 @@ class ProjectReader:
 
     Attributes:
         requests: The number of requests for them, without those that failed in an outage.
+        read_manifest: The manifest that was read; None if none was.
     """
 
     def __init__(self, client: DBTCloudClientV2, job_id: str, timeout: float) -> None:
@@ -299,7 +298,7 @@ class ProjectReader:
         self._client = client
         self._job_id = job_id
         self._until = client.clock.monotonic() + timeout
-        self._manifest: Manifest | None = None
+        self.read_manifest: Manifest | None = None
 
     def job(self) -> Job:
         """Return the job with its most recent completed run."""
@@ -314,9 +313,9 @@ class ProjectReader:
         Raises:
             UncertainError: There is none, or it cannot be read.
         """
-        if self._manifest is None:
-            self._manifest = self._newest_manifest(job)
-        return self._manifest
+        if self.read_manifest is None:
+            self.read_manifest = self._newest_manifest(job)
+        return self.read_manifest
 
     def _newest_manifest(self, job: Job) -> Manifest:
         with suppress(DBTCloudNotFoundError):
@@ -324,7 +323,7 @@ class ProjectReader:
                 lambda client, to: client.download_job_artifact(self._job_id, _MANIFEST, to)
             )
         run = job.get("most_recent_completed_run")
-        step = _SETUP_STEPS + bool(job.get("run_generate_sources")) + 1
+        step = SETUP_STEPS + bool(job.get("run_generate_sources")) + 1
         if run:
             with suppress(DBTCloudNotFoundError):
                 return self._read(
@@ -417,9 +416,3 @@ def _quoted(commands: Sequence[str]) -> str:
 
 def _cut(command: str) -> str:
     return command if len(command) <= _LENGTH else f"{command[:_LENGTH]}…"
-
-
-def _seconds(run: Run) -> float | None:
-    """Return the duration of a run from its start to its end, if known."""
-    started, finished = time_of(run, "started_at"), time_of(run, "finished_at")
-    return finished - started if started and finished and finished >= started else None

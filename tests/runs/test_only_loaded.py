@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import dlt
 import pytest
 
 from dlt_dbtcloud import (
@@ -18,8 +19,8 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.runs.only_loaded import narrowed_trigger
-from dlt_dbtcloud.typing import TriggerData
+from dlt_dbtcloud.runs.only_loaded import Saving, log_saving, narrowed_trigger
+from dlt_dbtcloud.typing import Run, TriggerData
 from dlt_dbtcloud.values import Relation
 from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
@@ -107,6 +108,53 @@ def test_the_log_has_what_was_narrowed(
         f"Narrowed job {job} to 1 of 2 nodes, from `dbt seed`, `dbt build` to "
         "`dbt build --select source:raw.flights+`." in caplog.text
     )
+
+
+def test_the_log_has_what_a_narrowed_run_saved(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    source = {**FLIGHTS_SOURCE, "name": "airlines"}
+    nodes: dict[str, Any] = {"model.shop.stg": {}, "model.shop.other": {}}
+    manifest = {
+        "sources": {"source.shop.raw.airlines": source},
+        "nodes": nodes,
+        "child_map": {"source.shop.raw.airlines": ["model.shop.stg"]},
+    }
+    built = {"results": [{"unique_id": node, "status": "success"} for node in nodes]}
+    job = job_with(cloud, {"manifest.json": manifest, "run_results.json": built})
+    options: Any = {"job_id": job, "pipeline": loaded_pipeline, "only_loaded": True}
+    run = run_dbt_cloud_job(**options)
+    (line,) = [each.message for each in caplog.records if " built " in each.message]
+    assert line.startswith(f"Run {run['id']} built 1 of 2 nodes in ")
+    assert line.endswith(f" of run {cloud.runs[0]['id']}, the last of the whole job.")
+    caplog.clear()
+    run_dbt_cloud_job(**options)
+    assert " built " not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (20, "in 20 s, 70 s less than the 90 s of run 1, the last of the whole job."),
+        (95, "in 95 s, no less than the 90 s of run 1, the last of the whole job."),
+    ],
+)
+def test_a_saving_is_measured_by_the_durations_of_runs(
+    caplog: pytest.LogCaptureFixture, seconds: int, words: str
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+    def run(number: int, seconds: int) -> Run:
+        times = [str(start), str(start + timedelta(seconds=seconds))]
+        return Run(id=number, started_at=times[0], finished_at=times[1])
+
+    log_saving(run(2, seconds), Saving(3, 9, run(1, 90)))
+    assert caplog.messages == [f"Run 2 built 3 of 9 nodes {words}"]
+    caplog.clear()
+    log_saving(run(2, seconds), Saving(3, 9))
+    assert caplog.messages == ["Run 2 built 3 of 9 nodes."]
 
 
 def test_a_long_command_is_cut_in_the_log(

@@ -23,6 +23,7 @@ from dlt_dbtcloud import (
     DBTCloudServerError,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
+    plan_dbt_cloud_job,
     run_dbt_cloud_job,
     run_dbt_cloud_jobs,
 )
@@ -593,6 +594,7 @@ def test_a_real_load_builds_exactly_its_descendants(flights: Flights, answers: A
     flights.sql("DELETE FROM analytics.dim_planes")
     flights.sql("DELETE FROM analytics.dim_carriers")
     flights.load("planes", "weather")
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=flights.pipeline)
     part = run_dbt_cloud_job(
         job_id=job, pipeline=flights.pipeline, only_loaded=True, raise_on_failure=True
     )
@@ -600,6 +602,9 @@ def test_a_real_load_builds_exactly_its_descendants(flights: Flights, answers: A
     (fed,) = answers("flights").nodes_of([["ls", *command.split()[2:], *narrowed]])
     sources = {uid for uid in fed if uid.startswith("source.")}
     assert {each["unique_id"] for each in own_results(part["id"])} == fed - sources
+    assert plan["steps"] == steps_of(part)
+    assert plan["nodes"] == sorted(fed - sources)
+    assert 0 < (plan["seconds"] or 0) <= (plan["whole_seconds"] or 0)
     ((planes, carriers),) = flights.sql(
         "SELECT (SELECT count(*) FROM analytics.dim_planes), "
         "(SELECT count(*) FROM analytics.dim_carriers)"

@@ -1,0 +1,280 @@
+"""A plan shows exactly what a run would send, and about how long that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.configuration.exceptions import ConfigurationValueError
+
+from dlt_dbtcloud import plan_dbt_cloud_job, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.typing import Plan
+from tests.conftest import WriteConfig
+from tests.support.loads import SharedLoads, load_tables
+from tests.support.scripted_dbt import Act, scripted_job
+
+AIRLINES, PLANES = "source.shop.raw.airlines", "source.shop.raw.planes"
+# airlines > stg > mart, with tests; planes > other; a seed
+CHILDREN = {
+    AIRLINES: ["model.shop.stg", "test.shop.source_airlines"],
+    PLANES: ["model.shop.other"],
+    "model.shop.stg": ["model.shop.hidden", "test.shop.not_null_stg"],
+    "model.shop.hidden": ["model.shop.mart"],
+    "seed.shop.codes": ["model.shop.mart"],
+}
+EPHEMERAL = {"materialized": "ephemeral"}
+
+
+def parents(node: str) -> list[str]:
+    return [parent for parent, children in CHILDREN.items() if node in children]
+
+
+NODES = {
+    node: {
+        "name": node.rpartition(".")[2],
+        "depends_on": {"nodes": parents(node)},
+        **({"config": EPHEMERAL} if node.endswith("hidden") else {}),
+    }
+    for node in sorted({"seed.shop.codes", *(each for some in CHILDREN.values() for each in some)})
+}
+MANIFEST = {
+    "sources": {
+        source: {"package_name": "shop", "source_name": "raw", "name": name, "schema": "raw"}
+        for source, name in ((AIRLINES, "airlines"), (PLANES, "planes"))
+    },
+    "nodes": NODES,
+    "child_map": CHILDREN,
+}
+FED = ["model.shop.mart", "model.shop.stg", "test.shop.not_null_stg", "test.shop.source_airlines"]
+SECONDS = {
+    "seed.shop.codes": 2.0,
+    "model.shop.stg": 10.0,
+    "model.shop.mart": 20.0,
+    "model.shop.other": 60.0,
+    "test.shop.not_null_stg": 1.0,
+    "test.shop.source_airlines": 3.0,
+}
+
+
+def results(times: Mapping[str, float] = SECONDS, **fields: Any) -> dict[str, Any]:
+    return {
+        "results": [
+            {"unique_id": unique_id, "status": "success", "execution_time": seconds}
+            for unique_id, seconds in times.items()
+        ],
+        **fields,
+    }
+
+
+def job_with(cloud: DBTCloudEmulator, *steps: str, files: Any = None, **options: Any) -> int:
+    """Return a job that has run once."""
+    files = files or {"manifest.json": MANIFEST, "run_results.json": results()}
+    steps = steps or ("dbt build",)
+    job = cloud.create_job("Nightly", artifacts=files, execute_steps=[*steps], **options)
+    run_dbt_cloud_job(job_id=job)
+    return job
+
+
+def sent_steps(cloud: DBTCloudEmulator) -> Any:
+    return (cloud.runs[-1]["trigger"] or {})["steps_override"]
+
+
+def test_a_plan_has_the_nodes_and_seconds_of_the_load(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud)
+    before = len(cloud.requests)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert plan == Plan(
+        steps=["dbt build --select source:raw.airlines+"],
+        nodes=FED,
+        total_nodes=6,
+        seconds=34.0,
+        whole_seconds=96.0,
+        runs_considered=1,
+        undeclared=[],
+        reason=None,
+    )
+    assert len(cloud.requests) - before == 4
+    assert {request.method for request in cloud.requests[before:]} == {"GET"}
+    assert len(cloud.runs) == 1
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["dbt build"],
+        ["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"],
+        ["dbt build --selector nightly"],
+        ["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"],
+        ["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"],
+    ],
+)
+@pytest.mark.parametrize("variables", [None, {"load_id": "{load_id}", "tables": "{tables}"}])
+@pytest.mark.parametrize("only_loaded", [True, False])
+def test_a_plan_has_the_steps_that_the_run_sends(
+    cloud: DBTCloudEmulator,
+    loaded_pipeline: dlt.Pipeline,
+    steps: list[str],
+    variables: Any,
+    only_loaded: bool,
+) -> None:
+    job = job_with(cloud, *steps)
+    options: Any = {
+        "job_id": job,
+        "pipeline": loaded_pipeline,
+        "only_loaded": only_loaded,
+        "additional_vars": variables,
+    }
+    before = len(cloud.requests)
+    plan = plan_dbt_cloud_job(**options)
+    assert len(cloud.requests) - before <= 6
+    run_dbt_cloud_job(wait_for_outcome=False, **options)
+    assert plan["steps"] == (sent_steps(cloud) or steps)
+    assert plan["runs_considered"] == 1
+
+
+def test_a_plan_of_the_whole_job_needs_no_pipeline(cloud: DBTCloudEmulator) -> None:
+    job = job_with(cloud, "dbt run", "dbt test")
+    plan = plan_dbt_cloud_job(job_id=job, only_loaded=False)
+    assert plan["steps"] == ["dbt run", "dbt test"]
+    assert plan["nodes"] == sorted(set(SECONDS) - {"seed.shop.codes"})
+    assert plan["total_nodes"] == 5
+    assert plan["seconds"] == plan["whole_seconds"] == 94.0
+    with pytest.raises(ConfigurationValueError, match=r"Pass `pipeline`, or `only_loaded=False`"):
+        plan_dbt_cloud_job(job_id=job)
+
+
+def test_the_config_may_plan_the_whole_job(
+    cloud: DBTCloudEmulator, write_config: WriteConfig
+) -> None:
+    job = job_with(cloud)
+    write_config("config.toml", "[dbt_cloud]\nonly_loaded = false")
+    assert plan_dbt_cloud_job(job_id=job)["steps"] == ["dbt build"]
+
+
+def test_steps_of_the_caller_are_planned_whole(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud)
+    data = {"steps_override": ["dbt run"]}
+    plan = plan_dbt_cloud_job(job_id=job, data=data, pipeline=loaded_pipeline)
+    assert plan["steps"] == ["dbt run"]
+
+
+def test_a_load_without_descendants_plans_nothing(
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads
+) -> None:
+    job = job_with(cloud)
+    with shared_loads.pipeline("weather", load_tables, "weather") as pipeline:
+        plan = plan_dbt_cloud_job(job_id=job, pipeline=pipeline)
+        run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    assert plan["steps"] == plan["nodes"] == []
+    assert plan["reason"] == run.get("status_message")
+    assert plan["undeclared"] == ["weather"]
+    assert run["id"] is None
+
+
+def test_a_pipeline_that_has_never_loaded_plans_nothing(cloud: DBTCloudEmulator) -> None:
+    pipeline = dlt.pipeline("empty", destination="duckdb", dataset_name="raw")
+    before = len(cloud.requests)
+    plan = plan_dbt_cloud_job(job_id=1, pipeline=pipeline)
+    assert plan["reason"] == "pipeline `empty` has loaded nothing yet"
+    assert len(cloud.requests) == before
+
+
+@pytest.mark.parametrize(("duration", "words"), [(0.0, "has built"), (None, "is about to build")])
+def test_a_load_that_has_its_run_plans_nothing(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, duration: Any, words: str
+) -> None:
+    job = cloud.create_job("Nightly", duration=duration)
+    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
+    cloud.wait_for_run(run["id"]) if duration is not None else None
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert plan["steps"] == []
+    assert plan["reason"] == f"run {run['id']} {words} this load"
+
+
+def test_a_job_without_a_manifest_is_planned_whole(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud, files={"run_results.json": results(elapsed_time=48.0)})
+    before = len(cloud.requests)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert plan["reason"] == "all of the job runs: it has no manifest yet."
+    assert (plan["steps"], plan["nodes"], plan["total_nodes"]) == (["dbt build"], [], None)
+    assert plan["seconds"] == plan["whole_seconds"] == 48.0
+    assert len(cloud.requests) - before <= 6
+
+
+def test_a_job_that_has_never_run_has_no_seconds(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    plan = plan_dbt_cloud_job(job_id=cloud.create_job("New"), pipeline=loaded_pipeline)
+    assert plan["steps"] == ["dbt build"]
+    assert plan["seconds"] is plan["whole_seconds"] is None
+    assert plan["runs_considered"] == 0
+
+
+def test_the_medians_of_three_runs_count(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, tmp_path: Path
+) -> None:
+    statuses = dict.fromkeys(SECONDS, "success")
+    acts = [Act(statuses, 0, MANIFEST, execution_time=each) for each in (1.0, 900.0, 2.0, 3.0)]
+    job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
+    for _ in acts:
+        run_dbt_cloud_job(job_id=job)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert plan["runs_considered"] == 3
+    assert plan["seconds"] == 3.0 * len(FED)
+    assert plan["whole_seconds"] == 3.0 * len(SECONDS)
+
+
+def test_each_command_has_its_own_results(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, tmp_path: Path
+) -> None:
+    built, tested = (dict.fromkeys(some, "success") for some in (["model.shop.stg"], FED[2:]))
+    acts = [
+        Act({"seed.shop.codes": "success"}, 0, MANIFEST, execution_time=1.0),
+        Act(built, 0, MANIFEST, execution_time=5.0),
+        Act(tested, 0, MANIFEST, execution_time=2.0),
+        # docs
+        Act({}, 0, MANIFEST, execution_time=100.0),
+    ]
+    steps = ["dbt seed", "dbt run --select +stg", "dbt test"]
+    job = scripted_job(cloud, tmp_path, steps, acts)
+    run_dbt_cloud_job(job_id=job, data={"generate_docs_override": True})
+    before = len(cloud.requests)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert len(cloud.requests) - before == 6
+    # a selection of its own is known by what it executed
+    assert plan["nodes"] == ["model.shop.stg", *FED[2:]]
+    assert plan["total_nodes"] == 4
+    assert plan["seconds"] == 5.0 + 2 * 2.0
+    assert plan["whole_seconds"] == 1.0 + 5.0 + 2 * 2.0
+
+
+def test_narrowed_runs_count_if_the_whole_job_has_not_run_enough(
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud)
+    with shared_loads.pipeline("planes", load_tables, "planes") as pipeline:
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert plan["runs_considered"] == 2
+
+
+def test_lost_results_leave_the_durations_of_runs(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud, files={"manifest.json": MANIFEST})
+    cloud.fail("get_artifact", "status", status=403, calls=None)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert plan["nodes"] == FED
+    assert plan["seconds"] is None
+    assert plan["whole_seconds"] == pytest.approx(0, abs=60)
+    assert plan["runs_considered"] == 1
