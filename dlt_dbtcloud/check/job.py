@@ -31,7 +31,7 @@ from dlt_dbtcloud.exceptions import (
 )
 from dlt_dbtcloud.loads import last_load, loaded_relations
 from dlt_dbtcloud.redaction import listed
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.trigger.variables import commands_with_variables, load_variables
 from dlt_dbtcloud.typing import Finding, Job
 from dlt_dbtcloud.values import as_mapping, as_text
