@@ -19,7 +19,7 @@ from rich.text import Text
 from dlt_dbtcloud.cli.statuses import worded
 from dlt_dbtcloud.redaction import plain_text
 
-__all__ = ["Console", "render", "shown_logs"]
+__all__ = ["Console", "abandon_output", "render", "shown_logs", "wrapped"]
 
 # columns of an output that is not a terminal, so that nothing is cut
 _UNLIMITED = 1000
@@ -52,10 +52,9 @@ class Console:
         return can_show_blocks(self._out.encoding)
 
     def show(self, *renderables: RenderableType) -> None:
-        """Print results to standard output; a text is not wrapped."""
+        """Print results to standard output."""
         for each in renderables:
-            is_text = isinstance(each, str | Text)
-            self._out.print(each, soft_wrap=is_text)
+            _print(self._out, each)
 
     def write(self, text: str) -> None:
         """Print a text to standard output as it is."""
@@ -69,12 +68,11 @@ class Console:
         """Print a message to standard error, in place of a line of progress."""
         if self._err.is_terminal:
             self._err.file.write(_CLEAR)
-        self._err.print(Text(plain_text(text), style), soft_wrap=True)
+        _print(self._err, Text(plain_text(text), style))
 
     def error(self, text: str) -> None:
         """Print an error to standard error."""
-        label = Text("error: ", "bold red")
-        self._err.print(label + Text(plain_text(text), ""), soft_wrap=True)
+        _print(self._err, Text("error: ", "bold red") + Text(plain_text(text), ""))
 
     def flush(self) -> None:
         """Write what is buffered; a closed pipe is an error here, not at the exit."""
@@ -85,8 +83,33 @@ def render(renderable: RenderableType, width: int) -> list[str]:
     """Return the lines of a result at a width, without colours."""
     file = io.StringIO()
     console = RichConsole(file=file, width=width, highlight=False, markup=False, emoji=False)
-    console.print(renderable, soft_wrap=isinstance(renderable, str | Text))
+    _print(console, renderable)
     return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def wrapped(text: Text, width: int) -> Iterator[Text]:
+    """Yield the lines of a text, wrapped between words.
+
+    A word that is longer than a line is not broken, so that a terminal finds a URL in it.
+
+    Args:
+        text: The text.
+        width: The columns.
+    """
+    for line in text.split("\n", allow_blank=True):
+        plain = line.plain
+        indent = " " * (len(plain) - len(plain.lstrip(" ")))
+        start, begin = 0, ""
+        while len(begin) + len(plain) - start > width:
+            first = start + (0 if start else len(indent)) + 1
+            end = plain.rfind(" ", first, start + width - len(begin) + 1)
+            if end < 0:
+                end = plain.find(" ", first)
+            if end < 0:
+                break
+            yield Text(begin) + line[start:end]
+            start, begin = end + 1, indent
+        yield Text(begin) + line[start:]
 
 
 def can_show_blocks(encoding: str) -> bool:
@@ -123,6 +146,17 @@ def abandon_output() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
+
+
+def _print(console: RichConsole, renderable: RenderableType) -> None:
+    """Print a result; a text is wrapped only on a terminal."""
+    if not isinstance(renderable, str | Text):
+        console.print(renderable)
+        return
+    text = Text(renderable) if isinstance(renderable, str) else renderable
+    lines = [text] if console.width >= _UNLIMITED else wrapped(text, console.width)
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 class _Messages(logging.Handler):

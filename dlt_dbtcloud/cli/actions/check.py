@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 
+from rich.table import Table
 from rich.text import Text
 
 from dlt_dbtcloud.check import check_dbt_cloud
@@ -14,7 +14,7 @@ from dlt_dbtcloud.cli.statuses import ExitStatus, worded
 from dlt_dbtcloud.redaction import plain_text
 from dlt_dbtcloud.typing import ConnectionReport
 
-__all__ = ["check", "describe_report"]
+__all__ = ["check", "report_view"]
 
 
 def check(options: argparse.Namespace, console: Console) -> ExitStatus:
@@ -27,16 +27,20 @@ def check(options: argparse.Namespace, console: Console) -> ExitStatus:
     if console.is_json:
         console.json(report)
     else:
-        console.show(*describe_report(report))
+        console.show(report_view(report))
     return ExitStatus.SUCCESS if report["ok"] else ExitStatus.FAILURE
 
 
-def describe_report(report: ConnectionReport) -> Iterator[Text]:
-    """Yield the lines of a report: each finding, and the line that repairs it."""
-    width = max((len(finding["check"]) for finding in report["findings"]), default=0)
+def report_view(report: ConnectionReport) -> Table:
+    """Return the findings of a report as a table, each with the line that repairs it."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in report["findings"]:
-        label = Text("ok    ", "green") if finding["ok"] else Text("failed", "red")
-        name = finding["check"].ljust(width)
-        yield label + Text(f"  {name}  {plain_text(finding['message'])}", "")
+        label = Text("ok", "green") if finding["ok"] else Text("failed", "red")
+        text = plain_text(finding["message"])
         if finding["fix"]:
-            yield Text(f"{'':6}  {'':{width}}  fix: {plain_text(worded(finding['fix']))}")
+            text = f"{text}\nfix: {plain_text(worded(finding['fix']))}"
+        table.add_row(label, Text(finding["check"]), Text(text))
+    return table

@@ -22,6 +22,8 @@ from dlt_dbtcloud.typing import NodeResult
 __all__ = ["results", "results_view"]
 
 _STYLES = {**dict.fromkeys(FAILED, "red"), "warn": "yellow", "skipped": "yellow"}
+# statuses whose message is shown
+_EXPLAINED = FAILED | {"warn"}
 _FIRST = (*sorted(FAILED), "warn", "skipped")
 # columns of a terminal from which a table has bars, and the columns of the longest one
 _WITH_BARS = 60
@@ -42,7 +44,7 @@ def results(options: argparse.Namespace, console: Console) -> ExitStatus:
 
 
 def results_view(results: Sequence[NodeResult], width: int, *, has_blocks: bool = True) -> Group:
-    """Return the results as lines: failures with their messages, others, and a sum.
+    """Return the results as lines: failures and warnings, others, and a sum.
 
     Tests that pass or are skipped are one line for each status.
 
@@ -52,10 +54,10 @@ def results_view(results: Sequence[NodeResult], width: int, *, has_blocks: bool 
         has_blocks: Whether block characters can be shown.
     """
     ordered = sorted(results, key=_order)
-    failed = [result for result in ordered if result["status"] in FAILED]
+    explained = [result for result in ordered if result["status"] in _EXPLAINED]
     folded = [each for each in ordered if _is_folded(each)]
-    others = [each for each in ordered if each["status"] not in FAILED and not _is_folded(each)]
-    longest = max(each["execution_time"] for each in results)
+    others = [each for each in ordered if each not in explained and each not in folded]
+    longest = max((each["execution_time"] for each in others), default=0.0)
     bar = min(_BAR, width // 4) if width >= _WITH_BARS else 0
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -71,7 +73,7 @@ def results_view(results: Sequence[NodeResult], width: int, *, has_blocks: bool 
     for status, count, seconds in _counts(folded):
         tests = Text(f"{count} test" + ("s" if count != 1 else ""), no_wrap=True)
         table.add_row(Text(status, _STYLES.get(status, "green")), tests, f"{seconds:.2f} s")
-    return Group(*(line for each in failed for line in _failure(each)), table, _sum(results))
+    return Group(*(line for each in explained for line in _explain(each)), table, _sum(results))
 
 
 def _order(result: NodeResult) -> int:
@@ -80,11 +82,11 @@ def _order(result: NodeResult) -> int:
 
 
 def _is_folded(result: NodeResult) -> bool:
-    return result["resource_type"] in TESTS and result["status"] not in (*FAILED, "warn")
+    return result["resource_type"] in TESTS and result["status"] not in _EXPLAINED
 
 
-def _failure(result: NodeResult) -> Iterator[Text]:
-    """Yield the lines of a node that failed: its name, file and message."""
+def _explain(result: NodeResult) -> Iterator[Text]:
+    """Yield the lines of a node that failed or warns: its name, file and message."""
     place = f" ({result['path']})" if result["path"] else ""
     yield Text.assemble(
         _status(result),

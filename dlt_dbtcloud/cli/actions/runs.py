@@ -66,7 +66,7 @@ def describe_run(run: Run) -> Iterator[Text]:
     if run.get("id") is None:
         yield Text.assemble((name, style_of(name)), f": {_line(run.get('status_message'))}")
         return
-    yield Text.assemble(_line(run_name(run)), ": ", (_line(name), style_of(name)))
+    yield Text.assemble((_line(name), style_of(name)), f": {_line(run_name(run, 'run'))}")
     duration = run.get("run_duration") or run.get("duration")
     queued = run.get("queued_duration")
     if duration:

@@ -31,8 +31,7 @@ def test_the_exit_status_is_zero_only_for_a_success(
     done = cli("run", job)
     (run,) = cloud.runs
     assert done.status == (0 if outcome == "success" else 1)
-    assert done.out.startswith(f"Run {run['id']} ")
-    assert f": {outcome.capitalize()}\n" in done.out
+    assert done.out.startswith(f"{outcome.capitalize()}: run {run['id']} of job ")
     assert run["href"] in done.out
     assert cli("status", run["id"]).status == done.status
 
@@ -256,7 +255,7 @@ def test_the_lines_of_a_run_have_no_control_characters_and_no_secrets() -> None:
         "duration": "00:05:00",
     }
     assert lines(run) == [
-        "Run 7 of job 5: Error",
+        "Error: run 7 of job 5",
         "  duration  00:05:00",
         "  message   token=*** next",
         "  page      https://cloud.getdbt.com/deploy/1/projects/3/runs/7/",
