@@ -7,9 +7,11 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
@@ -23,6 +25,7 @@ __all__ = ["Console", "abandon_output", "render", "shown_logs", "wrapped"]
 
 # columns of an output that is not a terminal, so that nothing is cut
 _UNLIMITED = 1000
+_WORD = re.compile(r"\S+")
 _CLEAR = "\r\x1b[K"
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red"}
 
@@ -90,26 +93,26 @@ def render(renderable: RenderableType, width: int) -> list[str]:
 def wrapped(text: Text, width: int) -> Iterator[Text]:
     """Yield the lines of a text, wrapped between words.
 
-    A word that is longer than a line is not broken, so that a terminal finds a URL in it.
+    A word that is longer than a line stays where it is, so that a terminal finds a URL in it.
 
     Args:
         text: The text.
         width: The columns.
     """
     for line in text.split("\n", allow_blank=True):
-        plain = line.plain
-        indent = " " * (len(plain) - len(plain.lstrip(" ")))
-        start, begin = 0, ""
-        while len(begin) + len(plain) - start > width:
-            first = start + (0 if start else len(indent)) + 1
-            end = plain.rfind(" ", first, start + width - len(begin) + 1)
-            if end < 0:
-                end = plain.find(" ", first)
-            if end < 0:
-                break
-            yield Text(begin) + line[start:end]
-            start, begin = end + 1, indent
-        yield Text(begin) + line[start:]
+        words = [*_WORD.finditer(line.plain)]
+        indent = words[0].start() if words else 0
+        room, begin = max(1, width - indent), 0
+        for before, word in pairwise(words):
+            is_long = word.end() - word.start() > room
+            if word.end() - begin > (width if begin == 0 else room) and not is_long:
+                yield _indented(line[begin : before.end()], indent if begin else 0)
+                begin = word.start()
+        yield _indented(line[begin:], indent if begin else 0)
+
+
+def _indented(line: Text, columns: int) -> Text:
+    return Text(" " * columns) + line
 
 
 def can_show_blocks(encoding: str) -> bool:
