@@ -225,6 +225,18 @@ _COMMANDS = (
         extras=tuple(EXTRAS[name] for name in ("status", "project_id", "environment_id", "limit")),
     ),
     Command(
+        "plan",
+        "Show what a run would execute for the last load, and how long it would take.",
+        "plan:plan",
+        (
+            Example("plan 70471823 --pipeline flights", "show what the last load would build"),
+            Example("plan 70471823 --no-only-loaded", "show the whole job"),
+        ),
+        helper="plan_dbt_cloud_job",
+        arguments=("job_id", "data", "pipeline", "only_loaded", "additional_vars", "connection"),
+        positional=(_JOB,),
+    ),
+    Command(
         "check",
         "Check the config, the account, the job and the sources, without starting anything.",
         "check:check",

@@ -35,6 +35,7 @@ _CALL = re.compile(
     rf"`({'|'.join(_COMMANDS)})\((?:run|job)_id=(\d+)(?:, connection=[\"']([\w-]+)[\"'])?\)`"
 )
 _ARGUMENT = re.compile(r"`(\w+)=…`(?: to the call)?")
+_FLAG = re.compile(r"`(\w+)=(True|False)`")
 _MISSING = (
     "`{fields}` is missing. Set it under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
     "{variables} in the environment."
@@ -98,7 +99,14 @@ def message_of(error: Exception) -> str:
 def worded(text: str) -> str:
     """Return a message with commands and options in place of calls and arguments."""
     text = _CALL.sub(_command, text)
-    return _ARGUMENT.sub(lambda argument: f"`--{argument[1].replace('_', '-')}`", text)
+    text = _ARGUMENT.sub(lambda argument: f"`--{_dashed(argument[1])}`", text)
+    return _FLAG.sub(
+        lambda flag: f"`--{'' if flag[2] == 'True' else 'no-'}{_dashed(flag[1])}`", text
+    )
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _command(call: re.Match[str]) -> str:

@@ -106,7 +106,7 @@ def test_every_example_works(
         "parent_map": {"model.shop.a": ["source.shop.raw.airlines"]},
         "child_map": {"source.shop.raw.airlines": ["model.shop.a"]},
     }
-    if {"--check", "check"} & {*words}:
+    if {"--check", "check", "plan"} & {*words}:
         manifest["sources"] = {"source.shop.raw.airlines": declared(loaded_pipeline)}
     outcomes: list[Outcome] = ["error", "success"] if words[0] == "retry" else ["success"]
     files = {

@@ -79,6 +79,7 @@ def test_each_run_has_its_status(fields: Run, status: int) -> None:
         ),
         ("`run_dbt_cloud_job(job_id=7)`", "`dlt dbt-cloud run 7`"),
         ("Pass `job_id=…` to the call, or", "Pass `--job-id`, or"),
+        ("or `only_loaded=False` to run", "or `--no-only-loaded` to run"),
         ("`other(run_id=7)`", "`other(run_id=7)`"),
     ],
 )
