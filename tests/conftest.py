@@ -32,6 +32,7 @@ from tests.support.orchard import Orchard, run_orchard
 from tests.support.processes import start_guard
 from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
 from tests.support.settings import EmptySettings
+from tests.support.temporary import keep_in_memory
 from tests.support.warehouse import warehouse
 
 WriteConfig = Callable[[str, str], None]
@@ -56,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """End all child processes with this process, and this process with its tests."""
     # what is imported and collected is no garbage, and there is much of it
     gc.disable()
+    keep_in_memory()
     guard = start_guard()
     config.add_cleanup(forks.stop)
     config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)
