@@ -19,7 +19,7 @@ from dlt_dbtcloud.client.connection import never_left
 from dlt_dbtcloud.configuration import connect
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.trigger.start import Trigger
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock
 from tests.support.proxy import Proxy
