@@ -197,6 +197,26 @@ def start_up(_: DBTCloudEmulator) -> Iterator[Row]:
     yield Row("milliseconds to import the helper and dlt", *fastest)
 
 
+def command_line(_: DBTCloudEmulator) -> Iterator[Row]:
+    """Measure the help of the commands, next to that of dlt without plugins."""
+    dlt = str(Path(sys.executable).with_name("dlt"))
+    without = {**os.environ, "DLT_DISABLE_PLUGINS": "true"}
+    theirs = _fastest([dlt, "--help"], without)
+    yield Row("milliseconds of `dlt --help` with the plugin", _fastest([dlt, "--help"]), theirs)
+    ours = _fastest([dlt, "dbt-cloud", "--help"])
+    yield Row("milliseconds of `dlt dbt-cloud --help`, and `dlt --help`", ours, theirs)
+
+
+def _fastest(command: list[str], env: dict[str, str] | None = None) -> float:
+    """Return the milliseconds of the fastest of a few processes."""
+    times = []
+    for _ in range(STARTS):
+        began = time.perf_counter()
+        subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - began)
+    return 1000 * min(times)
+
+
 def helpers(url: str, cloud: DBTCloudEmulator) -> tuple[Helper, Helper]:
     """Return both helpers for a server, and replace the fixed host of the other helper."""
     TheirClient.__init__.__defaults__ = (None, f"{url}/api")
@@ -217,6 +237,7 @@ MEASURES = (
     connections,
     loads_of_one_table,
     start_up,
+    command_line,
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
-from dlt.common.exceptions import DltException
+from dlt.pipeline.exceptions import CannotRestorePipelineException, InvalidPipelineName
 
 from dlt_dbtcloud.cli.commands import COMMANDS
 from dlt_dbtcloud.cli.statuses import InputError
@@ -33,8 +33,8 @@ def helper_arguments(options: argparse.Namespace) -> dict[str, Any]:
     names = (*command.own_arguments, *command.arguments)
     given = {name: _value(options, name) for name in names}
     arguments = {name: value for name, value in given.items() if value is not None}
-    if name := arguments.get("pipeline"):
-        arguments["pipeline"] = attached(name, options.pipelines_dir)
+    if "pipeline" in arguments:
+        arguments["pipeline"] = attached(arguments["pipeline"], options.pipelines_dir)
     if "additional_vars" in arguments:
         arguments["additional_vars"] = dict(arguments["additional_vars"])
     return arguments
@@ -50,9 +50,13 @@ def attached(name: str, pipelines_dir: str | None = None) -> dlt.Pipeline:
     Raises:
         InputError: It has not run here, and its destination does not have it.
     """
+    if not name:
+        raise InputError("`--pipeline` is empty: pass the name of a pipeline.")
     try:
         return dlt.attach(name, pipelines_dir) if pipelines_dir else dlt.attach(name)
-    except DltException as error:
+    except InvalidPipelineName as error:
+        raise InputError(f"`{name}` is not the name of a pipeline, which is a folder.") from error
+    except CannotRestorePipelineException as error:
         place = f"`{pipelines_dir}`" if pipelines_dir else "dlt's folder of pipelines"
         raise InputError(
             f"Pipeline `{name}` cannot be attached: it has not run on this machine, or its working "

@@ -15,6 +15,9 @@ from dlt_dbtcloud.cli.parser import new_parser
 
 __all__ = ["execute", "main"]
 
+# as in `ExitStatus`, which imports dlt
+_INTERRUPTED = 130
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Execute a command line and return its exit status.
@@ -36,6 +39,14 @@ def execute(arguments: argparse.Namespace) -> int:
     Args:
         arguments: The namespace of `dlt_dbtcloud.cli.parser`.
     """
+    try:
+        return _execute(arguments)
+    except KeyboardInterrupt:
+        # also while the libraries are imported
+        return _INTERRUPTED
+
+
+def _execute(arguments: argparse.Namespace) -> int:
     # not needed for the help
     from dlt.common.exceptions import DltException
 
@@ -53,8 +64,6 @@ def execute(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         abandon_output()
         return ExitStatus.CLOSED_PIPE
-    except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitStatus.FAILURE
     except (DltException, OSError, TypeError, ValueError) as error:

@@ -41,7 +41,8 @@ def describe_plan(plan: Plan) -> Iterator[Text]:
     else:
         yield Text("No run would start.", "bold")
     if plan["reason"]:
-        yield Text(plain_text(plan["reason"]), "yellow")
+        reason = plain_text(plan["reason"])
+        yield Text(f"{reason[:1].upper()}{reason[1:]}", "yellow")
     for step in plan["steps"]:
         yield Text(f"  $ {redact(plain_text(step))}", "cyan")
     for unique_id in plan["nodes"]:
@@ -56,6 +57,8 @@ def describe_plan(plan: Plan) -> Iterator[Text]:
 
 def _size(plan: Plan) -> str:
     """Return how many nodes would run, by type."""
+    if plan["total_nodes"] is None and not plan["nodes"]:
+        return "It is unknown which nodes would run."
     total = "" if plan["total_nodes"] is None else f" of {plan['total_nodes']}"
     count = len(plan["nodes"])
     types = Counter(resource_type_in(each) for each in plan["nodes"])

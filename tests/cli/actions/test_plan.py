@@ -42,9 +42,9 @@ def test_a_plan_has_nodes_time_commands_and_names() -> None:
         ({"steps": [], "nodes": [], "reason": "Nothing is new."}, "No run would start."),
         ({"steps": [], "nodes": [], "reason": "Nothing is new."}, "Nothing is new."),
         ({"seconds": None}, "The time is unknown: no run of the job has results yet."),
-        ({"total_nodes": None, "nodes": []}, "0 nodes would run"),
+        ({"total_nodes": None, "nodes": []}, "It is unknown which nodes would run."),
         ({"undeclared": ["a", "b"]}, "Loaded tables without a dbt source: a, b"),
-        ({"reason": "No manifest \x1b[31m"}, "No manifest"),
+        ({"reason": "no manifest \x1b[31m"}, "No manifest"),
         (
             {"runs_considered": 1, "whole_seconds": None},
             "About 4.2 s, by the medians of 1 run",
