@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import permutations
 from typing import Any
 
@@ -82,8 +81,9 @@ def test_columns_are_read_back_only_to_keep_a_later_catalog(
 ) -> None:
     job = catalogued(cloud)
     runs = [finished_run(job) for _ in range(2)]
-    for run_id in (*runs, runs[0]):
+    for run_id in runs:
         pipeline.run(dbt_cloud_results(run_id=run_id).dbt_nodes)
+    extracted(pipeline, dbt_cloud_results(run_id=runs[0]))
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
     run_id = finished_run(nightly(cloud))
@@ -120,38 +120,46 @@ def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
 
 
 @pytest.fixture(params=["duckdb", "filesystem"])
-def load(request: pytest.FixtureRequest) -> Callable[..., dlt.Pipeline]:
-    """Return a function that loads results, with and without merge."""
+def shared_rows(request: pytest.FixtureRequest) -> dlt.Pipeline:
+    """Return a pipeline into a destination with or without merge."""
     pytest.importorskip("pyarrow")
     places: dict[str, Any] = {
         "duckdb": warehouse("shop.duckdb"),
         "filesystem": dlt.destinations.filesystem("lake"),
     }
-    pipeline = dlt.pipeline("shop", destination=places[request.param], dataset_name="raw")
+    return dlt.pipeline("shop", destination=places[request.param], dataset_name="raw")
 
-    def load(run_id: int | None = None) -> dlt.Pipeline:
-        pipeline.run(dbt_cloud_results(run_id=run_id).with_resources(*SHARED))
-        return pipeline
 
-    return load
+# the runs before each load: the description of the model, what else there is, and an exposure
+LOADS: list[list[tuple[str, list[str], bool]]] = [
+    [("one", ["users"], True)],
+    [("two", [], True)],
+    [("one", ["days"], True)],
+    # an edge was removed
+    [("one", ["days"], False)],
+    # a node was removed after a run
+    [("one", ["days"], False), ("one", [], False)],
+    # a node came and went between two loads
+    [("two", ["users"], False), ("one", [], False)],
+]
 
 
 def test_downstream_nodes_are_those_of_the_newest_run(
-    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
+    cloud: DBTCloudEmulator, shared_rows: dlt.Pipeline
 ) -> None:
+    def load(run_id: int | None = None) -> None:
+        shared_rows.run(dbt_cloud_results(run_id=run_id).with_resources(*SHARED))
+
     other = nightly(cloud, project_id=cloud.create_project("Other"))
     runs = []
-    for about, more, has_board in (
-        ("one", ["users"], True),
-        ("two", [], True),
-        ("one", ["days"], True),
-        ("one", ["days"], False),
-    ):
-        manifest = project(about, *more, has_board=has_board)
-        job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-        runs.append(finished_run(job))
+    for finished in LOADS:
+        for about, more, has_board in finished:
+            manifest = project(about, *more, has_board=has_board)
+            job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
+            runs.append(finished_run(job))
         finished_run(other)
-        assert downstream(load()) == sorted(
+        load()
+        assert downstream(shared_rows) == sorted(
             [
                 *([("exposure board", None)] if has_board else []),
                 *(("metric revenue", None), ("model orders", about)),
@@ -159,40 +167,14 @@ def test_downstream_nodes_are_those_of_the_newest_run(
                 ("semantic_model orders", None),
             ]
         )
-    pipeline = load()
-    answer, once = downstream(pipeline), rows(pipeline, "SELECT count(*) FROM dbt_nodes")
-    for run_id in (runs[-1], runs[0], finished_run(job), None):
-        assert rows(load(run_id), "SELECT count(*) FROM dbt_nodes") == once
-        assert downstream(pipeline) == answer
-
-
-def test_a_node_that_was_removed_after_a_run_is_not_downstream(
-    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
-) -> None:
-    more, fewer = (
-        nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-        for manifest in (project("one", "users"), project("one"))
-    )
-    finished_run(more)
-    assert ("model users", None) in downstream(load())
-    finished_run(more)
-    finished_run(fewer)
-    assert ("model users", None) not in downstream(load())
-
-
-def test_a_node_that_came_and_went_between_two_loads_is_not_downstream(
-    cloud: DBTCloudEmulator, load: Callable[..., dlt.Pipeline]
-) -> None:
-    usual, other = (
-        nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-        for manifest in (project("one"), project("two", "users"))
-    )
-    finished_run(usual)
-    answer = downstream(load())
-    assert ("model orders", "one") in answer
-    finished_run(other)
-    finished_run(usual)
-    assert downstream(load()) == answer
+    answer, once = downstream(shared_rows), rows(shared_rows, "SELECT count(*) FROM dbt_nodes")
+    for run_id in (runs[-1], runs[0]):
+        source = dbt_cloud_results(run_id=run_id).with_resources(*SHARED)
+        assert not any(extracted(shared_rows, source).values())
+    for run_id in (finished_run(job), None):
+        load(run_id)
+        assert rows(shared_rows, "SELECT count(*) FROM dbt_nodes") == once
+        assert downstream(shared_rows) == answer
 
 
 SPANS = "SELECT DISTINCT first_run_id, last_run_id FROM dbt_nodes"
@@ -215,15 +197,16 @@ def shop(name: str = "shop") -> dlt.Pipeline:
     return dlt.pipeline(name, destination=destination, dataset_name="raw")
 
 
-@pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
-def test_a_refresh_loads_everything_again(job: int, refresh: Any) -> None:
+def test_a_refresh_loads_everything_again(job: int) -> None:
     pipeline = shop()
     runs = [finished_run(job), finished_run(job)]
     count = "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes"
-    for options in ({}, {"refresh": refresh}):
-        pipeline.run(dbt_cloud_results().with_resources("dbt_runs", "dbt_nodes"), **options)
+    refreshes: list[Any] = [None, "drop_sources", "drop_resources", "drop_data"]
+    for refresh in refreshes:
+        source = dbt_cloud_results().with_resources("dbt_runs", "dbt_nodes")
+        pipeline.run(source, refresh=refresh)
         assert rows(pipeline, count) == [(2, 4)]
-    assert rows(pipeline, SPANS) == [tuple(runs)]
+        assert rows(pipeline, SPANS) == [tuple(runs)]
 
 
 def test_a_replace_keeps_only_the_last_load(job: int) -> None:
@@ -238,9 +221,8 @@ def test_rows_of_another_pipeline_are_merged(job: int) -> None:
     runs = [finished_run(job) for _ in range(3)]
     shop("one").run(dbt_cloud_results(run_id=runs[1]).dbt_nodes)
     shop("two").run(dbt_cloud_results(run_id=runs[2]).dbt_nodes)
-    pipeline = shop("three")
-    pipeline.run(dbt_cloud_results(run_id=runs[0]).dbt_nodes)
-    assert rows(pipeline, SPANS) == [(runs[0], runs[2])]
+    found = extracted(shop("three"), dbt_cloud_results(run_id=runs[0]))["dbt_nodes"]
+    assert {(row["first_run_id"], row["last_run_id"]) for row in found} == {(runs[0], runs[2])}
 
 
 def test_files_get_no_row_twice(
@@ -250,8 +232,10 @@ def test_files_get_no_row_twice(
     first, _ = finished_run(scripted), finished_run(scripted)
     job = cloud.create_job("Slow", duration=None, artifacts=FILES)
     slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
-    for run_id in (first, slow, first, None):
-        lake.run(dbt_cloud_results(run_id=run_id))
+    lake.run(dbt_cloud_results(run_id=first))
+    for run_id in (slow, first):
+        assert not any(extracted(lake, dbt_cloud_results(run_id=run_id)).values())
+    lake.run(dbt_cloud_results())
     once = counts(lake)
     assert once == {
         "dbt_runs": 2,
