@@ -264,8 +264,9 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
         steps_override=[step],
         git_branch=cloud.api_token,
     )
-    pipeline.run(dbt_cloud_results(run_id=run_id))
-    for table in ("dbt_runs", "dbt_run_steps", "dbt_node_results"):
+    tables = ("dbt_runs", "dbt_run_steps", "dbt_node_results")
+    pipeline.run(dbt_cloud_results(run_id=run_id).with_resources(*tables))
+    for table in tables:
         found = str(rows(pipeline, f"SELECT * FROM {table}"))
         assert "hunter2" not in found
         assert cloud.api_token not in found

@@ -91,12 +91,22 @@ def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.P
     older, newer = finished_run(job), finished_run(job)
     pipeline.run(dbt_cloud_results(run_id=newer))
     pipeline.run(dbt_cloud_results(run_id=older))
-    once = counts(pipeline)
-    pipeline.run(dbt_cloud_results(run_id=str(older)))
-    assert counts(pipeline) == once
+    assert {table: count for table, count in counts(pipeline).items() if count} == {
+        "dbt_runs": 2,
+        "dbt_run_steps": 8,
+        "dbt_node_results": 4,
+        "dbt_nodes": 4,
+        "dbt_node_parents": 3,
+    }
+    again = extracted(pipeline, dbt_cloud_results(run_id=str(older)))
     for table in ("dbt_nodes", "dbt_node_parents"):
         spans = rows(pipeline, f"SELECT DISTINCT first_run_id, last_run_id FROM {table}")
         assert spans == [(older, newer)]
+        assert again[table] == []
+    # the other rows replace those of the same keys
+    for table, found in again.items():
+        stored = rows(pipeline, f"SELECT {', '.join(KEYS[table])} FROM {table}")
+        assert {tuple(row[name] for name in KEYS[table]) for row in found} <= {*stored}
 
 
 def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
@@ -117,18 +127,24 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
     runs = [finished_run(job) for job in (first, first, second, first)]
-    for i in (3, 0, 2):
+    for i in (3, 0):
         pipeline.run(dbt_cloud_results(run_id=runs[i]).dbt_nodes)
     query = (
         "SELECT description, first_run_id, last_run_id FROM dbt_nodes "
         "WHERE unique_id = 'model.shop.orders' ORDER BY 1"
     )
-    expected = [("one", runs[0], runs[3]), ("two", runs[2], runs[2])]
-    assert rows(pipeline, query) == expected
+    one, two = ("one", runs[0], runs[3]), ("two", runs[2], runs[2])
+    assert rows(pipeline, query) == [one]
+    assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[2]))) == {two}
     # one load of all runs gives the same
     everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
-    everything.run(dbt_cloud_results().dbt_nodes)
-    assert rows(everything, query) == expected
+    assert orders(extracted(everything, dbt_cloud_results())) == {one, two}
+
+
+def orders(tables: dict[str, list[Row]]) -> set[tuple[Any, ...]]:
+    """Return the descriptions of a model, with the runs that they have."""
+    found = [row for row in tables["dbt_nodes"] if row["unique_id"] == "model.shop.orders"]
+    return {(row["description"], row["first_run_id"], row["last_run_id"]) for row in found}
 
 
 def files(description: str) -> dict[str, Any]:
@@ -149,14 +165,20 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
         for nodes in (of_others, built)
     )
     runs = [finished_run(job) for job in (plain, whole, partial, plain)]
-    for i in (3, 1, 2, 0):
+    for i in (3, 1):
         pipeline.run(dbt_cloud_results(run_id=runs[i]).dbt_nodes)
     found = rows(
         pipeline,
         "SELECT columns->0->>'type', catalog_run_id, first_run_id, last_run_id FROM dbt_nodes "
         "WHERE unique_id = 'model.shop.orders'",
     )
-    assert found == [("BIGINT", runs[1], runs[0], runs[3])]
+    assert found == [("BIGINT", runs[1], runs[1], runs[3])]
+    # a run within that span adds nothing, and an earlier one replaces the row
+    assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[2]))) == set()
+    earliest = extracted(pipeline, dbt_cloud_results(run_id=runs[0]))["dbt_nodes"]
+    (row,) = [row for row in earliest if row["unique_id"] == "model.shop.orders"]
+    assert (row["first_run_id"], row["last_run_id"]) == (runs[0], runs[3])
+    assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", runs[1])
 
 
 @pytest.mark.parametrize(
@@ -287,7 +309,7 @@ def test_a_run_that_does_not_exist_is_an_error(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     with pytest.raises(PipelineStepFailed, match="requested resource was not found") as caught:
-        pipeline.run(dbt_cloud_results(run_id=1))
+        pipeline.extract(dbt_cloud_results(run_id=1))
     cause: BaseException | None = caught.value
     while cause and not isinstance(cause, DBTCloudNotFoundError):
         cause = cause.__cause__
@@ -339,7 +361,7 @@ def test_a_missing_job_or_run_id_is_an_error(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     with pytest.raises(PipelineStepFailed, match=r"jobs/7/.*not found"):
-        pipeline.run(dbt_cloud_results(job_id=7))
+        pipeline.extract(dbt_cloud_results(job_id=7))
     with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
         dbt_cloud_results(run_id=" ")
 
