@@ -168,8 +168,8 @@ def test_downstream_nodes_are_those_of_the_newest_run(
             ]
         )
     answer, once = downstream(shared_rows), rows(shared_rows, "SELECT count(*) FROM dbt_nodes")
-    for run_id in (runs[-1], runs[0]):
-        source = dbt_cloud_results(run_id=run_id).with_resources(*SHARED)
+    for loaded in (runs[-1], runs[0]):
+        source = dbt_cloud_results(run_id=loaded).with_resources(*SHARED)
         assert not any(extracted(shared_rows, source).values())
     for run_id in (finished_run(job), None):
         load(run_id)
