@@ -69,7 +69,7 @@ class Console:
 
     def note(self, text: str, style: str = "") -> None:
         """Print a message to standard error, in place of a line of progress."""
-        if self._err.is_terminal:
+        if sys.stderr.isatty() and not self._err.is_dumb_terminal:
             self._err.file.write(_CLEAR)
         _print(self._err, Text(plain_text(text), style))
 
@@ -188,6 +188,8 @@ def _rich(file: TextIO) -> RichConsole:
     return _Stream(
         file=file,
         width=None if is_narrow else _UNLIMITED,
+        # rich alone would keep bold and dim texts
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
         highlight=False,
         markup=False,
         emoji=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -9,6 +11,8 @@ from dlt_dbtcloud.cli.actions.logs import new_parts
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import RunStep
 from tests.cli.conftest import Cli
+from tests.support.threads import interrupting
+from tests.support.watching import is_waited_for
 
 
 def step(index: int, logs: str | None, **more: str) -> RunStep:
@@ -99,3 +103,12 @@ def test_a_step_is_chosen_by_its_index(cli: Cli, cloud: DBTCloudEmulator) -> Non
     missing = cli("logs", run["id"], "--step", "9")
     assert missing.status == 2
     assert "has no step 9: it has 4 steps" in missing.err
+
+
+def test_ctrl_c_ends_with_130(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Long", duration=None)
+    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    with interrupting(KeyboardInterrupt, partial(is_waited_for, cloud)):
+        done = cli("logs", run["id"], "--follow")
+    assert done.status == 130
+    assert "Traceback" not in done.err
