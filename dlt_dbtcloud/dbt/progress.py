@@ -13,19 +13,19 @@ from dlt_dbtcloud.redaction import plain_text
 __all__ = ["NodeProgress", "node_progress"]
 
 
-# a time, and in the debug log a level and a thread; the batches of a model have words before them
+# bounded, as a log may have any lines
 _CORE = re.compile(
-    r"^(?:\d\d:\d\d:\d\d\S*\s+(?:\[[^\]\n]*\]\s+)*(?:\[[^\n]*?\]: )?)?"
-    r"(\d+) of (\d+) ([A-Z][A-Z-]+)\b([^\n]*)$",
-    re.MULTILINE,
+    r"^([^\n]{0,120}?)\b(\d{1,9}) of (\d{1,9}) ([A-Z][A-Z-]{1,20})\b([^\n]{0,400})", re.MULTILINE
 )
+# a time, and in the debug log a level and a thread; the batches of a model have words before them
+_PREFIXES = ("  ", "]: ")
 _CORE_FAILED = frozenset({"ERROR", "FAIL"})
 _DOTS = re.compile(r"\s*\.{2,}.*")
 _HOOK = " hook: "
 _FUSION = re.compile(
-    r"^\s*(?:\d\d:\d\d:\d\d\S*\s+)?"
+    r"^ {0,20}(?:\d\d:\d\d:\d\d\S{0,20} {1,20})?"
     r"(Succeeded|Passed|Warned|Failed|Errored|Skipped|Reused|Stale)"
-    r" \[[^\]\n]*\] +(\w+ +\S+)",
+    r" \[[^\]\n]{0,40}\] {1,20}(\w{1,40} {1,20}\S{1,300})",
     re.MULTILINE,
 )
 _FUSION_FAILED = frozenset({"Failed", "Errored"})
@@ -64,10 +64,11 @@ def _core_progress(text: str) -> NodeProgress | None:
     failures: dict[str, None] = {}
     last = total = 0
     for match in _CORE.finditer(text):
-        number, event, rest = int(match[1]), match[3], match[4]
-        if _HOOK in rest:
+        prefix, event, rest = match[1], match[4], match[5]
+        if _HOOK in rest or (prefix and not prefix.endswith(_PREFIXES)):
             continue
-        last, total = max(last, number), int(match[2])
+        number, total = int(match[2]), int(match[3])
+        last = max(last, number)
         if event == "START":
             running.add(number)
             continue

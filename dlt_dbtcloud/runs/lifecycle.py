@@ -215,7 +215,9 @@ class Lifecycle:
             runs,
             are_new=are_new,
             after_check=self._look_for_earlier_runs,
-            progress=Progress(self._display, self._pace, self._client.clock),
+            progress=Progress(
+                self._display, self._pace, self._client.clock, self._client.without_token
+            ),
         )
         watch.until(self._seconds_left, self._config.wait_seconds)
         for part in watched:

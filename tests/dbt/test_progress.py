@@ -75,3 +75,13 @@ def test_the_finished_nodes_of_dbt_fusion_are_counted(
 def test_other_logs_contain_no_nodes() -> None:
     assert node_progress("") is None
     assert node_progress("Cloning into '/tmp/x'...\n1 of 3 files") is None
+
+
+@pytest.mark.parametrize(
+    "log",
+    ["09:09:09 " + "[] " * 100_000, "x" + "\n" * 300_000 + "y", "1 of " * 60_000, " " * 300_000],
+    ids=["brackets", "empty lines", "counts", "spaces"],
+)
+def test_a_log_of_any_form_is_read_in_a_moment(log: str) -> None:
+    """Otherwise a check takes minutes, which the limit of a test ends."""
+    assert node_progress(log) is None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter as Count
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dlt.common import logger
 
 from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.payloads import id_of
+from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.runs.progress.displays import Counter, Display, Frame
 from dlt_dbtcloud.runs.progress.durations import Pace
 from dlt_dbtcloud.runs.progress.state import RunState, describe, in_words, state_of
@@ -35,12 +37,20 @@ class Progress:
         display: The display; None shows nothing.
         pace: When the runs started, and when they usually end.
         clock: A clock, injectable for tests.
+        redact: Removes the token of the client from a text.
     """
 
-    def __init__(self, display: Display | None, pace: Pace, clock: Clock) -> None:
+    def __init__(
+        self,
+        display: Display | None,
+        pace: Pace,
+        clock: Clock,
+        redact: Redact = redact,
+    ) -> None:
         self.pace = pace
         self._display = display
         self._clock = clock
+        self._redact = redact
         self._runs: dict[int, Run] = {}
         self._states: dict[int, RunState] = {}
         self._triggered: dict[int, float] = {}
@@ -98,7 +108,7 @@ class Progress:
         """Show the progress; an error of the display ends it and not the wait."""
         if self._display and self._states:
             now = self._clock.monotonic()
-            frame = self._frame(now)
+            frame = self._redacted(self._frame(now))
             self._safely(lambda display: display.show(frame, now))
 
     def sleep(self, seconds: float) -> None:
@@ -140,6 +150,10 @@ class Progress:
         title = f"dbt Cloud, {len(states)} runs"
         parts = tuple(self._overview(states, now)) if done < len(states) else ()
         return Frame(title, tuple(lines), parts, key, counters)
+
+    def _redacted(self, frame: Frame) -> Frame:
+        lines, parts = (tuple(map(self._redact, each)) for each in (frame.lines, frame.parts))
+        return replace(frame, lines=lines, parts=parts)
 
     def _news(self, state: RunState, now: float, count: int) -> list[str]:
         """Return the lines about a run that remain, each once."""

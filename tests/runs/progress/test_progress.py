@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -88,6 +88,17 @@ def test_the_steps_are_requested_only_if_they_are_shown(
         # the caller gets the same run
         assert watched.runs[id_of(run)]["run_steps"] == []
         assert watched.runs[id_of(run)]["job"] is None
+
+
+def test_the_token_is_not_shown() -> None:
+    clock, stream = FakeClock(), io.StringIO()
+    client = DBTCloudClientV2("0123456789abcdef", 1)
+    progress = Progress(LineDisplay(stream), Pace(clock), clock, client.without_token)
+    step = {"index": 1, "name": "Invoke dbt with `dbt build --vars 0123456789abcdef`"}
+    progress.note(cast(Run, {"id": 7, "job": {"name": "0123456789abcdef"}, "run_steps": [step]}))
+    progress.show()
+    assert "0123456789abcdef" not in stream.getvalue()
+    assert "dbt build --vars" in stream.getvalue()
 
 
 def test_long_logs_are_requested_once_a_minute() -> None:
