@@ -67,6 +67,7 @@ class Frame:
         parts: The parts of the current description, the most important first.
         key: Changes if the description has changed other than in its times and counts.
         counters: The counters.
+        is_over: Whether all runs have finished, and the new lines describe them.
     """
 
     title: str
@@ -74,6 +75,7 @@ class Frame:
     parts: tuple[str, ...] = ()
     key: object = None
     counters: tuple[Counter, ...] = ()
+    is_over: bool = False
 
 
 class Display(Protocol):
@@ -104,7 +106,7 @@ class LineDisplay:
     def show(self, frame: Frame, now: float) -> None:
         """Write the new lines, and the description if it has changed or a minute has passed."""
         lines = [*frame.lines]
-        if frame.parts and (frame.key != self._key or self.due(now) <= 0):
+        if frame.parts and not frame.is_over and (frame.key != self._key or self.due(now) <= 0):
             lines.append(f"{frame.title}: {', '.join(frame.parts)}")
             self._key = frame.key
         if lines:
@@ -136,7 +138,7 @@ class TerminalDisplay:
         del now
         remaining = "".join(f"{line}\n" for line in frame.lines)
         # the cursor waits at the beginning, so that a log message replaces the line
-        line = fitted(frame.parts, self._columns() - 1)
+        line = "" if frame.is_over else fitted(frame.parts, self._columns() - 1)
         clear = _CLEAR if self._is_drawn or line else ""
         write(self._stream, f"{clear}{remaining}{line}\r" if line else f"{clear}{remaining}")
         self._is_drawn = bool(line)

@@ -142,14 +142,16 @@ class Progress:
         key = tuple(state.key for state in states)
         if len(states) == 1:
             (state,) = states
-            parts = () if state.is_finished else tuple(self._describe(state, now))
+            parts = tuple(self._describe(state, now))
             title = f"dbt Cloud run {state.run_id}"
-            return Frame(title, tuple(lines), parts, key, _counters(state))
+            counters = _counters(state)
+            return Frame(title, tuple(lines), parts, key, counters, is_over=state.is_finished)
         done = sum(state.is_finished for state in states)
-        counters = (Counter("Runs", done, len(states)),)
+        runs = Counter("Runs", done, len(states))
         title = f"dbt Cloud, {len(states)} runs"
-        parts = tuple(self._overview(states, now)) if done < len(states) else ()
-        return Frame(title, tuple(lines), parts, key, counters)
+        parts = tuple(self._overview(states, now))
+        is_over = done == len(states)
+        return Frame(title, tuple(lines), parts, key, (runs,), is_over=is_over)
 
     def _redacted(self, frame: Frame) -> Frame:
         lines, parts = (tuple(map(self._redact, each)) for each in (frame.lines, frame.parts))
@@ -176,7 +178,7 @@ class Progress:
         """Describe several runs: how many have each status, and the longest remaining time."""
         counts = Count(state.status for state in states)
         open_states = [state for state in states if not state.is_finished]
-        elapsed = max(self._elapsed(state, now) for state in open_states)
+        elapsed = max(self._elapsed(state, now) for state in states)
         left = [left for state in open_states if (left := self._left(state)) and left > 0]
         failed = sum(len(state.failures) for state in states)
         return [

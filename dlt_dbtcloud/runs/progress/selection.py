@@ -7,7 +7,14 @@ import sys
 from copy import copy
 
 import dlt
-from dlt.common.runtime.collector import LogCollector, NullCollector
+from dlt.common.runtime.collector import (
+    AliveCollector,
+    DictCollector,
+    EnlightenCollector,
+    LogCollector,
+    NullCollector,
+    TqdmCollector,
+)
 
 from dlt_dbtcloud.configuration import Collector
 from dlt_dbtcloud.runs.progress.displays import (
@@ -18,6 +25,15 @@ from dlt_dbtcloud.runs.progress.displays import (
 )
 
 __all__ = ["new_display"]
+
+# within `pipeline.run` a collector is in use and cannot be started again, but a copy of these can
+_COLLECTORS = (
+    AliveCollector,
+    DictCollector,
+    EnlightenCollector,
+    LogCollector,
+    TqdmCollector,
+)
 
 
 def new_display(
@@ -40,9 +56,8 @@ def new_display(
     if isinstance(progress, str):
         collector: Collector | None = _named(progress)
     elif progress is not None:
-        collector = progress
+        collector = copy(progress) if isinstance(progress, _COLLECTORS) else progress
     elif own is not None and not isinstance(own, NullCollector):
-        # within `pipeline.run` it is in use, and a collector cannot be started twice
         collector = copy(own)
     else:
         collector = None

@@ -100,7 +100,7 @@ def test_the_last_line_of_a_terminal_is_replaced(columns: int) -> None:
         display.show(frame(1, "run 7: https://cloud"), 0)
         display.show(frame(1, parts=["running 3s"]), 1)
         display.show(frame(1, "FAIL 1 a", parts=["running 4s"]), 2)
-        display.show(frame(1, "success after 5s", parts=()), 3)
+        display.show(frame(1, "success after 5s", is_over=True), 3)
         display.close()
         frames = [lines for lines in screen.frames if lines[-1]]
     above = ["run 7: https://cloud"]

@@ -70,10 +70,10 @@ def test_the_collector_of_a_pipeline_that_is_running_keeps_its_counters(
     pipeline.collector = collector
     with collector("Extract"):
         collector.update("Resources", 1)
-        display = new_display(None, pipeline)
-        assert display
-        display.show(FRAME, 0)
-        display.close()
+        for display in (new_display(None, pipeline), new_display(collector)):
+            assert display
+            display.show(FRAME, 0)
+            display.close()
         collector.update("Resources", 1)
         assert collector.counters == {"Resources": 2}
 
