@@ -132,6 +132,9 @@ class Progress:
             return
         try:
             act(self._display)
+        except TimeoutError:
+            # the time limit of a task
+            raise
         except Exception as error:  # noqa: BLE001, a display or its library may raise anything
             self._display = None
             logger.warning(f"Progress is no longer shown: {type(error).__name__}: {error}")

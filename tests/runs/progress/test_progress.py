@@ -162,16 +162,23 @@ def test_an_outage_is_not_mute(cloud: DBTCloudEmulator, client: DBTCloudClientV2
 
 
 class Broken:
-    """A display whose library fails."""
+    """A display whose library fails.
+
+    Args:
+        error: What it raises.
+    """
+
+    def __init__(self, error: type[Exception] = RuntimeError) -> None:
+        self._error = error
 
     def show(self, frame: Frame, now: float) -> None:
-        raise RuntimeError(f"no screen at {now:g} for {frame.title.split()[0]}")
+        raise self._error(f"no screen at {now:g} for {frame.title.split()[0]}")
 
     def due(self, now: float) -> float:
         return now + 1.0
 
     def close(self) -> None:
-        raise AssertionError
+        pass
 
 
 def test_a_broken_display_does_not_end_the_wait(
@@ -184,6 +191,14 @@ def test_a_broken_display_does_not_end_the_wait(
     assert watched.runs[id_of(run)]["is_success"]
     (warning,) = [record.message for record in caplog.records if record.name == "dlt"]
     assert warning == "Progress is no longer shown: RuntimeError: no screen at 0 for dbt"
+
+
+def test_the_time_limit_of_a_task_ends_the_wait(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    with pytest.raises(TimeoutError):
+        watch(client, [run], FakeClock(), Broken(TimeoutError))
 
 
 def test_a_closed_stream_does_not_end_the_wait(
