@@ -6,6 +6,7 @@ import math
 from collections import Counter as Count
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 from dlt.common import logger
 
@@ -92,11 +93,9 @@ class Progress:
             self._triggered[run_id] = self._clock.monotonic() - age
         if not self.is_shown:
             return run
-        self._states[run_id] = state_of(run, self._states.get(run_id))
-        if _log_size(run) > _HEAVY:
-            self._light_at = self._clock.monotonic() + _HEAVY_PAUSE
-        self._runs[run_id] = run = {**run, "run_steps": [], "job": None}
-        return run
+        self._safely(lambda _: self._read(run_id, run))
+        self._runs[run_id] = plain = cast(Run, {**run, "run_steps": [], "job": None})
+        return plain
 
     def replace(self, run_id: int, run: Run, age: float) -> None:
         """Watch a run in place of another."""
@@ -126,6 +125,11 @@ class Progress:
     def close(self) -> None:
         """End the display of this wait."""
         self._safely(lambda display: display.close())
+
+    def _read(self, run_id: int, run: Run) -> None:
+        self._states[run_id] = state_of(run, self._states.get(run_id))
+        if _log_size(run) > _HEAVY:
+            self._light_at = self._clock.monotonic() + _HEAVY_PAUSE
 
     def _safely(self, act: Callable[[Display], None]) -> None:
         if self._display is None:

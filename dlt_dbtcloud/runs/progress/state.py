@@ -17,6 +17,7 @@ from dlt_dbtcloud.payloads import (
 )
 from dlt_dbtcloud.redaction import plain_text, redact
 from dlt_dbtcloud.typing import Run, RunStep
+from dlt_dbtcloud.values import as_integer
 
 __all__ = ["RunState", "describe", "in_words", "state_of"]
 
@@ -77,7 +78,7 @@ def state_of(run: Run, before: RunState | None = None) -> RunState:
         link=_line(run_link(run)[2:-1]),
         status=_line(run.get("status_humanized") or "in progress").lower(),
         is_finished=has_finished(run),
-        blocked_by=next(iter(run.get("blocked_by") or ()), None),
+        blocked_by=_first_id(run.get("blocked_by")),
         steps_total=len(planned_commands(run)) or (before.steps_total if before else None),
     )
     steps = steps_of(run)
@@ -162,6 +163,10 @@ def _nodes(state: RunState) -> list[str]:
         return failed
     total = f"/{state.nodes.total}" if state.nodes.total else ""
     return [f"{state.nodes.done}{total} nodes", *failed]
+
+
+def _first_id(value: object) -> int | None:
+    return as_integer(value[0]) if isinstance(value, list) and value else None
 
 
 def _rounded(seconds: float) -> float:

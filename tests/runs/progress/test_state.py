@@ -107,6 +107,8 @@ def test_texts_of_the_service_are_shown_without_secrets_and_control_characters()
     [
         Run(id=7),
         cast(Run, {"id": 7, "run_steps": [{}], "job": {}, "blocked_by": None, "trigger": None}),
+        cast(Run, {"id": 7, "blocked_by": 5, "href": None}),
+        cast(Run, {"id": 7, "blocked_by": [{"id": 5}]}),
         cast(Run, {"id": 7, "run_steps": [{"index": None, "name": None, "logs": None}]}),
     ],
 )
