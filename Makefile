@@ -54,6 +54,7 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks.narrowing
 	@$(BIN)/python -m benchmarks.steps
 	@$(BIN)/python -m benchmarks.checks
+	@$(BIN)/python -m benchmarks.emulator
 
 soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most (SEED=7 CALLS=200)
 	@$(BIN)/python -m benchmarks.soak $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS))

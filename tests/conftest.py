@@ -35,6 +35,8 @@ from tests.support.settings import EmptySettings
 from tests.support.temporary import keep_in_memory
 from tests.support.warehouse import warehouse
 
+pytest_plugins = ["pytester"]
+
 WriteConfig = Callable[[str, str], None]
 AnswersOf = Callable[[str], Answers]
 Recorded = Callable[[str], "Replay | Recorder"]
@@ -55,6 +57,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """End all child processes with this process, and this process with its tests."""
+    if not config.pluginmanager.has_plugin("dlt-dbtcloud"):
+        raise pytest.UsageError("The environment is older than pyproject.toml: `make .venv/.dev`.")
     # what is imported and collected is no garbage, and there is much of it
     gc.disable()
     keep_in_memory()
@@ -124,13 +128,6 @@ def logging_of_dlt() -> None:
     Container()[PluggableRunContext].reload(str(Path.cwd()))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def imported_dbt() -> Iterator[None]:
-    """Let all emulators of the tests share the dbt that the first one imports."""
-    with DBTCloudEmulator():
-        yield
-
-
 @pytest.fixture(scope="session")
 def empty_settings() -> EmptySettings:
     """Return the settings with which each test begins."""
@@ -184,15 +181,23 @@ def new_timer() -> NewTimer:
 
 @pytest.fixture
 def cloud(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, new_timer: NewTimer
+    request: pytest.FixtureRequest,
+    dbt_cloud: DBTCloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    new_timer: NewTimer,
 ) -> Iterator[DBTCloudEmulator]:
     """Return an embedded dbt Cloud, which `DBT_CLOUD__*` points to."""
     # status checks use the processor that dbt needs
     seconds = "0.5" if request.node.get_closest_marker("dbt") else "0.02"
+    monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", seconds)
+    # there are no files of a developer, and those of a test count
+    monkeypatch.delenv("DBT_CLOUD_EMULATED")
+    if new_timer is threading.Timer:
+        yield dbt_cloud
+        return
     with DBTCloudEmulator(new_timer=new_timer) as emulator:
         for name, value in emulator.environment().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", seconds)
         yield emulator
 
 

@@ -35,6 +35,7 @@ BELOW = {
     "plugin": {"cli"},
     "__main__": {"cli"},
     "emulator": {"typing"},
+    "pytest_plugin": {"emulator"},
 }
 
 

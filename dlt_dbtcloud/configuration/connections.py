@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.exceptions import LookupTrace, ValueNotSecretException
@@ -16,7 +18,7 @@ from dlt.common.configuration.specs.base_configuration import is_secret_hint
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.configuration.utils import deserialize_value
 
-from dlt_dbtcloud.client.credentials import is_placeholder, shown
+from dlt_dbtcloud.client.credentials import is_loopback, is_placeholder, shown, valid_base_url
 from dlt_dbtcloud.configuration.names import did_you_mean
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
@@ -36,6 +38,10 @@ __all__ = [
 
 
 SECTION = "dbt_cloud"
+# set by the fixture `dbt_cloud`: a connection in a file then has the account of `[dbt_cloud]`,
+# unless it is that of an emulator
+_EMULATED = "DBT_CLOUD_EMULATED"
+_ACCOUNT = frozenset({"api_token", "account_id", "base_api_url"})
 
 _QUOTE = '"'
 # environment variables separate sections by `__`
@@ -87,13 +93,19 @@ def connection_fields(name: str, fields: Mapping[str, type]) -> dict[str, Any]:
         ValueNotSecretException: A secret is in a file that is not for secrets.
         ConfigValueCannotBeCoercedException: A value does not fit its type.
     """
+    found = {
+        field: _value(field, hint, name) for field, hint in fields.items() if field != "connection"
+    }
     values = {
-        field: deserialize_value(field, value, extract_inner_hint(hint))
-        for field, hint in fields.items()
-        if field != "connection" and (value := _value(field, hint, name)) is not None
+        field: deserialize_value(field, value, extract_inner_hint(fields[field]))
+        for field, (value, _) in found.items()
+        if value is not None
     }
     if not values or name in fields:
         _require_known(name, fields)
+    if os.environ.get(_EMULATED) and not _is_local(values.get("base_api_url")):
+        in_files = {field for field in _ACCOUNT if not isinstance(found[field][1], EnvironProvider)}
+        return {field: value for field, value in values.items() if field not in in_files}
     return values
 
 
@@ -199,15 +211,22 @@ def known_connections(fields: Iterable[str]) -> list[str]:
     return sorted(found.difference(fields))
 
 
-def _value(field: str, hint: type, connection: str) -> Any:
+def _is_local(url: object) -> bool:
+    """Return whether a URL leads to an emulator; it is validated with the other fields."""
+    with suppress(InvalidCredentialsException):
+        return isinstance(url, str) and is_loopback(urlsplit(valid_base_url(url)).hostname)
+    return False
+
+
+def _value(field: str, hint: type, connection: str) -> tuple[Any, ConfigProvider | None]:
     for provider in _providers():
         value, key = provider.get_value(field, hint, "", *_path(connection))
         if value is None:
             continue
         if is_secret_hint(hint) and not provider.supports_secrets:
             raise ValueNotSecretException(provider.name, key)
-        return value
-    return None
+        return value, provider
+    return None, None
 
 
 def _file(provider: ConfigProvider, field: str, connection: str | None) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 try:
-    import jsonschema  # noqa: F401
     import werkzeug  # noqa: F401
+
+    # imported by the first request that needs it, as that takes longer than the server's start
+    if find_spec("jsonschema") is None:
+        raise ModuleNotFoundError("No module named 'jsonschema'", name="jsonschema")
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"The embedded dbt Cloud needs {error.name}: install the `emulator` extra of "
@@ -12,7 +17,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from dlt_dbtcloud.emulator.http import RecordedRequest
+from dlt_dbtcloud.emulator.http import RecordedRequest, UnhandledRequest
 from dlt_dbtcloud.emulator.server import DBTCloudEmulator
 
-__all__ = ["DBTCloudEmulator", "RecordedRequest"]
+__all__ = ["DBTCloudEmulator", "RecordedRequest", "UnhandledRequest"]

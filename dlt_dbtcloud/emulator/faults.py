@@ -6,7 +6,7 @@ import json
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 from werkzeug.wrappers import Response
 
 from dlt_dbtcloud.emulator.api import answers
+from dlt_dbtcloud.emulator.api.routes import ROUTES
 from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.models import NewTimer, Timer
 from dlt_dbtcloud.emulator.times import now
@@ -48,6 +49,10 @@ class Fault:
     seconds: float = 1.0
     run_id: int | None = None
 
+    def __post_init__(self) -> None:
+        _require("kind", self.kind, KINDS)
+        _require("when", self.when, WHENS)
+
     def count(self, object_id: int | None) -> bool:
         """Count a request for an object and return whether the fault happens to it."""
         if self.run_id not in (None, object_id):
@@ -79,6 +84,10 @@ class RateLimit:
     _sent: dict[int, deque[float]] = field(default_factory=dict)
     _until: dict[int, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.per_minute < 1 or self.cool_down < 0:
+            raise ValueError("`per_minute` must be at least 1, and `cool_down` at least 0.")
+
     def seconds_left(self, account_id: int) -> float:
         """Count a request of an account, and return for how long it is refused; 0 if it is not."""
         now, sent = self.clock(), self._sent.setdefault(account_id, deque())
@@ -109,7 +118,12 @@ class Faults:
         self._stopped = threading.Event()
 
     def add(self, route: str, fault: Fault) -> None:
-        """Add a fault to a route."""
+        """Add a fault to a route.
+
+        Raises:
+            ValueError: The route is unknown.
+        """
+        _require("route", route, sorted({name for *_, name in ROUTES}))
         with self._lock:
             self._faults.setdefault(route, []).append(fault)
 
@@ -216,6 +230,11 @@ class _NoResponse(Response):
 
     def __call__(self, _: WSGIEnvironment, __: StartResponse) -> NoReturn:
         raise ConnectionAbortedError("Closed by an injected fault.")
+
+
+def _require(name: str, value: str, values: Sequence[str]) -> None:
+    if value not in values:
+        raise ValueError(f"`{name}={value!r}` is not one of {', '.join(values)}.")
 
 
 def _respond(handle: Handle) -> Response:

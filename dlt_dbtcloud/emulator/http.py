@@ -60,6 +60,21 @@ class RecordedRequest:
     status: int
 
 
+@dataclass(frozen=True)
+class UnhandledRequest:
+    """A request that the emulator failed to handle, which is not an error of the service.
+
+    Args:
+        method: The HTTP method.
+        path: The path without the query.
+        reason: There is no such route or method, or the handler raised an exception.
+    """
+
+    method: str
+    path: str
+    reason: str
+
+
 class App:
     """The WSGI application of the API.
 
@@ -72,6 +87,7 @@ class App:
 
     def __init__(self, state: State, groups: Sequence[object], token: str, faults: Faults) -> None:
         self.requests: list[RecordedRequest] = []
+        self.unhandled: list[UnhandledRequest] = []
         self.faults = faults
         self._state = state
         self._handlers: dict[str, Callable[[Call], Response]] = {
@@ -111,8 +127,10 @@ class App:
         except RequestRedirect as redirect:
             return Response.force_type(redirect.get_response(request.environ), request.environ)
         except NotFound:
+            self._note(request, "there is no such route")
             return answers.failure(not_found())
         except MethodNotAllowed:
+            self._note(request, "its route has no such method")
             return answers.detail(405, f'Method "{request.method}" not allowed.')
         except Exception:
             _logger.exception("The embedded dbt Cloud failed on %s", request.method)
@@ -123,18 +141,27 @@ class App:
             raise ApiError(401, "Invalid token.")
         if request.environ["PATH_INFO"].startswith("//"):
             # werkzeug would fold the extra slash of a wrong base URL
-            raise not_found()
+            raise NotFound
         endpoint, path = self._urls.bind_to_environ(request.environ).match()
-        return self._dispatch(str(endpoint), Call(path, request.args, _decode_object(body)))
-
-    def _dispatch(self, endpoint: str, call: Call) -> Response:
-        """Call a handler, or a fault in its place."""
+        call = Call(path, request.args, _decode_object(body))
 
         def handle() -> Response:
-            with self._state.changed:
-                return self._handlers[endpoint](call)
+            try:
+                with self._state.changed:
+                    return self._handlers[str(endpoint)](call)
+            except ApiError:
+                raise
+            except Exception as error:
+                self._note(request, f"its handler raised {error!r}")
+                raise
 
-        return self.faults.strike(endpoint, call.path, handle)
+        # a fault may take the handler's place
+        return self.faults.strike(str(endpoint), path, handle)
+
+    def _note(self, request: Request, reason: str) -> None:
+        path, masked = (_mask(text, self._token) for text in (request.path, reason))
+        with self._state.changed:
+            self.unhandled.append(UnhandledRequest(request.method, path, masked))
 
     def _is_authorized(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

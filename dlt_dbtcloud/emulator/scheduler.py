@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ from dlt_dbtcloud.emulator.models import (
     Plan,
     PlannedStep,
     Run,
+    Script,
     Step,
     Timer,
 )
@@ -115,7 +116,7 @@ class Scheduler:
     def advance(self, job: Job) -> None:
         """Start the oldest queued run of a job, unless another is running."""
         with self._state.changed:
-            for run in self._state.history(job):
+            for run in self._state.unfinished(job):
                 if run.status == RunStatus.QUEUED:
                     self._start(run)
                 if not run.is_finished:
@@ -143,12 +144,16 @@ class Scheduler:
             self._finish(run, STATUS_OF[outcome], message)
             return True
 
-    def stop(self) -> None:
-        """Cancel all unfinished runs, end dbt's processes and delete their files."""
+    def stop(self, runs: Sequence[Run] | None = None) -> None:
+        """Cancel all unfinished runs, end dbt's processes and delete their files.
+
+        Args:
+            runs: The runs, oldest first, if the state has forgotten them.
+        """
         with self._state.changed:
             threads = [thread for _, thread in self._dbt.values()]
             # newest first, so that no queued run starts when an earlier one ends
-            for run in reversed(self._state.runs()):
+            for run in reversed(self._state.runs() if runs is None else runs):
                 self.cancel(run)
         for thread in threads:
             thread.join(STOP_TIMEOUT)
@@ -285,6 +290,28 @@ class Scheduler:
         if version is None and environment is not None:
             version = environment.fields["dbt_version"]
         return version
+
+
+def new_script(
+    outcome: Outcome | Sequence[Outcome] | None,
+    duration: float | None = None,
+    artifacts: Mapping[str, Any] | None = None,
+) -> Script:
+    """Return the script of a job, as `DBTCloudEmulator.create_job` describes it.
+
+    Raises:
+        ValueError: An outcome is unknown, or the duration is negative.
+    """
+    outcomes: tuple[Outcome, ...] = ("success",)
+    if outcome is not None:
+        # a string is a sequence as well, of its letters
+        outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
+    unknown = [name for name in outcomes if name not in STATUS_OF]
+    if unknown or not outcomes:
+        raise ValueError(f"`outcome` must be one of {', '.join(STATUS_OF)}, not {outcome!r}.")
+    if duration is not None and duration < 0:
+        raise ValueError(f"`duration` must be at least 0 seconds, not {duration}.")
+    return Script(outcomes, duration, None if artifacts is None else encode(artifacts))
 
 
 def _scripted_status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:

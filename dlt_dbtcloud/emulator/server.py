@@ -15,18 +15,16 @@ from typing import Any, cast
 from dlt_dbtcloud.emulator.api.account import Account
 from dlt_dbtcloud.emulator.api.jobs import Jobs
 from dlt_dbtcloud.emulator.api.resources import Resources
-from dlt_dbtcloud.emulator.api.routes import ROUTES
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.api.variables import Variables
-from dlt_dbtcloud.emulator.dbt.artifacts import encode
 from dlt_dbtcloud.emulator.dbt.folder import remove_abandoned
 from dlt_dbtcloud.emulator.dbt.forks import SHARED
 from dlt_dbtcloud.emulator.dbt.project import find_project
 from dlt_dbtcloud.emulator.errors import ApiError
-from dlt_dbtcloud.emulator.faults import KINDS, WHENS, Fault, Faults, Kind, RateLimit, When
-from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, listen
-from dlt_dbtcloud.emulator.models import STATUS_OF, NewTimer, Outcome, Script
-from dlt_dbtcloud.emulator.scheduler import Scheduler
+from dlt_dbtcloud.emulator.faults import Fault, Faults, Kind, RateLimit, When
+from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, UnhandledRequest, listen
+from dlt_dbtcloud.emulator.models import NewTimer, Outcome
+from dlt_dbtcloud.emulator.scheduler import Scheduler, new_script
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import Run
 
@@ -80,9 +78,8 @@ class DBTCloudEmulator:
         self._scheduler = Scheduler(self._state, self.api_token, new_timer)
         self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
-        variables = Variables(self._state)
-        account = Account(self._state)
-        handlers = (Resources(self._state), account, variables, self._jobs, self._runs)
+        others = [each(self._state) for each in (Resources, Account, Variables)]
+        handlers = (*others, self._jobs, self._runs)
         self._app = App(self._state, handlers, self.api_token, Faults(new_timer))
         self._port = port
         self._tls = ssl_context
@@ -164,11 +161,14 @@ class DBTCloudEmulator:
         Cancels unfinished runs and removes all faults, the limit of requests and recorded
         requests. Ids are not reused.
         """
-        self._scheduler.stop()
+        self._app.faults.clear()
         with self._state.changed:
+            # what a thread triggers from now on finds no job
+            runs = self._state.runs()
             self._add_default_account()
             self._app.requests.clear()
-        self._app.faults.clear()
+            self._app.unhandled.clear()
+        self._scheduler.stop(runs)
 
     def create_account(self, name: str = "Another account", *, visible: bool = False) -> int:
         """Add an account with a project and an environment.
@@ -215,7 +215,7 @@ class DBTCloudEmulator:
 
     def create_job(
         self,
-        name: str,
+        name: str = "Job",
         *,
         execute_steps: str | Sequence[str] = ("dbt build",),
         project_dir: str | Path | None = None,
@@ -273,13 +273,12 @@ class DBTCloudEmulator:
                 "A job either runs dbt (`project_dir`) or is scripted (`outcome`), not both."
             )
         dbt_project = find_project(project_dir, profiles_dir, environ, dbt_executable)
-        script = _script(outcome, duration, artifacts)
+        script = new_script(outcome, duration, artifacts)
         account = self.account_id if account_id is None else account_id
+        steps = [execute_steps] if isinstance(execute_steps, str) else [*execute_steps]
         fields = {
             "name": name,
-            "execute_steps": [execute_steps]
-            if isinstance(execute_steps, str)
-            else [*execute_steps],
+            "execute_steps": steps,
             "settings": {"threads": threads, "target_name": target_name or "default"},
             "execution": {"timeout_seconds": timeout_seconds},
             "generate_docs": generate_docs,
@@ -318,7 +317,7 @@ class DBTCloudEmulator:
             ValueError: `outcome` is unknown, the run is not a scripted run, or it is queued or
                 already finished.
         """
-        _script(outcome, None, None)
+        new_script(outcome)
         with self._state.changed:
             run = self._state.any_run(run_id)
             if run is None or run.job.project is not None:
@@ -386,14 +385,6 @@ class DBTCloudEmulator:
         Raises:
             ValueError: `route`, `kind` or `when` is unknown.
         """
-        known = {
-            "route": (route, sorted({name for *_, name in ROUTES})),
-            "kind": (kind, KINDS),
-            "when": (when, WHENS),
-        }
-        for name, (value, values) in known.items():
-            if value not in values:
-                raise ValueError(f"`{name}={value!r}` is not one of {', '.join(values)}.")
         fault = Fault(kind, when, calls, skip, status, retry_after, seconds, run_id)
         self._app.faults.add(route, fault)
 
@@ -423,8 +414,6 @@ class DBTCloudEmulator:
         Raises:
             ValueError: `per_minute` is below 1, or `cool_down` below 0.
         """
-        if per_minute < 1 or cool_down < 0:
-            raise ValueError("`per_minute` must be at least 1, and `cool_down` at least 0.")
         self._app.faults.limit(RateLimit(per_minute, cool_down, sends_retry_after, clock))
 
     def heal(self) -> None:
@@ -448,24 +437,13 @@ class DBTCloudEmulator:
         with self._state.changed:
             return list(self._app.requests)
 
+    @property
+    def unhandled(self) -> list[UnhandledRequest]:
+        """The requests without a route, and those whose handler raised an exception."""
+        with self._state.changed:
+            return list(self._app.unhandled)
+
     def _add_default_account(self) -> None:
         with self._state.changed:
             self._state.clear()
             self._state.add_account(self.account_id, "Embedded dbt Cloud", visible=True)
-
-
-def _script(
-    outcome: Outcome | Sequence[Outcome] | None,
-    duration: float | None,
-    artifacts: Mapping[str, Any] | None,
-) -> Script:
-    outcomes: tuple[Outcome, ...] = ("success",)
-    if outcome is not None:
-        # a string is a sequence as well, of its letters
-        outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
-    unknown = [name for name in outcomes if name not in STATUS_OF]
-    if unknown or not outcomes:
-        raise ValueError(f"`outcome` must be one of {', '.join(STATUS_OF)}, not {outcome!r}.")
-    if duration is not None and duration < 0:
-        raise ValueError(f"`duration` must be at least 0 seconds, not {duration}.")
-    return Script(outcomes, duration, None if artifacts is None else encode(artifacts))

@@ -75,6 +75,7 @@ class State:
         self.partial_parses: dict[Path, Path] = {}
         self._runs: dict[int, Run] = {}
         self._runs_of_job: dict[int, list[Run]] = {}
+        self._unfinished: dict[int, list[Run]] = {}
         self._ids = ids or Ids()
         # the owner of the token
         self.user = Definition(self.new_id(), 0, dict(USER))
@@ -128,6 +129,7 @@ class State:
         with self.changed:
             self._runs[run.id] = run
             self._runs_of_job.setdefault(run.job.id, []).append(run)
+            self._unfinished.setdefault(run.job.id, []).append(run)
             self.changed.notify_all()
 
     def account(self, account_id: int) -> Definition:
@@ -183,6 +185,14 @@ class State:
         """Return the runs of a job, oldest first."""
         return self._runs_of_job.get(job.id, [])
 
+    def unfinished(self, job: Job) -> list[Run]:
+        """Return the queued and running runs of a job, oldest first."""
+        with self.changed:
+            # a finished run stays so
+            left = [run for run in self._unfinished.get(job.id, ()) if not run.is_finished]
+            self._unfinished[job.id] = left
+            return list(left)
+
     def clear(self) -> None:
         """Remove everything; ids are not reused."""
         with self.changed:
@@ -194,4 +204,5 @@ class State:
             self.partial_parses.clear()
             self._runs.clear()
             self._runs_of_job.clear()
+            self._unfinished.clear()
             self.changed.notify_all()

@@ -156,12 +156,16 @@ class _Broken:
 def test_an_internal_error_returns_500_and_is_logged_without_the_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    client = Client(App(State(), (_Broken(),), "the-token", Faults()))
+    app = App(State(), (_Broken(),), "the-token", Faults())
+    client = Client(app)
     response = client.get("/api/v2/accounts/1/runs/", headers={"Authorization": "Token the-token"})
     assert (response.status_code, response.get_json()) == (
         500,
         {"detail": "Internal server error."},
     )
+    (unhandled,) = app.unhandled
+    assert unhandled.path == "/api/v2/accounts/1/runs/"
+    assert unhandled.reason == "its handler raised KeyError('something', 1)"
     assert "something" in caplog.text
     assert "the-token" not in caplog.text
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -172,6 +173,20 @@ def test_reset_keeps_only_the_account(cloud: DBTCloudEmulator, api: Api) -> None
     assert cloud.create_job("Next") > run["id"]
 
 
+def test_unhandled_requests_are_listed_until_a_reset(cloud: DBTCloudEmulator, api: Api) -> None:
+    api.session.put(f"{api.account}/runs/", timeout=60)
+    api.get(f"/{cloud.api_token}/")
+    runs, nothing = cloud.unhandled
+    assert (runs.method, runs.reason) == ("PUT", "its route has no such method")
+    assert (nothing.path[-5:], nothing.reason) == ("/***/", "there is no such route")
+    # what is missing, malformed, refused or faulty is handled
+    cloud.reset()
+    cloud.fail("list_jobs", "status")
+    for path in ("/jobs/1/", "/runs/?limit=x", "/jobs/"):
+        assert api.get(path).status_code >= 400
+    assert cloud.unhandled == []
+
+
 def test_invalid_job_options_are_refused(
     cloud: DBTCloudEmulator, tmp_path: Path, tiny: Path
 ) -> None:
@@ -223,8 +238,12 @@ def test_the_token_is_neither_recorded_nor_logged(
     assert capfd.readouterr() == ("", "")
 
 
-def test_stop_ends_dbt_and_deletes_its_files(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [DBTCloudEmulator.stop, DBTCloudEmulator.reset])
+def test_stop_and_reset_end_dbt_and_delete_its_files(
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[DBTCloudEmulator], None],
 ) -> None:
     monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", 0.2)
     (tmp_path / "temporary").mkdir()
@@ -237,8 +256,9 @@ def test_stop_ends_dbt_and_deletes_its_files(
         until(lambda: "started" in _log(cloud))
         pids = [int(pid) for pid in _log(cloud).split()[-2:]]
         assert any((tmp_path / "temporary").iterdir())
-    assert not any((tmp_path / "temporary").iterdir())
-    until(lambda: not any(map(is_alive, pids)))
+        end(cloud)
+        assert not any((tmp_path / "temporary").iterdir())
+        until(lambda: not any(map(is_alive, pids)))
 
 
 def _log(cloud: DBTCloudEmulator) -> str:

@@ -18,6 +18,7 @@ def run_payload(
     run: Run,
     history: Sequence[Run],
     *,
+    unfinished: Sequence[Run],
     url: str,
     include: Collection[str] = (),
     environment: Definition | None = None,
@@ -27,6 +28,7 @@ def run_payload(
     Args:
         run: The run.
         history: All runs of its job, oldest first.
+        unfinished: Those of them that are queued or running.
         url: The emulator's URL, for `href`.
         include: The related objects to include.
         environment: The run's environment.
@@ -37,12 +39,12 @@ def run_payload(
     reason = refusal(run, history)
     return {
         **_identity(run, url),
-        **_state(run, history),
+        **_state(run, unfinished),
         **_times(run),
         "retrying_run_id": run.retrying.id if run.retrying else None,
         "can_retry": reason is None,
         "retry_not_supported_reason": reason,
-        **_related(run, history, frozenset(include), url, environment),
+        **_related(run, history, unfinished, frozenset(include), url, environment),
     }
 
 
@@ -117,7 +119,7 @@ def _identity(run: Run, url: str) -> JSON:
     }
 
 
-def _state(run: Run, history: Sequence[Run]) -> JSON:
+def _state(run: Run, unfinished: Sequence[Run]) -> JSON:
     return {
         "status": int(run.status),
         "status_humanized": humanize_status(run.status),
@@ -128,7 +130,7 @@ def _state(run: Run, history: Sequence[Run]) -> JSON:
         "is_error": run.status == RunStatus.ERROR,
         "is_cancelled": run.status == RunStatus.CANCELLED,
         "is_running": run.status == RunStatus.RUNNING,
-        "blocked_by": _blocked_by(run, history),
+        "blocked_by": _blocked_by(run, unfinished),
         "artifacts_saved": run.is_finished and _saved_artifacts(run),
         **generated_flags(run),
         "notifications_sent": run.is_finished,
@@ -163,6 +165,7 @@ def _times(run: Run) -> JSON:
 def _related(
     run: Run,
     history: Sequence[Run],
+    unfinished: Sequence[Run],
     include: frozenset[str],
     url: str,
     environment: Definition | None,
@@ -181,14 +184,16 @@ def _related(
         related["run_steps"] = [step_payload(run, step, include) for step in run.steps]
     if "run_retries" in include:
         retries = [other for other in history if other.retrying is run]
-        related["run_retries"] = [run_payload(other, history, url=url) for other in retries]
+        related["run_retries"] = [
+            run_payload(other, history, unfinished=unfinished, url=url) for other in retries
+        ]
     return related
 
 
-def _blocked_by(run: Run, history: Sequence[Run]) -> list[int]:
+def _blocked_by(run: Run, unfinished: Sequence[Run]) -> list[int]:
     if run.status != RunStatus.QUEUED:
         return []
-    earlier = [other.id for other in history if other.id < run.id and not other.is_finished]
+    earlier = [other.id for other in unfinished if other.id < run.id]
     return earlier[:1]
 
 

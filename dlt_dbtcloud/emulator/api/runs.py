@@ -132,6 +132,7 @@ class Runs:
         return payloads.run_payload(
             run,
             self._state.history(run.job),
+            unfinished=self._state.unfinished(run.job),
             url=self._url(),
             include=include,
             environment=self._state.environments.get(run.job.fields["environment_id"]),

@@ -6,11 +6,13 @@ The dialect is OpenAPI 3.0's, and the service's messages are those of jsonschema
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from jsonschema import Draft4Validator, ValidationError
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from dlt_dbtcloud.emulator.errors import bad_request
+
+if TYPE_CHECKING:
+    from jsonschema import Draft4Validator, ValidationError
 
 Schema = Mapping[str, Any]
 
@@ -31,7 +33,7 @@ def validate(instance: Mapping[str, Any], schema: Schema) -> None:
         ApiError: 400, with the reason for each field, or with a text for unknown fields.
     """
     reasons: dict[str, str] = {}
-    for error in Draft4Validator(schema).iter_errors(instance):
+    for error in _validators()(schema).iter_errors(instance):
         fields = [name for name in error.path if isinstance(name, str)]
         if not fields:
             raise bad_request(error.message)
@@ -42,7 +44,15 @@ def validate(instance: Mapping[str, Any], schema: Schema) -> None:
 
 def is_valid(instance: Any, schema: Schema) -> bool:
     """Return whether a value fits a schema."""
-    return bool(Draft4Validator(schema).is_valid(instance))
+    return bool(_validators()(schema).is_valid(instance))
+
+
+@cache
+def _validators() -> type[Draft4Validator]:
+    """Return the class of validators, whose import takes longer than the start of the server."""
+    from jsonschema import Draft4Validator
+
+    return Draft4Validator
 
 
 def _reason(error: ValidationError) -> str:
