@@ -38,7 +38,7 @@ def load_sources(pipeline: dlt.Pipeline) -> None:
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline that another process has let load a table."""
+    """Return a copy of a pipeline that has loaded a table."""
     return shared_loads.copy("flights", load_tables, "airlines")
 
 

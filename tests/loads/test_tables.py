@@ -85,7 +85,7 @@ def loaded_sources(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline that another process has let load both sources."""
+    """Return a copy of a pipeline that has loaded both sources."""
     return shared_loads.copy("shop", load_sources)
 
 

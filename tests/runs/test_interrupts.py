@@ -65,7 +65,7 @@ def script(cloud: DBTCloudEmulator, forking: None) -> Iterator[Script]:
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline that another process has let load the table `airlines`."""
+    """Return a copy of a pipeline that has loaded the table `airlines`."""
     return shared_loads.copy("flights", load_tables, "airlines")
 
 

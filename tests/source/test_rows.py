@@ -49,7 +49,7 @@ SECTIONS = {
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline that another process has let load the table `orders`."""
+    """Return a copy of a pipeline that has loaded the table `orders`."""
     return shared_loads.copy("shop", load_tables, "orders")
 
 

@@ -44,13 +44,13 @@ def load_and_fail(pipeline: dlt.Pipeline) -> None:
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline that another process has let load the table `orders`."""
+    """Return a copy of a pipeline that has loaded the table `orders`."""
     return shared_loads.copy("shop", load_tables, "orders")
 
 
 @pytest.fixture
 def failed(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline whose second load has failed in another process."""
+    """Return a copy of a pipeline whose second load has failed."""
     return shared_loads.copy("shop", load_and_fail)
 
 

@@ -22,7 +22,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.typing import Run
-from tests.support.loads import load_tables
+from tests.support.loads import SharedLoads, load_tables
 from tests.support.pages import ROOT
 from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 from tests.support.tiny import write_tiny
@@ -114,9 +114,9 @@ def test_the_variables_of_a_job_are_those_of_its_call_only(
 
 @pytest.mark.parametrize("only_loaded", [True, False])
 def test_a_queued_run_with_other_variables_is_not_joined(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, only_loaded: bool
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads, only_loaded: bool
 ) -> None:
-    load_tables(pipeline, "airlines")
+    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
     cloud.finish_run(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
 
@@ -136,9 +136,9 @@ def test_a_queued_run_with_other_variables_is_not_joined(
 
 
 def test_a_narrowed_run_joins_a_run_of_the_whole_job_with_its_variables(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
-    load_tables(pipeline, "airlines")
+    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
     cloud.finish_run(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
     wait: Any = {"job_id": job, "wait_for_outcome": False}

@@ -67,7 +67,7 @@ def pipeline() -> dlt.Pipeline:
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a pipeline that another process has let load the table `airlines`."""
+    """Return a copy of a pipeline that has loaded the table `airlines`."""
     return shared_loads.copy("flights", load_tables, "airlines")
 
 
