@@ -11,7 +11,7 @@ from rich.text import Text
 from dlt_dbtcloud.cli.console import Console
 from dlt_dbtcloud.cli.inputs import helper_arguments
 from dlt_dbtcloud.cli.statuses import ExitStatus, message_of, status_of_error, status_of_run
-from dlt_dbtcloud.exceptions import DBTCloudRunError, run_error
+from dlt_dbtcloud.exceptions import DBTCloudRunError
 from dlt_dbtcloud.helpers import (
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
@@ -89,14 +89,14 @@ def style_of(status: str) -> str:
 def _show(options: argparse.Namespace, console: Console, helper: Callable[..., Run]) -> ExitStatus:
     """Call a helper and print the run that it returns.
 
-    A run that failed is printed, too, if the helper raises.
+    A run that has finished is printed, too, if the helper raises.
     """
     try:
         payload = helper(**helper_arguments(options))
     except DBTCloudRunError as error:
-        for each in error.runs:
-            if run_error(each):
-                _print_run(console, each)
+        # the outcome of a run that is still running is unknown
+        for each in filter(has_finished, error.runs):
+            _print_run(console, each)
         console.error(message_of(error))
         return status_of_error(error)
     _print_run(console, payload)
