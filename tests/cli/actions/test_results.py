@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -13,13 +10,8 @@ from dlt_dbtcloud.cli.console import render
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
 from tests.cli.conftest import Cli
-from tests.conftest import Recorded
-from tests.support.flights import Flights
 from tests.support.nodes import result
-from tests.support.pages import ROOT
 
-PAGE = ROOT / "docs" / "cli.md"
-SESSION = re.escape("$ dlt dbt-cloud results 70471823900")
 RESULTS = [
     result("model.shop.stg_orders", execution_time=1.0),
     result("test.shop.not_null_orders_id", "pass", execution_time=0.25),
@@ -103,25 +95,3 @@ def test_a_run_without_results_is_empty(cli: Cli, cloud: DBTCloudEmulator) -> No
     assert (done.status, done.out) == (0, "")
     assert "no results" in done.err
     assert cli("results", run["id"], "--json").json == []
-
-
-def test_the_session_on_the_page_is_that_of_a_real_run(
-    request: pytest.FixtureRequest,
-    recorded: Recorded,
-    tmp_path: Path,
-    cli: Cli,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """`make record` writes it with the recording."""
-    flights = Flights(recorded("failed_model"), tmp_path)
-    flights.load_for_dbt()
-    flights.make_times_impossible()
-    run = run_dbt_cloud_job(job_id=flights.job())
-    monkeypatch.setenv("COLUMNS", "80")
-    done = cli("results", run["id"])
-    session = "".join(f"{line.rstrip()}\n" for line in done.out.splitlines())
-    begin, shown, end = re.split(rf"(?<={SESSION}\n)(.*?)(?=```)", PAGE.read_text(), flags=re.S)
-    if request.config.getoption("record"):
-        PAGE.write_text(f"{begin}{session}{end}")
-    else:
-        assert shown == session

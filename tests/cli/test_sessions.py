@@ -1,0 +1,61 @@
+"""The sessions on the page are those of a recorded run, at a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.cli.conftest import Cli
+from tests.conftest import Recorded
+from tests.support.flights import Flights
+from tests.support.pages import ROOT
+
+PAGE = ROOT / "docs" / "cli.md"
+JOB, RUN = "70471823", "70471823900"
+# what differs each time, and what the page has instead
+FICTION = {
+    r"http://127\.0\.0\.1:\d+/deploy/\d+/projects/\d+/": "https://ab123.us1.dbt.com/deploy/1/projects/2/",
+    r"\[dlt:\w+\]": "[dlt:3f9c2ab41d07]",
+    r"00:0\d:\d\d": "00:00:00",
+    # the lines of progress depend on the speed of the machine
+    r"(?m)^dbt Cloud run \d+: .*\n": "",
+}
+
+
+def test_sessions_are_those_of_a_real_run(
+    request: pytest.FixtureRequest,
+    recorded: Recorded,
+    cloud: DBTCloudEmulator,
+    tmp_path: Path,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`make record` writes them with the recording."""
+    monkeypatch.setenv("COLUMNS", "80")
+    flights = Flights(recorded("failed_model"), tmp_path)
+    flights.load_for_dbt()
+    flights.make_times_impossible()
+    job = str(flights.job())
+    ids = {JOB: job}
+    page = PAGE.read_text()
+    for words in (["run", JOB], ["results", RUN]):
+        done = cli(*(ids.get(word, word) for word in words))
+        ids.setdefault(RUN, str(cloud.runs[-1]["id"]))
+        session = "".join(f"{line.rstrip()}\n" for line in (done.err + done.out).splitlines())
+        for pattern, text in FICTION.items():
+            session = re.sub(pattern, text, session)
+        for text, value in ids.items():
+            session = session.replace(value, text)
+        command = re.escape(f"$ dlt dbt-cloud {' '.join(words)}\n")
+        begin, shown, end = re.split(
+            rf"(?<={command})(.*?)(?=```)", page, maxsplit=1, flags=re.DOTALL
+        )
+        if request.config.getoption("record"):
+            page = f"{begin}{session}{end}"
+        else:
+            assert shown == session
+    if request.config.getoption("record"):
+        PAGE.write_text(page)
