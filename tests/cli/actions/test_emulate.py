@@ -18,15 +18,19 @@ from dlt_dbtcloud.cli.statuses import InputError
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from tests.cli.conftest import Cli
 from tests.support.clock import until
-from tests.support.fake_dbt import STUBBORN, write_fake
+from tests.support.fake_dbt import write_fake
 from tests.support.processes import is_alive, running
 from tests.support.tiny import write_tiny
 
+SLEEPING = """
+print("started", os.getpid(), flush=True)
+time.sleep(600)
+"""
+
 
 def test_it_serves_until_sigterm_and_ends_dbt(isolated: Path) -> None:
-    """The process prints the environment, and ends a dbt that ignores signals."""
     project = write_tiny(isolated / "tiny")
-    program = write_fake(isolated, STUBBORN)
+    program = write_fake(isolated, SLEEPING)
     words = ["emulate", str(project), "--dbt-executable", program]
     command = [sys.executable, "-m", "dlt_dbtcloud", *words]
     with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -47,14 +51,14 @@ def test_it_serves_until_sigterm_and_ends_dbt(isolated: Path) -> None:
                 steps = client.get_run_status(run, ["run_steps"]).get("run_steps") or []
                 return "".join(step.get("logs") or "" for step in steps)
 
-            until(lambda: re.search(r"started \d+ \d+", log()))
-            started = re.findall(r"\d+", re.findall(r"started \d+ \d+", log())[0])
+            until(lambda: re.search(r"started \d+", log()))
+            (started,) = re.findall(r"started (\d+)", log())
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert (output, "Traceback" in errors) == ("", False)
     assert f"Job {job} builds {project}." in errors
-    until(lambda: not any(is_alive(int(pid)) for pid in started))
+    until(lambda: not is_alive(int(started)))
 
 
 def test_a_port_in_use_is_bad_input(cli: Cli, isolated: Path) -> None:
