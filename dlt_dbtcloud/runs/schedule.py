@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["PROMPT", "Check", "Expected", "Window", "next_check", "regular_pause", "usual_ends"]
@@ -82,7 +83,8 @@ def next_check(
     return Check(PROMPT if ahead <= 0 else min(due - age, ahead + PROMPT), due)
 
 
-def usual_ends(durations: Sequence[float], wait_seconds: float) -> tuple[Window, ...]:
+@lru_cache(maxsize=128)
+def usual_ends(durations: tuple[float, ...], wait_seconds: float) -> tuple[Window, ...]:
     """Return when a run usually ends, in order: where the durations of past runs are closest.
 
     The windows take few additional checks. If the durations have nothing in common, or regular

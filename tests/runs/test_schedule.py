@@ -24,7 +24,7 @@ HISTORIES = {
 
 def checks(end: float, past: Sequence[float], wait: float = 10, queued: float = 0) -> list[float]:
     """Return the ages of a run at its checks, until its end is noticed."""
-    windows, age, due, ages = usual_ends(past, wait), 0.0, None, []
+    windows, age, due, ages = usual_ends(tuple(past), wait), 0.0, None, []
     while age < end:
         running = age - queued if age >= queued else None
         pause, due = next_check(age, due, wait, [Expected(running, windows)])
@@ -49,7 +49,7 @@ def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(usual: float, wait
 def test_an_unusual_end_is_noticed_as_soon_as_without_history(
     past: list[float], wait: float
 ) -> None:
-    windows = usual_ends(past, wait)
+    windows = usual_ends(tuple(past), wait)
     regular, placed = checks(1500, (), wait), checks(1500, past, wait)
     for age in regular:
         if not any(window.begins <= age <= window.ends for window in windows):
@@ -78,27 +78,27 @@ def test_without_history_the_pauses_are_regular() -> None:
 
 
 def test_both_modes_of_a_bimodal_job_have_windows() -> None:
-    past = [60, 61, 62, 600, 601, 602, 603]
+    past = (60, 61, 62, 600, 601, 602, 603)
     assert usual_ends(past, 10) == (Window(59, 63), Window(599, 604))
     assert max(delay(end, past) for end in past) <= 1.5
 
 
 def test_an_exception_in_the_history_has_no_window() -> None:
-    assert usual_ends([600] * 19 + [1800], 10) == (Window(599, 601),)
+    assert usual_ends((*[600] * 19, 1800), 10) == (Window(599, 601),)
 
 
 def test_durations_without_anything_in_common_have_no_windows() -> None:
-    assert usual_ends([100.0 * number for number in range(1, 21)], 10) == ()
+    assert usual_ends(tuple(100.0 * number for number in range(1, 21)), 10) == ()
 
 
 @pytest.mark.parametrize("wait", [0, 1, 1.5])
 def test_windows_are_not_needed_if_all_checks_are_as_close(wait: float) -> None:
-    assert usual_ends([600.0] * 20, wait) == ()
-    assert usual_ends([3.0] * 20, 10) == ()
+    assert usual_ends((600.0,) * 20, wait) == ()
+    assert usual_ends((3.0,) * 20, 10) == ()
 
 
 def test_the_windows_of_a_long_job_are_longer() -> None:
-    past = [random.Random(number).gauss(7200, 20) for number in range(20)]
+    past = tuple(random.Random(number).gauss(7200, 20) for number in range(20))
     (window,) = usual_ends(past, 10)
     assert 50 < window.ends - window.begins <= 108
     assert len(checks(7200, past)) <= 1.1 * len(checks(7200, ()))

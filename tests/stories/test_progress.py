@@ -54,7 +54,7 @@ def test_the_documented_lines_are_those_of_a_run() -> None:
         (100, payload(3, "Running", CLONE, build("41 of 82 START"), **began)),
         (150, payload(20, "Error", CLONE, build("Done."), **failed)),
     )
-    past = Durations({kind: [310.0] for kind in [kind_of(checks[0][1])] if kind})
+    past = Durations({kind: (310.0,) for kind in [kind_of(checks[0][1])] if kind})
     progress = Progress(LineDisplay(stream), Pace(clock, past=past), clock)
     for at, run in checks:
         progress.sleep(at - clock.now)

@@ -51,9 +51,9 @@ def kind_of(run: Run) -> Kind | None:
 class Durations:
     """Seconds from the start to the end of successful runs, by their kind, newest first."""
 
-    by_kind: Mapping[Kind, Sequence[float]] = field(default_factory=dict)
+    by_kind: Mapping[Kind, tuple[float, ...]] = field(default_factory=dict)
 
-    def of(self, run: Run) -> Sequence[float]:
+    def of(self, run: Run) -> tuple[float, ...]:
         """Return the durations of the runs of a run's kind."""
         kind = kind_of(run)
         return self.by_kind.get(kind, ()) if kind else ()
@@ -71,7 +71,7 @@ def durations_of(runs: Iterable[Run]) -> Durations:
         started, finished = time_of(run, "started_at"), time_of(run, "finished_at")
         if kind and started and finished and finished >= started:
             found.setdefault(kind, []).append(finished - started)
-    return Durations({kind: each[:_RUNS_OF_KIND] for kind, each in found.items()})
+    return Durations({kind: tuple(each[:_RUNS_OF_KIND]) for kind, each in found.items()})
 
 
 class Pace:
@@ -156,7 +156,7 @@ class Pace:
         pause, self._due = next_check(age, self._due, wait_seconds, expected)
         return pause
 
-    def _past(self, run: Run) -> Sequence[float]:
+    def _past(self, run: Run) -> tuple[float, ...]:
         return self._durations.of(run) if self._durations else ()
 
 

@@ -42,15 +42,15 @@ def test_a_retry_or_a_run_without_its_trigger_is_of_no_kind() -> None:
     assert kind_of(run_of(trigger=cause)) is None
     assert kind_of(run_of(trigger=None)) is None
     assert kind_of(run_of(job_definition_id=None)) is None
-    assert Durations({Kind(3, ()): [1]}).of(run_of(trigger=None)) == ()
+    assert Durations({Kind(3, ()): (1,)}).of(run_of(trigger=None)) == ()
 
 
 def test_the_newest_durations_of_each_kind_are_kept() -> None:
     narrowed = "dbt build --select a+"
     past = [run_of(10 + n) for n in range(30)] + [run_of(3, narrowed), run_of(), run_of(-5)]
     durations = durations_of(past)
-    assert durations.of(run_of()) == [10.0 + n for n in range(20)]
-    assert durations.of(run_of(None, narrowed)) == [3.0]
+    assert durations.of(run_of()) == tuple(10.0 + n for n in range(20))
+    assert durations.of(run_of(None, narrowed)) == (3.0,)
     assert durations.of(run_of(None, "dbt test")) == ()
 
 

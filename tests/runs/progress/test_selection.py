@@ -133,3 +133,17 @@ def test_a_missing_library_is_an_error_before_the_trigger(
     with pytest.raises(MissingDependencyException, match="tqdm"):
         run_dbt_cloud_job(job_id=cloud.create_job("Short"), progress="tqdm")
     assert not cloud.runs
+
+
+def test_a_call_writes_its_progress_to_standard_error(
+    cloud: DBTCloudEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = cloud.create_job("Short", duration=0.2)
+    run = run_dbt_cloud_job(job_id=job, wait_seconds=0.1)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert lines[0] == f'dbt Cloud run {run["id"]} of job "Short": {run["href"]}'
+    assert lines[-1].startswith(f"dbt Cloud run {run['id']}: success after 0s")
+    run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    assert capsys.readouterr() == ("", "")
