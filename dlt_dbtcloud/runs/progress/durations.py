@@ -114,6 +114,8 @@ class Pace:
     def read(self, runs: Sequence[Run], *, is_needed: bool) -> None:
         """Read the past runs once, if the wait is long; an error changes nothing.
 
+        After a cool-down of the API they are not read.
+
         Args:
             runs: The runs that are still watched.
             is_needed: Whether a prediction is of use.
@@ -122,6 +124,9 @@ class Pace:
         waited = now - (now if self._began is None else self._began)
         is_due = is_needed and waited >= _READ_AFTER
         if self._client is None or self._durations is not None or not is_due:
+            return
+        # a request that can be spared, if the API limits them
+        if self._client.shortest_pause:
             return
         jobs = {kind.job_id for run in runs if (kind := kind_of(run))}
         if not jobs:

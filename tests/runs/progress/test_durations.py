@@ -121,3 +121,19 @@ def test_the_start_of_a_run_is_placed_between_two_checks_if_clocks_disagree() ->
 
 def test_a_run_that_was_never_checked_is_not_running() -> None:
     assert Pace(FakeClock()).running(run_of()) is None
+
+
+def test_the_past_runs_are_not_read_after_a_cool_down(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    clock = FakeClock()
+    limited = clocked(client, clock)
+    pace = Pace(clock, limited)
+    pace.note(run)
+    cloud.fail("get_run", "rate_limit", retry_after=60)
+    limited.patient(600).get_run_status(run["id"])
+    assert limited.shortest_pause
+    before = len(cloud.requests)
+    pace.read([run], is_needed=True)
+    assert len(cloud.requests) == before
