@@ -267,7 +267,9 @@ _COMMANDS = (
         ),
         extras=(
             EXTRAS["pipelines_dir"],
-            new_option("write", "write them to this file, replacing it", metavar="FILE"),
+            new_option(
+                "write", "write them to this file, or replace one written so", metavar="FILE"
+            ),
             new_option(
                 "check",
                 "report what the sources of the job lack",

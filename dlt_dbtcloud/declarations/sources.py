@@ -19,7 +19,7 @@ from dlt_dbtcloud.loads import (
     loaded_schemas,
 )
 
-__all__ = ["dbt_sources", "declaration", "sources_yaml"]
+__all__ = ["dbt_sources", "declaration", "is_sources_yaml", "sources_yaml"]
 
 
 # dbt evaluates these in every text
@@ -27,6 +27,7 @@ _JINJA = re.compile(r"\{[{%#]")
 _ENDRAW = re.compile(r"\{%(?=[+-]?\s*endraw)")
 _NOT_IN_NAMES = re.compile(r"\W+", re.ASCII)
 _WIDTH = 100
+_HEADER = "# Written by `dlt dbt-cloud sources`, which replaces this file.\n"
 # ends a raw block for the two characters that would end it
 _BRACE = "{% endraw %}{{ '{%' }}{% raw %}"
 # the place of the source as dbt sees it, which a project may change
@@ -66,13 +67,20 @@ def declaration(schemas: Iterable[LoadedSchema]) -> dict[str, Any]:
 def sources_yaml(sources: dict[str, Any]) -> str:
     """Return sources as the text of a YAML file; equal sources have equal texts.
 
+    A comment at its beginning tells it apart from a file of people, see `is_sources_yaml`.
+
     Args:
         sources: The value that `dbt_sources` returned.
     """
     # without references between equal values, which few people can read
     plain = json.loads(json.dumps(sources))
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=_WIDTH)
-    return text
+    return _HEADER + text
+
+
+def is_sources_yaml(text: str) -> bool:
+    """Return whether a text is from `sources_yaml`, or empty, and may be replaced."""
+    return text.startswith(_HEADER) or not text.strip()
 
 
 def _source(schema: LoadedSchema) -> dict[str, Any]:

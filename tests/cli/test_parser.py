@@ -48,6 +48,14 @@ def documented() -> list[str]:
     return [line.replace('"$run"', RUN).strip() for line in lines]
 
 
+def test_the_command_lines_of_all_pages_are_accepted() -> None:
+    code = "".join(block.code for block in blocks("sh"))
+    lines = re.findall(rf"^{PROGRAM} ([^|)#>\n]*)", code, re.MULTILINE)
+    assert "sources flights --write models/sources.yml" in lines
+    for line in lines:
+        new_parser().parse_args(shlex.split(line))
+
+
 @pytest.mark.parametrize("command", HELPERS, ids=lambda command: command.name)
 def test_options_are_the_arguments_of_the_helper(command: Command) -> None:
     helper = getattr(dlt_dbtcloud, command.helper or "")

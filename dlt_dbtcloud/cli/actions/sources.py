@@ -15,7 +15,13 @@ from dlt_dbtcloud.cli.inputs import attached, connected
 from dlt_dbtcloud.cli.statuses import ExitStatus, InputError
 from dlt_dbtcloud.configuration import required_job_id
 from dlt_dbtcloud.dbt import Manifest, decode_manifest
-from dlt_dbtcloud.declarations import Finding, compare_sources, dbt_sources, sources_yaml
+from dlt_dbtcloud.declarations import (
+    Finding,
+    compare_sources,
+    dbt_sources,
+    is_sources_yaml,
+    sources_yaml,
+)
 from dlt_dbtcloud.loads import loaded_schemas
 
 __all__ = ["sources"]
@@ -65,12 +71,17 @@ def _show(console: Console, findings: Sequence[Finding], job_id: str) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file.
+    """Write a file, or replace one that this command has written.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: It cannot be written, or is a file of the user.
     """
     try:
+        if file.is_file() and not is_sources_yaml(file.read_text("utf-8", "replace")):
+            raise InputError(
+                f"`{file}` exists, and this command has not written it. Name another file, or "
+                "delete it."
+            )
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"`{file}` cannot be written: {error.strerror}.") from error

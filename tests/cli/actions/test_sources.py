@@ -42,6 +42,19 @@ def test_they_are_written_to_a_file(sources: Any, isolated: Path) -> None:
     assert "`no/such/folder.yml` cannot be written" in done.err
 
 
+def test_only_a_file_that_the_command_has_written_is_replaced(sources: Any, isolated: Path) -> None:
+    own = isolated / "own.yml"
+    own.write_text("sources: [] # of the user\n")
+    done = sources("--write", own)
+    assert (done.status, done.out, own.read_text()) == (2, "", "sources: [] # of the user\n")
+    assert f"`{own}` exists, and this command has not written it. Name another" in done.err
+    written = isolated / "sources.yml"
+    written.touch()
+    for _ in range(2):
+        assert sources("--write", written).status == 0
+    assert written.read_text() == sources().out
+
+
 def test_a_difference_to_the_job_is_a_failure(sources: Any, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest()})
     run_dbt_cloud_job(job_id=job)
