@@ -10,9 +10,10 @@ DBTCloudException(DltException)
 │ └ DBTCloudServerError           5xx, or a response that is not the API's      transient
 ├ DBTCloudTransportError          no response                                   transient
 ├ DBTCloudTriggerUnknownError     a run may have been triggered                 transient
-└ DBTCloudRunError                the run did not succeed
+└ DBTCloudRunError                the run did not succeed, or only with warnings
   ├ DBTCloudRunFailed             it failed                                     terminal
   ├ DBTCloudRunCancelled          it was cancelled                              terminal
+  ├ DBTCloudRunWarning            it succeeded with warnings                    terminal
   └ DBTCloudRunTimeout            it is still running                           transient
 ```
 
@@ -43,6 +44,7 @@ __all__ = [
     "DBTCloudRunError",
     "DBTCloudRunFailed",
     "DBTCloudRunTimeout",
+    "DBTCloudRunWarning",
     "DBTCloudServerError",
     "DBTCloudTransportError",
     "DBTCloudTriggerUnknownError",
@@ -245,7 +247,7 @@ class DBTCloudTriggerUnknownError(DBTCloudException, TransientException):
 
 
 class DBTCloudRunError(DBTCloudException):
-    """A run did not succeed.
+    """A run did not succeed, or only with warnings.
 
     Attributes:
         run_id: The run.
@@ -302,6 +304,25 @@ class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
             outcome = f"was cancelled{canceller}{'' if is_known else _reason(run)}"
             advice = "Trigger it again if this was not intended."
         super().__init__(run, f"{run_name(run)} {outcome}.", advice)
+
+
+class DBTCloudRunWarning(DBTCloudRunError, TerminalException):
+    """The run succeeded, and tests warned or sources are stale, or this could not be read.
+
+    Attributes:
+        failures: The first twenty tests that warned and stale sources, as
+            `dlt_dbtcloud.typing.NodeFailure`; empty if they could not be read.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        outcome: str,
+        failures: Sequence[NodeFailure] = (),
+        advice: str = "Its steps and logs show the warnings.",
+    ) -> None:
+        self.failures = [*failures]
+        super().__init__(run, outcome, advice)
 
 
 class DBTCloudRunTimeout(DBTCloudRunError, TransientException):

@@ -50,6 +50,7 @@ def run_dbt_cloud_job(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    raise_on_warning: bool = False,
     progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> Run:
@@ -86,6 +87,8 @@ def run_dbt_cloud_job(
             and a warning shows how to resume the wait.
         raise_on_failure: Raise if the run fails or is cancelled; by default it is logged as an
             error.
+        raise_on_warning: Raise if the run succeeds with tests that warn, or with stale sources, or
+            if this cannot be read; by default warnings are logged.
         progress: How to show the progress of the run: `log`, `tqdm`, `enlighten`,
             `alive_progress`, or a collector of dlt. By default the pipeline's own collector, else
             a line that is updated in a terminal, and one line per change elsewhere.
@@ -107,6 +110,7 @@ def run_dbt_cloud_job(
         DBTCloudRunFailed: The run failed, with `raise_on_failure`. Or it is a retry or was
             narrowed, and succeeded without the nodes that it was for.
         DBTCloudRunCancelled: The run was cancelled, with `raise_on_failure`.
+        DBTCloudRunWarning: The run succeeded with warnings, with `raise_on_warning`.
         DBTCloudRunTimeout: The run is still running after `timeout`.
     """
     config = resolved_config(credentials, "account_id")
@@ -130,6 +134,7 @@ def run_dbt_cloud_jobs(
     timeout: float = 86400,
     cancel_on_abandon: bool = False,
     raise_on_failure: bool = False,
+    raise_on_warning: bool = False,
     progress: str | Collector | None = None,
     connection: str | None = None,
 ) -> list[Run]:
@@ -154,6 +159,7 @@ def run_dbt_cloud_jobs(
         timeout: Longest wait for the end of all runs, retries included, in seconds.
         cancel_on_abandon: Cancel the runs when the wait ends early.
         raise_on_failure: Raise if a run does not succeed, after all have finished.
+        raise_on_warning: Raise if a run succeeds with warnings, after all have finished.
         progress: How to show the progress, as for `run_dbt_cloud_job`.
         connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
 

@@ -82,7 +82,12 @@ class RunArtifacts:
 
     def read_freshness(self, step: RunStep) -> Results[FreshnessResult] | None:
         """Return the `sources.json` of a step; see `read_results`."""
-        is_expected = not ended_early(step)
+        return self.find_freshness(step, is_expected=not ended_early(step))
+
+    def find_freshness(
+        self, step: RunStep, *, is_expected: bool = False
+    ) -> Results[FreshnessResult] | None:
+        """Return the `sources.json` of a step; see `find_results`."""
         return self._find("sources.json", decode_sources, step.get("index"), is_expected)
 
     def find_manifest(

@@ -14,14 +14,14 @@ from dlt_dbtcloud.dbt import Catalog, FreshnessResult, Manifest, Result, Results
 from dlt_dbtcloud.payloads import RELATED, command_of, ended_early, lean_run, steps_of
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 
-__all__ = ["RunReader"]
+__all__ = ["FRESHNESS", "RunReader"]
 
 
 _T = TypeVar("_T")
 
-_FRESHNESS = ("source freshness", "source snapshot-freshness")
+FRESHNESS = ("source freshness", "source snapshot-freshness")
 # commands that write a manifest, but no results
-_PARSING = ("docs generate", "ls", "parse", "show", *_FRESHNESS)
+_PARSING = ("docs generate", "ls", "parse", "show", *FRESHNESS)
 
 
 def _cached(read: Callable[[RunReader], _T]) -> Callable[[RunReader], _T]:
@@ -155,7 +155,7 @@ class RunReader:
     @_cached
     def read_freshness(self) -> list[tuple[RunStep, Results[FreshnessResult]]]:
         """Return the steps that checked the freshness of sources, with their `sources.json`."""
-        steps = [step for step in self._steps() if _runs(step, _FRESHNESS)]
+        steps = [step for step in self._steps() if _runs(step, FRESHNESS)]
         return self._read_steps("sources.json", steps, self._artifacts().read_freshness)
 
     def warn(self, hint: str = "") -> None:

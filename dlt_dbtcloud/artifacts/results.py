@@ -21,6 +21,7 @@ from dlt_dbtcloud.values import as_integer
 __all__ = [
     "FAILED",
     "UNSUCCESSFUL",
+    "ReadRuns",
     "leaves_results",
     "merge",
     "message_of",
@@ -77,6 +78,32 @@ def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[
                 raise
             logger.warning(f"Run {before}, which run {run['id']} retries, does not exist any more.")
             return
+
+
+class ReadRuns:
+    """Finished runs with their steps and artifacts, each read once.
+
+    Its methods raise `DBTCloudException` if a run cannot be read.
+    """
+
+    def __init__(self) -> None:
+        self._chains: dict[int, list[Run]] = {}
+        self._artifacts: dict[int, RunArtifacts] = {}
+
+    def chain(self, client: DBTCloudClientV2, run_id: int) -> list[Run]:
+        """Return what `retry_chain` yields."""
+        if run_id not in self._chains:
+            self._chains[run_id] = [*retry_chain(client, run_id)]
+        return self._chains[run_id]
+
+    def artifacts(self, client: DBTCloudClientV2, run: Run) -> RunArtifacts:
+        """Return the artifacts of a run.
+
+        Args:
+            client: The client that reads them, if none has before.
+            run: The run.
+        """
+        return self._artifacts.setdefault(id_of(run), RunArtifacts(client, run))
 
 
 def merge(*runs: Sequence[NodeResult]) -> list[NodeResult]:

@@ -101,6 +101,7 @@ _COMMANDS = (
             *_WAIT,
             "cancel_on_abandon",
             "raise_on_failure",
+            "raise_on_warning",
         ),
         positional=(_JOB,),
     ),

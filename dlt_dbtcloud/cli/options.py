@@ -135,6 +135,7 @@ ARGUMENTS: Mapping[str, Option] = _by_name(
     ),
     _flag("cancel_on_abandon", "cancel the run when the wait ends early"),
     _flag("raise_on_failure", "end with an error if the run fails, instead of logging it"),
+    _flag("raise_on_warning", "end with an error if tests warn or sources are stale"),
     new_option(
         "progress",
         "how to show the progress; by default lines on standard error",

@@ -103,6 +103,8 @@ class DBTCloudConfiguration(BaseConfiguration):
     """Longest wait for the end of a run, in seconds."""
     cancel_on_abandon: bool = False
     raise_on_failure: bool = False
+    raise_on_warning: bool = False
+    """Whether to raise if a run succeeded with tests that warn, or with stale sources."""
     retries: int = 0
     """How often to retry a run that failed."""
 

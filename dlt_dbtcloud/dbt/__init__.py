@@ -22,7 +22,7 @@ from dlt_dbtcloud.dbt.commands import (
     with_variables,
 )
 from dlt_dbtcloud.dbt.decoder import NotAnObjectError, Unread
-from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error
+from dlt_dbtcloud.dbt.logs import FusionLog, has_project_error, stale_count, warning_count
 from dlt_dbtcloud.dbt.manifest import (
     TESTS,
     Column,
@@ -93,6 +93,8 @@ __all__ = [
     "resource_type_in",
     "sources_by_relation",
     "sources_of",
+    "stale_count",
     "subcommand_of",
+    "warning_count",
     "with_variables",
 ]

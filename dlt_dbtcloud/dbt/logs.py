@@ -1,4 +1,4 @@
-"""Errors in the logs of dbt Fusion, whose results may lack them.
+"""Warnings in the logs of dbt, and errors in those of dbt Fusion, whose results may lack them.
 
 Logs: https://docs.getdbt.com/reference/global-configs/logs
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dlt_dbtcloud.dbt.artifacts import Entry
 from dlt_dbtcloud.redaction import plain_text, without_backtraces
 
-__all__ = ["FusionLog", "has_project_error"]
+__all__ = ["FusionLog", "has_project_error", "stale_count", "warning_count"]
 
 
 _TIME = r"(?:\d\d:\d\d:\d\d(?:\.\d+)?\s+)?"
@@ -29,6 +29,13 @@ _PROJECT_ERROR = re.compile(
     r"\b(?:Compilation|Parsing) Error\b"
     r"|\(dbt(?:0\d{3}|1005|1013|1022|1048|1062|115\d|145\d|15\d\d)\)"
 )
+# the last line of dbt Core's log, and the counts at the end of dbt Fusion's
+_CORE_COUNTS = re.compile(r"\bDone\. PASS=\d+ WARN=(\d+)\b")
+_FUSION_COUNTS = re.compile(rf"^\s*{_TIME}Summary: \d+ total\b(.*)$", re.MULTILINE)
+_WARNED = re.compile(r"\| (\d+) warn\b")
+# of `dbt source freshness`, which has no counts
+_CORE_FRESHNESS = re.compile(r"\bFinished running \d+ sources?\b")
+_CORE_STALE = re.compile(r"\b\d+ of \d+ (?!START|PASS)[A-Z]+\b.* freshness of ")
 
 
 class FusionLog:
@@ -66,6 +73,39 @@ class FusionLog:
 def has_project_error(text: str) -> bool:
     """Return whether a message or log contains an error in the project's code."""
     return _PROJECT_ERROR.search(text) is not None
+
+
+def warning_count(log: str) -> int | None:
+    """Return the number of nodes that warned, by the log of a dbt command.
+
+    Args:
+        log: The log.
+
+    Returns:
+        None if the log does not contain it.
+    """
+    text = plain_text(log)
+    core = _CORE_COUNTS.findall(text)
+    if core:
+        return int(core[-1])
+    fusion = _FUSION_COUNTS.findall(text)
+    if not fusion:
+        return None
+    warned = _WARNED.search(fusion[-1])
+    return int(warned[1]) if warned else 0
+
+
+def stale_count(log: str) -> int | None:
+    """Return the number of sources that are not fresh, by the log of `dbt source freshness`.
+
+    Args:
+        log: The log.
+
+    Returns:
+        None if the log does not contain it, as that of dbt Fusion.
+    """
+    text = plain_text(log)
+    return len(_CORE_STALE.findall(text)) if _CORE_FRESHNESS.search(text) else None
 
 
 def _errors(text: str) -> Iterator[str]:

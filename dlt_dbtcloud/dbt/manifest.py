@@ -37,6 +37,7 @@ _READABLE = ("model", "seed", "snapshot", "source")
 # https://schemas.getdbt.com/dbt/manifest/v12.json
 _SCHEMA = re.compile(r".*/manifest/v(\d+)\.json")
 _FIRST_YEAR = 2024
+_NUMBER = re.compile(r"\d+")
 _KNOWN_VERSIONS = frozenset({*range(1, 13), 20})
 _NO_FILE = ManifestFile()
 _NO_CATALOG = Catalog()
@@ -115,6 +116,12 @@ class Manifest:
     def is_from_fusion(self) -> bool:
         """Whether dbt Fusion wrote it, which is dbt 2; release tracks begin with a year."""
         return is_fusion_version(self.dbt_version or "")
+
+    @property
+    def lists_exposures(self) -> bool:
+        """Whether `dbt build` reports exposures, as dbt Core does since 1.10."""
+        numbers = [int(each) for each in _NUMBER.findall(self.dbt_version or "")[:2]]
+        return not self.is_from_fusion and numbers >= [1, 10]
 
     @property
     def generated_at(self) -> datetime | None:

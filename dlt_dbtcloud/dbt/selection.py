@@ -162,7 +162,7 @@ def narrowed_steps(
 
 
 def nodes_of_command(line: str, manifest: Manifest, scope: Iterable[str]) -> set[str]:
-    """Return the nodes among some that a command executes, by the types that it executes.
+    """Return the nodes among some that a command reports, by the types that it executes.
 
     The selection of the command itself is not evaluated.
 
@@ -175,11 +175,14 @@ def nodes_of_command(line: str, manifest: Manifest, scope: Iterable[str]) -> set
         command = DbtCommand.parse(line)
     except CommandError:
         return set()
-    kinds = _BUILT_BY.get(command.subcommand, ())
+    kinds = {*_BUILT_BY.get(command.subcommand, ())}
+    if command.subcommand == "build" and manifest.lists_exposures:
+        kinds |= {"exposure", "saved_query"}
+    kinds = set(filter(command.takes_type, kinds))
     return {
         unique_id
-        for unique_id in executed_nodes(manifest, scope)
-        if resource_type_in(unique_id) in kinds and command.takes_type(resource_type_in(unique_id))
+        for unique_id in scope
+        if resource_type_in(unique_id) in kinds and not manifest.is_ephemeral(unique_id)
     }
 
 

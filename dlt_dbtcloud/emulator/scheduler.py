@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -50,6 +52,15 @@ _VERDICTS = {
     RunStatus.SUCCESS: "Completed successfully",
     RunStatus.ERROR: "Encountered an error, as scripted",
     RunStatus.CANCELLED: "Cancelled",
+}
+# statuses that dbt counts by themselves at the end of its log
+_COUNTED = {
+    "error": "ERROR",
+    "fail": "ERROR",
+    "no-op": "NO-OP",
+    "runtime error": "ERROR",
+    "skipped": "SKIP",
+    "warn": "WARN",
 }
 # subcommands that write no run_results.json
 _WITHOUT_RESULTS = frozenset({"deps", "debug", "list", "ls", "parse", "source"})
@@ -256,14 +267,19 @@ class Scheduler:
 
     def _finish_step(self, run: Run, step: Step, status: RunStatus) -> None:
         step.status, step.finished_at = status, now()
-        step.log.add(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
-        step.debug_logs = step.log.text
         environment = self._state.environments.get(run.job.fields["environment_id"])
         env = describe(run, environment, self._secret)
         default = _empty_artifacts(step.planned, run.dbt_version, env)
         # a script's artifacts replace those of commands; setup steps have none
         script = run.job.script
         step.artifacts = default if script.artifacts is None or not default else script.artifacts
+        step.log.add(f"{step.finished_at:%H:%M:%S}  {_VERDICTS[status]}")
+        # scripted artifacts are those of each command, of those without results, too
+        has_results = "run_results.json" in default and not step.planned.may_fail
+        counts = _counts(step.artifacts.get("run_results.json")) if has_results else None
+        if counts and status == RunStatus.SUCCESS:
+            step.log.add(f"{step.finished_at:%H:%M:%S}  {counts}")
+        step.debug_logs = step.log.text
 
     def _start_timer(self, run: Run, seconds: float, action: partial[bool]) -> None:
         timer = self._new_timer(seconds, action)
@@ -319,6 +335,17 @@ def _scripted_status(run: Run, outcome: Outcome, at_command: int) -> RunStatus:
     commands = [step for step in run.steps[len(SETUP_STEPS) :] if not step.planned.may_fail]
     is_before = run.steps[-1].planned.may_fail or len(commands) < at_command
     return RunStatus.SUCCESS if is_before else STATUS_OF[outcome]
+
+
+def _counts(run_results: bytes | None) -> str | None:
+    """Return the last line of dbt's log, by the results of a command; None if they have none."""
+    try:
+        found = json.loads(run_results or b"")["results"]
+        statuses = Counter(_COUNTED.get(result["status"], "PASS") for result in found)
+    except (KeyError, TypeError, ValueError):
+        return None
+    texts = (f"{name}={statuses[name]}" for name in ("PASS", "WARN", "ERROR", "SKIP", "NO-OP"))
+    return f"Done. {' '.join(texts)} TOTAL={len(found)}"
 
 
 def _empty_artifacts(

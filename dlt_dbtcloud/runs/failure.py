@@ -42,17 +42,23 @@ from dlt_dbtcloud.redaction import Redact, first_lines, listed, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
 __all__ = [
+    "MAX_FAILURES",
     "Postmortem",
     "advice",
+    "describe_failures",
     "describe_nodes",
     "describe_step",
     "explain",
+    "load_ids_of",
+    "node_failure",
     "node_failures",
     "other_errors",
+    "table_of",
+    "without_token",
 ]
 
 
-_MAX_FAILURES = 20
+MAX_FAILURES = 20
 _MAX_DESCRIBED = 10
 _MAX_NAMES = 5
 _MAX_MESSAGE_LINES = 30
@@ -145,7 +151,7 @@ class Postmortem:
         if all(_EMPTY.fullmatch(failed["message"] or "") for failed in _failed(results)):
             self._wait_for_log()
         log = FusionLog(log_of(self.step) if self.step else "")
-        loads = _load_ids(load, manifest)
+        loads = load_ids_of(load, manifest)
         failures = node_failures(results, manifest, loads, client.redact, log)
         if any(failure["message"] for failure in failures):
             description = describe_nodes(self.run, results, failures)
@@ -160,7 +166,7 @@ class Postmortem:
         return DBTCloudRunFailed(
             self.run,
             client.without_token(description),
-            [_without_token(failure, client) for failure in failures[:_MAX_FAILURES]],
+            [without_token(failure, client) for failure in failures[:MAX_FAILURES]],
             advice(client.call("retry_dbt_cloud_run", self.run["id"]), failures, self.step),
         )
 
@@ -202,7 +208,9 @@ def node_failures(
     if all(map(_was_stopped, failed)):
         named = [result for result in failed if log.about(_logged_node(result, manifest))]
         failed = named or ([] if log.errors else failed)
-    return [_failure(result, manifest, skipped, load_ids or {}, redact, log) for result in failed]
+    return [
+        node_failure(result, manifest, skipped, load_ids or {}, redact, log) for result in failed
+    ]
 
 
 def other_errors(results: Sequence[NodeResult], manifest: Manifest, log: FusionLog) -> list[str]:
@@ -233,13 +241,11 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
     warned = [result for result in results if result["status"] == "warn"]
     tests = [result["name"] for result in warned if result["resource_type"] in TESTS]
     others = [result["name"] for result in warned if result["resource_type"] not in TESTS]
-    more = len(failures) - _MAX_DESCRIBED
     return "\n".join(
         [
             f"{len(failures)} of {_count(len(results), 'node')} failed in {run_name(run, 'run')}: "
             f"{_summary(results, failures)}.",
-            *(_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)),
-            *([f"     ... and {more} more"] if more > 0 else ()),
+            *describe_failures(failures),
             *(
                 [f"Of the tests, {len(tests)} only warned: {listed(tests, _MAX_NAMES)}."]
                 if tests
@@ -248,6 +254,13 @@ def describe_nodes(run: Run, results: Sequence[NodeResult], failures: Sequence[N
             *([f"Built with warnings: {listed(others, _MAX_NAMES)}."] if others else ()),
         ]
     )
+
+
+def describe_failures(failures: Sequence[NodeFailure]) -> list[str]:
+    """Describe the first ten of some failures, one text each."""
+    more = len(failures) - _MAX_DESCRIBED
+    texts = [_entry(i, failure) for i, failure in enumerate(failures[:_MAX_DESCRIBED], start=1)]
+    return [*texts, f"     ... and {more} more"] if more > 0 else texts
 
 
 def describe_step(run: Run, step: RunStep | None, redact: Redact = redact) -> str:
@@ -297,7 +310,7 @@ def _quoted(errors: Sequence[str], redact: Redact) -> str:
     return "\n".join(indent(text, "     ") for text in texts)
 
 
-def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
+def load_ids_of(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
     """Return the id of a load for each source that it filled."""
     if load is None or load.pipeline is None or not manifest:
         return {}
@@ -305,13 +318,14 @@ def _load_ids(load: LastLoad | None, manifest: Manifest) -> dict[str, str]:
     return dict.fromkeys(filled, load.load_id)
 
 
-def _without_token(failure: NodeFailure, client: DBTCloudClientV2) -> NodeFailure:
+def without_token(failure: NodeFailure, client: DBTCloudClientV2) -> NodeFailure:
+    """Return a failure without the token of a client in its texts."""
     texts = {name: text for name, text in failure.items() if isinstance(text, str)}
     redacted = {name: client.without_token(text) for name, text in texts.items()}
     return cast(NodeFailure, {**failure, **redacted})
 
 
-def _failure(
+def node_failure(
     result: NodeResult,
     manifest: Manifest,
     skipped: set[str],
@@ -319,6 +333,16 @@ def _failure(
     redact: Redact,
     log: FusionLog,
 ) -> NodeFailure:
+    """Return a node that failed or warned, with its consequences.
+
+    Args:
+        result: The result of the node.
+        manifest: The manifest of its step; without it, there is no lineage.
+        skipped: The unique ids of the nodes that were skipped in this step.
+        load_ids: The id of the last load that filled a source, by the source's unique id.
+        redact: Redacts a text.
+        log: The log of that step.
+    """
     unique_id, message = result["unique_id"], _message(result, manifest, log)
     sources = sources_of(manifest, unique_id) if manifest else []
     blocked = manifest.blocked_by(unique_id) if manifest else set()
@@ -333,7 +357,7 @@ def _failure(
         step_index=result["step_index"],
         command=redact(result["command"]),
         skipped=len(skipped & blocked),
-        tables=sorted(_table(manifest, source) for source in sources),
+        tables=sorted(table_of(manifest, source) for source in sources),
         load_id=max((load_ids[source] for source in sources if source in load_ids), default=None),
     )
 
@@ -367,7 +391,8 @@ def _logged_node(result: NodeResult, manifest: Manifest) -> Entry:
     )
 
 
-def _table(manifest: Manifest, source: str) -> str:
+def table_of(manifest: Manifest, source: str) -> str:
+    """Return the table of a source, as `schema.table`."""
     node = manifest.entry(source)
     name = node.identifier or node.name or source
     return f"{node.schema}.{name}" if node.schema else name

@@ -9,6 +9,7 @@ from typing import cast
 
 from dlt.common import logger
 
+from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import SEVERAL_COOL_DOWNS
@@ -23,8 +24,7 @@ from dlt_dbtcloud.loads import loaded_relations
 from dlt_dbtcloud.payloads import has_finished, id_of, run_name
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.interrupts import abandoning, leave
-from dlt_dbtcloud.runs.only_loaded import log_saving
-from dlt_dbtcloud.runs.parts import Part, report
+from dlt_dbtcloud.runs.parts import Part, note_successes, report
 from dlt_dbtcloud.runs.progress import Display, Pace, Progress
 from dlt_dbtcloud.runs.retry.backlog import (
     Backlog,
@@ -81,6 +81,7 @@ class Lifecycle:
         self._pace = Pace(client.clock, client)
         self._began = client.clock.monotonic()
         self._backlogs = Backlogs(client)
+        self._runs = ReadRuns()
         self._parts: list[Part] = []
         self._watch: Watch | None = None
         # the POST that was sent last, until its run is known
@@ -102,7 +103,7 @@ class Lifecycle:
                 self._replace_cancelled()
                 self._cancel_duplicates()
                 self._retry()
-                self._log_savings()
+                note_successes(self._client, self._parts, self._runs, self._config)
             else:
                 self._warn_of_retries()
         return self._report()
@@ -120,6 +121,7 @@ class Lifecycle:
             if self._config.wait_for_outcome:
                 self._wait()
                 self._retry()
+                note_successes(self._client, self._parts, self._runs, self._config)
             else:
                 self._warn_of_retries()
         return self._report()[0]
@@ -383,12 +385,6 @@ class Lifecycle:
             self._repeat_uncertain()
             self._reject_uncertain()
 
-    def _log_savings(self) -> None:
-        for part in self._parts:
-            saving = part.started.saving if part.started and not part.is_retry else None
-            if saving and part.run and part.is_reported and has_finished(part.run):
-                log_saving(part.run, saving)
-
     def _gap(self, part: Part) -> str | None:
         """Return what a successful narrowed run has not built; note if this cannot be read."""
         run, trigger = part.run, part.trigger
@@ -396,7 +392,7 @@ class Lifecycle:
         if not is_narrowed or not part.is_reported or not has_finished(cast(Run, run)):
             return None
         try:
-            return gap(self._client, cast(Run, run), self._scope(part))
+            return gap(self._client, cast(Run, run), self._scope(part), self._runs)
         except DBTCloudException as error:
             part.error = error
             return None
@@ -430,4 +426,9 @@ class Lifecycle:
         return found
 
     def _report(self) -> list[Run]:
-        return report(self._client, self._parts, raises=self._config.raise_on_failure)
+        return report(
+            self._client,
+            self._parts,
+            raises=self._config.raise_on_failure,
+            raises_warnings=self._config.raise_on_warning,
+        )

@@ -26,9 +26,9 @@ from dlt_dbtcloud.dbt import (
     decode_manifest,
     executed_nodes,
     expected_nodes,
-    fed_nodes,
     match_sources,
     narrowed_steps,
+    nodes_of_command,
 )
 from dlt_dbtcloud.exceptions import DBTCloudException, DBTCloudNotFoundError, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import SETUP_STEPS, seconds_of, time_of
@@ -81,8 +81,8 @@ class Saving:
     """What a narrowed run saves, compared with the last run of the whole job.
 
     Args:
-        nodes: The number of nodes that the narrowed run builds.
-        all_nodes: The number of nodes in the project.
+        nodes: The number of nodes that the narrowed run executes.
+        all_nodes: The number of nodes that the whole job executes.
         whole: The last successful run of the whole job, if known.
     """
 
@@ -100,7 +100,7 @@ class Narrowing:
         job: The job.
         commands: The commands before they were narrowed.
         steps: The commands that run, unless all of the job does.
-        fed: The unique ids of the descendants.
+        descendants: The unique ids of all that descends from the tables.
         scope: What the run is to build; None if it was not narrowed.
         undeclared: The loaded tables without a source.
         doubt: Why all of the job runs, as a sentence; None if it does not.
@@ -112,7 +112,7 @@ class Narrowing:
     commands: Sequence[str]
     reader: ProjectReader
     steps: Sequence[NarrowedStep] = ()
-    fed: frozenset[str] = frozenset()
+    descendants: frozenset[str] = frozenset()
     scope: Scope | None = None
     undeclared: Sequence[str] = ()
     doubt: str | None = None
@@ -122,19 +122,21 @@ class Narrowing:
         """Whether there is certainly nothing to build."""
         return not self.steps and not self.doubt
 
-    @property
-    def all_nodes(self) -> int:
-        """The number of nodes in the project."""
-        manifest = self.reader.manifest(self.job)
-        return len(executed_nodes(manifest, manifest.unique_ids))
-
     def saving(self, known: Sequence[Run]) -> Saving | None:
         """Return what the run saves, compared with the last whole run among some."""
         if self.scope is None:
             return None
+        manifest = self.reader.manifest(self.job)
+        every = manifest.unique_ids
+        nodes: set[str] = set()
+        for step in self.steps:
+            nodes |= nodes_of_command(
+                step.line, manifest, every if step.is_whole else self.descendants
+            )
+        all_nodes = (nodes_of_command(line, manifest, every) for line in self.commands)
         whole = (run for run in known if is_whole_run(run, self.commands))
         newest = max(whole, key=lambda run: run["id"] or 0, default=None)
-        return Saving(len(self.fed), self.all_nodes, newest)
+        return Saving(len(nodes), len(set().union(*all_nodes)), newest)
 
 
 def narrowed_trigger(
@@ -212,8 +214,8 @@ def narrowing(
         return replace(whole, doubt=str(error))
     steps = narrowed_steps(commands, manifest, match.sources)
     lines = [step.line for step in steps]
-    fed = frozenset(fed_nodes(manifest, match.sources))
-    narrowed = replace(whole, steps=steps, fed=fed)
+    descendants = frozenset(manifest.descendants(match.sources))
+    narrowed = replace(whole, steps=steps, descendants=descendants)
     if not steps:
         return replace(narrowed, doubt=_doubt(manifest, job, client.clock.time()))
     if lines == [*commands]:
@@ -238,8 +240,11 @@ def log_narrowing(client: DBTCloudClientV2, job_id: str, found: Narrowing) -> No
     if found.scope is not None:
         lines = [step.line for step in found.steps]
         change = f"from {_quoted(found.commands)} to {_quoted(lines)}"
+        manifest = found.reader.manifest(found.job)
+        nodes = executed_nodes(manifest, found.descendants)
+        all_nodes = executed_nodes(manifest, manifest.unique_ids)
         logger.info(
-            f"Narrowed job {job_id} to {len(found.fed)} of {found.all_nodes} nodes, "
+            f"Narrowed job {job_id} to {len(nodes)} of {len(all_nodes)} nodes, "
             f"{client.redact(change)}."
         )
 

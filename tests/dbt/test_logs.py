@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.dbt import Entry, FusionLog, has_project_error
+from dlt_dbtcloud.dbt import Entry, FusionLog, has_project_error, stale_count, warning_count
 
 LOG = """dbt-fusion 2.0.0-preview.196
    Loading profiles.yml
@@ -148,3 +148,37 @@ def test_a_log_of_dbt_core_has_no_such_errors() -> None:
 )
 def test_errors_in_the_projects_code_differ_from_others(text: str, expected: bool) -> None:
     assert has_project_error(text) is expected
+
+
+CHECK = "22:06:36  {} of 2 {} freshness of raw.orders ........ [{} in 0.13s]\n"
+CHECKED = "22:06:36  Finished running 2 sources in 0 hours 0 minutes and 0.92 seconds (0.92s)."
+
+
+@pytest.mark.parametrize(
+    ("log", "count"),
+    [
+        ("22:05:40  Done. PASS=6 WARN=1 ERROR=0 SKIP=0 NO-OP=0 TOTAL=7", 1),
+        # before dbt 1.10
+        ("22:05:40  Done. PASS=6 WARN=0 ERROR=0 SKIP=0 TOTAL=6", 0),
+        ("\x1b[0m22:05:40  Done. PASS=6 WARN=12 ERROR=0 SKIP=0 TOTAL=6\x1b[0m", 12),
+        ("Summary: 8 total | 6 success | 1 warn | 1 no-op", 1),
+        ("Processed: 4 models\nSummary: 8 total | 7 success | 1 no-op", 0),
+        ("22:05:40  Completed successfully", None),
+        ("", None),
+    ],
+)
+def test_warnings_are_counted_at_the_end_of_a_log(log: str, count: int | None) -> None:
+    assert warning_count(log) == count
+
+
+@pytest.mark.parametrize(
+    ("log", "count"),
+    [
+        (CHECK.format(1, "START", "RUN") + CHECK.format(1, "PASS", "PASS") + CHECKED, 0),
+        (CHECK.format(1, "WARN", "WARN") + CHECK.format(2, "ERROR STALE", "ERROR") + CHECKED, 2),
+        (CHECK.format(1, "PASS", "PASS"), None),
+        ("Done. PASS=6 WARN=1 ERROR=0 SKIP=0 TOTAL=6", None),
+    ],
+)
+def test_stale_sources_are_counted_if_all_were_checked(log: str, count: int | None) -> None:
+    assert stale_count(log) == count

@@ -187,6 +187,19 @@ def test_dbt_fusion_is_known_by_its_version(version: str | None, expected: bool)
     assert read_manifest({"metadata": {"dbt_version": version}}).is_from_fusion is expected
 
 
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        *(("1.11.16", True), ("1.10.0a1", True), ("2026.4.7+4533730", True)),
+        *(("1.9.4", False), ("2.0.0-preview.196", False), ("", False), (None, False)),
+    ],
+)
+def test_dbt_core_reports_exposures_since_its_version_1_10(
+    version: str | None, expected: bool
+) -> None:
+    assert read_manifest({"metadata": {"dbt_version": version}}).lists_exposures is expected
+
+
 def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
     """As the first versions of dbt Fusion wrote it: no maps, tags and meta only in `config`."""
     written = load("built", FUSION)[0]["artifacts"]["manifest.json"]

@@ -14,7 +14,9 @@ from dlt_dbtcloud.dbt.matching import match_sources
 from dlt_dbtcloud.dbt.selection import (
     covers,
     fed_nodes,
+    has_own_selection,
     narrowed_commands,
+    nodes_of_command,
     selectors,
     sources_of,
 )
@@ -264,3 +266,63 @@ def test_sources_are_found_through_other_nodes() -> None:
     assert sources_of(manifest, "seed.shop.rates") == []
     assert sources_of(manifest, "model.shop.unknown") == []
     assert fed_nodes(manifest, [ORDERS]) == {"model.shop.staged", "model.shop.total"}
+
+
+KINDS = {
+    *("model.p.a", "model.p.hidden", "seed.p.b", "snapshot.p.c", "test.p.d.1", "unit_test.p.e"),
+    *("exposure.p.f", "saved_query.p.g", "source.p.h.i", "analysis.p.j"),
+}
+TYPED = {
+    "metadata": {"dbt_version": "1.11.16"},
+    "nodes": {
+        unique_id: {"config": {"materialized": "ephemeral"}} if "hidden" in unique_id else {}
+        for unique_id in KINDS
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("dbt build", "abcdefg"),
+        ("dbt build --select tag:x", "abcdefg"),
+        ("dbt run", "a"),
+        ("dbt test", "de"),
+        ("dbt seed", "b"),
+        ("dbt snapshot", "c"),
+        ("dbt build --exclude-resource-type test unit_test", "abcfg"),
+        ("dbt build --resource-type model seed --exclude-resource-types seed", "a"),
+        ("dbt build --resource-types all", "abcdefg"),
+        ("dbt compile", ""),
+        ("dbt source freshness", ""),
+        ("make build", ""),
+    ],
+)
+def test_a_command_executes_nodes_of_its_types(line: str, names: str) -> None:
+    found = nodes_of_command(line, read_manifest(TYPED), KINDS)
+    assert "".join(sorted(unique_id.split(".")[2] for unique_id in found)) == names
+
+
+@pytest.mark.parametrize("version", ["2.0.0-preview.196", "1.9.4", None])
+def test_other_engines_report_no_exposures(version: str | None) -> None:
+    manifest = read_manifest({**TYPED, "metadata": {"dbt_version": version}})
+    assert "exposure.p.f" not in nodes_of_command("dbt build", manifest, KINDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "selectors", "expected"),
+    [
+        ("dbt build", {}, False),
+        ("dbt build", {"x": {"default": True}}, True),
+        ("dbt build -s a", {}, True),
+        ("dbt build --exclude a", {}, True),
+        ("dbt build --selector a", {}, True),
+        ("dbt build --resource-type test", {}, False),
+        ("make build", {}, False),
+    ],
+)
+def test_a_selection_of_a_commands_own_is_known(
+    line: str, selectors: dict[str, Any], expected: bool
+) -> None:
+    manifest = read_manifest({**MANIFEST, "selectors": selectors})
+    assert has_own_selection(line, manifest) is expected

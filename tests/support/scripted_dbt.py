@@ -27,6 +27,7 @@ for word in "$@"; do
 done
 printf '%s\\n' "$words" >> "$here/commands"
 cp -R "$here/$number/." "$DBT_TARGET_PATH"
+cat "$here/$number.log"
 [ -e "$here/$number/run_results.json" ] || echo "Encountered an error:"
 exit $(cat "$here/$number.exit")
 """
@@ -50,6 +51,15 @@ class Act:
     manifest: Mapping[str, Any] | None = None
     message: str = "Database Error"
     execution_time: float = 0.1
+
+    @property
+    def counts(self) -> str:
+        """The end of the log, which counts the nodes that warned."""
+        if self.statuses is None:
+            return ""
+        warned = [*self.statuses.values()].count("warn")
+        total = len(self.statuses)
+        return f"Done. PASS={total - warned} WARN={warned} ERROR=0 SKIP=0 TOTAL={total}\n"
 
     @property
     def results(self) -> list[dict[str, Any]] | None:
@@ -93,6 +103,7 @@ def executed_commands(folder: Path) -> list[str]:
 def _write_act(folder: Path, act: Act) -> None:
     folder.mkdir()
     folder.with_suffix(".exit").write_text(str(act.exit_code))
+    folder.with_suffix(".log").write_text(act.counts)
     if act.results is not None:
         (folder / "run_results.json").write_text(json.dumps({"results": act.results}))
     if act.manifest is not None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
-from dlt_dbtcloud.artifacts.results import leaves_results, retry_chain, step_results
+from dlt_dbtcloud.artifacts.results import ReadRuns, leaves_results, step_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import COOL_DOWN
@@ -33,7 +33,7 @@ from dlt_dbtcloud.runs.retry.backlog import Execution, RetryMethod
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import Relation, as_mapping, as_texts
 
-__all__ = ["Scope", "describe_gap", "gap", "incomplete", "is_narrowed_to_load"]
+__all__ = ["Scope", "describe_gap", "gap", "incomplete", "is_narrowed_to_load", "results_of"]
 
 
 _NAMED = 5
@@ -67,7 +67,9 @@ class _Executed:
         return sorted(missing_nodes(expected, self.nodes, are_all_read=not self.unread))
 
 
-def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
+def gap(
+    client: DBTCloudClientV2, run: Run, scope: Scope | None, runs: ReadRuns | None = None
+) -> str | None:
     """Return what a successful narrowed run has not built, as a clause; None if certain.
 
     Only if nodes are missing, the run's own manifest is read: the project may have changed.
@@ -76,6 +78,7 @@ def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
         client: The client.
         run: The run, or its last retry.
         scope: What it is to build; None if unknown.
+        runs: The runs that are read already.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
@@ -83,13 +86,14 @@ def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None) -> str | None:
     """
     if not _is_narrowed(run):
         return None
+    runs = ReadRuns() if runs is None else runs
     client = client.patient(OUTAGE, cool_down=COOL_DOWN)
-    *retries, first = retry_chain(client, run["id"])
+    *retries, first = runs.chain(client, id_of(run))
     if not _is_narrowed(first):
         return None
     executed = _Executed()
     for each in (*retries, first):
-        found = _executed(client, each)
+        found = _executed(client, each, runs)
         if found is None:
             return None
         executed = _Executed(executed.nodes | found.nodes, executed.unread + found.unread)
@@ -150,13 +154,13 @@ def _gap_by_manifest(
     return None
 
 
-def _executed(client: DBTCloudClientV2, run: Run) -> _Executed | None:
+def _executed(client: DBTCloudClientV2, run: Run, runs: ReadRuns) -> _Executed | None:
     """Return the nodes that a run executed successfully; None if it cannot have results."""
     nodes: set[str] = set()
     unread: list[Unread] = []
     steps = _steps(run)
     for step in steps:
-        results = _results(client, run, step)
+        results = results_of(client, run, step, runs)
         if results is None and step.get("status") == RunStatus.SUCCESS:
             return None
         found = results or Results()
@@ -166,9 +170,18 @@ def _executed(client: DBTCloudClientV2, run: Run) -> _Executed | None:
     return _Executed(frozenset(nodes), tuple(unread)) if steps else None
 
 
-def _results(client: DBTCloudClientV2, run: Run, step: RunStep) -> Results[Result] | None:
-    """Return the results of a step; None if it left a manifest, but no results."""
-    artifacts = RunArtifacts(client, run)
+def results_of(
+    client: DBTCloudClientV2, run: Run, step: RunStep, runs: ReadRuns
+) -> Results[Result] | None:
+    """Return the results of a step; None if it left a manifest, but no results.
+
+    They are awaited while they may still be uploaded.
+
+    Raises:
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    artifacts = runs.artifacts(client, run)
     found = artifacts.find_results(step)
     if found is not None:
         return found

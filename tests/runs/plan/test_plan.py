@@ -224,14 +224,15 @@ def test_the_medians_of_three_runs_count(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     statuses = dict.fromkeys(SECONDS, "success")
-    acts = [Act(statuses, 0, MANIFEST, execution_time=each) for each in (1.0, 900.0, 2.0, 3.0)]
+    # longer than any real run of these stand-ins, whose time without nodes is then none
+    acts = [Act(statuses, 0, MANIFEST, execution_time=each) for each in (1e4, 9e6, 2e4, 3e4)]
     job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
     for _ in acts:
         run_dbt_cloud_job(job_id=job)
     plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert plan["runs_considered"] == 3
-    assert plan["seconds"] == 3.0 * len(FED)
-    assert plan["whole_seconds"] == 3.0 * len(SECONDS)
+    assert plan["seconds"] == 3e4 * len(FED)
+    assert plan["whole_seconds"] == 3e4 * len(SECONDS)
 
 
 def test_each_command_has_its_own_results(
@@ -239,11 +240,11 @@ def test_each_command_has_its_own_results(
 ) -> None:
     built, tested = (dict.fromkeys(some, "success") for some in (["model.shop.stg"], FED[2:]))
     acts = [
-        Act({"seed.shop.codes": "success"}, 0, MANIFEST, execution_time=1.0),
-        Act(built, 0, MANIFEST, execution_time=5.0),
-        Act(tested, 0, MANIFEST, execution_time=2.0),
+        Act({"seed.shop.codes": "success"}, 0, MANIFEST, execution_time=1e4),
+        Act(built, 0, MANIFEST, execution_time=5e4),
+        Act(tested, 0, MANIFEST, execution_time=2e4),
         # docs
-        Act({}, 0, MANIFEST, execution_time=100.0),
+        Act({}, 0, MANIFEST, execution_time=1e6),
     ]
     steps = ["dbt seed", "dbt run --select +stg", "dbt test"]
     job = scripted_job(cloud, tmp_path, steps, acts)
@@ -254,8 +255,8 @@ def test_each_command_has_its_own_results(
     # a selection of its own is known by what it executed
     assert plan["nodes"] == ["model.shop.stg", *FED[2:]]
     assert plan["total_nodes"] == 4
-    assert plan["seconds"] == 5.0 + 2 * 2.0
-    assert plan["whole_seconds"] == 1.0 + 5.0 + 2 * 2.0
+    assert plan["seconds"] == 5e4 + 2 * 2e4
+    assert plan["whole_seconds"] == 1e4 + 5e4 + 2 * 2e4
 
 
 def test_narrowed_runs_count_if_the_whole_job_has_not_run_enough(

@@ -1,0 +1,307 @@
+"""A run that succeeds with warnings is logged with them, and raises if the call asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudRunWarning,
+    retry_dbt_cloud_run,
+    run_dbt_cloud_job,
+    run_dbt_cloud_jobs,
+)
+from dlt_dbtcloud.artifacts.results import ReadRuns
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.warnings import find_warnings
+from tests.support.clock import FakeClock, clocked
+from tests.support.fake_dbt import write_fake
+from tests.support.recordings import replayed_job
+from tests.support.scripted_dbt import Act, scripted_job
+
+SOURCE, MODEL = "source.shop.raw.airlines", "model.shop.stg"
+WARNED, PASSED = "test.shop.not_null_stg_id.1f", "test.shop.unique_stg_id.2f"
+MANIFEST: dict[str, Any] = {
+    "sources": {
+        SOURCE: {
+            "package_name": "shop",
+            "source_name": "raw",
+            "name": "airlines",
+            "schema": "raw",
+            "original_file_path": "models/sources.yml",
+            "relation_name": '"raw"."airlines"',
+        }
+    },
+    "nodes": {
+        MODEL: {"name": "stg", "depends_on": {"nodes": [SOURCE]}},
+        WARNED: {
+            "name": "not_null_stg_id",
+            "resource_type": "test",
+            "original_file_path": "models/stg.yml",
+            "depends_on": {"nodes": [MODEL]},
+        },
+        PASSED: {"name": "unique_stg_id", "depends_on": {"nodes": [MODEL]}},
+    },
+    "child_map": {SOURCE: [MODEL], MODEL: [WARNED, PASSED]},
+}
+MESSAGE = "Got 3 results, configured to warn if !=0"
+
+
+def results(*statuses: tuple[str, str]) -> dict[str, Any]:
+    return {
+        "results": [
+            {
+                "unique_id": unique_id,
+                "status": status,
+                "message": MESSAGE if status == "warn" else None,
+                "failures": 3 if status == "warn" else 0,
+            }
+            for unique_id, status in statuses
+        ]
+    }
+
+
+BUILT = results((MODEL, "success"), (WARNED, "warn"), (PASSED, "pass"))
+CLEAN = results((MODEL, "success"), (WARNED, "pass"), (PASSED, "pass"))
+
+
+def checked(status: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "results": [
+            {
+                "unique_id": SOURCE,
+                "status": status,
+                "max_loaded_at": "2026-11-24T00:00:00Z",
+                "max_loaded_at_time_ago_in_s": 3 * 86400.0,
+                "criteria": {
+                    "warn_after": {"count": 1, "period": "day"},
+                    "error_after": {"count": 2, "period": "day"},
+                },
+                **fields,
+            }
+        ]
+    }
+
+
+def job_with(cloud: DBTCloudEmulator, *steps: str, **files: Any) -> int:
+    artifacts = {f"{name}.json": file for name, file in files.items()}
+    return cloud.create_job("Nightly", execute_steps=[*steps], artifacts=artifacts)
+
+
+def caught(**options: Any) -> DBTCloudRunWarning:
+    with pytest.raises(DBTCloudRunWarning) as raised:
+        run_dbt_cloud_job(raise_on_warning=True, **options)
+    return raised.value
+
+
+def test_tests_that_warn_are_logged(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = job_with(cloud, "dbt build", run_results=BUILT, manifest=MANIFEST)
+    run = run_dbt_cloud_job(job_id=job)
+    assert run["is_success"]
+    (record,) = [each for each in caplog.records if "warnings" in each.message]
+    assert record.levelname == "WARNING"
+    assert record.message.splitlines()[:4] == [
+        f'Run {run["id"]} of job "Nightly" succeeded with warnings: 1 test.',
+        f"  1. {WARNED} (models/stg.yml): warn",
+        f"       {MESSAGE}",
+        "     It is fed by raw.airlines.",
+    ]
+
+
+def test_they_raise_if_the_call_asks_for_it(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud, "dbt build", run_results=BUILT, manifest=MANIFEST)
+    error = caught(job_id=job, pipeline=loaded_pipeline)
+    assert (error.status_humanized, error.run_id) == ("Success", cloud.runs[-1]["id"])
+    (failure,) = error.failures
+    assert failure["load_id"]
+    assert {**failure, "load_id": None} == {
+        "unique_id": WARNED,
+        "name": "not_null_stg_id",
+        "resource_type": "test",
+        "status": "warn",
+        "message": MESSAGE,
+        "path": "models/stg.yml",
+        "relation_name": None,
+        "step_index": 4,
+        "command": "dbt build",
+        "skipped": 0,
+        "tables": ["raw.airlines"],
+        "load_id": None,
+    }
+    # a second call finds the run, and its warnings
+    assert caught(job_id=job, pipeline=loaded_pipeline).failures == error.failures
+    assert len(cloud.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("warn", "3.0 days before the check; it warns after 1 day."),
+        ("error", "3.0 days before the check; it fails after 2 days."),
+        # of dbt Fusion
+        ("Error", "3.0 days before the check; it fails after 2 days."),
+    ],
+)
+def test_stale_sources_are_warnings(cloud: DBTCloudEmulator, status: str, words: str) -> None:
+    steps = ("dbt source freshness", "dbt run")
+    files = {"sources": checked(status), "run_results": CLEAN, "manifest": MANIFEST}
+    error = caught(job_id=job_with(cloud, *steps, **files))
+    assert "succeeded with warnings: 1 stale source." in str(error)
+    (failure,) = error.failures
+    assert (failure["unique_id"], failure["status"]) == (SOURCE, status.lower())
+    assert (failure["tables"], failure["path"]) == (["raw.airlines"], "models/sources.yml")
+    assert failure["message"] == f"The newest row is of 2026-11-24T00:00:00Z, {words}"
+
+
+def test_a_source_that_could_not_be_checked_is_a_warning(cloud: DBTCloudEmulator) -> None:
+    failed = checked("runtime error", error="no such table", max_loaded_at=None)
+    job = job_with(cloud, "dbt source freshness", sources=failed)
+    (failure,) = caught(job_id=job).failures
+    assert (failure["message"], failure["tables"]) == ("no such table", [])
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"run_results": CLEAN},
+        {"run_results": results((MODEL, "warn"))},
+        # nothing was executed
+        {"manifest": MANIFEST},
+        {"run_results": CLEAN, "sources": checked("pass")},
+    ],
+)
+def test_a_clean_run_is_returned(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, files: Any
+) -> None:
+    steps = ["dbt source freshness"] if "sources" in files else []
+    job = job_with(cloud, *steps, "dbt deps", "dbt build", **files)
+    assert run_dbt_cloud_job(job_id=job, raise_on_warning=True)["is_success"]
+    assert "warnings" not in caplog.text
+
+
+def test_the_config_may_ask_for_it(
+    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__RAISE_ON_WARNING", "true")
+    with pytest.raises(DBTCloudRunWarning):
+        run_dbt_cloud_job(job_id=job_with(cloud, "dbt build", run_results=BUILT))
+
+
+def test_a_failed_run_is_a_failure_only(cloud: DBTCloudEmulator) -> None:
+    files = {"run_results.json": BUILT}
+    job = cloud.create_job("Nightly", outcome="error", artifacts=files)
+    assert run_dbt_cloud_job(job_id=job, raise_on_warning=True)["is_error"]
+
+
+def test_the_warnings_of_several_runs_are_reported_together(cloud: DBTCloudEmulator) -> None:
+    jobs = [job_with(cloud, "dbt build", run_results=each) for each in (BUILT, CLEAN, BUILT)]
+    with pytest.raises(DBTCloudRunWarning) as raised:
+        run_dbt_cloud_jobs(jobs, raise_on_warning=True)
+    text = str(raised.value)
+    assert text.count("succeeded with warnings") == 2
+    assert text.count(": Success.") == 1
+    assert len(raised.value.runs) == 3
+
+
+@pytest.mark.parametrize("keeps_warning", [True, False])
+def test_a_retry_has_the_warnings_of_the_run_that_it_retries(
+    cloud: DBTCloudEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_warning: bool
+) -> None:
+    again = {PASSED: "pass"} if keeps_warning else {PASSED: "pass", WARNED: "pass"}
+    acts = [
+        Act({MODEL: "success", WARNED: "warn", PASSED: "fail"}, 1, MANIFEST),
+        Act(again, 0, MANIFEST),
+    ]
+    job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
+    failed = run_dbt_cloud_job(job_id=job)
+    monkeypatch.setenv("DBT_CLOUD__RAISE_ON_WARNING", "true")
+    if keeps_warning:
+        with pytest.raises(DBTCloudRunWarning) as raised:
+            retry_dbt_cloud_run(run_id=failed["id"])
+        assert [each["unique_id"] for each in raised.value.failures] == [WARNED]
+    else:
+        assert retry_dbt_cloud_run(run_id=failed["id"])["is_success"]
+
+
+def test_warnings_that_cannot_be_read_fail_no_success(
+    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dlt")
+    job = job_with(cloud, "dbt build", run_results=BUILT)
+    cloud.fail("get_artifact", "status", status=500, calls=None)
+    assert run_dbt_cloud_job(job_id=job)["is_success"]
+    (record,) = [each for each in caplog.records if "warnings are unknown" in each.message]
+    assert record.levelname == "INFO"
+
+
+def test_warnings_that_cannot_be_read_raise_if_the_call_asks_for_it(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, "dbt build", run_results=BUILT)
+    run = run_dbt_cloud_job(job_id=job)
+    cloud.fail("get_artifact", "status", status=403, calls=None)
+    timed = clocked(client, FakeClock())
+    error = find_warnings(timed, run, None, ReadRuns(), is_strict=True)
+    assert "succeeded, but its warnings are unknown: `GET" in str(error)
+    assert error is not None
+    assert error.failures == []
+
+
+def test_results_that_are_still_uploaded_are_awaited(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = job_with(cloud, "dbt build", run_results=BUILT)
+    run = run_dbt_cloud_job(job_id=job)
+    cloud.fail("get_artifact", "status", status=404, calls=5)
+    timed = clocked(client, FakeClock())
+    error = find_warnings(timed, run, None, ReadRuns(), is_strict=True)
+    assert error is not None
+    assert [each["unique_id"] for each in error.failures] == [WARNED]
+
+
+def requests_of(cloud: DBTCloudEmulator, since: int) -> list[str]:
+    return [each.path.rpartition("/runs/")[2] for each in cloud.requests[since:]]
+
+
+@pytest.mark.parametrize(("count", "requests"), [(0, [""]), (2, ["", "run_results.json"])])
+def test_a_log_without_warnings_needs_no_results(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    tmp_path: Path,
+    count: int,
+    requests: list[str],
+) -> None:
+    for file in ("dbt_project.yml", "profiles.yml"):
+        (tmp_path / file).write_text("{}")
+    program = write_fake(
+        tmp_path,
+        f'print("Done. PASS=3 WARN={count} ERROR=0 SKIP=0 TOTAL=3")\n'
+        '(target / "run_results.json").write_text(\'{"results": []}\')',
+    )
+    job = cloud.create_job("Nightly", project_dir=tmp_path, dbt_executable=program)
+    run = run_dbt_cloud_job(job_id=job)
+    before = len(cloud.requests)
+    find_warnings(client, run, None, ReadRuns(), is_strict=True)
+    prefix = f"{run['id']}/"
+    asked = [each.path.rpartition("/runs/")[2] for each in cloud.requests[before:]]
+    assert asked == [prefix + (f"artifacts/{each}" if each else "") for each in requests]
+
+
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_the_warnings_of_dbt_fusion_have_a_message(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path, is_strict: bool
+) -> None:
+    run = run_dbt_cloud_job(job_id=replayed_job(cloud, tmp_path, "built"))
+    error = find_warnings(client, run, None, ReadRuns(), is_strict=is_strict)
+    assert error is not None
+    (failure,) = error.failures
+    assert failure["name"] == "accepted_values_juice_sort__boskoop"
+    assert failure["message"] == "Got 1 result, configured to warn if != 0"
