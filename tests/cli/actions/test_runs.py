@@ -14,7 +14,7 @@ from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.typing import Run
 from tests.cli.conftest import Cli
 from tests.conftest import WriteConfig
-from tests.support.nodes import RUN
+from tests.support.nodes import RUN, manifest, node, result
 from tests.support.threads import interrupting
 from tests.support.watching import is_waited_for
 
@@ -56,6 +56,22 @@ def test_a_run_that_fails_is_printed_even_if_the_helper_raises(
     assert done.status == 1
     assert done.json["id"] == cloud.runs[0]["id"]
     assert f"error: Run {done.json['id']} " in done.err
+
+
+def test_warnings_are_a_failure_only_if_asked_for(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    warned = result("test.shop.recent", "warn", message="Got 3 results", failures=3)
+    files = {
+        "manifest.json": manifest(node("test.shop.recent")),
+        "run_results.json": {"results": [result("model.shop.a"), warned]},
+    }
+    job = cloud.create_job("Nightly", artifacts=files)
+    done = cli("run", job)
+    assert (done.status, "warning: " in done.err) == (0, True)
+    done = cli("run", job, "--raise-on-warning", "--json")
+    assert done.status == 1
+    assert done.json["is_success"] is True
+    assert "error: " in done.err
+    assert "Got 3 results" in done.err
 
 
 def test_a_failure_names_the_command_that_retries(cli: Cli, cloud: DBTCloudEmulator) -> None:
