@@ -1,13 +1,15 @@
-"""The helpers that a pipeline script calls."""
+"""The helpers that a pipeline script calls.
+
+The first call of a function imports what it needs, so that a script starts quickly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
 
-from dlt_dbtcloud.artifacts.results import node_results
 from dlt_dbtcloud.configuration import (
     Collector,
     DBTCloudConfiguration,
@@ -16,12 +18,13 @@ from dlt_dbtcloud.configuration import (
     resolved_config,
     with_dbt_cloud_config,
 )
-from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.plan import empty_plan, plan_run
-from dlt_dbtcloud.runs.progress import Display, new_display
 from dlt_dbtcloud.runs.trigger.calls import check_pipeline, triggers_of, valid_jobs
-from dlt_dbtcloud.runs.trigger.start import skipped_run
 from dlt_dbtcloud.typing import NodeResult, Plan, Run, TriggerData
+
+if TYPE_CHECKING:
+    from dlt_dbtcloud.client.client import DBTCloudClientV2
+    from dlt_dbtcloud.runs.lifecycle import Lifecycle
+    from dlt_dbtcloud.runs.progress import Display
 
 __all__ = [
     "cancel_dbt_cloud_run",
@@ -232,6 +235,8 @@ def plan_dbt_cloud_job(
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
     """
+    from dlt_dbtcloud.runs.plan import empty_plan, plan_run
+
     config = resolved_config(credentials, "account_id")
     check_pipeline(config, pipeline)
     job = required_job_id(config)
@@ -294,7 +299,7 @@ def get_dbt_cloud_run_status(
     config = resolved_config(credentials, "account_id", "run_id")
     display = _display(config)
     with connect(config) as client:
-        return Lifecycle(client, config, display).follow(config.run_id)
+        return _lifecycle(client, config, display).follow(config.run_id)
 
 
 @with_dbt_cloud_config
@@ -327,6 +332,8 @@ def get_dbt_cloud_run_results(
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
     """
+    from dlt_dbtcloud.artifacts.results import node_results
+
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
         return node_results(client, config.run_id)
@@ -383,7 +390,7 @@ def retry_dbt_cloud_run(
     config = resolved_config(credentials, "account_id", "run_id")
     display = _display(config)
     with connect(config) as client:
-        return Lifecycle(client, config, display).retry(config.run_id)
+        return _lifecycle(client, config, display).retry(config.run_id)
 
 
 @with_dbt_cloud_config
@@ -426,7 +433,7 @@ def cancel_dbt_cloud_run(
     config = resolved_config(credentials, "account_id", "run_id")
     display = _display(config)
     with connect(config) as client:
-        return Lifecycle(client, config, display).cancel(config.run_id)
+        return _lifecycle(client, config, display).cancel(config.run_id)
 
 
 def _run_jobs(
@@ -435,16 +442,28 @@ def _run_jobs(
     data: TriggerData | Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,
 ) -> list[Run]:
+    from dlt_dbtcloud.runs.trigger.start import skipped_run
+
     triggers = triggers_of(job_ids, config, data, pipeline)
     if isinstance(triggers, str):
         return [skipped_run(triggers) for _ in job_ids]
     display = _display(config, pipeline)
     with connect(config) as client:
-        return Lifecycle(client, config, display).run_all(triggers)
+        return _lifecycle(client, config, display).run_all(triggers)
 
 
 def _display(config: DBTCloudConfiguration, pipeline: dlt.Pipeline | None = None) -> Display | None:
     """Return the display of a call's wait, if it waits."""
     if not config.wait_for_outcome:
         return None
+    from dlt_dbtcloud.runs.progress import new_display
+
     return new_display(config.__collector__ or config.progress, pipeline)
+
+
+def _lifecycle(
+    client: DBTCloudClientV2, config: DBTCloudConfiguration, display: Display | None
+) -> Lifecycle:
+    from dlt_dbtcloud.runs.lifecycle import Lifecycle
+
+    return Lifecycle(client, config, display)
