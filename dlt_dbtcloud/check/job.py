@@ -191,21 +191,20 @@ def _sent(trigger: Trigger, job: Job) -> dict[str, Any]:
 
 def _without_job(client: DBTCloudClientV2, settings: Settings) -> Finding:
     jobs = _some_jobs(client)
-    only = next(iter(jobs), None) if len(jobs) == 1 else None
     there = f" The account has {_described(client, jobs)}." if jobs else ""
-    return failed("job", f"`job_id` is missing.{there}", settings.line("job_id", only))
+    return failed("job", f"`job_id` is missing.{there}", settings.line("job_id", _first(jobs)))
 
 
 def _fix_of_name(
     client: DBTCloudClientV2, config: DBTCloudConfiguration, settings: Settings
 ) -> str:
-    """Return the line that names a job, where a name is not that of one job."""
+    """Return the line that names a job if the configured name does not."""
     name, jobs = config.job_name or "", _some_jobs(client)
     if same := [number for number, each in jobs.items() if each.strip() == name]:
         return settings.line("job_id", same[0], beside="job_name")
     closest = closest_jobs(name, [Job(id=number, name=each) for number, each in jobs.items()])
     if not closest or not name:
-        return settings.line("job_id")
+        return settings.line("job_id", _first(jobs))
     return settings.line("job_name", closest[0].get("name"))
 
 
@@ -215,7 +214,7 @@ def _missing_job(
     settings: Settings,
     accounts: Accounts,
 ) -> Finding:
-    """Return why a job is not found: the wrong account, no permission, or no such job."""
+    """Return why a job is not found: wrong account, no permission or wrong id."""
     missing = f"Job {config.job_id} is not in account {config.account_id}"
     others = (number for number in accounts if str(number) != str(config.account_id))
     for account in islice(others, _ACCOUNTS):
@@ -243,13 +242,18 @@ def _some_jobs(client: DBTCloudClientV2) -> dict[int, str]:
     return {}
 
 
+def _first(jobs: Mapping[int, str]) -> int | None:
+    """Return the id of the first job, as an example that exists."""
+    return next(iter(jobs), None)
+
+
 def _described(client: DBTCloudClientV2, jobs: Mapping[int, str]) -> str:
     texts = [f"job {number} (`{client.redact(name)}`)" for number, name in jobs.items()]
     return listed(texts, _LISTED)
 
 
 def _related(client: DBTCloudClientV2, path: str, account: int | None = None) -> dict[str, Any]:
-    """Return an object of an account; an empty one if the token may not read it."""
+    """Return an object of an account, empty if the token may not read it."""
     with suppress(DBTCloudException):
         payload = client.get_endpoint(f"accounts/{account or client.account_id}/{path}")
         return as_mapping(as_mapping(payload).get("data"))

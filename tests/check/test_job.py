@@ -60,6 +60,15 @@ def test_a_missing_job_id_names_the_only_job(cloud: DBTCloudEmulator) -> None:
     assert str(finding["fix"]).startswith(f"`job_id = {job}` under `[dbt_cloud]`")
 
 
+def test_a_missing_job_id_is_repaired_by_a_job_that_exists(cloud: DBTCloudEmulator) -> None:
+    jobs = [cloud.create_job(name) for name in ("Nightly", "Hourly")]
+    for finding, line in (
+        (job_finding(), f"`job_id = {jobs[0]}` under `[dbt_cloud]`"),
+        (job_finding(job_id="set me up!"), f"`job_id={jobs[0]}` in the call"),
+    ):
+        assert str(finding["fix"]).startswith(line)
+
+
 def test_a_placeholder_is_a_missing_job(cloud: DBTCloudEmulator) -> None:
     finding = job_finding(job_id="set me up!")
     assert "Still a placeholder: `job_id`" in finding["message"]
