@@ -68,7 +68,7 @@ def exclusive(project: Path) -> Iterator[None]:
     Two of them would build in the same database at once.
 
     Raises:
-        InputError: Another one serves it.
+        InputError: Another command serves it.
     """
     if sys.platform == "win32":
         yield
@@ -81,7 +81,7 @@ def exclusive(project: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            owner = lock.read().strip() or "another one"
+            owner = lock.read().strip() or "unknown"
             raise InputError(
                 f"`{project}` is already served by process {owner}. Use that embedded dbt Cloud, "
                 "or end it first."
@@ -160,5 +160,7 @@ def _new_job(cloud: DBTCloudEmulator, project: Path, options: argparse.Namespace
             ),
         )
     except (FileNotFoundError, RuntimeError) as error:
-        # the options of the command have the names of these arguments
-        raise InputError(str(error)) from error
+        text = str(error).replace(" as `project_dir`", "")
+        for option in ("profiles_dir", "dbt_executable"):
+            text = text.replace(f"`{option}`", f"`--{option.replace('_', '-')}`")
+        raise InputError(text) from error

@@ -76,10 +76,10 @@ def test_a_port_in_use_is_bad_input(cli: Cli, isolated: Path) -> None:
     ("words", "reason"),
     [
         ((), "The current folder does not contain dbt_project.yml"),
-        (("nowhere",), "is not a folder"),
+        (("nowhere",), "is not a folder. Pass the folder of a dbt project."),
         ((".",), "does not contain dbt_project.yml"),
         (("tiny", "--port", "70000"), "`port` must be a number from 0 to 65535"),
-        (("tiny", "--profiles-dir", "."), "does not contain profiles.yml"),
+        (("tiny", "--profiles-dir", "."), "pass its folder as `--profiles-dir`"),
         (("tiny", "--dbt-executable", "no-dbt"), "`no-dbt`: dbt Core was not found"),
         (("tiny", "--execute-step", "rm -rf /"), "rm"),
     ],
