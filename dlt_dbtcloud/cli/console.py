@@ -78,7 +78,7 @@ class Console:
         _print(self._err, Text("error: ", "bold red") + Text(plain_text(text), ""))
 
     def flush(self) -> None:
-        """Write what is buffered; a closed pipe is an error here, not at the exit."""
+        """Write the buffered output; a closed pipe is an error here, not at the exit."""
         sys.stdout.flush()
 
 
@@ -126,7 +126,7 @@ def can_show_blocks(encoding: str) -> bool:
 
 @contextmanager
 def shown_logs(console: Console) -> Iterator[None]:
-    """Show the log of dlt as messages, unless the config has a format of its own."""
+    """Show the log of dlt as messages, unless the config sets a format."""
     import dlt
 
     # sets up the logger, which does nothing before
@@ -143,7 +143,7 @@ def shown_logs(console: Console) -> Iterator[None]:
 
 
 def abandon_output() -> None:
-    """Let what is still buffered for a closed pipe disappear, without an error at the exit."""
+    """Discard the buffered output of a closed pipe, without an error at the exit."""
     # a stream of a test has no file
     with suppress(OSError, ValueError, io.UnsupportedOperation):
         null = os.open(os.devnull, os.O_WRONLY)
@@ -152,9 +152,15 @@ def abandon_output() -> None:
 
 
 def _print(console: RichConsole, renderable: RenderableType) -> None:
-    """Print a result; a text is wrapped only on a terminal."""
+    """Print a result; only on a terminal, texts are wrapped and tables are padded."""
     if not isinstance(renderable, str | Text):
-        console.print(renderable)
+        if console.is_terminal:
+            console.print(renderable)
+            return
+        with console.capture() as captured:
+            console.print(renderable)
+        padded = captured.get().removesuffix("\n").split("\n")
+        console.out("\n".join(line.rstrip() for line in padded), highlight=False)
         return
     text = Text(renderable) if isinstance(renderable, str) else renderable
     lines = [text] if console.width >= _UNLIMITED else wrapped(text, console.width)

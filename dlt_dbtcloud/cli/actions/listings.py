@@ -37,7 +37,7 @@ def jobs(options: argparse.Namespace, console: Console) -> ExitStatus:
         filters = {**_filters(options), "name__icontains": options.name}
         listed = client.list_jobs(**_set(filters), limit=min(options.limit, _PAGE))
         found = [*islice(listed, options.limit)]
-    return _show(console, found, jobs_view, "There are no such jobs.")
+    return _show(console, found, jobs_view, "No jobs match.")
 
 
 def runs(options: argparse.Namespace, console: Console) -> ExitStatus:
@@ -53,7 +53,7 @@ def runs(options: argparse.Namespace, console: Console) -> ExitStatus:
         }
         listed = client.list_runs(**_set(filters), limit=min(options.limit, _PAGE))
         found = [*islice(listed, options.limit)]
-    return _show(console, found, runs_view, "There are no such runs.")
+    return _show(console, found, runs_view, "No runs match.")
 
 
 def jobs_view(jobs: Sequence[Job], width: int) -> Table:
@@ -67,7 +67,7 @@ def jobs_view(jobs: Sequence[Job], width: int) -> Table:
 
 
 def runs_view(runs: Sequence[Run], width: int) -> Table:
-    """Return the table of runs: id, status, job, and what else fits: time, duration.
+    """Return the table of runs: id, status and job; time and duration if they fit.
 
     Args:
         runs: The runs.

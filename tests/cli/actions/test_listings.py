@@ -71,7 +71,14 @@ def test_runs_are_those_of_a_job_with_a_status_newest_first(
     assert listed() == [ids[3]]
     shown = cli("runs", nightly)
     assert [line.split()[0] for line in shown.out.splitlines()[1:]] == [*map(str, ids[2::-1])]
-    assert "There are no such runs." in cli("runs", "--status", "queued").err
+    assert "No runs match." in cli("runs", "--status", "queued").err
+
+
+def test_lines_do_not_end_with_spaces_in_a_file(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    cloud.create_job("A long name of a job", execute_steps=["dbt build --full-refresh"])
+    cloud.create_job("B", execute_steps=["dbt run"])
+    lines = cli("jobs").out.splitlines()
+    assert lines == [line.rstrip() for line in lines]
 
 
 def test_jobs_are_chosen_by_name_and_project(cli: Cli, cloud: DBTCloudEmulator) -> None:
