@@ -93,7 +93,7 @@ def lost_responses(cloud: DBTCloudEmulator) -> Iterator[Row]:
 
 
 def ends_of_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Measure the delay in noticing the end of a run, and the status checks, on a fake clock."""
+    """Measure the status checks of a run and the delay in noticing its end."""
     job = cloud.create_job("Long", duration=None)
     for length in LENGTHS:
         late, checks = [], []
@@ -159,7 +159,7 @@ def connections(cloud: DBTCloudEmulator) -> Iterator[Row]:
 
 
 def loads_of_one_table(cloud: DBTCloudEmulator) -> Iterator[Row]:
-    """Count the nodes that dbt builds after a load of one of five tables, and the seconds."""
+    """Count the nodes and seconds of a build after a load of one table."""
     with TemporaryDirectory() as folder:
         os.environ["DLT_DATA_DIR"] = folder
         flights = Flights(cloud, Path(folder))
@@ -184,7 +184,7 @@ def loads_of_one_table(cloud: DBTCloudEmulator) -> Iterator[Row]:
 
 
 def start_up(_: DBTCloudEmulator) -> Iterator[Row]:
-    """Measure the import of a helper and dlt in a new process: the fastest of a few."""
+    """Measure the fastest import of a helper and dlt in a new process."""
     fastest = []
     for module in ("dlt_dbtcloud", "dlt.helpers.dbt_cloud"):
         code = (

@@ -58,7 +58,7 @@ class SimulatedJob:
 
 
 class Measured(NamedTuple):
-    """The duration of a run, the seconds until its end was noticed, and the status checks."""
+    """The duration of a run, the delay in noticing its end, and its checks."""
 
     seconds: float
     late: float
@@ -155,7 +155,7 @@ def watch(
 def is_as_promised(
     job: SimulatedJob, regular: Sequence[Measured], placed: Sequence[Measured]
 ) -> bool:
-    """Return whether the end of each run was noticed as soon as promised, with few checks."""
+    """Return whether the end of each run was noticed in time, with few checks."""
     if job.is_usual:
         return all(run.late <= PROMPT and run.checks < run.seconds / PROMPT for run in placed)
     pairs = zip(placed, regular, strict=True)

@@ -1,4 +1,4 @@
-"""Start of the embedded dbt Cloud, its scripted runs a second, and the start of pytest with it.
+"""Start of the embedded dbt Cloud and of pytest, and scripted runs a second.
 
 python -m benchmarks.emulator
 """

@@ -307,7 +307,7 @@ class DBTCloudRunCancelled(DBTCloudRunError, TerminalException):
 
 
 class DBTCloudRunWarning(DBTCloudRunError, TerminalException):
-    """The run succeeded, and tests warned or sources are stale, or this could not be read.
+    """The run succeeded with warnings, or its warnings could not be read.
 
     Attributes:
         failures: The first twenty tests that warned and stale sources, as

@@ -212,7 +212,7 @@ class ConnectionReport(TypedDict):
 
 
 class Plan(TypedDict):
-    """What a call would run, as `plan_dbt_cloud_job` returns it.
+    """The plan of a call, as `plan_dbt_cloud_job` returns it.
 
     `steps` are the commands, and `nodes` the unique ids of what they execute, of `total_nodes` in
     the whole job. `seconds` is about how long they take, `whole_seconds` about how long the whole

@@ -82,7 +82,7 @@ def main() -> bool:
     print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
     announce(f"""The data are in {DATABASE}. Try next:
   python examples/only_what_changed.py     how much time `only_loaded` saves
-  make demo-fusion                         the same project on dbt Core and dbt Fusion
+  make demo-fusion                         the same on dbt Core and dbt Fusion
   examples/results.sql                     more questions to the results""")
     return is_repaired
 
@@ -95,7 +95,7 @@ def build_one_table(pipeline: dlt.Pipeline) -> None:
 
 
 def break_and_retry(pipeline: dlt.Pipeline) -> bool:
-    """Break a model, show the failure of its run, repair the model and retry the run.
+    """Break a model, show the failure, repair the model and retry.
 
     Returns:
         Whether the retry succeeded.
@@ -156,7 +156,7 @@ def load() -> dlt.Pipeline:
 
 
 def print_run(run: Run) -> None:
-    """Print a run and its nodes, passed tests in one line; the log has the cause of a failure."""
+    """Print a run and its nodes, with passed tests in one line."""
     announce(f"Run {run['id']}: {run['status_humanized']} after {run['duration']}, {run['href']}")
     results = get_dbt_cloud_run_results(run_id=run["id"]) if run["id"] else []
     passed = [node for node in results if node["status"] == "pass"]

@@ -1,4 +1,4 @@
-"""The check of all that a run needs, from the configuration to the sources of dbt."""
+"""Check of everything that a run needs, from the configuration to the dbt sources."""
 
 from __future__ import annotations
 

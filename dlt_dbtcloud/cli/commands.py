@@ -61,11 +61,11 @@ class Command:
         return [*self.positional, *named, *folder, *self.extras, EXTRAS["json"]]
 
 
-def _bare(name: str, what: str) -> Option:
-    """Return a positional argument that can also be passed as an option or by the config."""
+def _bare(name: str, noun: str) -> Option:
+    """Return a positional argument for an id that is also an option."""
     return new_option(
         f"bare_{name}_id",
-        f"the {what}; by default that of the config",
+        f"the {noun}; by default that of the config",
         f"bare_{name}_id",
         nargs="?",
         metavar=name.upper(),
@@ -269,7 +269,9 @@ _COMMANDS = (
         extras=(
             EXTRAS["pipelines_dir"],
             new_option(
-                "write", "write them to this file, or replace one written so", metavar="FILE"
+                "write",
+                "write them to this file; replace only a file written by this command",
+                metavar="FILE",
             ),
             new_option(
                 "check",

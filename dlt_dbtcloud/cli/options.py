@@ -1,4 +1,4 @@
-"""Options of the commands: one for each argument of the helpers, and those of the commands.
+"""Options of the commands: the arguments of the helpers, and some more.
 
 An option that is not passed is None, so that the config or the helper's default applies.
 """

@@ -74,7 +74,7 @@ class _Examples:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, without what may be a secret."""
+    """A parser whose errors are one line without secrets."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with an error that names the help."""

@@ -69,7 +69,7 @@ class InputError(ValueError):
 def status_of_run(run: Run) -> ExitStatus:
     """Return the exit status for a run that a helper returned.
 
-    A run that is still in progress was not waited for, which is no failure.
+    A run that is still in progress was not waited for, which is not a failure.
     """
     if not has_finished(run):
         return ExitStatus.SUCCESS

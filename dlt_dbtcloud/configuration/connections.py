@@ -110,7 +110,7 @@ def connection_fields(name: str, fields: Mapping[str, type]) -> dict[str, Any]:
 
 
 def connection_traces(name: str, field: str, hint: type) -> Iterator[LookupTrace]:
-    """Yield the places in which a field of a connection was looked up, for dlt's own error."""
+    """Yield the places that were searched for a field, for dlt's own error."""
     for provider in _providers():
         if provider.supports_secrets or not is_secret_hint(hint):
             _, key = provider.get_value(field, hint, "", *_path(name))
@@ -118,7 +118,7 @@ def connection_traces(name: str, field: str, hint: type) -> Iterator[LookupTrace
 
 
 def first_set(*names: str) -> str | None:
-    """Return the name of `[dbt_cloud]` that is set in the first place that sets any of them."""
+    """Return the name that is set in the first place that sets any."""
     for provider in _providers():
         for name in names:
             value, _ = provider.get_value(name, str, "", SECTION)
@@ -140,7 +140,7 @@ def line_that_sets(
     *,
     beside: str | None = None,
 ) -> str:
-    """Return the line that changes a field in the place that sets it, or sets it.
+    """Return the line that sets a field, in the place of its present value.
 
     Args:
         name: The field.

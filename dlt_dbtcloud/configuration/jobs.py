@@ -23,7 +23,7 @@ _CLOSEST = 3
 
 
 def required_job_id(config: DBTCloudConfiguration) -> str:
-    """Return the id of the configured job; a request finds it if only its name is set.
+    """Return the id of the configured job, if need be by its name.
 
     API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/List%20Jobs
 
@@ -80,7 +80,7 @@ def _filters(config: DBTCloudConfiguration) -> dict[str, Any]:
 
 
 def closest_jobs(name: str, jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs with the most similar names, the best first, or any if none is similar."""
+    """Return the jobs with the most similar names, best first, or else any."""
     names = {(job.get("name") or "").strip().casefold() for job in jobs}
     close = difflib.get_close_matches(name.casefold(), names, n=_CLOSEST, cutoff=0.5)
     close += sorted(each for each in names if name.casefold() in each and each not in close)

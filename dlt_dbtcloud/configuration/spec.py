@@ -192,7 +192,7 @@ class DBTCloudConfiguration(BaseConfiguration):
             self.job_id = None
 
     def _names_job(self, stored: Mapping[str, Any]) -> bool:
-        """Return whether the job's name wins over its id: it is set in a place of its own."""
+        """Return whether the job's name wins over its id, which another place sets."""
         for place in (self.__given_fields__, stored):
             if "job_id" in place or "job_name" in place:
                 return "job_id" not in place

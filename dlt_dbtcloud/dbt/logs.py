@@ -1,4 +1,4 @@
-"""Warnings in the logs of dbt, and errors in those of dbt Fusion, whose results may lack them.
+"""Warnings in the logs of dbt, and errors in those of dbt Fusion.
 
 Logs: https://docs.getdbt.com/reference/global-configs/logs
 """
@@ -96,7 +96,7 @@ def warning_count(log: str) -> int | None:
 
 
 def stale_count(log: str) -> int | None:
-    """Return the number of sources that are not fresh, by the log of `dbt source freshness`.
+    """Return the number of stale sources, by the log of `dbt source freshness`.
 
     Args:
         log: The log.

@@ -47,7 +47,7 @@ class NodeProgress:
 
 
 def node_progress(log: str) -> NodeProgress | None:
-    """Return the nodes that have finished by the log or debug log of a dbt command.
+    """Return the finished nodes in the log or debug log of a command.
 
     Args:
         log: The log, perhaps without its beginning.

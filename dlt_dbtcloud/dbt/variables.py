@@ -23,11 +23,11 @@ _ONE_LINE = 2**31
 
 
 class VariablesError(ValueError):
-    """The `--vars` of a command cannot be read; the message is a predicate without its values."""
+    """The `--vars` of a command cannot be read; the message is a predicate."""
 
 
 def merged_vars(text: str | None, variables: Mapping[str, Any]) -> str:
-    """Return the `--vars` of a command with more variables: JSON if the command's own permit it.
+    """Return the `--vars` of a command with more variables, as JSON if possible.
 
     Args:
         text: The `--vars` of the command; None if it has none.

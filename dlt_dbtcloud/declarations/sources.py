@@ -67,7 +67,7 @@ def declaration(schemas: Iterable[LoadedSchema]) -> dict[str, Any]:
 def sources_yaml(sources: dict[str, Any]) -> str:
     """Return sources as the text of a YAML file; equal sources have equal texts.
 
-    A comment at its beginning tells it apart from a file of people, see `is_sources_yaml`.
+    A comment at its beginning distinguishes it from other files: see `is_sources_yaml`.
 
     Args:
         sources: The value that `dbt_sources` returned.

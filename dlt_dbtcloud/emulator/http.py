@@ -62,7 +62,7 @@ class RecordedRequest:
 
 @dataclass(frozen=True)
 class UnhandledRequest:
-    """A request that the emulator failed to handle, which is not an error of the service.
+    """A request that the emulator could not handle.
 
     Args:
         method: The HTTP method.

@@ -53,7 +53,7 @@ _VERDICTS = {
     RunStatus.ERROR: "Encountered an error, as scripted",
     RunStatus.CANCELLED: "Cancelled",
 }
-# statuses that dbt counts by themselves at the end of its log
+# statuses that dbt counts separately at the end of its log
 _COUNTED = {
     "error": "ERROR",
     "fail": "ERROR",

@@ -78,7 +78,7 @@ _LENGTH = 500
 
 @dataclass(frozen=True)
 class Saving:
-    """What a narrowed run saves, compared with the last run of the whole job.
+    """Savings of a narrowed run, compared with the last run of the whole job.
 
     Args:
         nodes: The number of nodes that the narrowed run executes.

@@ -1,4 +1,4 @@
-"""Times of status checks: close together where past runs of the job ended."""
+"""Times of status checks: close together when past runs of the job ended."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Window:
 
 
 class Expected(NamedTuple):
-    """The seconds since a run started, None if it has not, and when it usually ends, in order."""
+    """The seconds since a run started, if it has, and its usual ends."""
 
     running: float | None
     windows: Sequence[Window]
 
 
 class Check(NamedTuple):
-    """The pause before the next check, and the age at the next regular one."""
+    """The pause before the next check, and the age at the next regular check."""
 
     pause: float
     due: float
 
 
 def regular_pause(age: float, wait_seconds: float) -> float:
-    """Return the longest pause before the next check: a second plus a tenth of the age.
+    """Return the longest pause: a second plus a tenth of the age.
 
     Args:
         age: Seconds since the trigger.
@@ -85,7 +85,7 @@ def next_check(
 
 @lru_cache(maxsize=128)
 def usual_ends(durations: tuple[float, ...], wait_seconds: float) -> tuple[Window, ...]:
-    """Return when a run usually ends, in order: where the durations of past runs are closest.
+    """Return when a run usually ends, in order: the densest past durations.
 
     The windows take few additional checks. If the durations have nothing in common, or regular
     checks are as close, there are no windows.
@@ -113,7 +113,7 @@ def usual_ends(durations: tuple[float, ...], wait_seconds: float) -> tuple[Windo
 
 
 def _ahead(run: Expected) -> float:
-    """Return the seconds until the next window of a run begins; at most 0 within it."""
+    """Return the seconds until a run's next window; at most 0 within it."""
     if run.running is None:
         return math.inf
     left = [each.begins for each in run.windows if run.running < each.ends]
@@ -121,7 +121,7 @@ def _ahead(run: Expected) -> float:
 
 
 def _densest(durations: Sequence[float], span: float) -> Sequence[float]:
-    """Return the most durations within a span, and of as many the closest; none if negative."""
+    """Return the most durations within a span, and of as many the closest."""
     groups = [
         [each for each in durations if first <= each <= first + span]
         for first in durations

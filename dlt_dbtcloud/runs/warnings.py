@@ -182,7 +182,7 @@ class _Warnings:
         self._unread.append(f"`{file}` of step {step.get('index')}")
 
     def _manifest(self, run: Run, step: RunStep) -> Manifest:
-        """Return the manifest of a step, or of a later one: a check of sources has none."""
+        """Return the manifest of a step, or else of a later step."""
         key = id_of(run), step.get("index")
         if key not in self._manifests:
             artifacts = self._runs.artifacts(self._client, run)

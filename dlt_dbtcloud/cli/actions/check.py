@@ -32,7 +32,7 @@ def check(options: argparse.Namespace, console: Console) -> ExitStatus:
 
 
 def report_view(report: ConnectionReport) -> Table:
-    """Return the findings of a report as a table, each with the line that repairs it."""
+    """Return the findings of a report and their fixes as a table."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

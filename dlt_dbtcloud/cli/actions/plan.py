@@ -30,7 +30,7 @@ def plan(options: argparse.Namespace, console: Console) -> ExitStatus:
 
 
 def describe_plan(plan: Plan) -> Iterator[Text]:
-    """Yield the lines of a plan: its size and time, commands, nodes, and what is left out.
+    """Yield the lines of a plan: size, time, commands, nodes and omissions.
 
     Args:
         plan: The plan.

@@ -89,7 +89,7 @@ def style_of(status: str) -> str:
 def _show(options: argparse.Namespace, console: Console, helper: Callable[..., Run]) -> ExitStatus:
     """Call a helper and print the run that it returns.
 
-    A run that has finished is printed, too, if the helper raises.
+    If the helper raises, a run that has finished is printed as well.
     """
     try:
         payload = helper(**helper_arguments(options))

@@ -28,7 +28,7 @@ __all__ = ["sources"]
 
 
 def sources(options: argparse.Namespace, console: Console) -> ExitStatus:
-    """Print or write the dbt sources of a pipeline, or compare them with a job's manifest."""
+    """Print, write or check the dbt sources of a pipeline."""
     pipeline = attached(options.pipeline_name, options.pipelines_dir)
     if options.check:
         return _check(options, console, pipeline)
@@ -45,7 +45,7 @@ def sources(options: argparse.Namespace, console: Console) -> ExitStatus:
 
 
 def _check(options: argparse.Namespace, console: Console, pipeline: dlt.Pipeline) -> ExitStatus:
-    """Compare the tables of a pipeline with the sources in the newest manifest of the job."""
+    """Compare the tables of a pipeline with the sources in the job's manifest."""
     schemas = loaded_schemas(pipeline)
     with connected(options) as (client, config):
         job_id = required_job_id(config)

@@ -1,4 +1,4 @@
-"""What a call would run, and about how long that takes."""
+"""Plan of a run, and forecast of its seconds."""
 
 from dlt_dbtcloud.runs.plan.plan import empty_plan, plan_run
 

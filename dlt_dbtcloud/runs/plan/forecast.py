@@ -173,7 +173,7 @@ def _times(results: Results[Result]) -> dict[str, float]:
 
 
 def _longest_chain(seconds: Mapping[str, float], manifest: Manifest) -> float:
-    """Return the seconds of the longest chain of nodes, each of which waits for the one before."""
+    """Return the seconds of the longest chain of nodes that wait for each other."""
     graph = {node: [p for p in manifest.parents(node) if p in seconds] for node in seconds}
     ends: dict[str, float] = {}
     try:

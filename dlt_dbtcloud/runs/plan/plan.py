@@ -1,4 +1,4 @@
-"""The plan of a run: what its trigger would send, and about how long that would take."""
+"""The plan of a run: its commands, nodes and predicted seconds."""
 
 from __future__ import annotations
 

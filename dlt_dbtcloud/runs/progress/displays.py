@@ -104,7 +104,7 @@ class LineDisplay:
         self._key: object = None
 
     def show(self, frame: Frame, now: float) -> None:
-        """Write the new lines, and the description if it has changed or a minute has passed."""
+        """Write the new lines, and the description after a change or a minute."""
         lines = [*frame.lines]
         if frame.parts and not frame.is_over and (frame.key != self._key or self.due(now) <= 0):
             lines.append(f"{frame.title}: {', '.join(frame.parts)}")
@@ -230,7 +230,7 @@ class CollectorDisplay:
 
 
 def fitted(parts: Sequence[str], columns: int) -> str:
-    """Return the parts that fit into the columns of a terminal; the first one is cut."""
+    """Return the parts that fit into a terminal; the first part is cut."""
     line = parts[0] if parts else ""
     while line and _width(line) > columns:
         line = line[:-1]

@@ -33,14 +33,14 @@ _READ_WITHIN = 10.0
 
 
 class Kind(NamedTuple):
-    """A job, and the commands that replace its own: runs of one kind take about as long."""
+    """A job and its overridden commands: runs of one kind take about as long."""
 
     job_id: int
     steps: tuple[str, ...]
 
 
 def kind_of(run: Run) -> Kind | None:
-    """Return the kind of a run; None for a retry, and if the payload does not show it."""
+    """Return the kind of a run; None for a retry or if unknown."""
     trigger, job_id = run.get("trigger"), run.get("job_definition_id")
     if not trigger or not job_id or retried_run(run) is not None:
         return None
@@ -143,7 +143,7 @@ class Pace:
         return median(durations) if durations else None
 
     def running(self, run: Run) -> float | None:
-        """Return the seconds since a run started; None if it has not, or is not checked."""
+        """Return the seconds since a run started; None if it has not."""
         started = self._started.get(id_of(run))
         return None if started is None else self._clock.monotonic() - started
 

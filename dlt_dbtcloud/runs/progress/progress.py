@@ -64,7 +64,7 @@ class Progress:
         return self._display is not None
 
     def pause(self, runs: Sequence[Run], age: float, wait_seconds: float) -> float:
-        """Return the pause before the next check; read the past runs first, if it is of use.
+        """Return the pause before the next check; read past runs if useful.
 
         Args:
             runs: The runs that are still watched.

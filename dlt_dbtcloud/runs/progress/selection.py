@@ -70,7 +70,7 @@ def new_display(
 
 
 def _named(name: str) -> Collector:
-    """Return a new collector of dlt; its log goes to standard error, as all progress does."""
+    """Return a new collector of dlt, whose log is on standard error."""
     if name == "log":
         return LogCollector(logger=sys.stderr, dump_system_stats=False)
     collector: Collector = getattr(dlt.progress, name)()

@@ -60,7 +60,7 @@ class RunState:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What changes at most a few times per step."""
+        """The fields that change at most a few times per step."""
         return self.status, self.blocked_by, self.step
 
 

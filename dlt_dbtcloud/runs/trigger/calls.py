@@ -62,7 +62,7 @@ def triggers_of(
     data: TriggerData | Mapping[str, Any] | None,
     pipeline: dlt.Pipeline | None,
 ) -> list[Trigger] | str:
-    """Return the triggers of jobs for the last load, or why there is nothing to run.
+    """Return the triggers of jobs for the last load, or why nothing runs.
 
     Args:
         job_ids: The jobs.

@@ -1,4 +1,4 @@
-"""A trigger of a job, and the runs that serve it.
+"""A trigger of a job, and the existing runs that it may use.
 
 Its overrides are `TriggerData` in `typing`, and fields of `configuration`.
 """

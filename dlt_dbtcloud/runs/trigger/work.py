@@ -1,4 +1,4 @@
-"""The work of a run: its body, narrowed to the load, or why there is nothing to build."""
+"""The work of a run: its body, or why there is nothing to build."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Work", "log_work", "work_of"]
 
 @dataclass(frozen=True)
 class Work:
-    """What a trigger sends, decided before it is sent.
+    """The body of a trigger, decided before it is sent.
 
     Args:
         body: The body with its variables, narrowed to the load if requested.
@@ -39,7 +39,7 @@ class Work:
 
     @property
     def scope(self) -> Scope | None:
-        """What the narrowed run is to build."""
+        """The nodes that the narrowed run is to build."""
         return self.narrowing.scope if self.narrowing else None
 
     def saving(self, known: Sequence[Run]) -> Saving | None:
