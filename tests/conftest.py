@@ -26,6 +26,7 @@ from tests.support.answers import Answers
 from tests.support.clock import DBT_PATIENCE, PATIENCE, FakeClock
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
+from tests.support.hints import remember_types
 from tests.support.loaded_flights import LoadedFlights, run_flights
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.orchard import Orchard, run_orchard
@@ -62,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # what is imported and collected is no garbage, and there is much of it
     gc.disable()
     keep_in_memory()
+    remember_types()
     guard = start_guard()
     config.add_cleanup(forks.stop)
     config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)
@@ -119,6 +121,8 @@ def _is_recorded(item: pytest.Item) -> bool:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    # what tests leave is little beside what each collection looks at
+    gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 
@@ -126,6 +130,13 @@ def pytest_collection_finish() -> None:
 def logging_of_dlt() -> None:
     """Let dlt set up its logger before `caplog` captures it."""
     Container()[PluggableRunContext].reload(str(Path.cwd()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_unclosed() -> Iterator[None]:
+    """Fail the last test if an earlier one left a file or socket open."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
