@@ -195,6 +195,10 @@ class Server(ThreadedWSGIServer):
         # `serve_forever` closes the socket as well; the port is free after both calls
         self._thread.join()
         self.server_close()
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close the connections that clients keep alive."""
         with self._lock:
             for connection in self._open:
                 # the client may have closed it already

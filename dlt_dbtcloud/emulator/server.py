@@ -158,8 +158,8 @@ class DBTCloudEmulator:
     def reset(self) -> None:
         """Return to the initial account, project and environment.
 
-        Cancels unfinished runs and removes all faults, the limit of requests and recorded
-        requests. Ids are not reused.
+        Cancels unfinished runs, removes all faults, the limit of requests and recorded requests,
+        and closes the connections that clients keep alive. Ids are not reused.
         """
         self._app.faults.clear()
         with self._state.changed:
@@ -169,6 +169,8 @@ class DBTCloudEmulator:
             self._app.requests.clear()
             self._app.unhandled.clear()
         self._scheduler.stop(runs)
+        if self._server is not None:
+            self._server.disconnect()
 
     def create_account(self, name: str = "Another account", *, visible: bool = False) -> int:
         """Add an account with a project and an environment.

@@ -91,12 +91,15 @@ def test_it_restarts_on_the_same_port_with_its_jobs(fresh: DBTCloudEmulator) -> 
     assert Api(fresh).data(f"/jobs/{job}/")["name"] == "Kept"
 
 
-def test_stop_closes_connections_that_clients_keep_alive(fresh: DBTCloudEmulator) -> None:
+@pytest.mark.parametrize("end", [DBTCloudEmulator.stop, DBTCloudEmulator.reset])
+def test_stop_and_reset_close_connections_that_clients_keep_alive(
+    fresh: DBTCloudEmulator, end: Callable[[DBTCloudEmulator], None]
+) -> None:
     port = int(fresh.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"401" in connection.recv(65536)
-        fresh.stop()
+        end(fresh)
         assert connection.recv(65536) == b""
 
 
