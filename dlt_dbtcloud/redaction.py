@@ -20,8 +20,12 @@ __all__ = [
 Redact = Callable[[str], str]
 
 _MAX_LINE_LENGTH = 300
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_UNPRINTABLE = re.compile(r"[^\S\n ]+|[\x00-\x09\x0b-\x1f\x7f]+")
+# also in the 8-bit form, which some terminals obey
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[@-Z\\-_]"
+)
+_UNPRINTABLE = re.compile(r"[^\S\n ]+|[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
 # two frames or more of a program in Rust, such as dbt Fusion
 _BACKTRACE = re.compile(r"^ +0: \S.*(?:\n +\d+: \S.*|\n +at \S.*)+\n?", re.MULTILINE)
 _REDACTED = "***"

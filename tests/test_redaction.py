@@ -152,6 +152,12 @@ def test_plain_text_has_no_colours_and_control_characters() -> None:
     assert plain_text(coloured) == "12:00:00  ERROR in    x\nlink !"
 
 
+def test_plain_text_has_no_8_bit_control_characters() -> None:
+    """xterm obeys U+009B as it does ESC [, also in UTF-8."""
+    assert plain_text("\x9b31mred\x9b0m \x9d0;title\x9cx \x90q") == "red x  q"
+    assert plain_text("\x9b31") == " 31"
+
+
 def test_backtraces_of_dbt_fusion_are_removed() -> None:
     frames = "   0: <unknown>\n   1: start_thread\n             at ./nptl/create.c:442:8\n"
     assert without_backtraces(f"Error\n{frames}{frames}\nThe end") == "Error\n\nThe end"

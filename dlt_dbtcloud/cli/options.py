@@ -14,6 +14,12 @@ from typing import Any
 __all__ = ["ARGUMENTS", "EXTRAS", "Option", "new_option", "parse_data", "parse_variable"]
 
 
+# the largest count
+_MOST = 999_999_999
+# characters of a wrong value that a message shows
+_SHOWN = 20
+
+
 @dataclass(frozen=True)
 class Option:
     """An option of the command line.
@@ -48,7 +54,7 @@ def parse_data(text: str) -> dict[str, Any]:
     """
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         # the text may contain a secret
@@ -73,7 +79,7 @@ def parse_variable(text: str) -> tuple[str, Any]:
         return name, value
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise argparse.ArgumentTypeError(
             f"the value of `{name}` is not JSON; pass a text as {name}=VALUE"
         ) from None
@@ -90,8 +96,9 @@ def _count(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: It is not such a number.
     """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    digits = text.lstrip("0")
+    if not digits.isdecimal() or len(digits) > len(str(_MOST)):
+        raise argparse.ArgumentTypeError(f"{text[:_SHOWN]!r} is not a number from 1 to {_MOST}")
     return int(text)
 
 

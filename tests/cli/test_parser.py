@@ -224,3 +224,26 @@ def declared(pipeline: dlt.Pipeline) -> dict[str, object]:
         "database": source.get("database"),
         "columns": {column["name"]: column for column in table["columns"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--data", "[" * 100_000), "not a JSON object"),
+        (("--var", f"days:={'[' * 100_000}"), "the value of `days` is not JSON"),
+    ],
+)
+def test_json_that_is_nested_too_deeply_is_bad_input(
+    cli: Cli, words: tuple[str, ...], reason: str
+) -> None:
+    done = cli("run", JOB, *words)
+    assert (done.status, done.out) == (2, "")
+    assert reason in done.err
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "9" * 30, "9" * 5000, "x"])
+def test_a_count_is_a_number_that_a_listing_can_have(cli: Cli, count: str) -> None:
+    done = cli("jobs", f"--limit={count}")
+    assert (done.status, done.out) == (2, "")
+    assert "is not a number from 1 to 999999999" in done.err
+    assert len(done.err) < 200

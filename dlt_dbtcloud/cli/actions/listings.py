@@ -103,7 +103,7 @@ def _show(console: Console, found: Sequence[Any], view: Any, nothing: str) -> Ex
 def _filters(options: argparse.Namespace) -> dict[str, Any]:
     names = ("project_id", "environment_id")
     given = {name: getattr(options, name) for name in names}
-    return {name: int(valid_id(name, value)) for name, value in given.items() if value}
+    return {name: int(valid_id(name, value)) for name, value in given.items() if value is not None}
 
 
 def _set(filters: dict[str, Any]) -> dict[str, Any]:
