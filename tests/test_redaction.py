@@ -153,7 +153,7 @@ def test_plain_text_has_no_colours_and_control_characters() -> None:
 
 
 def test_plain_text_has_no_8_bit_control_characters() -> None:
-    """xterm obeys U+009B as it does ESC [, also in UTF-8."""
+    """A terminal such as xterm obeys U+009B as it does ESC [, also in UTF-8."""
     assert plain_text("\x9b31mred\x9b0m \x9d0;title\x9cx \x90q") == "red x  q"
     assert plain_text("\x9b31") == " 31"
 

@@ -9,10 +9,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console as RichConsole
 from rich.console import RenderableType
@@ -22,6 +22,8 @@ from dlt_dbtcloud.cli.statuses import worded
 from dlt_dbtcloud.redaction import plain_text
 
 __all__ = ["Console", "abandon_output", "render", "shown_logs", "wrapped"]
+
+_T = TypeVar("_T")
 
 # columns of an output that is not a terminal, so that nothing is cut
 _UNLIMITED = 1000
@@ -37,10 +39,12 @@ class Console:
 
     Args:
         is_json: Whether standard output is reserved for JSON.
+        cut: Cuts tokens out of a text.
     """
 
-    def __init__(self, *, is_json: bool = False) -> None:
+    def __init__(self, *, is_json: bool = False, cut: Callable[[str], str] = str) -> None:
         self.is_json = is_json
+        self._cut = cut
         self._out = _rich(sys.stdout)
         self._err = _rich(sys.stderr)
 
@@ -53,6 +57,10 @@ class Console:
     def has_blocks(self) -> bool:
         """Whether standard output can show block characters."""
         return can_show_blocks(self._out.encoding)
+
+    def without_tokens(self, value: _T) -> _T:
+        """Return a JSON value without tokens in its texts; a view may shorten them later."""
+        return cast(_T, _mapped(value, self._cut))
 
     def show(self, *renderables: RenderableType) -> None:
         """Print results to standard output."""
@@ -71,15 +79,24 @@ class Console:
         """Print a message to standard error, in place of a line of progress."""
         if sys.stderr.isatty() and not self._err.is_dumb_terminal:
             self._err.file.write(_CLEAR)
-        _print(self._err, Text(plain_text(text), style))
+        _print(self._err, Text(plain_text(self._cut(text)), style))
 
     def error(self, text: str) -> None:
         """Print an error to standard error."""
-        _print(self._err, Text("error: ", "bold red") + Text(plain_text(text), ""))
+        _print(self._err, Text("error: ", "bold red") + Text(plain_text(self._cut(text)), ""))
 
     def flush(self) -> None:
         """Write the buffered output; a closed pipe is an error here, not at the exit."""
         sys.stdout.flush()
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with changed texts."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: _mapped(each, change) for name, each in value.items()}
+    return [_mapped(each, change) for each in value] if isinstance(value, list) else value
 
 
 def render(renderable: RenderableType, width: int) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dlt
@@ -13,14 +13,18 @@ from dlt.pipeline.exceptions import CannotRestorePipelineException, InvalidPipel
 from dlt_dbtcloud.cli.commands import COMMANDS
 from dlt_dbtcloud.cli.statuses import InputError
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.credentials import valid_token
+from dlt_dbtcloud.client.http import TokenAuth
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
+    configured_tokens,
     connect,
     resolved_config,
     with_dbt_cloud_config,
 )
+from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
-__all__ = ["attached", "connected", "helper_arguments", "required_run"]
+__all__ = ["attached", "connected", "helper_arguments", "required_run", "token_cutter"]
 
 
 def helper_arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -86,6 +90,23 @@ def required_run(config: DBTCloudConfiguration) -> str:
         InvalidCredentialsException: There is none.
     """
     return str(resolved_config(config, "run_id").run_id)
+
+
+def token_cutter(options: argparse.Namespace) -> Callable[[str], str]:
+    """Return a function that cuts the configured tokens out of a text."""
+    names = (getattr(options, name, None) for name in ("connection", "pipeline"))
+    auths: list[TokenAuth] = []
+    for token in configured_tokens(*names):
+        # the command itself refuses an invalid one
+        with suppress(InvalidCredentialsException):
+            auths.append(TokenAuth(valid_token(token)))
+
+    def cut(text: str) -> str:
+        for auth in auths:
+            text = auth.without_token(text)
+        return text
+
+    return cut
 
 
 @with_dbt_cloud_config

@@ -51,11 +51,12 @@ def _execute(arguments: argparse.Namespace) -> int:
     from dlt.common.exceptions import DltException
 
     from dlt_dbtcloud.cli.console import Console, abandon_output, shown_logs
+    from dlt_dbtcloud.cli.inputs import token_cutter
     from dlt_dbtcloud.cli.statuses import ExitStatus, message_of, status_of_error
 
     command = COMMANDS[arguments.dbt_cloud_command]
     module, _, name = command.action.partition(":")
-    console = Console(is_json=arguments.json)
+    console = Console(is_json=arguments.json, cut=token_cutter(arguments))
     try:
         with _terminable(ExitStatus.TERMINATED), shown_logs(console):
             action = getattr(import_module(f"dlt_dbtcloud.cli.actions.{module}"), name)

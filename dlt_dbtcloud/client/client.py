@@ -231,7 +231,7 @@ class DBTCloudClientV2:
                 `most_recent_completed_run`, `custom_environment_variables`.
         """
         path, number = self._job(job_id), int(valid_id("job_id", job_id))
-        return shaped_job(self._transport.get(path, number, include_related=include_related))
+        return self._job_of(self._transport.get(path, number, include_related=include_related))
 
     def list_jobs(self, **filters: Any) -> Iterator[Job]:
         """Yield the jobs of the account, from all pages.
@@ -242,7 +242,7 @@ class DBTCloudClientV2:
             **filters: The API's filters: `project_id`, `environment_id`, `name__icontains`,
                 `state`, `include_related`, `order_by`, `limit`, `offset` …
         """
-        return map(shaped_job, self._transport.pages(self._path("jobs/"), filters))
+        return map(self._job_of, self._transport.pages(self._path("jobs/"), filters))
 
     def cancel_run(self, run_id: int | str | None) -> Run:
         """Request the cancellation of a run, which takes effect later, and return the run.
@@ -366,9 +366,21 @@ class DBTCloudClientV2:
         run = shaped_run(payload)
         if message := run.get("status_message"):
             run["status_message"] = self.without_token(message)
+        if status := run.get("status_humanized"):
+            run["status_humanized"] = self.without_token(status)
         if href := run.get("href"):
             run["href"] = self.without_token(href)
+        job = run.get("job")
+        if job and (name := job.get("name")):
+            job["name"] = self.without_token(name)
         return run
+
+    def _job_of(self, payload: dict[str, Any]) -> Job:
+        """Return the job of a payload, without the token in the name that errors quote."""
+        job = shaped_job(payload)
+        if name := job.get("name"):
+            job["name"] = self.without_token(name)
+        return job
 
     def _download(self, path: str, target: Path, step: int | None = None) -> Path:
         def download(_within: float | None) -> Path:

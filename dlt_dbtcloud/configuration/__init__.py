@@ -1,6 +1,10 @@
 """The `[dbt_cloud]` section: its spec, its resolution, and the trigger and client made from it."""
 
-from dlt_dbtcloud.configuration.connections import known_connections, line_that_sets
+from dlt_dbtcloud.configuration.connections import (
+    configured_tokens,
+    known_connections,
+    line_that_sets,
+)
 from dlt_dbtcloud.configuration.jobs import closest_jobs, find_job_id, required_job_id
 from dlt_dbtcloud.configuration.resolution import connect, resolved_config, with_dbt_cloud_config
 from dlt_dbtcloud.configuration.spec import (
@@ -17,6 +21,7 @@ __all__ = [
     "Collector",
     "DBTCloudConfiguration",
     "closest_jobs",
+    "configured_tokens",
     "connect",
     "fields_of_spec",
     "filled_variables",

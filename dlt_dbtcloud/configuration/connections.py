@@ -24,6 +24,7 @@ from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
 __all__ = [
     "SECTION",
+    "configured_tokens",
     "connection_fields",
     "connection_traces",
     "file_sections",
@@ -125,6 +126,22 @@ def first_set(*names: str) -> str | None:
             if is_set(value):
                 return name
     return None
+
+
+def configured_tokens(*above: str | None) -> list[str]:
+    """Return the tokens in all places, those of connections and pipelines included.
+
+    Args:
+        *above: The names of connections, and of pipelines that may have sections of their own.
+    """
+    names = [name for name in above if name]
+    paths = [(SECTION,), *((SECTION, name) for name in names), *((name, SECTION) for name in names)]
+    found = [
+        provider.get_value("api_token", str, "", *path)[0]
+        for provider in _providers()
+        for path in paths
+    ]
+    return [*dict.fromkeys(str(each).strip() for each in found if is_set(each))]
 
 
 def is_set(value: object) -> bool:

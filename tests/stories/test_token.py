@@ -289,6 +289,8 @@ def test_a_run_that_quotes_the_token_does_not_reveal_it(
     run = {
         "id": 5,
         "status": status,
+        "status_humanized": f"Over {TOKEN}",
+        "job": {"id": 3, "name": f"Nightly {TOKEN}"},
         "is_complete": True,
         "status_message": f"git clone https://git.example/?auth={TOKEN} failed",
         "href": f"https://dbt.example.com/5/?token={TOKEN}",

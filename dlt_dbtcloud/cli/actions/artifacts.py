@@ -23,7 +23,7 @@ class UnsafePathError(ValueError):
 def list_artifacts(options: argparse.Namespace, console: Console) -> ExitStatus:
     """List the artifacts of a run."""
     with connected(options) as (client, config):
-        paths = sorted(client.list_run_artifacts(required_run(config)))
+        paths = sorted(console.without_tokens(client.list_run_artifacts(required_run(config))))
     if console.is_json:
         console.json(paths)
     elif not paths:

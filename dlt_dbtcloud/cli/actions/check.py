@@ -23,7 +23,7 @@ def check(options: argparse.Namespace, console: Console) -> ExitStatus:
     # the job is a field of the config, which the helper has no argument for
     job_id = arguments.pop("job_id", None)
     credentials = {} if job_id is None else {"job_id": job_id}
-    report = check_dbt_cloud(credentials, **arguments)
+    report = console.without_tokens(check_dbt_cloud(credentials, **arguments))
     if console.is_json:
         console.json(report)
     else:

@@ -91,6 +91,7 @@ def runs_view(runs: Sequence[Run], width: int) -> Table:
 
 
 def _show(console: Console, found: Sequence[Any], view: Any, nothing: str) -> ExitStatus:
+    found = console.without_tokens(found)
     if console.is_json:
         console.json(found)
     elif not found:

@@ -52,7 +52,7 @@ def logs(options: argparse.Namespace, console: Console) -> ExitStatus:
         related = ["run_steps", *(["debug_logs"] if options.debug_logs else [])]
         if options.follow:
             return _follow(client, run_id, related, options, console, config)
-        run = client.get_run_status(run_id, related)
+        run = console.without_tokens(client.get_run_status(run_id, related))
     steps = _steps(run, options.step)
     if options.step and not steps:
         count = len(steps_of(run))
@@ -104,7 +104,7 @@ def _follow(
     pause = min(max(config.wait_seconds, 0.0) or _SHORTEST, _LONGEST)
     printed: dict[int, int] = {}
     while True:
-        run = patient.get_run_status(run_id, related)
+        run = console.without_tokens(patient.get_run_status(run_id, related))
         has_ended = has_finished(run)
         steps = _steps(run, options.step)
         if not console.is_json:

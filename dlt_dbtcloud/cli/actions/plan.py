@@ -21,7 +21,7 @@ __all__ = ["describe_plan", "plan"]
 
 def plan(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Show what a run would execute."""
-    found = plan_dbt_cloud_job(**helper_arguments(options))
+    found = console.without_tokens(plan_dbt_cloud_job(**helper_arguments(options)))
     if console.is_json:
         console.json(found)
     else:

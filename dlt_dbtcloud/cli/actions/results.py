@@ -33,7 +33,7 @@ _MESSAGE_LINES = 20
 
 def results(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Show the results of a run."""
-    found = get_dbt_cloud_run_results(**helper_arguments(options))
+    found = console.without_tokens(get_dbt_cloud_run_results(**helper_arguments(options)))
     if console.is_json:
         console.json(found)
     elif not found:

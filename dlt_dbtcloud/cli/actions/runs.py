@@ -104,6 +104,7 @@ def _show(options: argparse.Namespace, console: Console, helper: Callable[..., R
 
 
 def _print_run(console: Console, payload: Run) -> None:
+    payload = console.without_tokens(payload)
     if console.is_json:
         console.json(payload)
     else:
