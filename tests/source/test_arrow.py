@@ -217,14 +217,24 @@ def test_files_of_a_table_keep_their_format(
         assert rows(other, "SELECT count(*) FROM dbt_node_results") == [(4,)]
 
 
-def test_a_requested_format_is_used(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+@pytest.fixture
+def lake() -> dlt.Pipeline:
+    destination = dlt.destinations.filesystem("lake")
+    return dlt.pipeline("lake", destination=destination, dataset_name="raw")
+
+
+def test_a_requested_format_is_used(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, lake: dlt.Pipeline
+) -> None:
     run_id = finished_run(nightly(cloud))
-    requested: list[Any] = ["jsonl", "insert_values", "parquet"]
-    for file_format in requested:
+    requested: list[Any] = [(pipeline, "insert_values"), (pipeline, "parquet"), (lake, "jsonl")]
+    for used, file_format in requested:
         source = dbt_cloud_results(run_id=run_id).with_resources("dbt_node_results")
-        info = pipeline.run(source, loader_file_format=file_format)
+        info = used.run(source, loader_file_format=file_format)
         assert formats(info) == {file_format}
-        assert rows(pipeline, "SELECT count(*) FROM dbt_node_results") == [(2,)]
+        # JSON is not encoded twice
+        query = "SELECT adapter_response->>'rows_affected' FROM dbt_node_results ORDER BY 1"
+        assert rows(used, query) == [("7",), (None,)]
 
 
 def test_empty_texts_stay_empty_without_a_driver_for_parquet(
@@ -252,13 +262,14 @@ def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.
     assert rows(pipeline, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
 
 
-def test_changed_columns_are_respected(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_changed_columns_are_respected(cloud: DBTCloudEmulator, lake: dlt.Pipeline) -> None:
     run_id = finished_run(nightly(cloud))
     source = dbt_cloud_results().with_resources("dbt_runs")
     source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}})
-    pipeline.run(source)
+    info = lake.run(source)
     account = str(cloud.account_id)
-    assert rows(pipeline, "SELECT run_id, account_id FROM dbt_runs") == [(run_id, account)]
+    assert formats(info) == {"jsonl"}
+    assert rows(lake, "SELECT run_id, account_id FROM dbt_runs") == [(run_id, account)]
 
 
 def test_a_source_that_is_iterated_yields_rows(cloud: DBTCloudEmulator) -> None:
