@@ -24,7 +24,6 @@ from dlt_dbtcloud.dbt import (
     NotAnObjectError,
     covers,
     decode_manifest,
-    executed_nodes,
     expected_nodes,
     match_sources,
     narrowed_steps,
@@ -237,14 +236,12 @@ def log_narrowing(client: DBTCloudClientV2, job_id: str, found: Narrowing) -> No
     for step in found.steps:
         if step.problem:
             logger.warning(f"Running a whole step instead of only what was loaded: {step.problem}")
-    if found.scope is not None:
+    saving = found.saving(())
+    if saving:
         lines = [step.line for step in found.steps]
         change = f"from {_quoted(found.commands)} to {_quoted(lines)}"
-        manifest = found.reader.manifest(found.job)
-        nodes = executed_nodes(manifest, found.descendants)
-        all_nodes = executed_nodes(manifest, manifest.unique_ids)
         logger.info(
-            f"Narrowed job {job_id} to {len(nodes)} of {len(all_nodes)} nodes, "
+            f"Narrowed job {job_id} to {saving.nodes} of {saving.all_nodes} nodes, "
             f"{client.redact(change)}."
         )
 
