@@ -34,8 +34,10 @@ _COMMANDS = {
 _CALL = re.compile(
     rf"`({'|'.join(_COMMANDS)})\((?:run|job)_id=(\d+)(?:, connection=[\"']([\w-]+)[\"'])?\)`"
 )
-_ARGUMENT = re.compile(r"`(\w+)=…`(?: to the call)?")
-_FLAG = re.compile(r"`(\w+)=(True|False)`")
+# environment variables, which stay as they are, begin with a capital letter
+_ARGUMENT = re.compile(r"`([a-z]\w*)=…`(?: to the call)?")
+_VALUE = re.compile(r"`([a-z]\w*)=\"?([\w-]+)\"?` in the call")
+_FLAG = re.compile(r"`([a-z]\w*)=(True|False)`")
 _MISSING = (
     "`{fields}` is missing. Set it under `[dbt_cloud]` in `.dlt/secrets.toml`, or "
     "{variables} in the environment."
@@ -100,6 +102,7 @@ def worded(text: str) -> str:
     """Return a message with commands and options in place of calls and arguments."""
     text = _CALL.sub(_command, text)
     text = _ARGUMENT.sub(lambda argument: f"`--{_dashed(argument[1])}`", text)
+    text = _VALUE.sub(lambda argument: f"`--{_dashed(argument[1])} {argument[2]}`", text)
     return _FLAG.sub(
         lambda flag: f"`--{'' if flag[2] == 'True' else 'no-'}{_dashed(flag[1])}`", text
     )
