@@ -59,7 +59,7 @@ def test_the_help_imports_neither_dlt_nor_the_helpers() -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_says_how_to_resume_and_has_its_status(
+def test_a_signal_shows_how_to_resume_and_has_its_status(
     cloud: DBTCloudEmulator, number: signal.Signals, status: int
 ) -> None:
     with forked(MAIN, "run", str(cloud.create_job("Long", duration=None))) as process:
@@ -111,7 +111,7 @@ def test_no_colours_without_a_terminal(cli: Cli, cloud: DBTCloudEmulator) -> Non
     assert "\x1b" not in done.out + done.err
 
 
-def test_an_output_without_some_characters_is_no_error(
+def test_an_output_without_some_characters_is_not_an_error(
     monkeypatch: pytest.MonkeyPatch, cloud: DBTCloudEmulator, cli: Cli
 ) -> None:
     raw = io.BytesIO()

@@ -146,7 +146,7 @@ def test_an_unknown_connection_lists_the_known_ones(
     assert ("Did you mean `prod`?" in str(caught.value)) == (name != "stage")
 
 
-def test_an_unknown_connection_is_an_error_where_none_is_known(
+def test_an_unknown_connection_is_an_error_if_none_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(InvalidCredentialsException, match="Known connections: none"):

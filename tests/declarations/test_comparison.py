@@ -1,4 +1,4 @@
-"""What the sources of a dbt project lack of the tables of a pipeline."""
+"""The sources of a dbt project are compared with the tables of a pipeline."""
 
 from __future__ import annotations
 
@@ -117,6 +117,6 @@ def test_one_of_several_sources_of_a_table_has_to_be_complete() -> None:
     assert compare(bare, source()) == []
 
 
-def test_what_is_no_manifest_is_an_error() -> None:
+def test_another_file_than_a_manifest_is_an_error() -> None:
     with pytest.raises(DBTCloudException):
         compare_sources([LoadedSchema("shop", (table(),))], Manifest())

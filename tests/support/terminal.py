@@ -31,7 +31,7 @@ class Terminal:
 
     @property
     def frames(self) -> list[list[str]]:
-        """What was to be seen each time that the last line was replaced."""
+        """The visible text at each replacement of the last line."""
         return [self._lines(part) for part in self._starts()]
 
     def _starts(self) -> Iterator[str]:

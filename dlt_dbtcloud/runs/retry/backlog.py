@@ -133,7 +133,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What a run has left.
+    """The work that a run has left.
 
     Args:
         run: The run with its steps, trigger and job.

@@ -41,7 +41,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Scope:
-    """What a narrowed run is to build.
+    """The nodes that a narrowed run is to build.
 
     Args:
         relations: The loaded tables.

@@ -103,7 +103,7 @@ def test_variables_are_texts_or_json(cli: Cli, cloud: DBTCloudEmulator) -> None:
     assert '"limits": [1]' in step
 
 
-def test_a_run_that_is_not_waited_for_is_no_failure(cli: Cli, cloud: DBTCloudEmulator) -> None:
+def test_a_run_that_is_not_waited_for_is_not_a_failure(cli: Cli, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=None, outcome="error")
     done = cli("run", job, "--no-wait-for-outcome")
     run = cloud.runs[0]["id"]
@@ -113,7 +113,7 @@ def test_a_run_that_is_not_waited_for_is_no_failure(cli: Cli, cloud: DBTCloudEmu
     assert cli("status", run, "--no-wait-for-outcome").status == 1
 
 
-def test_a_timeout_ends_with_124_and_the_command_that_waits_on(
+def test_a_timeout_ends_with_124_and_the_command_that_keeps_waiting(
     cli: Cli, cloud: DBTCloudEmulator
 ) -> None:
     job = cloud.create_job("Long", duration=None)
@@ -134,7 +134,7 @@ def test_cancel_fails_if_the_run_had_ended(cli: Cli, cloud: DBTCloudEmulator) ->
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
-def test_ctrl_c_ends_with_130_and_says_what_becomes_of_the_run(
+def test_ctrl_c_ends_with_130_and_shows_how_to_resume(
     cli: Cli, cloud: DBTCloudEmulator, is_cancelled: bool
 ) -> None:
     job = cloud.create_job("Long", duration=None)
