@@ -14,6 +14,8 @@ __all__ = ["UnsafePathError", "download", "list_artifacts", "target_file"]
 
 # characters that separate folders or name a drive or stream on some system
 _SEPARATORS = frozenset("\\:")
+# characters of a path in a message
+_SHOWN = 80
 
 
 class UnsafePathError(ValueError):
@@ -36,7 +38,8 @@ def list_artifacts(options: argparse.Namespace, console: Console) -> ExitStatus:
 def download(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Download artifacts of a run into a folder.
 
-    A path of the server that leads out of the folder is refused; the others are downloaded.
+    A path of the server that leads out of the folder is refused, and a file may not be writable;
+    the others are downloaded.
     """
     if options.run_id is not None and options.bare_run_id is not None:
         # the run is an option, so the first argument is an artifact
@@ -49,24 +52,29 @@ def download(options: argparse.Namespace, console: Console) -> ExitStatus:
             raise InputError(f"`{folder}` is not a folder: pass another one with `--to`.")
         paths = options.paths or sorted(client.list_run_artifacts(run_id))
         written: list[str] = []
-        refused: list[UnsafePathError] = []
+        missing: list[str] = []
         for path in paths:
             try:
                 file = target_file(folder, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                written.append(str(client.download_run_artifact(run_id, path, file, options.step)))
             except UnsafePathError as error:
-                refused.append(error)
+                missing.append(str(error))
                 continue
-            file.parent.mkdir(parents=True, exist_ok=True)
-            written.append(str(client.download_run_artifact(run_id, path, file, options.step)))
+            except (OSError, RecursionError) as error:
+                # an error of the file system, or a path of a thousand folders
+                reason = getattr(error, "strerror", None) or "its path is too long"
+                missing.append(f"Artifact `{_shown(path)}` cannot be written: {reason}.")
+                continue
             if not console.is_json:
                 console.show(written[-1])
     if console.is_json:
         console.json(written)
-    for each in refused:
-        console.error(str(each))
+    for each in missing:
+        console.error(each)
     if not paths:
         console.note("The run has no artifacts.")
-    return ExitStatus.FAILURE if refused else ExitStatus.SUCCESS
+    return ExitStatus.FAILURE if missing else ExitStatus.SUCCESS
 
 
 def target_file(folder: Path, path: str) -> Path:
@@ -82,12 +90,22 @@ def target_file(folder: Path, path: str) -> Path:
     parts = path.split("/")
     is_plain = path.isprintable() and not _SEPARATORS & set(path)
     file = folder.joinpath(*parts)
-    root = folder.resolve()
-    # a link in the folder may lead out of it
-    is_within = file.parent.resolve().is_relative_to(root)
-    if not is_plain or not is_within or {"", ".", ".."} & set(parts):
-        shown = plain_text(path)
+    if not is_plain or {"", ".", ".."} & set(parts) or not _is_within(file, folder):
         raise UnsafePathError(
-            f"Artifact `{shown}` is not written: its path leads out of `{folder}`."
+            f"Artifact `{_shown(path)}` is not written: its path leads out of `{folder}`."
         )
     return file
+
+
+def _is_within(file: Path, folder: Path) -> bool:
+    """Return whether a file is in a folder, in which a link may lead out of it."""
+    try:
+        return file.parent.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        # a link to itself
+        return False
+
+
+def _shown(path: str) -> str:
+    text = plain_text(path)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -87,3 +87,22 @@ def test_a_malicious_server_writes_nothing_outside(
     assert done.out.split() == [str(Path("target", "good.json"))]
     assert "`../evil.json` is not written" in done.err
     assert [path.name for path in isolated.rglob("*.json")] == ["good.json"]
+
+
+def test_a_file_that_cannot_be_written_does_not_stop_the_others(
+    cli: Cli, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (isolated / "target" / "folder").mkdir(parents=True)
+    (isolated / "target" / "loop").symlink_to("loop")
+    paths = ["d/" * 2000 + "deep", "folder", "good.json", "loop/file", "n" * 300]
+    listing = {"status": {"code": 200, "is_success": True}, "data": paths}
+    files = [response(b"{}")] * len(paths)
+    with WireServer(response(json.dumps(listing).encode()), *files) as server:
+        monkeypatch.setenv("DBT_CLOUD__API_TOKEN", "dbtc_0123456789abcdef")
+        monkeypatch.setenv("DBT_CLOUD__ACCOUNT_ID", "1")
+        monkeypatch.setenv("DBT_CLOUD__BASE_API_URL", server.url)
+        done = cli("artifacts", "download", "7", "--to", "target", "--json")
+    assert done.status == 1
+    assert done.json == [str(Path("target", "good.json"))]
+    assert done.err.count("error: Artifact") == len(paths) - 1
+    assert max(map(len, done.err.splitlines())) < 200
