@@ -21,7 +21,7 @@ from rich.text import Text
 from dlt_dbtcloud.cli.statuses import worded
 from dlt_dbtcloud.redaction import plain_text
 
-__all__ = ["Console", "abandon_output", "render", "shown_logs", "wrapped"]
+__all__ = ["Console", "render", "shown_logs", "wrapped"]
 
 _T = TypeVar("_T")
 
@@ -79,11 +79,20 @@ class Console:
         """Print a message to standard error, in place of a line of progress."""
         if sys.stderr.isatty() and not self._err.is_dumb_terminal:
             self._err.file.write(_CLEAR)
-        _print(self._err, Text(plain_text(self._cut(text)), style))
+        self._report(Text(plain_text(self._cut(text)), style))
 
     def error(self, text: str) -> None:
         """Print an error to standard error."""
-        _print(self._err, Text("error: ", "bold red") + Text(plain_text(self._cut(text)), ""))
+        self._report(Text("error: ", "bold red") + Text(plain_text(self._cut(text)), ""))
+
+    def _report(self, text: Text) -> None:
+        try:
+            _print(self._err, text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            # a full disk that takes no messages is no reason to end a wait
+            return
 
     def flush(self) -> None:
         """Write the buffered output; a closed pipe is an error here, not at the exit."""
@@ -157,15 +166,6 @@ def shown_logs(console: Console) -> Iterator[None]:
         yield
     finally:
         logger.handlers = handlers
-
-
-def abandon_output() -> None:
-    """Discard the buffered output of a closed pipe, without an error at the exit."""
-    # a stream of a test has no file
-    with suppress(OSError, ValueError, io.UnsupportedOperation):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
 
 
 def _print(console: RichConsole, renderable: RenderableType) -> None:

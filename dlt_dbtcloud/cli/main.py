@@ -12,11 +12,15 @@ from types import FrameType
 
 from dlt_dbtcloud.cli.commands import COMMANDS
 from dlt_dbtcloud.cli.parser import new_parser
+from dlt_dbtcloud.cli.streams import drained, open_missing
 
 __all__ = ["execute", "main"]
 
 # as in `ExitStatus`, which imports dlt
+_FAILURE = 1
+_BAD_INPUT = 2
 _INTERRUPTED = 130
+_CLOSED_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,11 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The words after the program; by default those of the process.
     """
+    open_missing()
     try:
         arguments = new_parser().parse_args(argv)
     except SystemExit as end:
         # argparse has printed the help or an error
-        return end.code if isinstance(end.code, int) else 2
+        return drained(end.code if isinstance(end.code, int) else _BAD_INPUT)
+    except OSError:
+        # the help was not printed
+        return drained(_FAILURE)
     return execute(arguments)
 
 
@@ -40,17 +48,19 @@ def execute(arguments: argparse.Namespace) -> int:
         arguments: The namespace of `dlt_dbtcloud.cli.parser`.
     """
     try:
-        return _execute(arguments)
+        return drained(_execute(arguments))
     except KeyboardInterrupt:
         # also while the libraries are imported
-        return _INTERRUPTED
+        return drained(_INTERRUPTED)
+    except BrokenPipeError:
+        return drained(_CLOSED_PIPE)
 
 
 def _execute(arguments: argparse.Namespace) -> int:
     # not needed for the help
     from dlt.common.exceptions import DltException
 
-    from dlt_dbtcloud.cli.console import Console, abandon_output, shown_logs
+    from dlt_dbtcloud.cli.console import Console, shown_logs
     from dlt_dbtcloud.cli.inputs import token_cutter
     from dlt_dbtcloud.cli.statuses import ExitStatus, message_of, status_of_error
 
@@ -63,8 +73,7 @@ def _execute(arguments: argparse.Namespace) -> int:
             status = int(action(arguments, console))
             console.flush()
     except BrokenPipeError:
-        abandon_output()
-        return ExitStatus.CLOSED_PIPE
+        raise
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitStatus.FAILURE
     except (DltException, OSError, TypeError, ValueError) as error:
