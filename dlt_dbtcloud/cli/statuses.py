@@ -9,7 +9,7 @@ from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
     ConfigurationException,
 )
-from dlt.common.exceptions import DltException
+from dlt.common.exceptions import DltException, MissingDependencyException
 
 from dlt_dbtcloud.exceptions import (
     DBTCloudAuthError,
@@ -47,6 +47,7 @@ _BAD_INPUT = (
     DBTCloudAuthError,
     DBTCloudNotFoundError,
     ConfigurationException,
+    MissingDependencyException,
     TypeError,
     ValueError,
 )

@@ -45,6 +45,7 @@ URL = "https://ab123.us1.dbt.com/api/v2/accounts/1/"
         (ConfigurationValueError("`retries=-1` must be 0 or more."), 2),
         (InputError("`a` and `b` differ."), 2),
         (TypeError("`data` is a `list`."), 2),
+        (MissingDependencyException("progress", ["tqdm"]), 2),
         (OSError("No space left on device"), 1),
         (DltException("Something else."), 1),
     ],
