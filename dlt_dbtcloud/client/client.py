@@ -277,7 +277,7 @@ class DBTCloudClientV2:
         Args:
             run_id: The run.
         """
-        return self._transport.get_list(self._run(run_id, "artifacts/"))
+        return self._transport.get_texts(self._run(run_id, "artifacts/"))
 
     def get_run_artifact(self, run_id: int | str | None, path: str, step: int | None = None) -> Any:
         """Return an artifact of a run: decoded if it is a `.json`, else its bytes.

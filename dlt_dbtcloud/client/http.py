@@ -33,9 +33,9 @@ from dlt_dbtcloud.client.responses import (
     not_this_api,
     raise_for_error,
     seconds_of,
-    unwrap_list,
     unwrap_object,
     unwrap_page,
+    unwrap_texts,
 )
 from dlt_dbtcloud.exceptions import (
     DBTCloudException,
@@ -135,9 +135,9 @@ class Transport:
         """
         return self._get(partial(unwrap_object, object_id=object_id), path, query)
 
-    def get_list(self, path: str, **query: Any) -> list[Any]:
-        """Return the list in the response to a GET that has no pages."""
-        return self._get(unwrap_list, path, query)
+    def get_texts(self, path: str, **query: Any) -> list[str]:
+        """Return the list of texts in the response to a GET that has no pages."""
+        return self._get(unwrap_texts, path, query)
 
     def get_payload(self, path: str) -> Any:
         """Return the whole JSON of the response to a GET."""

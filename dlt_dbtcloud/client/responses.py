@@ -28,9 +28,9 @@ __all__ = [
     "raise_for_error",
     "raise_for_page",
     "seconds_of",
-    "unwrap_list",
     "unwrap_object",
     "unwrap_page",
+    "unwrap_texts",
 ]
 
 
@@ -124,6 +124,18 @@ def unwrap_list(reply: Reply) -> list[Any]:
     if not isinstance(data, list | None):
         raise not_this_api(reply)
     return data or []
+
+
+def unwrap_texts(reply: Reply) -> list[str]:
+    """Return the list of texts in a response.
+
+    Raises:
+        DBTCloudAPIError: The response is not a success, or contains no such list.
+    """
+    items = unwrap_list(reply)
+    if not all(isinstance(item, str) for item in items):
+        raise not_this_api(reply)
+    return items
 
 
 def unwrap_page(reply: Reply, known: Collection[int] = ()) -> tuple[list[dict[str, Any]], int]:

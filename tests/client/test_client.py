@@ -129,6 +129,17 @@ def test_a_run_without_artifacts_has_an_empty_list(
     assert client.list_run_artifacts(run_id) == []
 
 
+@pytest.mark.parametrize("data", ["[{}, {}]", '["a", 1]', "[null]"])
+def test_a_list_of_artifacts_without_paths_is_an_error(httpserver: HTTPServer, data: str) -> None:
+    body = f'{{"status": {{"code": 200, "is_success": true}}, "data": {data}}}'
+    httpserver.expect_request("/api/v2/accounts/1/runs/5/artifacts/").respond_with_data(body)
+    with (
+        DBTCloudClientV2("t", 1, httpserver.url_for("/")) as client,
+        pytest.raises(DBTCloudServerError, match="not a dbt Cloud API response"),
+    ):
+        client.list_run_artifacts(5)
+
+
 def test_a_missing_artifact_leaves_no_file(
     client: DBTCloudClientV2, job: int, tmp_path: Path
 ) -> None:

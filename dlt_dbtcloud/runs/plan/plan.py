@@ -14,7 +14,7 @@ from dlt_dbtcloud.dbt import Manifest, has_own_selection, nodes_of_command
 from dlt_dbtcloud.payloads import has_finished, seconds_of
 from dlt_dbtcloud.runs.only_loaded import ProjectReader, UncertainError, is_whole_run
 from dlt_dbtcloud.runs.plan.forecast import Forecast, Past, positions_with_results, read_past
-from dlt_dbtcloud.runs.trigger.history import recent_runs
+from dlt_dbtcloud.runs.trigger.history import is_since, recent_runs
 from dlt_dbtcloud.runs.trigger.start import existing_among, patient, since_of
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.trigger.work import Work, work_of
@@ -24,8 +24,10 @@ __all__ = ["empty_plan", "plan_run"]
 
 
 _REQUESTS = 6
-# runs on a page of the list
+# runs on a page of the list, and those that are read
 _PAGE = 100
+_NEWEST = 2 * _PAGE
+_UNREAD = f"an earlier run than the last {_NEWEST} may have built this load"
 # seconds after which an outage is an error
 _LIMIT = 120.0
 # runs whose results, or else whose durations, are considered
@@ -80,12 +82,13 @@ def plan_run(client: DBTCloudClientV2, trigger: Trigger, *, requests: int = 0) -
     """
     trigger = replace(trigger, timeout=min(trigger.timeout, _LIMIT))
     since = since_of(client, trigger)
-    known = recent_runs(patient(client, trigger), trigger.job_id, since)
+    known = recent_runs(patient(client, trigger), trigger.job_id, since, limit=_NEWEST)
     existing = existing_among(client, trigger, known)
     work = work_of(client, trigger, existing, known, trigger.timeout)
     undeclared = work.narrowing.undeclared if work.narrowing else ()
     if existing or work.nothing:
         return empty_plan(work.nothing or _describe_existing(existing), undeclared)
+    is_known = len(known) < _NEWEST or not is_since(known[-1], since)
     project = _project(client, trigger, work)
     spent = requests + ceil(max(1, len(known)) / _PAGE) + project.requests
     pasts = _pasts(patient(client, trigger), known, project, _REQUESTS - spent)
@@ -108,7 +111,7 @@ def plan_run(client: DBTCloudClientV2, trigger: Trigger, *, requests: int = 0) -
         whole_seconds=_rounded(seconds),
         runs_considered=considered,
         undeclared=sorted(undeclared),
-        reason=_reason(work),
+        reason=_reason(work) or (None if is_known or not trigger.load else _UNREAD),
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudNotFoundError
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["Found", "clarified", "find_created", "recent_runs"]
+__all__ = ["Found", "clarified", "find_created", "is_since", "recent_runs"]
 
 # seconds by which the clocks of the service and of the loading machine may differ: some machines
 # are set to their local time as if it were UTC
@@ -32,7 +33,12 @@ class Found:
 
 
 def recent_runs(
-    client: DBTCloudClientV2, job_id: str, since: float, related: Sequence[str] = ("trigger",)
+    client: DBTCloudClientV2,
+    job_id: str,
+    since: float,
+    related: Sequence[str] = ("trigger",),
+    *,
+    limit: int | None = None,
 ) -> list[Run]:
     """Return the newest runs of a job, at least a page, as clocks differ.
 
@@ -41,6 +47,7 @@ def recent_runs(
         job_id: The job.
         since: The time since which all runs are returned, in seconds since 1970.
         related: The related objects to include.
+        limit: The number of runs after which older ones are not read.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
@@ -48,9 +55,9 @@ def recent_runs(
     """
     newest = client.list_runs(job_definition_id=job_id, include_related=related, order_by="-id")
     found: list[Run] = []
-    for run in newest:
+    for run in islice(newest, limit):
         found.append(run)
-        if len(found) >= _PAGE and not _is_since(run, since):
+        if len(found) >= _PAGE and not is_since(run, since):
             break
     return found
 
@@ -81,7 +88,7 @@ def find_created(
     runs = [run for run in recent if created(run)]
     if runs:
         return Found(runs)
-    unclear = [run for run in recent if may_be_created(run) and _is_since(run, posted)]
+    unclear = [run for run in recent if may_be_created(run) and is_since(run, posted)]
     read = [clarified(client, run) for run in unclear]
     return Found([*filter(created, read)], [*filter(may_be_created, read)])
 
@@ -99,7 +106,7 @@ def clarified(client: DBTCloudClientV2, run: Run) -> Run:
         return run
 
 
-def _is_since(run: Run, time: float) -> bool:
+def is_since(run: Run, time: float) -> bool:
     """Return whether a run may be newer than a time, in seconds since 1970."""
     created = time_of(run, "created_at")
     return created is None or created >= time - _CLOCK_SKEW

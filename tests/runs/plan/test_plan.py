@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,17 @@ def test_lost_results_leave_the_durations_of_runs(
     assert plan["seconds"] is None
     assert plan["whole_seconds"] == pytest.approx(0, abs=60)
     assert plan["runs_considered"] == 1
+
+
+def test_many_runs_since_the_load_cost_no_more_requests(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = job_with(cloud, "dbt build")
+    (run,) = cloud._state.runs()
+    for _ in range(300):
+        cloud._state.add_run(replace(run, id=cloud._state.new_id()))
+    before = len(cloud.requests)
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    assert len(cloud.requests) - before <= 6
+    assert plan["steps"]
+    assert plan["reason"] == "an earlier run than the last 200 may have built this load"
