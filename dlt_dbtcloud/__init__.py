@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from dlt_dbtcloud.helpers import (
         cancel_dbt_cloud_run,
+        dbt_cloud_run_report,
         get_dbt_cloud_run_results,
         get_dbt_cloud_run_status,
         plan_dbt_cloud_job,
@@ -66,6 +67,7 @@ __all__ = [
     "cancel_dbt_cloud_run",
     "check_dbt_cloud",
     "dbt_cloud_results",
+    "dbt_cloud_run_report",
     "dbt_sources",
     "emit_openlineage",
     "get_dbt_cloud_run_results",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cancel_dbt_cloud_run",
+    "dbt_cloud_run_report",
     "get_dbt_cloud_run_results",
     "get_dbt_cloud_run_status",
     "plan_dbt_cloud_job",
@@ -337,6 +338,43 @@ def get_dbt_cloud_run_results(
     config = resolved_config(credentials, "account_id", "run_id")
     with connect(config) as client:
         return node_results(client, config.run_id)
+
+
+@with_dbt_cloud_config
+def dbt_cloud_run_report(
+    credentials: DBTCloudConfiguration | Mapping[str, Any] = dlt.secrets.value,
+    run_id: int | str | None = None,
+    *,
+    connection: str | None = None,
+) -> str:
+    """Return the page of a run: one HTML document that loads nothing from anywhere.
+
+    It shows what failed, a timeline, the lineage and all nodes. It works from a file, by mail, and
+    in a notebook, which displays it. Secrets are redacted and long texts cut. A run takes a request
+    for itself, those for its artifacts, and some for the times of nodes in earlier runs of its job.
+
+    API: https://docs.getdbt.com/dbt-cloud/api-v2#/operations/Retrieve%20Run
+
+    Args:
+        credentials: As for `run_dbt_cloud_job`.
+        run_id: The run, finished or not.
+        connection: The name of a section `[dbt_cloud.NAME]`, which wins over `[dbt_cloud]`.
+
+    Returns:
+        The HTML text, to be written to a file in UTF-8.
+
+    Raises:
+        InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
+        ConfigFieldMissingException: No token is set; it is dlt's own error.
+        ImportError: Jinja is not installed: `pip install "dlt-dbtcloud[report]"`.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API is unreachable.
+    """
+    from dlt_dbtcloud.report.runs import run_report
+
+    config = resolved_config(credentials, "account_id", "run_id")
+    with connect(config) as client:
+        return run_report(client, config.run_id)
 
 
 @with_dbt_cloud_config

@@ -28,15 +28,18 @@ BELOW = {
     "runs": SYSTEMS | {"artifacts", "configuration"},
     "source": SYSTEMS | {"artifacts", "configuration"},
     "lineage": SYSTEMS | {"artifacts", "configuration"},
-    "helpers": SYSTEMS | {"artifacts", "configuration", "runs"},
+    "report": SYSTEMS | {"artifacts"},
+    "helpers": SYSTEMS | {"artifacts", "configuration", "report", "runs"},
     # the command line is above everything
     "cli": SYSTEMS
     | {"artifacts", "check", "configuration", "declarations", "emulator", "helpers", "runs"},
     "plugin": {"cli"},
     "__main__": {"cli"},
-    "emulator": {"typing"},
+    "emulator": {"report", "typing"},
     "pytest_plugin": {"emulator"},
 }
+# the modules of `report` that use plain data only
+RENDERING = {"report", "report.document", "report.page"}
 
 
 @cache
@@ -78,6 +81,24 @@ def test_imports_point_down(package: str) -> None:
         for module in imports(path):
             used = module.partition(".")[0]
             assert used == package or used in BELOW[package], f"{path} imports {module}"
+
+
+def is_rendering(module: str) -> bool:
+    return module in RENDERING or module.startswith("report.rendering")
+
+
+def test_rendering_imports_nothing_that_reads_a_run() -> None:
+    modules = {path: module_name(path) for path in files("report")}
+    rendering = [path for path, module in modules.items() if is_rendering(module)]
+    assert len(rendering) > len(RENDERING)
+    for path in rendering:
+        assert all(is_rendering(each) or each == "redaction" for each in imports(path)), path
+
+
+def test_the_emulator_only_renders_plain_data() -> None:
+    for path in files("emulator"):
+        used = [each for each in imports(path) if each.startswith("report")]
+        assert all(map(is_rendering, used)), path
 
 
 def test_no_modules_import_each_other() -> None:

@@ -34,6 +34,11 @@ class Problems:
         self._run_id = run_id
         self._found: list[str] = []
 
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The problems so far."""
+        return tuple(self._found)
+
     def note(self, problem: str) -> None:
         """Note a problem, once."""
         if problem not in self._found:

@@ -1,0 +1,33 @@
+"""A run as a self-contained HTML page: plain data in, HTML out.
+
+The data of a page, its layout and its rendering read no API and no files, so that the embedded dbt
+Cloud uses them as well. Only `runs`, `history` and `loads` read a run of dbt Cloud.
+"""
+
+from dlt_dbtcloud.report.page import (
+    Column,
+    Execution,
+    Freshness,
+    Load,
+    LoadedTable,
+    Node,
+    PastTime,
+    RunHead,
+    RunPage,
+    Step,
+)
+from dlt_dbtcloud.report.rendering.pages import render_run
+
+__all__ = [
+    "Column",
+    "Execution",
+    "Freshness",
+    "Load",
+    "LoadedTable",
+    "Node",
+    "PastTime",
+    "RunHead",
+    "RunPage",
+    "Step",
+    "render_run",
+]

@@ -1,0 +1,117 @@
+"""The content of a page: its nodes with their numbers and outcomes, and its words for times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+
+from dlt_dbtcloud.report.page import Node, Outcome, RunPage, outcome_of
+from dlt_dbtcloud.report.rendering.graph import Graph
+from dlt_dbtcloud.report.rendering.texts import Texts
+
+__all__ = ["NAME_LENGTH", "WORST_FIRST", "Content", "duration_text", "safe_url", "time_text"]
+
+
+NAME_LENGTH = 150
+WORST_FIRST: Sequence[Outcome] = ("bad", "warn", "skipped", "active", "unknown", "good", "idle")
+
+
+class Content:
+    """The nodes of a page, with their numbers and outcomes.
+
+    Args:
+        page: The data of the page.
+        texts: Prepares its texts.
+
+    Attributes:
+        ids: The ids of all nodes, those that were executed first.
+        number: The position of each in `ids`.
+        last: The position of the last execution of each node that was executed.
+        graph: Their graph.
+        freshness: The freshness of sources, by their ids.
+    """
+
+    def __init__(self, page: RunPage, texts: Texts) -> None:
+        self.page = page
+        self.texts = texts
+        self.graph = Graph([*page.nodes, *_unknown_nodes(page)])
+        # a node that several steps execute has the outcome of the last
+        self.last = {each.unique_id: i for i, each in enumerate(page.executions)}
+        executed = dict.fromkeys(each.unique_id for each in page.executions)
+        self.ids = [*(executed | dict.fromkeys(self.graph.nodes))]
+        self.number = {unique_id: i for i, unique_id in enumerate(self.ids)}
+        self.freshness = {each.unique_id: each for each in page.freshness}
+
+    def count(self, outcome: Outcome) -> int:
+        """Return the number of executed nodes with an outcome."""
+        return sum(self.outcome(key) == outcome for key in self.last)
+
+    def outcome(self, key: str) -> Outcome:
+        """Return the outcome of a node; `unknown` if it is not in the run."""
+        last = self.last.get(key)
+        if last is not None:
+            return outcome_of(self.page.executions[last].status)
+        fresh = self.freshness.get(key)
+        return outcome_of(fresh.status) if fresh else "unknown"
+
+    def name(self, key: str) -> str:
+        """Return the name of a node, else its id."""
+        name = self.texts.line(self.graph.nodes[key].name, NAME_LENGTH)
+        return name or self.texts.line(key, NAME_LENGTH)
+
+    def freshness_text(self, key: str) -> str:
+        """Return the freshness of a source in words; empty if unknown."""
+        fresh = self.freshness.get(key)
+        if fresh is None:
+            return ""
+        age = "" if fresh.age is None else f"{duration_text(fresh.age)} old"
+        loaded = f"loaded at {self.texts.line(fresh.loaded_at, 40)}" if fresh.loaded_at else ""
+        return ", ".join(filter(None, (age, loaded, self.texts.line(fresh.criteria, 120))))
+
+
+def duration_text(seconds: float | None) -> str:
+    """Return a duration in words, such as `3 min 05 s`; empty if unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    seconds = max(0.0, seconds)
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def time_text(seconds: float | None) -> str:
+    """Return a time in UTC; empty if unknown."""
+    try:
+        moment = datetime.fromtimestamp(seconds, timezone.utc) if seconds is not None else None
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else ""
+
+
+def _unknown_nodes(page: RunPage) -> Iterator[Node]:
+    """Return nodes that were executed or checked, but are not in the project."""
+    known = {node.unique_id for node in page.nodes}
+    found = [each.unique_id for each in page.executions]
+    found += [each.unique_id for each in page.freshness]
+    for unique_id in dict.fromkeys(found):
+        if unique_id not in known:
+            kind, _, rest = unique_id.partition(".")
+            name = rest.split(".")[-1] if rest else unique_id
+            yield Node(unique_id, name, kind if rest else "node")
+
+
+def safe_url(url: str | None) -> str:
+    """Return a URL of the web or a path; empty for any other."""
+    text = (url or "").strip()
+    is_web = text.lower().startswith(("https://", "http://"))
+    is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
+    return text[:2000] if (is_web or is_path) and text.isprintable() else ""

@@ -1,0 +1,189 @@
+"""The data that the script of a page draws: its nodes, executions and lineage."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dlt_dbtcloud.report.page import outcome_of
+from dlt_dbtcloud.report.rendering.content import NAME_LENGTH, WORST_FIRST, Content
+from dlt_dbtcloud.report.rendering.graph import TESTS
+from dlt_dbtcloud.report.rendering.lineage import lineage_views
+from dlt_dbtcloud.report.rendering.timeline import critical_path, timeline
+
+__all__ = ["Drawing"]
+
+
+# characters of each kind of text
+_MESSAGE, _CODE, _DESCRIPTION, _COMMENT = 4_000, 6_000, 2_000, 300
+# and those that remain if the page would be too large
+_CUT_MESSAGE, _CUT_DESCRIPTION = 400, 200
+_MAX_COLUMNS = 300
+_Json = Any
+
+
+class Drawing:
+    """Makes the data of the scripts of a page.
+
+    Args:
+        content: The nodes of the page.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._page = content.page
+        self._texts = content.texts
+        self._graph = content.graph
+
+    def data(self) -> dict[str, _Json]:
+        """Return what is drawn at once: lists whose items refer to each other by position."""
+        page = self._page
+        lanes = timeline(page.executions)
+        path = set(critical_path(page.executions, self._graph))
+        statuses = _Table()
+        threads = [self._texts.line(name, 60) for name in lanes.threads]
+        executions = []
+        for i, each in enumerate(page.executions):
+            lane = lanes.lanes[i]
+            began = 0.0 if each.started_at is None else each.started_at - lanes.start
+            executions.append(
+                [
+                    self._content.number[each.unique_id],
+                    each.step,
+                    statuses.index(self._texts.line(each.status, 40), outcome_of(each.status)),
+                    round(began, 3),
+                    round(_positive(each.seconds), 3),
+                    -1 if lane is None else lane,
+                    int(i in path),
+                ]
+            )
+        types, folders = _Table(), _Table()
+        nodes = [self._node(key, types, folders, statuses) for key in self._content.ids]
+        return {
+            "nodes": nodes,
+            "types": types.rows,
+            "folders": folders.rows,
+            "statuses": statuses.rows,
+            "executions": executions,
+            "threads": threads,
+            "span": round(max(0.0, lanes.end - lanes.start), 3),
+            "bands": self._bands(lanes.start),
+            "views": lineage_views(page, self._graph, self._content.number, self._texts),
+            "refresh": page.refresh,
+        }
+
+    def details(self, budget: int) -> list[_Json]:
+        """Return the details of each node; what exceeds the budget is left out.
+
+        Args:
+            budget: Characters of all details.
+        """
+        details: list[_Json] = [None] * len(self._content.ids)
+        order = sorted(
+            self._content.ids,
+            key=lambda key: (WORST_FIRST.index(self._content.outcome(key)), _rank(key)),
+        )
+        for key in order:
+            detail = self._detail(key, has_code=budget > 0)
+            budget -= _size(detail)
+            details[self._content.number[key]] = detail
+        return details
+
+    def _node(self, key: str, types: _Table, folders: _Table, statuses: _Table) -> list[_Json]:
+        node, last = self._graph.nodes[key], self._content.last.get(key)
+        line = self._texts.line
+        status = -1
+        if last is not None:
+            execution = self._page.executions[last]
+            status = statuses.index(line(execution.status, 40), outcome_of(execution.status))
+        elif key in self._content.freshness:
+            fresh = self._content.freshness[key].status
+            status = statuses.index(line(fresh, 40), outcome_of(fresh))
+        tests = [
+            self._content.outcome(test)
+            for test in self._graph.tests(key)
+            if test in self._content.last
+        ]
+        worst = min(tests, key=WORST_FIRST.index, default=None)
+        return [
+            line(node.name, NAME_LENGTH) or line(key, NAME_LENGTH),
+            types.index(line(node.resource_type, 40)),
+            folders.index(line(node.folder, 100), line(node.package, 60)),
+            status,
+            -1 if last is None else last,
+            worst if worst in ("bad", "warn") else None,
+            [self._content.number[parent] for parent in self._graph.parents[key]],
+        ]
+
+    def _detail(self, key: str, *, has_code: bool) -> list[_Json]:
+        node, last = self._graph.nodes[key], self._content.last.get(key)
+        line, block = self._texts.line, self._texts.block
+        execution = None if last is None else self._page.executions[last]
+        past = self._page.past.get(key)
+        code = block(node.code, _CODE) if has_code else ""
+        columns = node.columns[:_MAX_COLUMNS] if has_code else ()
+        fresh = self._content.freshness.get(key)
+        message = execution.message if execution else fresh.error if fresh else None
+        return [
+            line(key, 300),
+            block(message, _MESSAGE if has_code else _CUT_MESSAGE),
+            block(node.description, _DESCRIPTION if has_code else _CUT_DESCRIPTION),
+            line(node.relation, 300),
+            line(node.materialized, 40),
+            line(node.path, 300),
+            [
+                [line(each.name, 100), line(each.type, 60), line(each.description, _COMMENT)]
+                for each in columns
+            ],
+            code,
+            [line(each, 100) for each in node.owners[:10]],
+            [line(each, 60) for each in node.tags[:20]],
+            execution.failures if execution else None,
+            execution.rows if execution else None,
+            [round(past.seconds, 3), past.runs] if past else None,
+            self._content.freshness_text(key),
+            int(bool(node.code or node.columns) and not has_code),
+        ]
+
+    def _bands(self, start: float) -> list[_Json]:
+        """Return the steps that executed nodes: their index, name, begin and end."""
+        used = {each.step for each in self._page.executions}
+        return [
+            [
+                step.index,
+                self._texts.line(step.command or step.name, 120),
+                round(step.started_at - start, 3),
+                round((step.finished_at or self._page.made_at) - start, 3),
+            ]
+            for step in self._page.steps
+            if step.index in used and step.started_at is not None
+        ]
+
+
+class _Table:
+    """Rows that are referred to by their positions."""
+
+    def __init__(self) -> None:
+        self._positions: dict[tuple[str, ...], int] = {}
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [[*row] for row in self._positions]
+
+    def index(self, *row: str) -> int:
+        return self._positions.setdefault(row, len(self._positions))
+
+
+def _positive(seconds: float) -> float:
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+
+
+def _rank(key: str) -> int:
+    return 1 if key.partition(".")[0] in TESTS else 0
+
+
+def _size(value: _Json) -> int:
+    """Return about the characters of a JSON value."""
+    if isinstance(value, str):
+        return len(value) + 3
+    return sum(map(_size, value)) + 2 if isinstance(value, list) else 4

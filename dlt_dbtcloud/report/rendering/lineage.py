@@ -1,0 +1,170 @@
+"""The lineage of a run: from the tables that dlt loaded to the exposures, in several views.
+
+A view shows all nodes, the folders, the packages, or a folder with the folders around it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dlt_dbtcloud.report.page import RunPage
+from dlt_dbtcloud.report.rendering.graph import Graph, is_drawn
+from dlt_dbtcloud.report.rendering.layout import Edge, Layout, layered
+from dlt_dbtcloud.report.rendering.texts import Texts
+
+__all__ = ["lineage_views"]
+
+
+# nodes beyond which there is no view of all nodes, and beyond which the folders come first
+_MAX_NODES, _FEW = 2_500, 150
+# members of a folder beyond which it has no view of its own
+_MAX_MEMBERS = 1_000
+_NAME = 150
+_NO_FOLDER = "(no folder)"
+# precedes the names of tables and folders, which are no ids of nodes
+_MARK = "\0"
+_Json = Any
+
+
+def lineage_views(
+    page: RunPage, graph: Graph, number: Mapping[str, int], texts: Texts
+) -> list[_Json]:
+    """Return the views of the lineage, the first one first.
+
+    A view has a key, a title, columns, rows, items and edges. An item is a list that begins with
+    its column and row: a node, `[..., 0, number]`, a group of nodes, `[..., 1, name, numbers, key
+    of its view]`, or a table that dlt loaded, `[..., 2, name, rows]`. An edge is a list of the
+    positions of two items, and of the rows at which it passes the columns between them.
+
+    Args:
+        page: The data of the page.
+        graph: The graph of its nodes.
+        number: The numbers of the nodes.
+        texts: Prepares its texts.
+    """
+    lineage = _Lineage(page, graph, number, texts)
+    if not lineage.drawn:
+        return []
+    views = [lineage.nodes()] if len(lineage.drawn) <= _MAX_NODES else []
+    folders = {key: graph.nodes[key].folder or _NO_FOLDER for key in lineage.drawn}
+    packages = {key: graph.nodes[key].package or "" for key in lineage.drawn}
+    keys = {name: f"folder-{i}" for i, name in enumerate(dict.fromkeys(folders.values()))}
+    if len(keys) > 1:
+        views += [lineage.groups("folders", "Folders", folders, keys)]
+        views += lineage.folders(folders, keys)
+    if len({*packages.values()}) > 1:
+        views += [lineage.groups("packages", "Packages", packages, {})]
+    if len(lineage.drawn) > _FEW:
+        views.sort(key=lambda view: view["key"] != "folders")
+    return views
+
+
+class _Lineage:
+    def __init__(
+        self, page: RunPage, graph: Graph, number: Mapping[str, int], texts: Texts
+    ) -> None:
+        self._graph = graph
+        self._number = number
+        self._texts = texts
+        self.drawn = [key for key, node in graph.nodes.items() if is_drawn(node)]
+        kept = {*self.drawn}
+        self._edges = [
+            (parent, key) for key in self.drawn for parent in graph.parents[key] if parent in kept
+        ]
+        loaded = page.load.tables if page.load else ()
+        self._tables = {
+            f"{_MARK}{i}": each for i, each in enumerate(loaded) if kept.intersection(each.sources)
+        }
+        self._loads = [
+            (key, source)
+            for key, table in self._tables.items()
+            for source in table.sources
+            if source in kept
+        ]
+
+    def nodes(self) -> _Json:
+        """Return the view of all nodes."""
+        sources = [key for key in self.drawn if self._graph.nodes[key].resource_type == "source"]
+        floors = dict.fromkeys(sources, 1) if self._tables else {}
+        layout = layered([*self._tables, *self.drawn], [*self._loads, *self._edges], floors)
+        return self._view("nodes", "All nodes", layout, self._item)
+
+    def groups(
+        self, key: str, title: str, groups: Mapping[str, str], keys: Mapping[str, str]
+    ) -> _Json:
+        """Return the view of groups of nodes.
+
+        Args:
+            key: The key of the view.
+            title: Its title.
+            groups: The group of each node.
+            keys: The keys of the views of groups.
+        """
+        members = _members(groups)
+        layout = layered([*members], [(groups[a], groups[b]) for a, b in self._edges])
+        return self._view(
+            key, title, layout, lambda name: self._group(name, members[name], keys.get(name))
+        )
+
+    def folders(self, groups: Mapping[str, str], keys: Mapping[str, str]) -> Iterator[_Json]:
+        """Yield a view of each folder, with the folders around it collapsed."""
+        members = _members(groups)
+        edges: dict[str, list[Edge]] = defaultdict(list)
+        for a, b in self._edges:
+            for name in {groups[a], groups[b]}:
+                ends = [end if groups[end] == name else _MARK + groups[end] for end in (a, b)]
+                edges[name].append((ends[0], ends[1]))
+
+        def item(key: str) -> list[_Json]:
+            name = key.removeprefix(_MARK)
+            if key == name or key in self._tables:
+                return self._item(key)
+            return self._group(name, members[name], keys[name])
+
+        for name, inside in members.items():
+            if len(inside) > _MAX_MEMBERS:
+                continue
+            own = {*inside}
+            tables = [edge for edge in self._loads if edge[1] in own]
+            around = [end for edge in edges[name] for end in edge if end not in own]
+            nodes = dict.fromkeys([*(table for table, _ in tables), *around, *inside])
+            layout = layered([*nodes], [*tables, *edges[name]])
+            yield self._view(keys[name], name, layout, item)
+
+    def _item(self, key: str) -> list[_Json]:
+        table = self._tables.get(key)
+        if table is not None:
+            return [2, self._texts.line(table.name, _NAME), table.rows]
+        return [0, self._number[key]]
+
+    def _group(self, name: str, members: Sequence[str], view: str | None) -> list[_Json]:
+        numbers = [self._number[member] for member in members]
+        return [1, self._texts.line(name, _NAME), numbers, view]
+
+    def _view(
+        self, key: str, title: str, layout: Layout, item: Callable[[str], list[_Json]]
+    ) -> _Json:
+        position = {name: i for i, name in enumerate(layout.places)}
+        return {
+            "key": key,
+            "title": self._texts.line(title, _NAME),
+            "columns": layout.columns,
+            "rows": round(layout.rows, 2),
+            "items": [
+                [column, round(row, 2), *item(name)]
+                for name, (column, row) in layout.places.items()
+            ],
+            "edges": [
+                [position[each.start], position[each.end], *(round(row, 2) for row in each.rows)]
+                for each in layout.routes
+            ],
+        }
+
+
+def _members(groups: Mapping[str, str]) -> dict[str, list[str]]:
+    members: dict[str, list[str]] = {}
+    for key, name in groups.items():
+        members.setdefault(name, []).append(key)
+    return members

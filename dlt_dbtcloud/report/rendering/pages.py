@@ -1,0 +1,134 @@
+"""Rendering of pages by Jinja, with everything that a page needs inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlt_dbtcloud.redaction import Redact, redact
+from dlt_dbtcloud.report.page import RunPage
+from dlt_dbtcloud.report.rendering.content import Content
+from dlt_dbtcloud.report.rendering.drawing import Drawing
+from dlt_dbtcloud.report.rendering.embedding import data_json, details_text, digest
+from dlt_dbtcloud.report.rendering.texts import Texts
+from dlt_dbtcloud.report.rendering.view import View
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["MissingJinjaError", "check_jinja", "render", "render_run"]
+
+
+_ASSETS = Path(__file__).parent / "assets"
+_RUN_SCRIPTS = ("dom.js", "details.js", "timeline.js", "lineage.js", "table.js", "run.js")
+# bytes of the compressed details of all nodes
+_DETAILS = 1_000_000
+
+
+class MissingJinjaError(ImportError):
+    """Jinja is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The page of a run needs Jinja. Install it with "
+            '`pip install "dlt-dbtcloud[report]"` or `pip install jinja2`.'
+        )
+
+
+def render_run(page: RunPage, redact: Redact = redact) -> str:
+    """Return the page of a run: one HTML document that loads nothing else.
+
+    Args:
+        page: The data of the page.
+        redact: Removes secrets and control characters from a text.
+
+    Raises:
+        MissingJinjaError: Jinja is not installed.
+    """
+    content = Content(page, Texts(redact))
+    drawing = Drawing(content)
+    return render(
+        "run.html.j2",
+        _RUN_SCRIPTS,
+        View(content).shown(),
+        data=data_json(drawing.data()),
+        details=details_text(drawing.details, _DETAILS),
+        may_fetch=page.refresh is not None,
+    )
+
+
+def render(
+    template: str,
+    scripts: tuple[str, ...],
+    shown: Mapping[str, Any],
+    *,
+    data: str = "null",
+    details: str = "",
+    may_fetch: bool = False,
+) -> str:
+    """Return a document.
+
+    Args:
+        template: The file of the template.
+        scripts: The files of its scripts.
+        shown: What the template shows.
+        data: The data of its scripts, as `data_json` returns them.
+        details: The details of its scripts, as `details_text` returns them.
+        may_fetch: Whether its scripts may read from the server that it is from.
+    """
+    style, script = _asset("page.css"), "\n".join(map(_asset, scripts))
+    policy = [
+        "default-src 'none'",
+        f"style-src {digest(style)}",
+        f"script-src {digest(script)}" if scripts else "script-src 'none'",
+        *(["connect-src 'self'"] if may_fetch else []),
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    from_jinja = _environment().get_template(template)
+    return from_jinja.render(
+        **shown,
+        policy="; ".join(policy),
+        style=_trusted(style),
+        script=_trusted(script),
+        data=_trusted(data),
+        details=details,
+    )
+
+
+def check_jinja() -> None:
+    """Check that Jinja is installed, before anything else is done.
+
+    Raises:
+        MissingJinjaError: It is not.
+    """
+    _environment()
+
+
+@cache
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise MissingJinjaError from error
+    return Environment(
+        loader=FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _trusted(text: str) -> Any:
+    """Return a text that the template does not escape: this package's own, or escaped JSON."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")

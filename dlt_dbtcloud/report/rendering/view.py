@@ -1,0 +1,286 @@
+"""What the template of a page shows: its head, failures, warnings, times and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlt_dbtcloud.report.page import Execution, Outcome, Step, outcome_of
+from dlt_dbtcloud.report.rendering.content import (
+    WORST_FIRST,
+    Content,
+    duration_text,
+    safe_url,
+    time_text,
+)
+from dlt_dbtcloud.report.rendering.graph import TESTS
+from dlt_dbtcloud.report.rendering.timeline import critical_path, phases, slowest
+
+__all__ = ["View"]
+
+
+# characters of a message, and of code
+_MESSAGE, _CODE = 4_000, 6_000
+# characters of the logs of all steps, and of one
+_LOGS, _LOG = 160_000, 8_000
+_MAX_FAILURES, _MAX_WARNINGS, _MAX_PROBLEMS = 25, 50, 20
+_MAX_NAMES, _MAX_TABLES, _MAX_STEPS, _MAX_FILES = 20, 200, 100, 100
+# percent by which a time may differ from the median
+_USUAL = 10
+_WORDS: Mapping[Outcome, str] = {
+    "bad": "failed",
+    "warn": "warned",
+    "skipped": "skipped",
+    "active": "running",
+    "unknown": "other",
+    "good": "succeeded",
+    "idle": "nothing to do",
+}
+
+
+class View:
+    """Makes what the template of a page shows, as texts that it escapes.
+
+    Args:
+        content: The nodes of the page.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._page = content.page
+        self._texts = content.texts
+        self._graph = content.graph
+
+    def shown(self) -> dict[str, Any]:
+        """Return the values of the template."""
+        page, run, line = self._page, self._page.run, self._texts.line
+        job = f"Job {run.job_id}" if run.job_id else "A job"
+        return {
+            "title": line(run.job) or job,
+            "run_id": run.id,
+            "status": line(run.status, 40),
+            "outcome": outcome_of(run.status),
+            "message": self._texts.block(run.message, _MESSAGE),
+            "url": safe_url(run.url),
+            "facts": self._facts(),
+            "counts": self._counts(),
+            "load": self._load(),
+            "failures": self._failures(),
+            "failed_more": max(0, self._content.count("bad") - _MAX_FAILURES),
+            "broken_step": self._broken_step(),
+            "warnings": self._warnings(),
+            "stale": self._stale(),
+            "problems": [line(each, 400) for each in page.problems[:_MAX_PROBLEMS]],
+            "phases": self._phases(),
+            "slowest": self._slowest(),
+            "has_past": bool(page.past),
+            "critical": self._critical(),
+            "steps": self._steps(),
+            "made_at": time_text(page.made_at),
+            "is_live": page.refresh is not None,
+        }
+
+    def _facts(self) -> list[tuple[str, str]]:
+        run, line = self._page.run, self._texts.line
+        end = run.finished_at if run.finished_at is not None else self._page.made_at
+        duration = None if run.created_at is None else end - run.created_at
+        git = " · ".join(filter(None, (line(run.git_branch), line(run.git_sha, 40)[:12])))
+        facts = [
+            ("Queued", time_text(run.created_at)),
+            ("Started", time_text(run.started_at)),
+            ("Finished", time_text(run.finished_at)),
+            ("Duration", duration_text(duration)),
+            ("Cause", line(run.cause, 255)),
+            ("Engine", " · ".join(filter(None, (line(run.engine, 60), line(run.adapter, 40))))),
+            ("Git", git),
+            ("Retry of", f"Run {run.retries}" if run.retries else ""),
+        ]
+        return [(name, text) for name, text in facts if text]
+
+    def _load(self) -> dict[str, Any] | None:
+        load = self._page.load
+        if load is None:
+            return None
+        tables = [(self._texts.line(each.name), each.rows) for each in load.tables[:_MAX_TABLES]]
+        return {
+            "pipeline": self._texts.line(load.pipeline),
+            "id": self._texts.line(load.load_id, 60),
+            "tables": tables,
+            "more": max(0, len(load.tables) - _MAX_TABLES),
+        }
+
+    def _counts(self) -> list[tuple[str, Outcome, int]]:
+        counts = [(_WORDS[each], each, self._content.count(each)) for each in WORST_FIRST]
+        return [each for each in counts if each[2]]
+
+    def _latest(self, outcome: Outcome) -> list[Execution]:
+        return [
+            self._page.executions[i]
+            for i in sorted(self._content.last.values())
+            if outcome_of(self._page.executions[i].status) == outcome
+        ]
+
+    def _failures(self) -> list[dict[str, Any]]:
+        skipped = {
+            key
+            for key, i in self._content.last.items()
+            if outcome_of(self._page.executions[i].status) == "skipped"
+        }
+        return [self._failure(each, skipped) for each in self._latest("bad")[:_MAX_FAILURES]]
+
+    def _failure(self, execution: Execution, skipped: set[str]) -> dict[str, Any]:
+        key = execution.unique_id
+        # models before their tests
+        order = {each: (_rank(each), self._content.number[each]) for each in skipped}
+        blocked = sorted(self._graph.blocked_by(key) & skipped, key=order.__getitem__)
+        return {
+            **self._short(execution),
+            "code": self._texts.block(self._graph.nodes[key].code, _CODE),
+            "skipped": [self._content.name(each) for each in blocked[:_MAX_NAMES]],
+            "skipped_count": len(blocked),
+            "tables": self._feeding(key),
+        }
+
+    def _feeding(self, key: str) -> list[tuple[str, bool]]:
+        """Return the tables that feed a node, and whether the load filled each."""
+        load = self._page.load
+        names: dict[str, bool] = {}
+        for source in self._graph.sources(key):
+            tables = [each for each in load.tables if source in each.sources] if load else []
+            for each in tables:
+                names[self._texts.line(each.name)] = True
+            if not tables:
+                node = self._graph.nodes[source]
+                relation = (node.relation or node.name).replace('"', "").replace("`", "")
+                names.setdefault(self._texts.line(relation), False)
+        return [*names.items()][:_MAX_NAMES]
+
+    def _short(self, execution: Execution) -> dict[str, Any]:
+        node = self._graph.nodes[execution.unique_id]
+        return {
+            "number": self._content.number[execution.unique_id],
+            "name": self._content.name(execution.unique_id),
+            "type": self._texts.line(node.resource_type, 40).replace("_", " "),
+            "status": self._texts.line(execution.status, 40),
+            "outcome": outcome_of(execution.status),
+            "path": self._texts.line(node.path, 300),
+            "message": self._texts.block(execution.message, _MESSAGE),
+            "seconds": duration_text(execution.seconds),
+        }
+
+    def _broken_step(self) -> dict[str, Any] | None:
+        """Return the step that failed although none of its nodes did."""
+        failed = [each for each in self._page.steps if outcome_of(each.status) == "bad"]
+        if not failed or self._content.count("bad"):
+            return None
+        step = failed[-1]
+        return {
+            "name": self._texts.line(step.command or step.name, 300),
+            "index": step.index,
+            "log": self._texts.tail(step.log, 3_000),
+        }
+
+    def _warnings(self) -> list[dict[str, Any]]:
+        return [self._short(each) for each in self._latest("warn")[:_MAX_WARNINGS]]
+
+    def _stale(self) -> list[dict[str, Any]]:
+        stale = [
+            each for each in self._page.freshness if outcome_of(each.status) in ("bad", "warn")
+        ]
+        return [
+            {
+                "name": self._content.name(each.unique_id),
+                "status": self._texts.line(each.status, 40),
+                "outcome": outcome_of(each.status),
+                "text": self._content.freshness_text(each.unique_id),
+                "error": self._texts.block(each.error, 400),
+            }
+            for each in stale[:_MAX_WARNINGS]
+        ]
+
+    def _phases(self) -> list[dict[str, Any]]:
+        found = phases(self._page)
+        total = sum(phase.seconds for phase in found) or 1.0
+        shown, x = [], 0.0
+        for phase in found[: _MAX_STEPS + 3]:
+            width = 1000 * phase.seconds / total
+            shown.append(
+                {
+                    "kind": phase.kind,
+                    "name": self._texts.line(phase.name, 120),
+                    "seconds": duration_text(phase.seconds),
+                    "share": round(100 * phase.seconds / total),
+                    "x": round(x, 2),
+                    "width": round(max(width, 1.0), 2),
+                }
+            )
+            x += width
+        return shown
+
+    def _slowest(self) -> list[dict[str, Any]]:
+        rows = slowest(self._page.executions, self._page.past)
+        longest = max(
+            (max(each.execution.seconds, each.past.seconds if each.past else 0) for each in rows),
+            default=1.0,
+        )
+        return [
+            {
+                **self._short(each.execution),
+                "median": duration_text(each.past.seconds) if each.past else "",
+                "runs": each.past.runs if each.past else 0,
+                "change": _change(each.execution.seconds, each.past.seconds) if each.past else "",
+                "width": round(200 * each.execution.seconds / longest, 1),
+                "mark": round(200 * each.past.seconds / longest, 1) if each.past else None,
+            }
+            for each in rows
+        ]
+
+    def _critical(self) -> dict[str, Any] | None:
+        executions = self._page.executions
+        path = critical_path(executions, self._graph)
+        if len(path) < 2:
+            return None
+        first, last = executions[path[0]], executions[path[-1]]
+        span = (last.started_at or 0) + last.seconds - (first.started_at or 0)
+        busy = sum(executions[i].seconds for i in path)
+        shown = path if len(path) <= _MAX_NAMES else path[: _MAX_NAMES - 1] + path[-1:]
+        return {
+            "names": [
+                (self._content.name(executions[i].unique_id), duration_text(executions[i].seconds))
+                for i in shown
+            ],
+            "count": len(path),
+            "span": duration_text(span),
+            "waiting": duration_text(max(0.0, span - busy)),
+        }
+
+    def _steps(self) -> list[dict[str, Any]]:
+        steps = self._page.steps[:_MAX_STEPS]
+        limit = min(_LOG, _LOGS // max(1, len(steps)))
+        return [self._step(step, limit) for step in steps]
+
+    def _step(self, step: Step, limit: int) -> dict[str, Any]:
+        end = step.finished_at if step.finished_at is not None else self._page.made_at
+        seconds = None if step.started_at is None else end - step.started_at
+        return {
+            "index": step.index,
+            "name": self._texts.line(step.command or step.name, 300),
+            "status": self._texts.line(step.status, 40),
+            "outcome": outcome_of(step.status),
+            "seconds": duration_text(seconds),
+            "log": self._texts.tail(step.log, limit),
+            "log_url": safe_url(step.log_url),
+            "files": [(self._texts.line(n), safe_url(u)) for n, u in step.files[:_MAX_FILES]],
+            "is_open": outcome_of(step.status) in ("bad", "active"),
+        }
+
+
+def _change(now: float, before: float) -> str:
+    if before <= 0:
+        return ""
+    percent = round(100 * (now - before) / before)
+    return "as usual" if abs(percent) < _USUAL else f"{percent:+,} %"
+
+
+def _rank(key: str) -> int:
+    return 1 if key.partition(".")[0] in TESTS else 0

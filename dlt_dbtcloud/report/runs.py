@@ -1,0 +1,215 @@
+"""The page of a run of dbt Cloud, read through its API."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from dlt_dbtcloud.artifacts.download import OUTAGE
+from dlt_dbtcloud.artifacts.reader import RunReader
+from dlt_dbtcloud.artifacts.results import FAILED, message_of, step_results
+from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.client.outages import COOL_DOWN
+from dlt_dbtcloud.dbt import (
+    Entry,
+    FreshnessResult,
+    FusionLog,
+    Manifest,
+    Result,
+    Results,
+    code_of,
+)
+from dlt_dbtcloud.payloads import (
+    RELATED,
+    command_of,
+    has_finished,
+    id_of,
+    log_of,
+    steps_of,
+    time_of,
+)
+from dlt_dbtcloud.report.document import HtmlDocument
+from dlt_dbtcloud.report.history import past_times
+from dlt_dbtcloud.report.loads import find_load
+from dlt_dbtcloud.report.page import Execution, Freshness, RunHead, RunPage, Step
+from dlt_dbtcloud.report.project import project_nodes
+from dlt_dbtcloud.report.rendering.pages import check_jinja, render_run
+from dlt_dbtcloud.typing import NodeResult, Run, RunStep
+from dlt_dbtcloud.values import as_datetime, as_mapping, as_number, as_text
+
+__all__ = ["read_page", "run_report"]
+
+
+# messages without content, of dbt Fusion
+_EMPTY = frozenset({"", "Compilation Error", "Error", "Fail", "Warn"})
+_MAX_LOGGED = 5
+_UNITS = ("minute", "hour", "day")
+
+
+def run_report(client: DBTCloudClientV2, run_id: int | str | None) -> HtmlDocument:
+    """Return the page of a run, which a notebook displays.
+
+    Args:
+        client: The client.
+        run_id: The run.
+
+    Raises:
+        MissingJinjaError: Jinja is not installed.
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    check_jinja()
+    return HtmlDocument(render_run(read_page(client, run_id), client.redact))
+
+
+def read_page(client: DBTCloudClientV2, run_id: int | str | None) -> RunPage:
+    """Return the data of the page of a run, finished or not.
+
+    What cannot be read is left out, and named in `problems`.
+
+    Args:
+        client: The client.
+        run_id: The run.
+
+    Raises:
+        DBTCloudAPIError: The API returned an error.
+        DBTCloudTransportError: The API did not respond.
+    """
+    run = client.get_run_status(run_id, RELATED)
+    made_at = client.clock.time()
+    if not has_finished(run):
+        head = _head(run, Manifest())
+        return RunPage(head, made_at, _steps(run), load=find_load(run, Manifest()))
+    patient = client.patient(OUTAGE, cool_down=COOL_DOWN)
+    reader = RunReader(patient, run, keeps_code=True)
+    results = reader.read_results()
+    manifest = reader.read_manifest().with_catalog(reader.read_catalog())
+    executions = [
+        execution
+        for step, found in results
+        for execution in _executions(run, step, found, manifest)
+    ]
+    codes = {
+        key: code
+        for key in manifest.unique_ids
+        if (code := code_of(manifest.entry(key))) is not None
+    } | {
+        each.unique_id: code
+        for _, found in results
+        for each in found.results
+        if (code := code_of(each)) is not None
+    }
+    freshness = [_freshness(each) for _, found in reader.read_freshness() for each in found.results]
+    return RunPage(
+        run=_head(run, manifest),
+        made_at=made_at,
+        steps=_steps(run),
+        nodes=project_nodes(manifest, codes),
+        executions=tuple(executions),
+        freshness=tuple(freshness),
+        load=find_load(run, manifest),
+        past=past_times(patient, run, reader.problems) if executions else {},
+        problems=reader.problems.found,
+    )
+
+
+def _head(run: Run, manifest: Manifest) -> RunHead:
+    job, trigger = as_mapping(run.get("job")), as_mapping(run.get("trigger"))
+    version = manifest.dbt_version or run.get("dbt_version")
+    engine = "dbt Fusion" if manifest.is_from_fusion else "dbt Core" if manifest else "dbt"
+    return RunHead(
+        id=run.get("id"),
+        status=run.get("status_humanized") or str(run.get("status") or "Unknown"),
+        job=as_text(job.get("name")),
+        job_id=run.get("job_definition_id"),
+        message=run.get("status_message"),
+        created_at=time_of(run, "created_at"),
+        started_at=time_of(run, "started_at"),
+        finished_at=time_of(run, "finished_at"),
+        cause=as_text(trigger.get("cause")),
+        url=run.get("href"),
+        engine=f"{engine} {version}" if version else None,
+        adapter=manifest.adapter_type,
+        git_branch=run.get("git_branch") or as_text(trigger.get("git_branch")),
+        git_sha=run.get("git_sha") or as_text(trigger.get("git_sha")),
+        retries=run.get("retrying_run_id"),
+    )
+
+
+def _steps(run: Run) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            index=step.get("index") or 0,
+            name=step.get("name") or "",
+            status=step.get("status_humanized") or str(step.get("status") or ""),
+            command=command_of(step),
+            started_at=_seconds(step.get("started_at")),
+            finished_at=_seconds(step.get("finished_at")),
+            log=log_of(step),
+        )
+        for step in steps_of(run)
+    )
+
+
+def _executions(
+    run: Run, step: RunStep, found: Results[Result], manifest: Manifest
+) -> Iterator[Execution]:
+    log = FusionLog(log_of(step))
+    for result in step_results(id_of(run), step, found, manifest):
+        took = as_number(result["execution_time"]) or 0.0
+        yield Execution(
+            unique_id=result["unique_id"],
+            step=result["step_index"],
+            status=result["status"],
+            message=_message(result, manifest, log),
+            started_at=_seconds(result["started_at"]),
+            seconds=max(0.0, took),
+            thread=result["thread_id"],
+            failures=result["failures"],
+            rows=result["rows_affected"],
+        )
+
+
+def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | None:
+    """Return the message of a node, or the lines about it in the log of dbt Fusion."""
+    message = message_of(result, manifest)
+    if result["status"] not in FAILED or (message or "").strip() not in _EMPTY:
+        return message
+    entry = manifest.entry(result["unique_id"])
+    logged = log.about(
+        Entry(
+            name=result["name"],
+            resource_type=result["resource_type"],
+            original_file_path=result["path"],
+            schema=entry.schema,
+            alias=entry.alias,
+        )
+    )
+    return "\n".join(logged[:_MAX_LOGGED]) or message
+
+
+def _freshness(result: FreshnessResult) -> Freshness:
+    limits = as_mapping(result.criteria)
+    words = [_limit(name, limits.get(f"{name}_after")) for name in ("warn", "error")]
+    return Freshness(
+        unique_id=result.unique_id,
+        status=result.status,
+        loaded_at=result.max_loaded_at,
+        age=as_number(result.max_loaded_at_time_ago_in_s),
+        criteria=", ".join(filter(None, words)) or None,
+        error=None if result.error is None else str(result.error),
+    )
+
+
+def _limit(name: str, limit: object) -> str:
+    fields: Mapping[str, object] = as_mapping(limit)
+    count, unit = as_number(fields.get("count")), fields.get("period")
+    if count is None or unit not in _UNITS:
+        return ""
+    return f"{name} after {count:g} {unit}{'' if count == 1 else 's'}"
+
+
+def _seconds(time: object) -> float | None:
+    moment = as_datetime(time)
+    seconds = moment.timestamp() if moment else None
+    return seconds if seconds is not None and math.isfinite(seconds) else None
