@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -44,15 +47,9 @@ def find_load(run: Run, manifest: Manifest) -> Load | None:
 
 
 def _tables(name: str, load_id: str, manifest: Manifest) -> tuple[LoadedTable, ...]:
-    # the name is foreign, and dlt would make a folder for an unknown pipeline
-    folder = Path(active().get_data_entity("pipelines"), name)
-    if Path(name).name != name or not (folder / "state.json").is_file():
-        return ()
-    # the pipeline that is active in this process stays so
-    with Container().injectable_context(PipelineContext()):
-        pipeline = dlt.attach(name)
-        of_loads = tables_by_load(pipeline)
-        if load_id not in of_loads:
+    with _pipeline(name) as pipeline:
+        of_loads = tables_by_load(pipeline) if pipeline else {}
+        if not pipeline or load_id not in of_loads:
             return ()
         relations = loaded_relations(pipeline)
     rows: dict[str, int | None] = {}
@@ -68,6 +65,22 @@ def _tables(name: str, load_id: str, manifest: Manifest) -> tuple[LoadedTable, .
         )
         for position, each in enumerate(relations)
     )
+
+
+@contextmanager
+def _pipeline(name: str) -> Iterator[dlt.Pipeline | None]:
+    """Yield the active pipeline, or one on this machine, or None; the active one stays so."""
+    current = Container()[PipelineContext]
+    if current.is_active() and current.pipeline().pipeline_name == name:
+        yield cast(dlt.Pipeline, current.pipeline())
+        return
+    # the name is foreign, and dlt would make a folder for an unknown pipeline
+    folder = Path(active().get_data_entity("pipelines"), name)
+    if Path(name).name != name or not (folder / "state.json").is_file():
+        yield None
+        return
+    with Container().injectable_context(PipelineContext()):
+        yield dlt.attach(name)
 
 
 def _sources(relation: Relation, manifest: Manifest) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from dlt_dbtcloud.report.page import Node, Outcome, RunPage, outcome_of
@@ -14,6 +15,8 @@ __all__ = ["NAME_LENGTH", "WORST_FIRST", "Content", "duration_text", "safe_url",
 
 
 NAME_LENGTH = 150
+# the year 9999, in seconds since 1970
+_END_OF_TIME = 253_370_764_800.0
 WORST_FIRST: Sequence[Outcome] = ("bad", "warn", "skipped", "active", "unknown", "good", "idle")
 
 
@@ -33,7 +36,7 @@ class Content:
     """
 
     def __init__(self, page: RunPage, texts: Texts) -> None:
-        self.page = page
+        page = self.page = _sound(page)
         self.texts = texts
         self.graph = Graph([*page.nodes, *_unknown_nodes(page)])
         # a node that several steps execute has the outcome of the last
@@ -95,6 +98,33 @@ def time_text(seconds: float | None) -> str:
     except (OverflowError, OSError, ValueError):
         return ""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else ""
+
+
+def _sound(page: RunPage) -> RunPage:
+    """Return a page without times that are no times, such as infinity."""
+    executions = tuple(
+        replace(each, started_at=_time(each.started_at), seconds=_positive(each.seconds))
+        for each in page.executions
+    )
+    steps = tuple(
+        replace(each, started_at=_time(each.started_at), finished_at=_time(each.finished_at))
+        for each in page.steps
+    )
+    run = replace(
+        page.run,
+        created_at=_time(page.run.created_at),
+        started_at=_time(page.run.started_at),
+        finished_at=_time(page.run.finished_at),
+    )
+    return replace(page, run=run, steps=steps, executions=executions)
+
+
+def _time(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and 0 <= seconds < _END_OF_TIME else None
+
+
+def _positive(seconds: float) -> float:
+    return seconds if 0 < seconds < _END_OF_TIME else 0.0
 
 
 def _unknown_nodes(page: RunPage) -> Iterator[Node]:

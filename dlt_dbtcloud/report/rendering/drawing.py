@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from dlt_dbtcloud.report.page import outcome_of
@@ -52,7 +51,7 @@ class Drawing:
                     each.step,
                     statuses.index(self._texts.line(each.status, 40), outcome_of(each.status)),
                     round(began, 3),
-                    round(_positive(each.seconds), 3),
+                    round(each.seconds, 3),
                     -1 if lane is None else lane,
                     int(i in path),
                 ]
@@ -172,10 +171,6 @@ class _Table:
 
     def index(self, *row: str) -> int:
         return self._positions.setdefault(row, len(self._positions))
-
-
-def _positive(seconds: float) -> float:
-    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def _rank(key: str) -> int:

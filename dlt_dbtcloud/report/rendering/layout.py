@@ -175,7 +175,7 @@ class _Layers:
             neighbours = self._above if is_down else self._below
             position = [0.0] * self.size
             for layer in self._layers if is_down else self._layers[::-1]:
-                scale = 1 / len(layer)
+                scale = 1 / max(1, len(layer))
                 weights = {}
                 for i, place in enumerate(layer):
                     near = neighbours[place]
@@ -252,7 +252,7 @@ def _by_family(nodes: Sequence[str], edges: Sequence[Edge]) -> list[str]:
 def _offsets(heights: Sequence[float]) -> list[float]:
     """Return the rows of the centres of places that follow each other closely."""
     gaps = [(a + b) / 2 for a, b in pairwise(heights)]
-    return [*accumulate(gaps, initial=0.0)]
+    return [*accumulate(gaps, initial=0.0)] if heights else []
 
 
 def _separated(wanted: Sequence[float], offsets: Sequence[float]) -> list[float]:

@@ -34,7 +34,7 @@ class Texts:
             return ""
         found = self._known.get((text, limit))
         if found is None:
-            cleaned = " ".join(self._head(text, limit).split())
+            cleaned = " ".join(self._head(text, limit)[0].split())
             found = cleaned if len(cleaned) <= limit else f"{cleaned[: limit - 1]}…"
             if len(text) <= limit:
                 self._known[text, limit] = found
@@ -44,9 +44,9 @@ class Texts:
         """Return the first characters of a text, with a note on how many were cut."""
         if not text:
             return ""
-        head = self._head(text, limit)
+        head, unread = self._head(text, limit)
         kept = head[:limit]
-        cut = len(head) - len(kept) + max(0, len(text) - _MARGIN * limit)
+        cut = len(head) - len(kept) + unread
         return f"{kept.rstrip()}\n… {cut:,} more characters were cut" if cut else kept
 
     def tail(self, text: str | None, limit: int) -> str:
@@ -62,10 +62,12 @@ class Texts:
         end = lines or kept
         return f"… {max(len(text), len(cleaned)) - len(end):,} characters were cut\n{end}"
 
-    def _head(self, text: str, limit: int) -> str:
-        if len(text) <= _MARGIN * limit:
-            return self._clean(text)
-        return self._clean(text[: _MARGIN * limit + _EDGE])[:-_EDGE]
+    def _head(self, text: str, limit: int) -> tuple[str, int]:
+        """Return the beginning of a text, and the number of characters after it."""
+        read = _MARGIN * limit
+        if len(text) <= read + _EDGE:
+            return self._clean(text), 0
+        return self._clean(text[: read + _EDGE])[:-_EDGE], len(text) - read
 
     def _clean(self, text: str) -> str:
         if text.isascii():

@@ -1,0 +1,88 @@
+"""The lineage leads from the loaded tables to the exposures, and groups many nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlt_dbtcloud.report import Load, LoadedTable, Node, RunHead, RunPage
+from dlt_dbtcloud.report.rendering.content import Content
+from dlt_dbtcloud.report.rendering.lineage import lineage_views
+from dlt_dbtcloud.report.rendering.texts import Texts
+from tests.support.reports import BOARD, LATE, MART, ORDERS, STAGED, shop_page
+
+
+def views_of(page: RunPage) -> list[Any]:
+    content = Content(page, Texts())
+    return lineage_views(page, content.graph, content.number, content.texts)
+
+
+def chain(count: int, folders: int) -> RunPage:
+    nodes = [
+        Node(
+            *(f"model.shop.m{i}", f"m{i}", "model", "shop", None, f"models/{i % folders}"),
+            parents=(f"model.shop.m{i - 1}",) if i else (),
+        )
+        for i in range(count)
+    ]
+    return RunPage(RunHead(1, "Success"), 0.0, nodes=tuple(nodes))
+
+
+def test_a_run_without_a_project_has_no_lineage() -> None:
+    assert views_of(RunPage(RunHead(1, "Success"), 0.0)) == []
+
+
+def test_all_nodes_are_in_columns_from_the_table_to_the_exposure() -> None:
+    page = shop_page()
+    view = views_of(page)[0]
+    ids = Content(page, Texts()).ids
+    columns = {ids[item[3]]: item[0] for item in view["items"] if item[2] == 0}
+    table = next(item for item in view["items"] if item[2] == 2)
+    assert table[0] == 0
+    assert table[3:] == ["orders", 12_345]
+    assert [columns[key] for key in (ORDERS, STAGED, MART, LATE, BOARD)] == [1, 2, 3, 4, 5]
+    assert not any(key.startswith("test.") for key in columns)
+
+
+def test_edges_connect_items_by_their_positions() -> None:
+    page = shop_page()
+    view = views_of(page)[0]
+    ids = Content(page, Texts()).ids
+    items = [ids[item[3]] if item[2] == 0 else item[3] for item in view["items"]]
+    edges = {(items[start], items[end]) for start, end, *_ in view["edges"]}
+    assert {("orders", ORDERS), (ORDERS, STAGED), (MART, LATE), (LATE, BOARD)} <= edges
+
+
+def test_folders_show_their_nodes_and_the_folders_around_them() -> None:
+    page = shop_page()
+    views = {view["key"]: view for view in views_of(page)}
+    groups = {item[3]: item for item in views["folders"]["items"]}
+    assert {"source raw", "models/staging", "models/marts", "seeds", "models"} == {*groups}
+    inside = views[groups["models/staging"][5]]
+    kinds = sorted((item[2], item[3]) for item in inside["items"] if item[2])
+    assert kinds == [(1, "models/marts"), (1, "source raw")]
+    assert sum(item[2] == 0 for item in inside["items"]) == 1
+
+
+def test_a_project_of_several_packages_can_be_seen_by_package() -> None:
+    page = shop_page()
+    extra = Node("model.audit.log", "log", "model", "audit", "models/log.sql", "models")
+    views = views_of(shop_page(nodes=(*page.nodes, extra)))
+    packages = next(view for view in views if view["key"] == "packages")
+    assert sorted(item[3] for item in packages["items"]) == ["audit", "shop"]
+
+
+def test_many_nodes_are_shown_by_folder_first() -> None:
+    assert views_of(chain(100, 4))[0]["key"] == "nodes"
+    assert views_of(chain(400, 4))[0]["key"] == "folders"
+
+
+def test_very_many_nodes_are_shown_by_folder_only() -> None:
+    keys = [view["key"] for view in views_of(chain(3_000, 5))]
+    assert keys == ["folders", *(f"folder-{i}" for i in range(5))]
+
+
+def test_a_table_of_several_sources_leads_to_each() -> None:
+    nodes = tuple(Node(f"source.s.r.{n}", n, "source", "s", None, "source r") for n in "ab")
+    table = LoadedTable("t", None, ("source.s.r.a", "source.s.r.b", "source.s.r.gone"))
+    page = RunPage(RunHead(1, "x"), 0.0, nodes=nodes, load=Load("p", "1", (table,)))
+    assert len(views_of(page)[0]["edges"]) == 2

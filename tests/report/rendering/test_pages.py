@@ -1,0 +1,243 @@
+"""A page is one document that loads nothing, and foreign texts in it are inert."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from dlt_dbtcloud.report import Execution, Freshness, Node, RunHead, RunPage, Step, render_run
+from dlt_dbtcloud.report.rendering import pages
+from tests.support.reports import BEGAN, MART, STAGED, hostile, shop_page, texts_of
+
+_URLS = frozenset({"action", "background", "data", "formaction", "href", "poster", "src", "srcset"})
+
+
+class Document(HTMLParser):
+    """The tags of a page, and the contents of its scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[str, str | None, str]] = []
+        self.words: list[str] = []
+        self._open: tuple[str, str | None] | None = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._open = tag, dict(attrs).get("type")
+            self.raw.append((*self._open, ""))
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002, the name of the base class
+        self._open = None
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            *kind, before = self.raw[-1]
+            self.raw[-1] = (kind[0] or "", kind[1], before + data)
+        else:
+            self.words.append(data)
+
+    @property
+    def policy(self) -> str:
+        """The Content-Security-Policy."""
+        return next(a["content"] or "" for _, a in self.tags if "http-equiv" in a)
+
+    @property
+    def text(self) -> str:
+        """The text outside scripts and styles, with single spaces."""
+        return " ".join(" ".join(self.words).split())
+
+    def content(self, kind: str) -> str:
+        """Return the content of the script of a type."""
+        return next(text for tag, found, text in self.raw if tag == "script" and found == kind)
+
+
+def details_of(document: Document) -> list[Any]:
+    compressed = base64.b64decode(document.content("text/plain"))
+    details: list[Any] = json.loads(gzip.decompress(compressed))
+    return details
+
+
+def test_the_policy_allows_only_its_own_style_and_script() -> None:
+    document = Document(render_run(shop_page()))
+    policy = document.policy
+    allowed = [text for tag, kind, text in document.raw if tag == "style" or kind is None]
+    assert len(allowed) == 2
+    for text in allowed:
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert "connect-src" not in policy
+
+
+def test_a_live_page_may_read_itself_again() -> None:
+    document = Document(render_run(shop_page(refresh=1.0)))
+    assert "connect-src 'self'" in document.policy
+
+
+@pytest.mark.parametrize("page", [shop_page(), hostile(shop_page())], ids=["usual", "hostile"])
+def test_no_tag_loads_or_executes_anything(page: RunPage) -> None:
+    document = Document(render_run(page))
+    for tag, attributes in document.tags:
+        assert tag not in {"img", "iframe", "link", "object", "embed", "base", "form"}
+        for name, value in attributes.items():
+            assert not name.startswith("on"), tag
+            assert name != "style", tag
+            if name in _URLS:
+                assert tag == "a", tag
+                assert (value or "").startswith(("#", "https://")), value
+    assert sum(tag == "script" for tag, _ in document.tags) == 3
+
+
+def test_hostile_texts_change_no_tag() -> None:
+    usual, changed = Document(render_run(shop_page())), Document(render_run(hostile(shop_page())))
+    assert [tag for tag, _ in changed.tags] == [tag for tag, _ in usual.tags]
+
+
+def test_each_text_is_on_the_page() -> None:
+    document = Document(render_run(hostile(shop_page())))
+    everywhere = document.text + document.content("application/json")
+    everywhere += json.dumps(details_of(document))
+    missing = [name for name in texts_of(shop_page()) if f"hit('{name}')" not in everywhere]
+    assert missing == []
+
+
+def test_links_lead_to_the_web_or_nowhere() -> None:
+    head = replace(shop_page().run, url="javascript:alert(1)")
+    step = Step(1, "x", "Success", log_url="//evil.example", files=(("a", "data:text/html,x"),))
+    text = render_run(shop_page(run=head, steps=(step,)))
+    for url in ("javascript:", "evil.example", "data:text/html"):
+        assert url not in text
+
+
+def test_what_failed_comes_first_with_its_consequences() -> None:
+    text = Document(render_run(shop_page())).text
+    failed = text[text.index("No column amout") :]
+    assert "Skipped because of it, 1 node: late" in failed
+    assert "Fed by items , orders , last filled by load 1790000000.25" in failed
+    assert "select amout from staging.stg" in failed
+    assert text.index("No column amout") < text.index("Sources that are not fresh")
+
+
+def test_the_head_names_run_engine_git_and_load() -> None:
+    text = Document(render_run(shop_page())).text
+    for words in (
+        "dbt Cloud run 77",
+        "Nightly",
+        "1 failed",
+        "dbt Core 1.11.16 · duckdb",
+        "main · 0123456789ab",
+        "Run 76",
+        "2026-09-21",
+        "20.0 s",
+        "Load 1790000000.25 of pipeline shop",
+        "orders 12,345 rows",
+    ):
+        assert words in text
+
+
+def test_slow_nodes_are_compared_with_their_medians() -> None:
+    text = Document(render_run(shop_page())).text
+    assert "mart 1.00 s 0.50 s of 5 +100 %" in text
+    assert "stg 2.00 s 2.00 s of 4 as usual" in text
+
+
+def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
+    step = Step(4, "Invoke dbt", "Error", "dbt build", BEGAN, BEGAN + 1, "Compilation Error: x")
+    page = shop_page(executions=(), nodes=(), freshness=(), steps=(step,))
+    text = Document(render_run(page)).text
+    assert "Step 4, dbt build The step failed, but none of its nodes did." in text
+    assert text.count("Compilation Error: x") == 2
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        RunPage(RunHead(None, ""), 0.0),
+        RunPage(RunHead(1, "Queued", created_at=BEGAN), BEGAN + 5),
+        RunPage(RunHead(1, "Cancelled"), BEGAN, (Step(1, "", "Cancelled"),)),
+        RunPage(RunHead(1, "Success"), BEGAN, nodes=(Node("a", "", ""),)),
+        RunPage(RunHead(1, "?"), BEGAN, executions=(Execution("x", 1, "brand new"),)),
+        RunPage(RunHead(1, "Success"), BEGAN, freshness=(Freshness("source.a.b.c", "error"),)),
+        RunPage(
+            RunHead(1, "Success", created_at=1e300, finished_at=float("nan")),
+            BEGAN,
+            executions=(Execution("model.a.b", 1, "success", None, BEGAN, float("inf")),),
+        ),
+    ],
+)
+def test_sparse_and_strange_runs_have_a_page(page: RunPage) -> None:
+    document = Document(render_run(page))
+    assert json.loads(document.content("application/json"))["nodes"] is not None
+
+
+def test_ten_megabytes_of_text_are_cut() -> None:
+    long = "<&'\"\u202e" * 2_000_000
+    node = replace(shop_page().nodes[4], code=long, description=long, path=long, name=long)
+    execution = replace(shop_page().executions[4], message=long)
+    step = Step(5, long, "Error", long, BEGAN, BEGAN, long)
+    page = shop_page(
+        nodes=(node,), executions=(execution,), steps=(step,), run=RunHead(1, long, long)
+    )
+    text = render_run(page)
+    assert len(text) < 400_000
+    assert "more characters were cut" in text
+
+
+def test_secrets_do_not_reach_the_page() -> None:
+    def redact(text: str) -> str:
+        return text.replace("s3cr3t", "***")
+
+    page = shop_page()
+    nodes = [replace(each, code="s3cr3t", description="s3cr3t") for each in page.nodes]
+    executions = [replace(each, message="by s3cr3t") for each in page.executions]
+    steps = [replace(each, log="s3cr3t", command="dbt s3cr3t") for each in page.steps]
+    page = shop_page(nodes=tuple(nodes), executions=tuple(executions), steps=tuple(steps))
+    text = render_run(page, redact)
+    assert "s3cr3t" not in text + str(details_of(Document(text)))
+    assert "by ***" in text
+
+
+def test_a_page_is_the_same_each_time() -> None:
+    assert render_run(shop_page()) == render_run(shop_page())
+
+
+def noise(seed: str) -> str:
+    """Return a text that does not get smaller."""
+    return "".join(hashlib.sha256(f"{seed}{i}".encode()).hexdigest() for i in range(60))
+
+
+def test_the_details_of_a_failed_node_come_before_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "_DETAILS", 8_000)
+    nodes = tuple(
+        each if each.unique_id == MART else replace(each, code=noise(each.name))
+        for each in shop_page().nodes
+    )
+    details = details_of(Document(render_run(shop_page(nodes=nodes))))
+    of = {detail[0]: detail for detail in details}
+    assert of[MART][7] == "select amout from staging.stg"
+    assert of[STAGED][7] == ""
+    assert of[STAGED][-1] == 1
+
+
+def test_a_missing_jinja_is_an_error_that_names_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages._environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "dlt-dbtcloud[report]"')):
+        render_run(shop_page())

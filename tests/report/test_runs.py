@@ -1,0 +1,200 @@
+"""The page of a run of dbt Cloud has its nodes, failures, load and earlier times."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudNotFoundError,
+    InvalidCredentialsException,
+    dbt_cloud_run_report,
+    run_dbt_cloud_job,
+)
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.report import Load, RunPage
+from dlt_dbtcloud.report.runs import read_page
+from tests.conftest import Recorded
+from tests.support.recordings import FUSION, Replay, replayed_job
+from tests.support.results import MANIFEST, RUN_RESULTS
+
+ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
+
+
+def scripted(cloud: DBTCloudEmulator, **options: Any) -> int:
+    """Run a scripted job and return the id of its run."""
+    job = cloud.create_job("Nightly", **{"artifacts": ARTIFACTS, **options})
+    run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    assert run_id is not None
+    return run_id
+
+
+def move(pipeline: dlt.Pipeline) -> None:
+    """Copy a pipeline to where dlt finds it by its name."""
+    folder = Path(os.environ["DLT_DATA_DIR"], "pipelines", pipeline.pipeline_name)
+    shutil.copytree(pipeline.working_dir, folder)
+
+
+def failed_flights(recorded: Recorded, client: DBTCloudClientV2) -> RunPage:
+    job = recorded("failed_model").create_job("Nightly")
+    return read_page(client, run_dbt_cloud_job(job_id=job)["id"])
+
+
+def test_a_failed_run_of_dbt_core(recorded: Recorded, client: DBTCloudClientV2) -> None:
+    page = failed_flights(recorded, client)
+    assert (page.run.status, page.run.job) == ("Error", "Nightly")
+    assert (page.run.engine or "").startswith("dbt Core 1.11.")
+    assert page.run.adapter == "duckdb"
+    assert [step.command for step in page.steps if step.command] == ["dbt deps", "dbt build"]
+    assert len(page.executions) == 82
+    failed = next(each for each in page.executions if each.status == "error")
+    assert failed.unique_id == "model.flights.fct_flights"
+    assert "Time out of range" in (failed.message or "")
+    assert failed.started_at
+    assert failed.thread
+    nodes = {node.unique_id: node for node in page.nodes}
+    model = nodes[failed.unique_id]
+    assert (model.path, model.folder) == ("models/marts/fct_flights.sql", "models/marts")
+    assert (model.code or "").startswith("with flights as")
+    assert nodes["source.flights.raw.flights"].folder == "source raw"
+    assert page.problems == ()
+
+
+def test_a_failed_run_of_dbt_fusion(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
+) -> None:
+    job = replayed_job(cloud, tmp_path, "failures")
+    page = read_page(client, run_dbt_cloud_job(job_id=job)["id"])
+    assert (page.run.engine or "").startswith("dbt Fusion 2.0")
+    failed = {each.unique_id: each.message or "" for each in page.executions}
+    assert "no_such_column" in failed["model.orchard.broken"]
+    assert {node.resource_type for node in page.nodes} >= {"model", "seed", "source", "test"}
+
+
+def test_stale_sources_of_dbt_fusion(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
+) -> None:
+    job = Replay(cloud, tmp_path, "stale_source", FUSION).create_job("Press")
+    page = read_page(client, run_dbt_cloud_job(job_id=job)["id"])
+    (found,) = page.freshness
+    assert found.unique_id == "source.orchard.stock.harvest_2025"
+    assert found.age
+    assert "Sources that are not fresh" in dbt_cloud_run_report(run_id=page.run.id)
+
+
+def test_medians_are_those_of_successful_runs_before(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", outcome=["success", "error", "success"], artifacts=ARTIFACTS)
+    runs = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(3)]
+    assert read_page(client, runs[0]).past == {}
+    past = read_page(client, runs[2]).past
+    assert (past["model.shop.orders"].seconds, past["model.shop.orders"].runs) == (1.5, 1)
+
+
+def test_a_page_without_medians_is_better_than_none(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = scripted(cloud)
+    cloud.fail("list_runs", "status", calls=None, status=403)
+    page = read_page(client, run_id)
+    assert len(page.executions) == 2
+    assert "earlier runs of the job cannot be read" in page.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [({"duration": None}, "Running"), ({"outcome": "cancelled"}, "Cancelled")],
+)
+def test_runs_that_are_in_progress_or_cancelled_have_a_page(
+    cloud: DBTCloudEmulator, options: dict[str, Any], status: str
+) -> None:
+    text = dbt_cloud_run_report(run_id=scripted(cloud, **options))
+    assert f">{status}<" in text
+    assert "What failed" not in text
+
+
+def test_a_run_whose_artifacts_are_unreadable_has_a_page(cloud: DBTCloudEmulator) -> None:
+    broken = {"manifest.json": {"nodes": 7}, "run_results.json": {"results": [{"status": 3}]}}
+    text = dbt_cloud_run_report(run_id=scripted(cloud, artifacts=broken))
+    assert "What could not be read" in text
+    assert "contains no nodes" in text
+
+
+def test_a_load_on_this_machine_has_its_tables(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
+) -> None:
+    source = {"name": "airlines", "schema": loaded_pipeline.dataset_name}
+    manifest = {**MANIFEST, "nodes": {}, "sources": {"source.shop.raw.airlines": source}}
+    job = cloud.create_job("Nightly", artifacts={**ARTIFACTS, "manifest.json": manifest})
+    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    move(loaded_pipeline)
+    load = read_page(client, run["id"]).load
+    assert load is not None
+    assert load.pipeline == loaded_pipeline.pipeline_name
+    assert [table.name for table in load.tables] == ["airlines"]
+    assert load.tables[0].sources == ("source.shop.raw.airlines",)
+
+
+def test_the_tables_of_the_active_pipeline_are_found_in_any_folder(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=loaded_pipeline)
+    loaded_pipeline.activate()
+    load = read_page(client, run["id"]).load
+    assert load
+    assert [table.name for table in load.tables] == ["airlines"]
+
+
+@pytest.mark.parametrize("name", ["flights", "../flights", "..", "/etc"])
+def test_a_load_of_another_machine_has_no_tables(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str, isolated: Path
+) -> None:
+    before = sorted(isolated.parent.rglob("*"))
+    job = cloud.create_job("Nightly", artifacts=ARTIFACTS)
+    cause = f"Nightly: dlt pipeline {name}, load 1790000000.5 [dlt:0123456789ab]"
+    run_id = client.trigger_job_run(job, {"cause": cause})
+    assert read_page(client, run_id).load == Load(name, "1790000000.5")
+    assert sorted(isolated.parent.rglob("*")) == before
+
+
+def test_reading_a_load_keeps_the_active_pipeline(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=loaded_pipeline)
+    move(loaded_pipeline)
+    other = dlt.pipeline("other")
+    page = read_page(client, run["id"])
+    assert page.load
+    assert page.load.tables
+    assert dlt.current.pipeline() is other
+
+
+def test_the_token_does_not_reach_the_page(cloud: DBTCloudEmulator) -> None:
+    results = {"results": [{**RUN_RESULTS["results"][0], "message": f"by {cloud.api_token}!"}]}
+    text = dbt_cloud_run_report(
+        run_id=scripted(cloud, artifacts={"run_results.json": results, "manifest.json": MANIFEST})
+    )
+    assert cloud.api_token not in text
+    assert "1 succeeded" in text
+
+
+def test_an_unknown_run_is_an_error(cloud: DBTCloudEmulator) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        dbt_cloud_run_report(run_id=1)
+    with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
+        dbt_cloud_run_report()
+
+
+def test_a_notebook_displays_the_page_in_a_frame(cloud: DBTCloudEmulator) -> None:
+    document = dbt_cloud_run_report(run_id=scripted(cloud))
+    shown = document._repr_html_()  # type: ignore[attr-defined]  # for notebooks
+    assert isinstance(document, str)
+    assert shown.startswith('<iframe sandbox="allow-scripts')
+    assert "<script" not in shown
