@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 __all__ = ["MISSING", "find_chromium", "open_browser"]
 
@@ -27,22 +27,15 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def open_browser(width: int = 1400, *, is_dark: bool = False) -> Iterator[BrowserContext]:
-    """Yield a browser with an empty profile.
-
-    Args:
-        width: The width of its pages in pixels.
-        is_dark: Whether the reader prefers dark colours.
-    """
+def open_browser() -> Iterator[Browser]:
+    """Yield a browser that has no window."""
     with sync_playwright() as playwright:
-        # a container has no sandbox of its own to give
         browser = playwright.chromium.launch(
-            executable_path=find_chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            # a container has no sandbox to give
+            executable_path=find_chromium(),
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
         )
         try:
-            yield browser.new_context(
-                viewport={"width": width, "height": 900},
-                color_scheme="dark" if is_dark else "light",
-            )
+            yield browser
         finally:
             browser.close()

@@ -1,0 +1,217 @@
+"""In a browser, a page works, stays within itself, and runs nothing of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dlt_dbtcloud.report import RunPage, render_run
+from dlt_dbtcloud.report.document import HtmlDocument
+from tests.support.browser import MISSING, find_chromium, open_browser
+from tests.support.clock import PATIENCE
+from tests.support.reports import hostile, shop_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(find_chromium() is None, reason=MISSING),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+class Visit:
+    """A visit of a page, with what went wrong and what was requested."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(1000 * PATIENCE)
+        page.on("console", lambda message: self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.add_init_script("window.hits = []; window.hit = name => hits.push(name);")
+        page.goto(address)
+        page.wait_for_selector("html[data-ready]")
+
+    def texts(self, selector: str) -> list[str]:
+        return [text.strip() for text in self.page.locator(selector).all_inner_texts()]
+
+
+@contextmanager
+def visit(
+    browser: Browser, folder: Path, page: RunPage, width: int = 1400, *, is_dark: bool = False
+) -> Iterator[Visit]:
+    """Yield a visit of a page, which must cause no error and no request."""
+    file = folder / "run.html"
+    file.write_text(render_run(page), encoding="utf-8")
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if is_dark else "light"
+    )
+    try:
+        found = Visit(context.new_page(), file.as_uri())
+        yield found
+        assert found.errors == []
+        assert found.requests == [file.as_uri()]
+    finally:
+        context.close()
+
+
+def test_every_part_is_there(browser: Browser, tmp_path: Path) -> None:
+    with visit(browser, tmp_path, shop_page()) as found:
+        assert found.texts("h2") == [
+            "Load 1790000000.25 of pipeline shop",
+            *("What failed", "Warnings", "Time", "Lineage", "Nodes", "Steps"),
+        ]
+        assert found.page.locator(".bar").count() == 5
+        assert found.texts(".lanename") == ["Thread-1", "Thread-2"]
+        assert found.page.locator(".bar.critical").count() == 3
+        assert found.page.locator(".box").count() == 9
+        assert found.page.locator(".box.bad").count() == 2
+        assert found.page.locator("#table tbody tr").count() == 8
+        # the node that was not built is pale
+        assert found.page.locator(".box.unknown", has_text="old").count() == 1
+
+
+def test_the_table_filters_and_sorts(browser: Browser, tmp_path: Path) -> None:
+    with visit(browser, tmp_path, shop_page()) as found:
+        rows = "#table tbody th"
+        found.page.fill("#filter-text", "models/marts")
+        assert found.texts(rows) == ["mart", "late"]
+        found.page.fill("#filter-text", "")
+        found.page.select_option("#filter-status", "warn")
+        assert found.texts(rows) == ["recent"]
+        found.page.select_option("#filter-status", "not in this run")
+        assert found.texts(rows) == ["board", "old"]
+        found.page.select_option("#filter-status", "All of the project")
+        found.page.select_option("#filter-type", "model")
+        assert found.texts("#filter-count") == ["4 nodes"]
+        found.page.click("#table thead button:has-text('Time')")
+        assert found.texts(rows) == ["stg", "mart", "late", "old"]
+        assert found.page.locator("th[aria-sort=descending]").inner_text().startswith("Time")
+        found.page.keyboard.press("Enter")
+        assert found.texts(rows)[-1] == "stg"
+
+
+def test_a_bar_shows_its_node_on_hover_and_its_details_on_click(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, tmp_path, shop_page()) as found:
+        bar = found.page.locator(".bar.good", has_text="stg").first
+        bar.hover()
+        assert "stg\nmodel · success · 2.00 s" in found.page.inner_text("#tip")
+        bar.click()
+        panel = found.page.locator("#panel")
+        panel.locator("text=Compiled SQL").wait_for()
+        text = panel.inner_text()
+        for words in (
+            *("Orders with their items.", "select id, amount from raw.orders", "amount"),
+            *("data@shop.example", "2.00 s of 4 runs", '"shop"."staging"."stg"', "unique_stg_id"),
+        ):
+            assert words in text
+        found.page.keyboard.press("Escape")
+        assert not panel.is_visible()
+        assert found.page.evaluate("document.activeElement.className") == "track"
+
+
+def test_the_timeline_zooms_and_marks_its_critical_path(browser: Browser, tmp_path: Path) -> None:
+    with visit(browser, tmp_path, shop_page()) as found:
+        width = "document.querySelector('.canvas').clientWidth"
+        before = found.page.evaluate(width)
+        found.page.click("[data-zoom=in]")
+        assert found.page.evaluate(width) > 1.5 * before
+        found.page.click("[data-zoom=all]")
+        assert found.page.evaluate(width) == before
+        found.page.check("#critical-only")
+        assert found.page.locator(".only-critical").count() == 1
+        found.page.focus(".track")
+        found.page.keyboard.press("ArrowRight")
+        found.page.keyboard.press("ArrowRight")
+        assert found.page.inner_text("#tip").startswith("stg")
+        found.page.keyboard.press("Enter")
+        assert found.page.inner_text("#panel h2") == "stg"
+
+
+def test_the_lineage_is_searched_walked_and_collapsed(browser: Browser, tmp_path: Path) -> None:
+    with visit(browser, tmp_path, shop_page()) as found:
+        found.page.fill("#lineage-search", "mart")
+        assert found.texts("#lineage-found") == ["1 found"]
+        assert found.page.locator(".box.lit").count() == 1
+        found.page.press("#lineage-search", "Enter")
+        found.page.keyboard.press("ArrowRight")
+        assert "late" in found.page.evaluate("document.activeElement.getAttribute('aria-label')")
+        found.page.keyboard.press("Enter")
+        assert found.page.inner_text("#panel h2") == "late"
+        found.page.keyboard.press("Escape")
+        found.page.fill("#lineage-search", "")
+        found.page.locator(".box", has_text="stg").hover()
+        assert found.page.locator(".box.lit").count() == 7
+        found.page.click("#lineage-views button:has-text('Folders')")
+        assert found.page.locator(".box").count() == 5
+        found.page.locator(".box", has_text="models/marts").click()
+        assert found.texts("#lineage-views button") == ["All nodes", "Folders", "models/marts"]
+        assert found.page.locator(".box", has_text="late").count() == 1
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_hostile_texts_are_shown_and_do_nothing(
+    browser: Browser, tmp_path: Path, width: int, is_dark: bool
+) -> None:
+    with visit(browser, tmp_path, hostile(shop_page()), width, is_dark=is_dark) as found:
+        page = found.page
+        for button in page.locator("#table button.node").all():
+            button.evaluate("button => button.click()")
+            page.locator("#panel dl").wait_for()
+        for name in page.locator("#lineage-views button").all():
+            name.evaluate("button => button.click()")
+        page.locator(".box").first.dispatch_event("pointermove", {"bubbles": True})
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert page.evaluate("hits") == []
+        assert page.locator("img").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_of_many_nodes_shows_some_rows_at_a_time(browser: Browser, tmp_path: Path) -> None:
+    from benchmarks.report import made_page
+
+    with visit(browser, tmp_path, made_page(700)) as found:
+        assert found.page.locator("#table tbody tr").count() == 500
+        found.page.click("#table .more button")
+        assert found.page.locator("#table tbody tr").count() > 500
+        assert "Folders" in found.texts("#lineage-views button[aria-pressed=true]")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_no_part_is_wider_than_the_window(browser: Browser, tmp_path: Path, width: int) -> None:
+    with visit(browser, tmp_path, shop_page(), width) as found:
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_page_can_be_printed(browser: Browser, tmp_path: Path) -> None:
+    with visit(browser, tmp_path, shop_page()) as found:
+        assert found.page.pdf().startswith(b"%PDF")
+
+
+def test_a_notebook_keeps_the_page_in_its_frame(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "notebook.html"
+    shown = HtmlDocument(render_run(shop_page()))._repr_html_()
+    file.write_text(f"<!doctype html><h2>Mine</h2>{shown}", encoding="utf-8")
+    page = browser.new_context().new_page()
+    page.goto(file.as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("html[data-ready]").wait_for()
+    assert frame.locator("#table tbody tr").count() == 8
+    assert page.evaluate("getComputedStyle(document.querySelector('h2')).color") == "rgb(0, 0, 0)"
+    page.context.close()
