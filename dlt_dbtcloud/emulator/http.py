@@ -26,6 +26,7 @@ from dlt_dbtcloud.emulator.api.routes import ROUTES, Call, url_map
 from dlt_dbtcloud.emulator.errors import ApiError, bad_request, not_found
 from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.models import JSON
+from dlt_dbtcloud.emulator.pages.guard import HEADERS, check_origin, is_page
 from dlt_dbtcloud.emulator.state import State
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ MAX_BODY = 10_000_000
 SCHEMES = ("token", "bearer")
 # seconds between the server's checks whether to stop, if it cannot be woken
 POLL = 0.05
+
+_PAGES = frozenset(name for _, path, name in ROUTES if not path.startswith("/api/"))
 
 _logger = logging.getLogger(__name__)
 
@@ -104,6 +107,12 @@ class App:
         request = Request(environ)
         request.max_content_length = MAX_BODY
         body, response = self._receive(request)
+        if is_page(request.method, request.path):
+            response.headers.update(HEADERS)
+            if response.get_etag()[0]:
+                response.make_conditional(request)
+                # the server sends its own
+                response.headers.pop("Date", None)
         recorded = _record(request, body, response.status_code, self._token)
         with self._state.changed:
             self.requests.append(recorded)
@@ -137,7 +146,9 @@ class App:
             return answers.detail(500, "Internal server error.")
 
     def _route(self, request: Request, body: bytes) -> Response:
-        if not request.path.startswith("/deploy/") and not self._is_authorized(request):
+        if is_page(request.method, request.path):
+            check_origin(dict(request.headers))
+        elif not self._is_authorized(request):
             raise ApiError(401, "Invalid token.")
         if request.environ["PATH_INFO"].startswith("//"):
             # werkzeug would fold the extra slash of a wrong base URL
@@ -147,6 +158,9 @@ class App:
 
         def handle() -> Response:
             try:
+                if endpoint in _PAGES:
+                    # making a page takes long, and so it acquires the state itself
+                    return self._handlers[str(endpoint)](call)
                 with self._state.changed:
                     return self._handlers[str(endpoint)](call)
             except ApiError:

@@ -134,6 +134,8 @@ class Step:
     log: Log = field(default_factory=Log)
     debug_logs: str = ""
     artifacts: Artifacts = field(default_factory=dict)
+    # dbt's target, while it runs
+    folder: Path | None = None
     created_at: datetime = field(default_factory=now)
     finished_at: datetime | None = None
 

@@ -24,6 +24,7 @@ from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.faults import Fault, Faults, Kind, RateLimit, When
 from dlt_dbtcloud.emulator.http import HOST, App, RecordedRequest, Server, UnhandledRequest, listen
 from dlt_dbtcloud.emulator.models import NewTimer, Outcome
+from dlt_dbtcloud.emulator.pages.handlers import Pages
 from dlt_dbtcloud.emulator.scheduler import Scheduler, new_script
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.typing import Run
@@ -79,7 +80,8 @@ class DBTCloudEmulator:
         self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
         others = [each(self._state) for each in (Resources, Account, Variables)]
-        handlers = (*others, self._jobs, self._runs)
+        pages = Pages(self._state, self._runs, self.account_id, self.api_token)
+        handlers = (*others, self._jobs, self._runs, pages)
         self._app = App(self._state, handlers, self.api_token, Faults(new_timer))
         self._port = port
         self._tls = ssl_context

@@ -11,12 +11,16 @@ from dlt_dbtcloud.report.page import (
     Load,
     LoadedTable,
     Node,
+    Overview,
+    OverviewJob,
+    OverviewRun,
     PastTime,
     RunHead,
     RunPage,
     Step,
 )
-from dlt_dbtcloud.report.rendering.pages import render_run
+from dlt_dbtcloud.report.rendering.pages import render_overview, render_run
+from dlt_dbtcloud.report.rendering.texts import redactor
 
 __all__ = [
     "Column",
@@ -25,9 +29,14 @@ __all__ = [
     "Load",
     "LoadedTable",
     "Node",
+    "Overview",
+    "OverviewJob",
+    "OverviewRun",
     "PastTime",
     "RunHead",
     "RunPage",
     "Step",
+    "redactor",
+    "render_overview",
     "render_run",
 ]

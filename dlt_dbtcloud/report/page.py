@@ -18,6 +18,9 @@ __all__ = [
     "LoadedTable",
     "Node",
     "Outcome",
+    "Overview",
+    "OverviewJob",
+    "OverviewRun",
     "PastTime",
     "RunHead",
     "RunPage",
@@ -257,6 +260,63 @@ class RunPage:
     load: Load | None = None
     past: Mapping[str, PastTime] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    refresh: float | None = None
+
+
+@dataclass(frozen=True)
+class OverviewRun:
+    """A run in the list of a job.
+
+    Args:
+        id: Its id.
+        status: Its status, in words.
+        url: Its page.
+        created_at: When it was queued.
+        seconds: How long it took, or has taken so far.
+        cause: Why it was triggered.
+    """
+
+    id: int
+    status: str
+    url: str
+    created_at: float | None = None
+    seconds: float | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class OverviewJob:
+    """A job with its last runs, the newest first.
+
+    Args:
+        id: Its id.
+        name: Its name.
+        commands: The commands that it executes.
+        runs: Its last runs.
+        more: The number of its earlier runs.
+    """
+
+    id: int
+    name: str
+    commands: tuple[str, ...] = ()
+    runs: tuple[OverviewRun, ...] = ()
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The jobs of an account.
+
+    Args:
+        name: The account's name.
+        account_id: The account.
+        jobs: Its jobs.
+        refresh: The seconds after which the page reads itself again; None if it never changes.
+    """
+
+    name: str
+    account_id: int
+    jobs: tuple[OverviewJob, ...] = ()
     refresh: float | None = None
 
 

@@ -174,6 +174,7 @@ def test_the_link_of_a_run_leads_to_a_page(cloud: DBTCloudEmulator, api: Api) ->
     run = api.trigger(cloud.create_job("Any"))
     page = requests.get(run["href"], timeout=60)
     assert page.status_code == 200
-    assert page.text.startswith(f"Run {run['id']}: Success")
+    assert f"dbt Cloud run {run['id']}" in page.text
+    assert ">Success<" in page.text
     missing: Any = requests.get(run["href"].replace(str(run["id"]), "1"), timeout=60)
     assert missing.status_code == 404

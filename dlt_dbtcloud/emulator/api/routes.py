@@ -21,6 +21,9 @@ _VARIABLES = f"{_V3}projects/<int:project_id>/environment-variables/"
 # clients read accounts, projects and environments through either version
 _ANY = "/api/<any(v2, v3):version>/accounts/<int:account_id>/"
 
+# the page of a run, for people
+_RUN = "/deploy/<int:account_id>/projects/<int:project_id>/runs/<int:id>/"
+
 # HTTP method, path, and the method of a class in this package that handles it
 ROUTES = (
     # resources.py
@@ -81,7 +84,12 @@ ROUTES = (
     ("GET", f"{_V2}steps/<int:id>/", "get_step"),
     ("GET", f"{_V2}runs/<int:id>/artifacts/", "list_artifacts"),
     ("GET", f"{_V2}runs/<int:id>/artifacts/<path:name>", "get_artifact"),
-    ("GET", "/deploy/<int:account_id>/projects/<int:project_id>/runs/<int:id>/", "show_run"),
+    # pages/handlers.py
+    ("GET", "/", "show_overview"),
+    ("GET", _RUN, "show_run"),
+    ("GET", f"{_RUN}steps/<int:step>/log.txt", "show_log"),
+    ("GET", f"{_RUN}steps/<int:step>/dbt.log", "show_debug_log"),
+    ("GET", f"{_RUN}steps/<int:step>/target/<path:name>", "show_file"),
 )
 
 

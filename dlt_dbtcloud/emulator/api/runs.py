@@ -101,16 +101,6 @@ class Runs:
             raise not_found()
         return self.send_artifact(run, call)
 
-    def show_run(self, call: Call) -> Response:
-        """Show the status of a run and its steps as text, without a token."""
-        run = self._find(call)
-        lines = [f"Run {run.id}: {payloads.humanize_status(run.status)}", ""]
-        lines += [
-            f"{step.index}. {step.planned.name}: {payloads.humanize_status(step.status)}"
-            for step in run.steps
-        ]
-        return Response("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
-
     def retry(self, run: Run) -> Response:
         """Start the retry of a run that can be retried."""
         data: TriggerData = {"cause": run.trigger["cause"]}
@@ -143,9 +133,11 @@ class Runs:
         return bool(run.steps) and artifacts.has_file(run.steps[-1].artifacts, name)
 
     def send_artifact(self, run: Run, call: Call) -> Response:
+        """Send a file of the requested step of a run."""
+        return self.send_file(_requested_step(run, call), call.path["name"])
+
+    def send_file(self, step: Step | None, name: str) -> Response:
         """Send a file of a step, streamed if it is on disk."""
-        step = _requested_step(run, call)
-        name = call.path["name"]
         found = artifacts.find_file(step.artifacts, name) if step else None
         if found is None:
             raise not_found()

@@ -150,6 +150,7 @@ class DbtRun:
         folder = self._folder_of(step)
         target = folder / "target"
         target.mkdir(parents=True)
+        step.folder = target
         started = time.monotonic()
         code = self._dbt.invoke(self._arguments(step), folder, lambda line: self._log(step, line))
         seconds = time.monotonic() - started

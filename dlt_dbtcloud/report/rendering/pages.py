@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlt_dbtcloud.redaction import Redact, redact
-from dlt_dbtcloud.report.page import RunPage
-from dlt_dbtcloud.report.rendering.content import Content
+from dlt_dbtcloud.report.page import Overview, RunPage, outcome_of
+from dlt_dbtcloud.report.rendering.content import Content, duration_text, safe_url, time_text
 from dlt_dbtcloud.report.rendering.drawing import Drawing
 from dlt_dbtcloud.report.rendering.embedding import data_json, details_text, digest
 from dlt_dbtcloud.report.rendering.texts import Texts
@@ -18,11 +18,19 @@ from dlt_dbtcloud.report.rendering.view import View
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["MissingJinjaError", "check_jinja", "render", "render_run"]
+__all__ = ["MissingJinjaError", "check_jinja", "render", "render_overview", "render_run"]
 
 
 _ASSETS = Path(__file__).parent / "assets"
-_RUN_SCRIPTS = ("dom.js", "details.js", "timeline.js", "lineage.js", "table.js", "run.js")
+_RUN_SCRIPTS = (
+    "dom.js",
+    "details.js",
+    "timeline.js",
+    "lineage.js",
+    "table.js",
+    "run.js",
+    "live.js",
+)
 # bytes of the compressed details of all nodes
 _DETAILS = 1_000_000
 
@@ -57,6 +65,45 @@ def render_run(page: RunPage, redact: Redact = redact) -> str:
         details=details_text(drawing.details, _DETAILS),
         may_fetch=page.refresh is not None,
     )
+
+
+def render_overview(overview: Overview, redact: Redact = redact) -> str:
+    """Return the page of the jobs of an account and their runs.
+
+    Args:
+        overview: The jobs.
+        redact: Removes secrets and control characters from a text.
+
+    Raises:
+        MissingJinjaError: Jinja is not installed.
+    """
+    line = Texts(redact).line
+    jobs = [
+        {
+            "id": job.id,
+            "name": line(job.name) or f"Job {job.id}",
+            "commands": [line(command, 300) for command in job.commands],
+            "more": job.more,
+            "runs": [
+                {
+                    "id": run.id,
+                    "status": line(run.status, 40),
+                    "outcome": outcome_of(run.status),
+                    "url": safe_url(run.url),
+                    "created": time_text(run.created_at),
+                    "seconds": duration_text(run.seconds),
+                    "cause": line(run.cause, 255),
+                }
+                for run in job.runs
+            ],
+        }
+        for job in overview.jobs
+    ]
+    shown = {"name": line(overview.name), "account_id": overview.account_id, "jobs": jobs}
+    is_live = overview.refresh is not None
+    data = data_json({"refresh": overview.refresh})
+    scripts = ("dom.js", "overview.js", "live.js")
+    return render("overview.html.j2", scripts, shown, data=data, may_fetch=is_live)
 
 
 def render(

@@ -6,7 +6,7 @@ import re
 
 from dlt_dbtcloud.redaction import Redact, redact
 
-__all__ = ["Texts"]
+__all__ = ["Texts", "redactor"]
 
 
 # characters that are redacted for each one that is shown
@@ -73,6 +73,15 @@ class Texts:
         if text.isascii():
             return self._redact(text)
         return self._redact(_UNSAFE.sub(_shown, text))
+
+
+def redactor(*secrets: str) -> Redact:
+    """Return a function that removes some known secrets and all apparent ones from a text."""
+
+    def redacted(text: str) -> str:
+        return redact(text, *secrets)
+
+    return redacted
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -8,8 +8,9 @@ from dlt_dbtcloud.emulator.api.resources import Resources
 from dlt_dbtcloud.emulator.api.routes import ROUTES, url_map
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.api.variables import Variables
+from dlt_dbtcloud.emulator.pages.handlers import Pages
 
-GROUPS = (Account, Jobs, Resources, Runs, Variables)
+GROUPS = (Account, Jobs, Pages, Resources, Runs, Variables)
 
 
 def test_each_route_has_one_handler() -> None:

@@ -12,6 +12,7 @@ from dlt_dbtcloud.report.project import project_nodes
 from dlt_dbtcloud.report.rendering.graph import Graph, is_drawn
 from tests.support.recordings import CORE, FUSION, load
 
+AB = [("a", "b"), ("b", "a")]
 PROJECTS = [("failed_model", CORE), ("failures", FUSION)]
 
 
@@ -50,7 +51,7 @@ def test_unknown_parents_and_loops_are_dropped() -> None:
 
 
 def test_a_cycle_ends() -> None:
-    nodes = [Node(f"model.{a}", a, "model", parents=(f"model.{b}",)) for a, b in ("ab", "ba")]
+    nodes = [Node(f"model.{a}", a, "model", parents=(f"model.{b}",)) for a, b in AB]
     assert Graph(nodes).ancestors("model.a") == {"model.b"}
 
 

@@ -30,7 +30,8 @@ def test_nothing_has_an_empty_layout() -> None:
 def test_a_node_is_in_the_column_after_its_last_parent() -> None:
     layout = layered("abcd", [*DIAMOND, ("a", "d")])
     assert columns(layout) == {"a": 0, "b": 1, "c": 1, "d": 2}
-    assert (layout.columns, layout.rows) == (3, pytest.approx(2.0, abs=1.0))
+    assert layout.columns == 3
+    assert 2 <= layout.rows < 3
 
 
 def test_a_floor_moves_a_node_and_its_descendants() -> None:

@@ -1,0 +1,1 @@
+"""Pages for people: the jobs and runs of the embedded dbt Cloud, without a token on loopback."""

@@ -1,0 +1,156 @@
+"""The data of the page of a run, from the emulator's state and the artifacts of its steps."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dlt_dbtcloud.emulator.api.payloads import humanize_status
+from dlt_dbtcloud.emulator.dbt.artifacts import find_file, list_files
+from dlt_dbtcloud.emulator.models import Artifacts, Run
+from dlt_dbtcloud.emulator.pages.progress import logged_executions
+from dlt_dbtcloud.emulator.pages.project import (
+    code_of,
+    decode,
+    executions_of,
+    freshness_of,
+    nodes_of,
+)
+from dlt_dbtcloud.report import Execution, Freshness, Load, RunHead, RunPage, Step
+
+__all__ = ["StepState", "page_of", "states_of"]
+
+
+# the load in the cause of a run
+_LOAD = re.compile(r": dlt pipeline (.+), load (\d+(?:\.\d+)?)(?:: retry of run \d+)? \[dlt:\w+\]$")
+_MAX_FILES = 100
+
+
+@dataclass(frozen=True)
+class StepState:
+    """The state of a step at one time.
+
+    Args:
+        step: What the page shows of it.
+        artifacts: Its files, complete or not.
+        is_running: Whether it is running.
+    """
+
+    step: Step
+    artifacts: Artifacts
+    is_running: bool
+
+
+def states_of(run: Run, url: str) -> tuple[StepState, ...]:
+    """Return the states of the steps of a run; the caller has acquired the emulator's state.
+
+    Args:
+        run: The run.
+        url: The path of its page.
+    """
+    states = []
+    for each in run.steps:
+        at = f"{url}steps/{each.index}/"
+        artifacts = each.artifacts or each.folder or {}
+        is_running = each.finished_at is None
+        names = list_files(artifacts)[:_MAX_FILES] if not is_running else ()
+        files = [(name, f"{at}target/{name}") for name in names if name.isprintable()]
+        files += [("dbt.log", f"{at}dbt.log")] if each.debug_logs else []
+        step = Step(
+            index=each.index,
+            name=each.planned.name,
+            status=humanize_status(each.status),
+            command=each.planned.command,
+            started_at=each.created_at.timestamp(),
+            finished_at=_seconds(each.finished_at),
+            log=each.log.text,
+            log_url=f"{at}log.txt" if each.log.text else None,
+            files=tuple(files),
+        )
+        states.append(StepState(step, artifacts, is_running))
+    return tuple(states)
+
+
+def page_of(
+    run: Run,
+    states: Sequence[StepState],
+    earlier: Artifacts | None = None,
+    refresh: float | None = None,
+) -> RunPage:
+    """Return the data of the page of a run.
+
+    Args:
+        run: The run.
+        states: The states of its steps.
+        earlier: Files with an earlier manifest of the project, until the run has its own.
+        refresh: The seconds after which the page reads itself again.
+    """
+    now = time.time()
+    results = {each.step.index: _read(each.artifacts, "run_results.json") for each in states}
+    manifests = (_read(each.artifacts, "manifest.json") for each in reversed(states))
+    manifest = next(filter(None, manifests), None) or _read(earlier or {}, "manifest.json")
+    code = {key: text for each in results.values() for key, text in code_of(each).items()}
+    nodes = nodes_of(manifest, code)
+    executions: list[Execution] = []
+    freshness: list[Freshness] = []
+    for state in states:
+        index = state.step.index
+        if state.is_running and not results[index]:
+            began = state.step.started_at or now
+            executions += logged_executions(state.step.log, index, began, now, nodes)
+        executions += executions_of(results[index], index)
+        freshness += freshness_of(_read(state.artifacts, "sources.json"))
+    metadata = manifest.get("metadata")
+    adapter = metadata.get("adapter_type") if isinstance(metadata, dict) else None
+    return RunPage(
+        run=_head(run, adapter if isinstance(adapter, str) else None),
+        made_at=now,
+        steps=tuple(each.step for each in states),
+        nodes=nodes,
+        executions=tuple(executions),
+        freshness=tuple(freshness),
+        load=_load(run),
+        refresh=refresh,
+    )
+
+
+def _head(run: Run, adapter: str | None) -> RunHead:
+    return RunHead(
+        id=run.id,
+        status=humanize_status(run.status),
+        job=run.job.fields["name"],
+        job_id=run.job.id,
+        message=run.status_message,
+        created_at=run.created_at.timestamp(),
+        started_at=_seconds(run.started_at),
+        finished_at=_seconds(run.finished_at),
+        cause=run.trigger["cause"],
+        engine=f"dbt {run.dbt_version}" if run.dbt_version else None,
+        adapter=adapter,
+        git_branch=run.trigger["git_branch"],
+        git_sha=run.trigger["git_sha"],
+        retries=run.retrying.id if run.retrying else None,
+    )
+
+
+def _load(run: Run) -> Load | None:
+    match = _LOAD.search(run.trigger["cause"] or "")
+    return Load(match[1], match[2]) if match else None
+
+
+def _read(artifacts: Artifacts, name: str) -> dict[str, object]:
+    found = find_file(artifacts, name)
+    try:
+        content = found.read_bytes() if isinstance(found, Path) else found
+    except OSError:
+        # the run's folder was removed meanwhile
+        return {}
+    return decode(content) if content else {}
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
