@@ -6,7 +6,7 @@ dbt writes the results of a step at its end, but a line for each node as it runs
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from dlt_dbtcloud.report import Execution, Node
 
@@ -55,54 +55,59 @@ def logged_executions(
         now: The current time, until which running nodes have taken.
         nodes: The nodes of the project, by whose names the log calls them.
     """
-    ids = _ids(nodes)
+    names = _Names(nodes)
     text = _COLORS.sub("", log)
     first = _TIME.search(text)
     zero = _clock(*first.groups()) if first else 0
     found: dict[str, Execution] = {}
     for line in text.splitlines():
-        core = _CORE.match(line)
+        core, fusion = _CORE.match(line), _FUSION.match(line)
         if core:
-            hours, minutes, seconds, words, state = core.groups()
-            at = began + (_clock(hours, minutes, seconds) - zero) % _DAY
+            *clock, words, state = core.groups()
+            at = began + (_clock(*clock) - zero) % _DAY
             took = _TOOK.search(state)
+            seconds = float(took[1]) if took else 0.0
             status = _STATUSES.get(state.split()[0], "success")
-            key = _id(words, ids)
+            key = names.id_of(words)
             before = found.get(key)
-            length = float(took[1]) if took else max(0.0, now - at) if status == "running" else 0.0
-            start = before.started_at if before else at - length
-            found[key] = Execution(key, step, status, None, start, length)
-            continue
-        fusion = _FUSION.match(line)
-        if fusion:
-            state, length_text, kind, name = fusion.groups()
-            took = _SECONDS.search(length_text)
-            key = _id(f"{kind} {name}", ids)
-            length = float(took[1]) if took else 0.0
-            found[key] = Execution(key, step, _STATUSES[state], None, None, length)
+            if status == "running":
+                found[key] = Execution(key, step, status, None, at, max(0.0, now - at))
+            else:
+                start = before.started_at if before else at - seconds
+                found[key] = Execution(key, step, status, None, start, seconds)
+        elif fusion:
+            state, length, kind, name = fusion.groups()
+            took = _SECONDS.search(length)
+            key = names.id_of(f"{kind} {name}")
+            seconds = float(took[1]) if took else 0.0
+            found[key] = Execution(key, step, _STATUSES[state], None, None, seconds)
     return [*found.values()]
 
 
-def _ids(nodes: Iterable[Node]) -> Mapping[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
-    for node in nodes:
-        names = {node.name, (node.relation or "").replace('"', "").replace("`", "").split(".")[-1]}
-        if node.resource_type == "unit_test":
-            # the log calls it by its model as well
-            names |= {"::".join(node.unique_id.split(".")[2:4])}
-        for name in names - {""}:
-            found.setdefault((node.resource_type, name), node.unique_id)
-    return found
+class _Names:
+    """The ids of nodes by the words of a log, which names no ids."""
 
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._ids: dict[tuple[str, str], str] = {}
+        self._seen: dict[str, str] = {}
+        for node in nodes:
+            relation = (node.relation or "").replace('"', "").replace("`", "")
+            names = {node.name, relation.rpartition(".")[2]}
+            if node.resource_type == "unit_test":
+                # the log calls it by its model as well
+                names |= {"::".join(node.unique_id.split(".")[2:4])}
+            for name in names - {""}:
+                self._ids.setdefault((node.resource_type, name), node.unique_id)
 
-def _id(words: str, ids: Mapping[tuple[str, str], str]) -> str:
-    """Return the id of the node that a line is about, or one made of its name."""
-    *kinds, name = words.split()
-    short = name if "::" in name else name.rpartition(".")[2]
-    kind = next((word for word in _WORDS if word in kinds), None)
-    candidates = [kind] if kind else _WORDS
-    known = (ids[each, short] for each in candidates if (each, short) in ids)
-    return next(known, f"{kind or 'node'}.log.{short}")
+    def id_of(self, words: str) -> str:
+        """Return the id of the node that a line is about, or one made of its name."""
+        *kinds, name = words.split()
+        short = name if "::" in name else name.rpartition(".")[2]
+        kind = next((word for word in _WORDS if word in kinds), None)
+        known = (self._ids.get((each, short)) for each in ([kind] if kind else _WORDS))
+        found = next(filter(None, known), None) or self._seen.get(short)
+        # the line of an end may lack the kind
+        return self._seen.setdefault(short, found or f"{kind or 'node'}.log.{short}")
 
 
 def _clock(hours: str, minutes: str, seconds: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dlt_dbtcloud.emulator.api.payloads import humanize_status
 from dlt_dbtcloud.emulator.dbt.artifacts import find_file, list_files
+from dlt_dbtcloud.emulator.dbt.plan import subcommand
 from dlt_dbtcloud.emulator.models import Artifacts, Run
 from dlt_dbtcloud.emulator.pages.progress import logged_executions
 from dlt_dbtcloud.emulator.pages.project import (
@@ -28,6 +29,7 @@ __all__ = ["StepState", "page_of", "states_of"]
 # the load in the cause of a run
 _LOAD = re.compile(r": dlt pipeline (.+), load (\d+(?:\.\d+)?)(?:: retry of run \d+)? \[dlt:\w+\]$")
 _MAX_FILES = 100
+_COMPILING = frozenset({"compile", "docs", "list", "ls", "parse", "show"})
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class StepState:
         step: What the page shows of it.
         artifacts: Its files, complete or not.
         is_running: Whether it is running.
+        reports: Whether its results are of executed nodes; `dbt docs generate` only compiles them.
     """
 
     step: Step
     artifacts: Artifacts
     is_running: bool
+    reports: bool
 
 
 def states_of(run: Run, url: str) -> tuple[StepState, ...]:
@@ -71,7 +75,8 @@ def states_of(run: Run, url: str) -> tuple[StepState, ...]:
             log_url=f"{at}log.txt" if each.log.text else None,
             files=tuple(files),
         )
-        states.append(StepState(step, artifacts, is_running))
+        reports = subcommand(each.planned.arguments) not in _COMPILING
+        states.append(StepState(step, artifacts, is_running, reports))
     return tuple(states)
 
 
@@ -102,7 +107,8 @@ def page_of(
         if state.is_running and not results[index]:
             began = state.step.started_at or now
             executions += logged_executions(state.step.log, index, began, now, nodes)
-        executions += executions_of(results[index], index)
+        if state.reports:
+            executions += executions_of(results[index], index)
         freshness += freshness_of(_read(state.artifacts, "sources.json"))
     metadata = manifest.get("metadata")
     adapter = metadata.get("adapter_type") if isinstance(metadata, dict) else None
