@@ -46,7 +46,7 @@ function describe(node, details) {
   const [id, message, description, relation, materialized, path, columns, code, owners, tags, failures, rows, past, fresh, isCut] = details;
   const facts = [
     ["Time", node.execution ? duration(node.execution[4]) : ""],
-    ["Median before", past ? `${duration(past[0])} of ${past[1]} runs` : ""],
+    ["Median before", past ? `${duration(past[0])} of ${past[1]} run${past[1] === 1 ? "" : "s"}` : ""],
     ["Failures", failures === null ? "" : String(failures)],
     ["Rows", rows === null ? "" : rows.toLocaleString("en")],
     ["Freshness", fresh], ["Relation", relation], ["Materialized", materialized], ["File", path],

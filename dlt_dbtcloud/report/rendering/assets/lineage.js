@@ -27,6 +27,7 @@ const currentView = () => page.data.views.find((view) => view.key === chosen.vie
 function showView(key, focus = false) {
   const isNew = key !== chosen.view;
   chosen.view = key;
+  hideTip();
   const view = currentView();
   const top = page.data.views.filter((each) => !each.key.startsWith("folder-"));
   const isInside = key.startsWith("folder-");
