@@ -366,7 +366,7 @@ def dbt_cloud_run_report(
     Raises:
         InvalidCredentialsException: An id is missing, or the token, an id or the host is unusable.
         ConfigFieldMissingException: No token is set; it is dlt's own error.
-        ImportError: Jinja is not installed: `pip install "dlt-dbtcloud[report]"`.
+        MissingDependencyException: Jinja is not installed; the extra `report` installs it.
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API is unreachable.
     """

@@ -32,7 +32,16 @@ BELOW = {
     "helpers": SYSTEMS | {"artifacts", "configuration", "report", "runs"},
     # the command line is above everything
     "cli": SYSTEMS
-    | {"artifacts", "check", "configuration", "declarations", "emulator", "helpers", "runs"},
+    | {
+        "artifacts",
+        "check",
+        "configuration",
+        "declarations",
+        "emulator",
+        "helpers",
+        "report",
+        "runs",
+    },
     "plugin": {"cli"},
     "__main__": {"cli"},
     "emulator": {"report", "typing"},

@@ -88,6 +88,7 @@ _COMMANDS = (
                 "pass the load to dbt as a variable",
             ),
             Example("run 70471823 --no-wait-for-outcome --json", "trigger it and print the run"),
+            Example("run 70471823 --report run.html", "write the page of the run when it ends"),
         ),
         helper="run_dbt_cloud_job",
         arguments=(
@@ -104,6 +105,7 @@ _COMMANDS = (
             "raise_on_warning",
         ),
         positional=(_JOB,),
+        extras=(new_option("report", "write the page of the run to this file", metavar="FILE"),),
     ),
     Command(
         "status",
@@ -128,6 +130,26 @@ _COMMANDS = (
         helper="get_dbt_cloud_run_results",
         arguments=("run_id", "connection"),
         positional=(_RUN,),
+    ),
+    Command(
+        "report",
+        "Write the page of a run, to look at or to attach to a ticket.",
+        "report:report",
+        (
+            Example("report 70471823900", "write the page to `run-70471823900.html`"),
+            Example("report 70471823900 -o failed.html", "write it to another file"),
+        ),
+        helper="dbt_cloud_run_report",
+        arguments=("run_id", "connection"),
+        positional=(_RUN,),
+        extras=(
+            new_option(
+                "output", "the file; by default `run-RUN.html`", "--output", "-o", metavar="FILE"
+            ),
+            new_option(
+                "open", "show it in the browser as well", action="store_true", default=False
+            ),
+        ),
     ),
     Command(
         "retry",

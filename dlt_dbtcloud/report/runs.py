@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from dlt.common.exceptions import MissingDependencyException
+
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import FAILED, message_of, step_results
@@ -33,11 +35,11 @@ from dlt_dbtcloud.report.history import past_times
 from dlt_dbtcloud.report.loads import find_load
 from dlt_dbtcloud.report.page import Execution, Freshness, RunHead, RunPage, Step
 from dlt_dbtcloud.report.project import project_nodes
-from dlt_dbtcloud.report.rendering.pages import check_jinja, render_run
+from dlt_dbtcloud.report.rendering import pages
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from dlt_dbtcloud.values import as_datetime, as_mapping, as_number, as_text
 
-__all__ = ["read_page", "run_report"]
+__all__ = ["check_jinja", "read_page", "run_report"]
 
 
 # messages without content, of dbt Fusion
@@ -54,12 +56,26 @@ def run_report(client: DBTCloudClientV2, run_id: int | str | None) -> HtmlDocume
         run_id: The run.
 
     Raises:
-        MissingJinjaError: Jinja is not installed.
+        MissingDependencyException: Jinja is not installed.
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API did not respond.
     """
     check_jinja()
-    return HtmlDocument(render_run(read_page(client, run_id), client.redact))
+    return HtmlDocument(pages.render_run(read_page(client, run_id), client.redact))
+
+
+def check_jinja() -> None:
+    """Check that Jinja is installed, before anything is requested or started.
+
+    Raises:
+        MissingDependencyException: It is not.
+    """
+    try:
+        pages.check_jinja()
+    except pages.MissingJinjaError as error:
+        raise MissingDependencyException(
+            "the page of a run", ["jinja2"], "Or install the `report` extra of dlt-dbtcloud."
+        ) from error
 
 
 def read_page(client: DBTCloudClientV2, run_id: int | str | None) -> RunPage:

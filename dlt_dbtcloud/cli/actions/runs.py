@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from dlt_dbtcloud.cli.actions.report import report_of
 from dlt_dbtcloud.cli.console import Console
 from dlt_dbtcloud.cli.inputs import helper_arguments
 from dlt_dbtcloud.cli.statuses import ExitStatus, message_of, status_of_error, status_of_run
@@ -20,6 +21,7 @@ from dlt_dbtcloud.helpers import (
 )
 from dlt_dbtcloud.payloads import has_finished, run_name
 from dlt_dbtcloud.redaction import plain_text, redact
+from dlt_dbtcloud.report.runs import check_jinja
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["cancel", "describe_run", "retry", "run", "status", "style_of"]
@@ -34,6 +36,8 @@ _STYLES = {
 
 def run(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Trigger a job."""
+    if options.report:
+        check_jinja()
     return _show(options, console, run_dbt_cloud_job)
 
 
@@ -97,10 +101,17 @@ def _show(options: argparse.Namespace, console: Console, helper: Callable[..., R
         # the outcome of a run that is still running is unknown
         for each in filter(has_finished, error.runs):
             _print_run(console, each)
+            _report(options, console, each)
         console.error(message_of(error))
         return status_of_error(error)
     _print_run(console, payload)
+    _report(options, console, payload)
     return status_of_run(payload)
+
+
+def _report(options: argparse.Namespace, console: Console, payload: Run) -> None:
+    if getattr(options, "report", None):
+        report_of(options, console, payload)
 
 
 def _print_run(console: Console, payload: Run) -> None:

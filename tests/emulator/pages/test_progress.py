@@ -18,6 +18,7 @@ RUNNING = """
 22:17:13  1 of 3 OK created sql view model analytics.stg ....................... [OK in 0.75s]
 22:17:13  2 of 3 START test a_test_of_which_the_name_is_long ................... [RUN]
 22:17:14  2 of 3 WARN 9 a_test_of_which_the_name_is_long ....................... [WARN 9 in 0.14s]
+22:17:14  1 of 5 PASS freshness of raw.mart ..................................... [PASS in 0.03s]
 22:17:15  3 of 3 START sql table model analytics.mart .......................... [RUN]
 """
 

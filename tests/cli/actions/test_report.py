@@ -1,0 +1,80 @@
+"""`report` writes the page of a run, and `run --report` does when the run has ended."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+
+import pytest
+
+from dlt_dbtcloud import run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.report.rendering import pages
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the addresses that a browser was to open."""
+    found: list[str] = []
+
+    def note(url: str) -> bool:
+        found.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", note)
+    return found
+
+
+def test_the_page_is_written_and_opened(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, opened: list[str]
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))["id"]
+    done = cli("report", run)
+    assert (done.status, done.out) == (0, f"run-{run}.html\n")
+    assert (isolated / f"run-{run}.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert opened == []
+    done = cli("report", run, "-o", "new/page.html", "--open", "--json")
+    assert done.json == {"run_id": run, "file": str(Path("new", "page.html"))}
+    assert opened == [(isolated / "new" / "page.html").as_uri()]
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("success", 0), ("error", 1)])
+def test_a_run_is_reported_when_it_has_ended(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, outcome: str, status: int
+) -> None:
+    job = cloud.create_job("Nightly", outcome=outcome)  # type: ignore[arg-type]  # of two
+    done = cli("run", job, "--report", "run.html")
+    assert done.status == status
+    assert "Wrote the report to run.html." in done.err
+    assert f">{outcome.capitalize()}<" in (isolated / "run.html").read_text(encoding="utf-8")
+
+
+def test_a_run_is_reported_if_its_failure_is_raised(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    job = cloud.create_job("Nightly", outcome="error")
+    assert cli("run", job, "--raise-on-failure", "--report", "run.html").status == 1
+    assert (isolated / "run.html").exists()
+
+
+def test_a_report_that_fails_does_not_change_the_outcome(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    (isolated / "folder").mkdir()
+    done = cli("run", cloud.create_job("Nightly"), "--report", "folder")
+    assert done.status == 0
+    assert "There is no report" in done.err
+
+
+def test_without_jinja_nothing_starts(
+    cli: Cli, cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages._environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    done = cli("run", cloud.create_job("Nightly"), "--report", "run.html")
+    assert done.status != 0
+    assert "jinja2" in done.err
+    assert "report" in done.err
+    assert cloud.runs == []
