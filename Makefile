@@ -53,6 +53,7 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks.results
 	@$(BIN)/python -m benchmarks.narrowing
 	@$(BIN)/python -m benchmarks.steps
+	@$(BIN)/python -m benchmarks.report
 	@$(BIN)/python -m benchmarks.checks
 	@$(BIN)/python -m benchmarks.emulator
 

@@ -48,7 +48,7 @@ BELOW = {
     "pytest_plugin": {"emulator"},
 }
 # the modules of `report` that use plain data only
-RENDERING = {"report", "report.document", "report.page"}
+RENDERING = {"report", "report.document", "report.page", "report.trend"}
 
 
 @cache

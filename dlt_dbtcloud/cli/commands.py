@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlt_dbtcloud.cli.options import ARGUMENTS, EXTRAS, Option, new_option
+from dlt_dbtcloud.cli.options import ARGUMENTS, EXTRAS, Option, count, new_option
 
 __all__ = ["COMMANDS", "Command", "Example"]
 
@@ -133,11 +133,16 @@ _COMMANDS = (
     ),
     Command(
         "report",
-        "Write the page of a run, to look at or to attach to a ticket.",
+        "Write the page of a run, or of the last runs of a job.",
         "report:report",
         (
             Example("report 70471823900", "write the page to `run-70471823900.html`"),
             Example("report 70471823900 -o failed.html", "write it to another file"),
+            Example("report --job 70471823 --days 30", "write the page of a job's last 30 days"),
+            Example(
+                "report --job 70471823 --days 30 --pipeline flights",
+                "read them from what the pipeline has loaded with `dbt_cloud_results`",
+            ),
         ),
         helper="dbt_cloud_run_report",
         arguments=("run_id", "connection"),
@@ -149,6 +154,10 @@ _COMMANDS = (
             new_option(
                 "open", "show it in the browser as well", action="store_true", default=False
             ),
+            new_option("job", "the page of the last runs of this job instead", metavar="JOB"),
+            new_option("days", "so many days; 30 by default", metavar="N", type=count),
+            new_option("pipeline", "the pipeline that has loaded their results", metavar="NAME"),
+            EXTRAS["pipelines_dir"],
         ),
     ),
     Command(

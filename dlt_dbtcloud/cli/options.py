@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ARGUMENTS", "EXTRAS", "Option", "new_option", "parse_data", "parse_variable"]
+__all__ = ["ARGUMENTS", "EXTRAS", "Option", "count", "new_option", "parse_data", "parse_variable"]
 
 
 # the largest count
@@ -90,7 +90,7 @@ def new_option(name: str, help: str, *flags: str, **settings: Any) -> Option:  #
     return Option(name, help, flags, settings)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     """Return a number from 1.
 
     Raises:
@@ -164,12 +164,12 @@ EXTRAS: Mapping[str, Option] = _by_name(
     ),
     new_option("project_id", "only those of this project", metavar="PROJECT"),
     new_option("environment_id", "only those of this environment", metavar="ENVIRONMENT"),
-    new_option("limit", "at most so many; 20 by default", metavar="N", type=_count, default=20),
+    new_option("limit", "at most so many; 20 by default", metavar="N", type=count, default=20),
     new_option(
         "status",
         "only those with this status",
         choices=("queued", "starting", "running", "success", "error", "cancelled"),
     ),
     new_option("name", "only jobs whose name contains this text", metavar="TEXT"),
-    new_option("step", "the index of a step, from 1", metavar="N", type=_count),
+    new_option("step", "the index of a step, from 1", metavar="N", type=count),
 )

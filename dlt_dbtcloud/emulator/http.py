@@ -103,16 +103,18 @@ class App:
         self._urls = url_map()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Respond to a request, recording it before the response is sent."""
+        """Respond to a request; one of the API is recorded before the response is sent."""
         request = Request(environ)
         request.max_content_length = MAX_BODY
         body, response = self._receive(request)
         if is_page(request.method, request.path):
+            # not recorded: they are no requests of the API, and a live page sends many
             response.headers.update(HEADERS)
             if response.get_etag()[0]:
                 response.make_conditional(request)
                 # the server sends its own
                 response.headers.pop("Date", None)
+            return response(environ, start_response)
         recorded = _record(request, body, response.status_code, self._token)
         with self._state.changed:
             self.requests.append(recorded)

@@ -27,7 +27,7 @@ from dlt_dbtcloud.report import (
     render_run,
 )
 
-__all__ = ["Pages"]
+__all__ = ["Pages", "pause_after"]
 
 
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
@@ -86,7 +86,7 @@ class Pages:
             known = self._pages.get(run.id)
             if known is None or known[0] != tag:
                 began = time.thread_time()
-                pause = None if is_final else max(_SHORTEST, _PER_SECOND * self._seconds)
+                pause = None if is_final else pause_after(self._seconds)
                 known = tag, render_run(page_of(run, states, earlier, pause), self._redact)
                 self._seconds = time.thread_time() - began
                 self._keep(run.id, known)
@@ -146,6 +146,15 @@ class Pages:
             runs=tuple(_overview_run(run) for run in reversed(runs[-_RUNS:])),
             more=max(0, len(runs) - _RUNS),
         )
+
+
+def pause_after(seconds: float) -> float:
+    """Return the seconds until a live page reads itself again, so that pages cost little.
+
+    Args:
+        seconds: The CPU seconds that the last page took.
+    """
+    return max(_SHORTEST, _PER_SECOND * seconds)
 
 
 def _overview_run(run: Run) -> OverviewRun:

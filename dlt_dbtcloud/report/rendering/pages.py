@@ -13,12 +13,21 @@ from dlt_dbtcloud.report.rendering.content import Content, duration_text, safe_u
 from dlt_dbtcloud.report.rendering.drawing import Drawing
 from dlt_dbtcloud.report.rendering.embedding import data_json, details_text, digest
 from dlt_dbtcloud.report.rendering.texts import Texts
+from dlt_dbtcloud.report.rendering.trends import trend_values
 from dlt_dbtcloud.report.rendering.view import View
+from dlt_dbtcloud.report.trend import Trend
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["MissingJinjaError", "check_jinja", "render", "render_overview", "render_run"]
+__all__ = [
+    "MissingJinjaError",
+    "check_jinja",
+    "render",
+    "render_overview",
+    "render_run",
+    "render_trend",
+]
 
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -104,6 +113,19 @@ def render_overview(overview: Overview, redact: Redact = redact) -> str:
     data = data_json({"refresh": overview.refresh})
     scripts = ("dom.js", "overview.js", "live.js")
     return render("overview.html.j2", scripts, shown, data=data, may_fetch=is_live)
+
+
+def render_trend(trend: Trend, redact: Redact = redact) -> str:
+    """Return the page of a job's runs over time, which has no scripts.
+
+    Args:
+        trend: The data of the page.
+        redact: Removes secrets and control characters from a text.
+
+    Raises:
+        MissingJinjaError: Jinja is not installed.
+    """
+    return render("trend.html.j2", (), trend_values(trend, Texts(redact)))
 
 
 def render(

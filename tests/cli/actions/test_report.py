@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
+import dlt
 import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -38,6 +39,33 @@ def test_the_page_is_written_and_opened(
     done = cli("report", run, "-o", "new/page.html", "--open", "--json")
     assert done.json == {"run_id": run, "file": str(Path("new", "page.html"))}
     assert opened == [(isolated / "new" / "page.html").as_uri()]
+
+
+def test_the_page_of_a_job_shows_its_last_runs(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+) -> None:
+    job = cloud.create_job("Nightly", outcome=["success", "error"])
+    for _ in range(2):
+        run_dbt_cloud_job(job_id=job)
+    done = cli("report", "--job", job, "--days", 7, "--json")
+    assert done.json == {"job_id": job, "file": f"job-{job}.html"}
+    text = (isolated / f"job-{job}.html").read_text(encoding="utf-8")
+    assert "2 runs" in text
+    assert "the last 7 days" in text
+    # a pipeline without results of the job
+    folder = loaded_pipeline.pipelines_dir
+    words = ("--pipeline", loaded_pipeline.pipeline_name, "--pipelines-dir", folder, "-o", "p.html")
+    assert cli("report", "--job", job, *words).status == 0
+    assert "from dbt Cloud&#39;s API" in (isolated / "p.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("words", [("--days", "7"), ("--pipeline", "flights"), ("--job", "x")])
+def test_days_without_a_job_are_an_error(
+    cli: Cli, cloud: DBTCloudEmulator, words: tuple[str, ...]
+) -> None:
+    done = cli("report", *words)
+    assert done.status == 2
+    assert "job" in done.err
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("success", 0), ("error", 1)])

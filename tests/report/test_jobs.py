@@ -1,0 +1,83 @@
+"""The trend of a job is read from the API, or from the tables of results."""
+
+from __future__ import annotations
+
+import time
+
+import dlt
+import pytest
+
+from dlt_dbtcloud import DBTCloudClientV2, DBTCloudNotFoundError, run_dbt_cloud_job
+from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.report.jobs import read_trend, stored_trend
+from tests.support.loaded_flights import LoadedFlights
+from tests.support.results import MANIFEST, RUN_RESULTS
+
+ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
+
+
+def test_runs_and_results_are_read_from_the_api(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", outcome=["success", "error"], artifacts=ARTIFACTS)
+    runs = [run_dbt_cloud_job(job_id=job) for _ in range(2)]
+    run_dbt_cloud_job(job_id=cloud.create_job("Other"))
+    found = read_trend(client, job, 30)
+    assert (found.job, found.origin) == ("Nightly", "dbt Cloud's API")
+    assert [(each.id, each.status, each.url) for each in found.runs] == [
+        (run["id"], run["status_humanized"], run["href"]) for run in runs
+    ]
+    assert {(each.run, each.unique_id, each.seconds) for each in found.nodes} == {
+        (run["id"], unique_id, seconds)
+        for run in runs
+        for unique_id, seconds in (
+            ("model.shop.orders", 1.5),
+            ("test.shop.not_null_orders_id.ab12", 0.0),
+        )
+    }
+    assert found.problems == ()
+
+
+def test_runs_before_the_days_are_left_out(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly")
+    run_dbt_cloud_job(job_id=job)
+    assert len(read_trend(client, job, 1).runs) == 1
+    assert read_trend(client, job, 0).runs == ()
+
+
+def test_a_run_that_cannot_be_read_is_named(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", artifacts=ARTIFACTS)
+    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(2)]
+    cloud.fail("get_run", "status", calls=None, status=401, run_id=ids[0])
+    found = read_trend(client, job, 30)
+    assert {each.run for each in found.nodes} == {ids[1]}
+    assert f"the results of run {ids[0]} cannot be read" in found.problems[0]
+
+
+def test_an_unknown_job_is_an_error(client: DBTCloudClientV2) -> None:
+    with pytest.raises(DBTCloudNotFoundError):
+        read_trend(client, 1, 30)
+
+
+def test_loaded_results_are_read_from_the_destination(loaded: LoadedFlights) -> None:
+    pipeline = dlt.pipeline(
+        "flights", destination=dlt.destinations.duckdb(loaded.database), dataset_name="raw"
+    )
+    pipeline.sync_destination()
+    job = loaded.failed["job_definition_id"]
+    found = stored_trend(pipeline, job, 30, time.time())
+    assert found is not None
+    assert [each.id for each in found.runs] == [loaded.failed["id"], loaded.retry["id"]]
+    assert [each.status for each in found.runs] == ["Error", "Success"]
+    failed = [each for each in found.nodes if each.status == "error"]
+    assert [each.name for each in failed] == ["fct_flights"]
+    assert stored_trend(pipeline, job, 0, time.time()) is not None
+    assert stored_trend(pipeline, 1, 30, time.time()) is None
+
+
+def test_a_pipeline_without_results_has_no_trend(loaded_pipeline: dlt.Pipeline) -> None:
+    assert stored_trend(loaded_pipeline, 1, 30, 0.0) is None
