@@ -32,7 +32,7 @@ __all__ = ["Pages", "pause_after"]
 
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 # seconds between two looks of a live page, at least, and for each second that it takes to make one
-_SHORTEST, _PER_SECOND = 1.0, 40.0
+_SHORTEST, _PER_SECOND = 1.0, 25.0
 _OVERVIEW = 3.0
 # runs of a job in the overview, and pages that are kept
 _RUNS, _KEPT = 20, 16
@@ -57,10 +57,11 @@ class Pages:
         self._redact = redactor(secret)
         self._pages: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._lock = threading.Lock()
-        self._seconds = 0.0
+        self._seconds = self._overview_seconds = 0.0
 
     def show_overview(self, _call: Call) -> Response:
         """Show the jobs and their runs."""
+        began = time.thread_time()
         with self._state.changed:
             account = self._state.account(self._account_id)
             jobs = [
@@ -69,8 +70,9 @@ class Pages:
                 if job.account_id == account.id and not job.is_deleted
             ]
             name = str(account.fields["name"])
-        overview = Overview(name, account.id, tuple(jobs), _OVERVIEW)
-        text = render_overview(overview, self._redact)
+        pause = max(_OVERVIEW, pause_after(self._overview_seconds))
+        text = render_overview(Overview(name, account.id, tuple(jobs), pause), self._redact)
+        self._overview_seconds = time.thread_time() - began
         return _document(text, f"{zlib.crc32(text.encode()):x}")
 
     def show_run(self, call: Call) -> Response:
@@ -87,7 +89,10 @@ class Pages:
             if known is None or known[0] != tag:
                 began = time.thread_time()
                 pause = None if is_final else pause_after(self._seconds)
-                known = tag, render_run(page_of(run, states, earlier, pause), self._redact)
+                known = (
+                    tag,
+                    render_run(page_of(run, states, _path(run), earlier, pause), self._redact),
+                )
                 self._seconds = time.thread_time() - began
                 self._keep(run.id, known)
         return _document(known[1], tag)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from dlt_dbtcloud.emulator.api.payloads import humanize_status
 from dlt_dbtcloud.emulator.dbt.artifacts import find_file, list_files
@@ -59,11 +60,6 @@ def states_of(run: Run, url: str) -> tuple[StepState, ...]:
     states = []
     for each in run.steps:
         at = f"{url}steps/{each.index}/"
-        artifacts = each.artifacts or each.folder or {}
-        is_running = each.finished_at is None
-        names = list_files(artifacts)[:_MAX_FILES] if not is_running else ()
-        files = [(name, f"{at}target/{name}") for name in names if name.isprintable()]
-        files += [("dbt.log", f"{at}dbt.log")] if each.debug_logs else []
         step = Step(
             index=each.index,
             name=each.planned.name,
@@ -73,16 +69,18 @@ def states_of(run: Run, url: str) -> tuple[StepState, ...]:
             finished_at=_seconds(each.finished_at),
             log=each.log.text,
             log_url=f"{at}log.txt" if each.log.text else None,
-            files=tuple(files),
+            files=(("dbt.log", f"{at}dbt.log"),) if each.debug_logs else (),
         )
+        artifacts = each.artifacts or each.folder or {}
         reports = subcommand(each.planned.arguments) not in _COMPILING
-        states.append(StepState(step, artifacts, is_running, reports))
+        states.append(StepState(step, artifacts, each.finished_at is None, reports))
     return tuple(states)
 
 
 def page_of(
     run: Run,
     states: Sequence[StepState],
+    url: str,
     earlier: Artifacts | None = None,
     refresh: float | None = None,
 ) -> RunPage:
@@ -91,6 +89,7 @@ def page_of(
     Args:
         run: The run.
         states: The states of its steps.
+        url: The path of its page.
         earlier: Files with an earlier manifest of the project, until the run has its own.
         refresh: The seconds after which the page reads itself again.
     """
@@ -115,13 +114,23 @@ def page_of(
     return RunPage(
         run=_head(run, adapter if isinstance(adapter, str) else None),
         made_at=now,
-        steps=tuple(each.step for each in states),
+        steps=tuple(_with_files(each, url) for each in states),
         nodes=nodes,
         executions=tuple(executions),
         freshness=tuple(freshness),
         load=_load(run),
         refresh=refresh,
     )
+
+
+def _with_files(state: StepState, url: str) -> Step:
+    """Return a finished step with its artifacts, dbt's own before compiled code."""
+    if state.is_running:
+        return state.step
+    names = sorted(list_files(state.artifacts), key=lambda name: (name.count("/"), name))
+    at = f"{url}steps/{state.step.index}/target/"
+    files = [(name, at + quote(name)) for name in names[:_MAX_FILES] if name.isprintable()]
+    return replace(state.step, files=(*files, *state.step.files))
 
 
 def _head(run: Run, adapter: str | None) -> RunHead:
