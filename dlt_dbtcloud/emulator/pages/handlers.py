@@ -16,16 +16,18 @@ from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.errors import not_found
 from dlt_dbtcloud.emulator.models import Artifacts, Job, Run, Step
-from dlt_dbtcloud.emulator.pages.run_page import StepState, page_of, states_of
+from dlt_dbtcloud.emulator.pages.run_page import StepState, executes, page_of, past_times, states_of
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.report import (
     Overview,
     OverviewJob,
     OverviewRun,
+    PastTime,
     redactor,
     render_overview,
     render_run,
 )
+from dlt_dbtcloud.typing import RunStatus
 
 __all__ = ["Pages", "pause_after"]
 
@@ -36,6 +38,8 @@ _SHORTEST, _PER_SECOND = 1.0, 25.0
 _OVERVIEW = 3.0
 # runs of a job in the overview, and pages that are kept
 _RUNS, _KEPT = 20, 16
+# earlier runs with which the times of nodes are compared
+_PAST = 5
 # a document of a run, such as dbt's docs, is no page of this origin
 _SANDBOX = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
@@ -56,6 +60,7 @@ class Pages:
         self._account_id = account_id
         self._redact = redactor(secret)
         self._pages: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self._past: dict[int, dict[str, PastTime]] = {}
         self._lock = threading.Lock()
         self._seconds = self._overview_seconds = 0.0
 
@@ -80,7 +85,7 @@ class Pages:
         with self._state.changed:
             run = self._find(call)
             states = states_of(run, _path(run))
-            earlier = self._earlier(run)
+            earlier, before = self._earlier(run), self._before(run)
             is_final = run.is_finished
             tag = _tag(run, states)
         # one at a time, so that several readers of a live page cost no more than one
@@ -89,10 +94,11 @@ class Pages:
             if known is None or known[0] != tag:
                 began = time.thread_time()
                 pause = None if is_final else pause_after(self._seconds)
-                known = (
-                    tag,
-                    render_run(page_of(run, states, _path(run), earlier, pause), self._redact),
-                )
+                if run.id not in self._past:
+                    # what was before a run does not change
+                    self._past[run.id] = past_times(before)
+                page = page_of(run, states, _path(run), earlier, self._past[run.id], pause)
+                known = tag, render_run(page, self._redact)
                 self._seconds = time.thread_time() - began
                 self._keep(run.id, known)
         return _document(known[1], tag)
@@ -121,7 +127,8 @@ class Pages:
     def _keep(self, run_id: int, page: tuple[str, str]) -> None:
         self._pages[run_id] = page
         while len(self._pages) > _KEPT:
-            self._pages.popitem(last=False)
+            oldest, _ = self._pages.popitem(last=False)
+            self._past.pop(oldest, None)
 
     def _find(self, call: Call) -> Run:
         run = self._state.run(call.account_id, call.id)
@@ -141,6 +148,15 @@ class Pages:
         runs = [each for each in self._state.history(run.job) if each.id < run.id]
         steps = (step for each in reversed(runs) for step in reversed(each.steps))
         return next((step.artifacts for step in steps if step.artifacts), None)
+
+    def _before(self, run: Run) -> list[list[Artifacts]]:
+        """Return the artifacts of the steps of the last successful runs before a run."""
+        runs = [
+            each
+            for each in self._state.history(run.job)
+            if each.id < run.id and each.status == RunStatus.SUCCESS
+        ]
+        return [[step.artifacts for step in each.steps if executes(step)] for each in runs[-_PAST:]]
 
     def _job(self, job: Job) -> OverviewJob:
         runs = self._state.history(job)

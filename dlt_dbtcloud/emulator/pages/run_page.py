@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from urllib.parse import quote
 
 from dlt_dbtcloud.emulator.api.payloads import humanize_status
 from dlt_dbtcloud.emulator.dbt.artifacts import find_file, list_files
 from dlt_dbtcloud.emulator.dbt.plan import subcommand
 from dlt_dbtcloud.emulator.models import Artifacts, Run
+from dlt_dbtcloud.emulator.models import Step as ModelStep
 from dlt_dbtcloud.emulator.pages.progress import logged_executions
 from dlt_dbtcloud.emulator.pages.project import (
     code_of,
@@ -22,14 +25,17 @@ from dlt_dbtcloud.emulator.pages.project import (
     freshness_of,
     nodes_of,
 )
-from dlt_dbtcloud.report import Execution, Freshness, Load, RunHead, RunPage, Step
+from dlt_dbtcloud.report import Execution, Freshness, Load, PastTime, RunHead, RunPage, Step
 
-__all__ = ["StepState", "page_of", "states_of"]
+__all__ = ["StepState", "executes", "page_of", "past_times", "states_of"]
 
 
 # the load in the cause of a run
 _LOAD = re.compile(r": dlt pipeline (.+), load (\d+(?:\.\d+)?)(?:: retry of run \d+)? \[dlt:\w+\]$")
 _MAX_FILES = 100
+_RESULTS = "run_results.json"
+# statuses of nodes whose times can be compared
+_TIMED = frozenset({"success", "pass", "warn", "fail"})
 _COMPILING = frozenset({"compile", "docs", "list", "ls", "parse", "show"})
 
 
@@ -72,8 +78,7 @@ def states_of(run: Run, url: str) -> tuple[StepState, ...]:
             files=(("dbt.log", f"{at}dbt.log"),) if each.debug_logs else (),
         )
         artifacts = each.artifacts or each.folder or {}
-        reports = subcommand(each.planned.arguments) not in _COMPILING
-        states.append(StepState(step, artifacts, each.finished_at is None, reports))
+        states.append(StepState(step, artifacts, each.finished_at is None, executes(each)))
     return tuple(states)
 
 
@@ -82,6 +87,7 @@ def page_of(
     states: Sequence[StepState],
     url: str,
     earlier: Artifacts | None = None,
+    past: Mapping[str, PastTime] | None = None,
     refresh: float | None = None,
 ) -> RunPage:
     """Return the data of the page of a run.
@@ -91,10 +97,11 @@ def page_of(
         states: The states of its steps.
         url: The path of its page.
         earlier: Files with an earlier manifest of the project, until the run has its own.
+        past: The median times of nodes in earlier runs.
         refresh: The seconds after which the page reads itself again.
     """
     now = time.time()
-    results = {each.step.index: _read(each.artifacts, "run_results.json") for each in states}
+    results = {each.step.index: _read(each.artifacts, _RESULTS) for each in states}
     manifests = (_read(each.artifacts, "manifest.json") for each in reversed(states))
     manifest = next(filter(None, manifests), None) or _read(earlier or {}, "manifest.json")
     code = {key: text for each in results.values() for key, text in code_of(each).items()}
@@ -119,8 +126,29 @@ def page_of(
         executions=tuple(executions),
         freshness=tuple(freshness),
         load=_load(run),
+        past=past or {},
         refresh=refresh,
     )
+
+
+def past_times(runs: Iterable[Iterable[Artifacts]]) -> dict[str, PastTime]:
+    """Return the median times of nodes in runs.
+
+    Args:
+        runs: The artifacts of the steps of each run, of steps that execute nodes.
+    """
+    times: dict[str, list[float]] = defaultdict(list)
+    for steps in runs:
+        found = (each for files in steps for each in executions_of(_read(files, _RESULTS), 0))
+        of_run = {each.unique_id: each.seconds for each in found if each.status in _TIMED}
+        for key, seconds in of_run.items():
+            times[key].append(seconds)
+    return {key: PastTime(median(values), len(values)) for key, values in times.items()}
+
+
+def executes(step: ModelStep) -> bool:
+    """Return whether the results of a step are of executed nodes, not only of compiled ones."""
+    return subcommand(step.planned.arguments) not in _COMPILING
 
 
 def _with_files(state: StepState, url: str) -> Step:
