@@ -27,7 +27,8 @@ def _node(manifest: Manifest, unique_id: str, code: str | None) -> Node:
     parents = manifest.dependencies(unique_id) or ([attached] if attached else [])
     return Node(
         unique_id=unique_id,
-        name=node["name"],
+        # as dbt calls a version of a model
+        name=node["name"] if node["version"] is None else f"{node['name']}.v{node['version']}",
         resource_type=node["resource_type"],
         package=node["package_name"],
         path=node["path"],

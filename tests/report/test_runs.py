@@ -74,6 +74,7 @@ def test_a_failed_run_of_dbt_fusion(
     assert (page.run.engine or "").startswith("dbt Fusion 2.0")
     failed = {each.unique_id: each.message or "" for each in page.executions}
     assert "no_such_column" in failed["model.orchard.broken"]
+    assert {"prices.v1", "prices.v2"} <= {node.name for node in page.nodes}
     assert {node.resource_type for node in page.nodes} >= {"model", "seed", "source", "test"}
 
 

@@ -118,11 +118,13 @@ def _node(key: str, entry: dict[str, Any], code: dict[str, str]) -> Node:
     source = _text(entry.get("source_name"))
     folder = f"source {source}" if source else str(PurePosixPath(path).parent) if path else None
     config = _object(entry.get("config"))
+    name, version = _text(entry.get("name")), entry.get("version")
     parents = _texts(_object(entry.get("depends_on")).get("nodes"))
     attached = _text(entry.get("attached_node"))
     return Node(
         unique_id=key,
-        name=_text(entry.get("name")) or key,
+        # as dbt calls a version of a model
+        name=f"{name}.v{version}" if name and version else name or key,
         resource_type=_text(entry.get("resource_type")) or key.partition(".")[0],
         package=_text(entry.get("package_name")),
         path=path,

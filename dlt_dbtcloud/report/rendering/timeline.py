@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlt_dbtcloud.report.page import Execution, PastTime, RunPage
+from dlt_dbtcloud.report.page import Execution, PastTime, RunPage, outcome_of
 from dlt_dbtcloud.report.rendering.graph import Graph
 
 __all__ = [
@@ -162,13 +162,14 @@ def phases(page: RunPage) -> list[Phase]:
 def slowest(
     executions: Sequence[Execution], past: Mapping[str, PastTime], count: int = 10
 ) -> list[Slow]:
-    """Return the slowest executions, the slowest first."""
-    order = sorted(range(len(executions)), key=lambda i: (-executions[i].seconds, i))
-    return [
-        Slow(i, executions[i], past.get(executions[i].unique_id))
-        for i in order[:count]
-        if executions[i].seconds > 0
+    """Return the slowest executions, the slowest first; those of skipped nodes do not count."""
+    executed = [
+        i
+        for i, each in enumerate(executions)
+        if each.seconds > 0 and outcome_of(each.status) not in ("skipped", "idle")
     ]
+    executed.sort(key=lambda i: -executions[i].seconds)
+    return [Slow(i, executions[i], past.get(executions[i].unique_id)) for i in executed[:count]]
 
 
 def _end(execution: Execution) -> float:
