@@ -13,7 +13,7 @@ from tests.test_architecture import ROOT, imports
 # lowest first
 MODULES = (
     "times logs models ids errors defaults variables state dbt scheduler "
-    "api faults http server __init__"
+    "api pages faults http server __init__"
 ).split()
 
 

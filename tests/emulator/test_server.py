@@ -97,7 +97,7 @@ def test_stop_and_reset_close_connections_that_clients_keep_alive(
 ) -> None:
     port = int(fresh.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.sendall(b"GET /api/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"401" in connection.recv(65536)
         end(fresh)
         assert connection.recv(65536) == b""

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from dlt_dbtcloud.emulator.api.payloads import humanize_status
 from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
-from dlt_dbtcloud.emulator.errors import not_found
+from dlt_dbtcloud.emulator.errors import ApiError, not_found
 from dlt_dbtcloud.emulator.models import Artifacts, Job, Run, Step
 from dlt_dbtcloud.emulator.pages.run_page import StepState, executes, page_of, past_times, states_of
 from dlt_dbtcloud.emulator.state import State
@@ -27,11 +27,13 @@ from dlt_dbtcloud.report import (
     render_overview,
     render_run,
 )
+from dlt_dbtcloud.report.rendering.pages import MissingJinjaError, check_jinja
 from dlt_dbtcloud.typing import RunStatus
 
 __all__ = ["Pages", "pause_after"]
 
 
+_NOT_IMPLEMENTED = 501
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
 # seconds between two looks of a live page, at least, and for each second that it takes to make one
 _SHORTEST, _PER_SECOND = 1.0, 25.0
@@ -66,6 +68,7 @@ class Pages:
 
     def show_overview(self, _call: Call) -> Response:
         """Show the jobs and their runs."""
+        _check_jinja()
         began = time.thread_time()
         with self._state.changed:
             account = self._state.account(self._account_id)
@@ -82,6 +85,7 @@ class Pages:
 
     def show_run(self, call: Call) -> Response:
         """Show a run; while it runs, the page reads itself again."""
+        _check_jinja()
         with self._state.changed:
             run = self._find(call)
             states = states_of(run, _path(run))
@@ -167,6 +171,13 @@ class Pages:
             runs=tuple(_overview_run(run) for run in reversed(runs[-_RUNS:])),
             more=max(0, len(runs) - _RUNS),
         )
+
+
+def _check_jinja() -> None:
+    try:
+        check_jinja()
+    except MissingJinjaError as error:
+        raise ApiError(_NOT_IMPLEMENTED, str(error)) from error
 
 
 def pause_after(seconds: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.pages.handlers import pause_after
+from dlt_dbtcloud.report.rendering import pages
 from tests.conftest import Recorded
 from tests.report.rendering.test_pages import Document
 from tests.support.emulator_api import Api
@@ -169,6 +171,18 @@ def test_strange_artifacts_have_a_page(
 ) -> None:
     run = api.trigger(cloud.create_job("Nightly", artifacts=artifacts))
     assert "Success" in page(run["href"]).text
+
+
+def test_without_jinja_a_page_names_the_command(
+    cloud: DBTCloudEmulator, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = api.trigger(cloud.create_job("Nightly"))
+    pages._environment.cache_clear()
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    for url in (cloud.url, run["href"]):
+        response = requests.get(url, timeout=60)
+        assert response.status_code == 501
+        assert "pip install" in response.json()["status"]["user_message"]
 
 
 def test_a_run_of_another_project_has_no_page(cloud: DBTCloudEmulator, api: Api) -> None:
