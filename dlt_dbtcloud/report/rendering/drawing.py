@@ -67,7 +67,7 @@ class Drawing:
             "threads": threads,
             "span": round(max(0.0, lanes.end - lanes.start), 3),
             "bands": self._bands(lanes.start),
-            "views": lineage_views(page, self._graph, self._content.number, self._texts),
+            **lineage_views(page, self._graph, self._content.number, self._texts),
             "refresh": page.refresh,
         }
 

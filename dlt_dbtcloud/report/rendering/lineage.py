@@ -30,13 +30,14 @@ _Json = Any
 
 def lineage_views(
     page: RunPage, graph: Graph, number: Mapping[str, int], texts: Texts
-) -> list[_Json]:
-    """Return the views of the lineage, the first one first.
+) -> dict[str, _Json]:
+    """Return the views of the lineage, the first one first, and the groups that they show.
 
     A view has a key, a title, columns, rows, items and edges. An item is a list that begins with
-    its column and row: a node, `[..., 0, number]`, a group of nodes, `[..., 1, name, numbers, key
-    of its view]`, or a table that dlt loaded, `[..., 2, name, rows]`. An edge is a list of the
-    positions of two items, and of the rows at which it passes the columns between them.
+    its column and row: a node, `[..., 0, number]`, a group of nodes, `[..., 1, position]`, or a
+    table that dlt loaded, `[..., 2, name, rows]`. An edge is a list of the positions of two items,
+    and of the rows at which it passes the columns between them. A group is a list of its name, the
+    numbers of its nodes, and the key of its view, if it has one.
 
     Args:
         page: The data of the page.
@@ -46,19 +47,19 @@ def lineage_views(
     """
     lineage = _Lineage(page, graph, number, texts)
     if not lineage.drawn:
-        return []
+        return {"views": [], "groups": []}
     views = [lineage.nodes()] if len(lineage.drawn) <= _MAX_NODES else []
     folders = {key: graph.nodes[key].folder or _NO_FOLDER for key in lineage.drawn}
     packages = {key: graph.nodes[key].package or "" for key in lineage.drawn}
     keys = {name: f"folder-{i}" for i, name in enumerate(dict.fromkeys(folders.values()))}
     if len(keys) > 1:
-        views += [lineage.groups("folders", "Folders", folders, keys)]
+        views += [lineage.grouped("folders", "Folders", folders, keys)]
         views += lineage.folders(folders, keys)
     if len({*packages.values()}) > 1:
-        views += [lineage.groups("packages", "Packages", packages, {})]
+        views += [lineage.grouped("packages", "Packages", packages, {})]
     if len(lineage.drawn) > _FEW:
         views.sort(key=lambda view: view["key"] != "folders")
-    return views
+    return {"views": views, "groups": lineage.groups}
 
 
 class _Lineage:
@@ -68,6 +69,8 @@ class _Lineage:
         self._graph = graph
         self._number = number
         self._texts = texts
+        self.groups: list[_Json] = []
+        self._positions: dict[tuple[str, str | None], int] = {}
         self.drawn = [key for key, node in graph.nodes.items() if is_drawn(node)]
         kept = {*self.drawn}
         self._edges = [
@@ -91,7 +94,7 @@ class _Lineage:
         layout = layered([*self._tables, *self.drawn], [*self._loads, *self._edges], floors)
         return self._view("nodes", "All nodes", layout, self._item)
 
-    def groups(
+    def grouped(
         self, key: str, title: str, groups: Mapping[str, str], keys: Mapping[str, str]
     ) -> _Json:
         """Return the view of groups of nodes.
@@ -140,8 +143,11 @@ class _Lineage:
         return [0, self._number[key]]
 
     def _group(self, name: str, members: Sequence[str], view: str | None) -> list[_Json]:
-        numbers = [self._number[member] for member in members]
-        return [1, self._texts.line(name, _NAME), numbers, view]
+        position = self._positions.setdefault((name, view), len(self.groups))
+        if position == len(self.groups):
+            numbers = [self._number[member] for member in members]
+            self.groups.append([self._texts.line(name, _NAME), numbers, view])
+        return [1, position]
 
     def _view(
         self, key: str, title: str, layout: Layout, item: Callable[[str], list[_Json]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from dlt_dbtcloud.report import Load, LoadedTable, Node, RunHead, RunPage
@@ -11,9 +13,13 @@ from dlt_dbtcloud.report.rendering.texts import Texts
 from tests.support.reports import BOARD, LATE, MART, ORDERS, STAGED, shop_page
 
 
-def views_of(page: RunPage) -> list[Any]:
+def lineage_of(page: RunPage) -> Any:
     content = Content(page, Texts())
     return lineage_views(page, content.graph, content.number, content.texts)
+
+
+def views_of(page: RunPage) -> Any:
+    return lineage_of(page)["views"]
 
 
 def chain(count: int, folders: int) -> RunPage:
@@ -54,21 +60,38 @@ def test_edges_connect_items_by_their_positions() -> None:
 
 def test_folders_show_their_nodes_and_the_folders_around_them() -> None:
     page = shop_page()
-    views = {view["key"]: view for view in views_of(page)}
-    groups = {item[3]: item for item in views["folders"]["items"]}
-    assert {"source raw", "models/staging", "models/marts", "seeds", "models"} == {*groups}
-    inside = views[groups["models/staging"][5]]
-    kinds = sorted((item[2], item[3]) for item in inside["items"] if item[2])
-    assert kinds == [(1, "models/marts"), (1, "source raw")]
+    found = lineage_of(page)
+    views = {view["key"]: view for view in found["views"]}
+    groups = [found["groups"][item[3]] for item in views["folders"]["items"]]
+    keys = {name: key for name, _, key in groups}
+    assert {"source raw", "models/staging", "models/marts", "seeds", "models"} == {*keys}
+    inside = views[keys["models/staging"]]
+    around = [found["groups"][item[3]][0] for item in inside["items"] if item[2] == 1]
+    assert sorted(around) == ["models/marts", "source raw"]
     assert sum(item[2] == 0 for item in inside["items"]) == 1
 
 
 def test_a_project_of_several_packages_can_be_seen_by_package() -> None:
     page = shop_page()
     extra = Node("model.audit.log", "log", "model", "audit", "models/log.sql", "models")
-    views = views_of(shop_page(nodes=(*page.nodes, extra)))
-    packages = next(view for view in views if view["key"] == "packages")
-    assert sorted(item[3] for item in packages["items"]) == ["audit", "shop"]
+    found = lineage_of(shop_page(nodes=(*page.nodes, extra)))
+    packages = next(view for view in found["views"] if view["key"] == "packages")
+    names = [found["groups"][item[3]][0] for item in packages["items"]]
+    assert sorted(names) == ["audit", "shop"]
+
+
+def test_many_folders_around_a_large_one_share_its_nodes() -> None:
+    page = chain(2_000, 1)
+    others = [
+        Node(
+            *(f"model.shop.o{i}", f"o{i}", "model", "shop", None, f"models/other/{i}"),
+            parents=("model.shop.m0",),
+        )
+        for i in range(300)
+    ]
+    found = lineage_of(replace(page, nodes=(*page.nodes, *others)))
+    assert sum(len(numbers) for _, numbers, _ in found["groups"]) == 2_300
+    assert len(json.dumps(found)) < 400_000
 
 
 def test_many_nodes_are_shown_by_folder_first() -> None:

@@ -107,10 +107,11 @@ function drawItem(item, index) {
     label(name, node.type === "model" ? null : node.type.replace("_", " "));
     if (node.tests) parts.push(draw("circle", { class: node.tests, cx: BOX.width - 2, cy: 2, r: 5 }));
   } else if (kind === 1) {
-    [name, shape] = [subject, worst(extra)];
-    const counts = ["bad", "warn", "skipped"].map((each) => [each, extra.filter((number) => outcome(page.nodes[number]) === each).length]).filter(([, count]) => count);
+    const [title, numbers] = page.data.groups[subject];
+    [name, shape] = [title, worst(numbers)];
+    const counts = ["bad", "warn", "skipped"].map((each) => [each, numbers.filter((number) => outcome(page.nodes[number]) === each).length]).filter(([, count]) => count);
     const texts = { bad: "failed", warn: "warned", skipped: "skipped" };
-    const sub = [`${extra.length} node${extra.length === 1 ? "" : "s"}`, ...counts.map(([each, count]) => `${count} ${texts[each]}`)].join(" · ");
+    const sub = [`${numbers.length} node${numbers.length === 1 ? "" : "s"}`, ...counts.map(([each, count]) => `${count} ${texts[each]}`)].join(" · ");
     words = `${name}, ${sub}`;
     label(name, sub);
   } else {
@@ -148,9 +149,10 @@ function watchLineage(view) {
     map.classList.add("dimmed");
   };
   const open = (box) => {
-    const [, , kind, subject, , inside] = view.items[+box.dataset.item];
+    const [, , kind, subject] = view.items[+box.dataset.item];
+    const inside = kind === 1 ? page.data.groups[subject][2] : null;
     if (kind === 0) openPanel(subject, box);
-    else if (kind === 1 && inside && page.data.views.some((each) => each.key === inside) && inside !== view.key) showView(inside, true);
+    else if (inside && page.data.views.some((each) => each.key === inside) && inside !== view.key) showView(inside, true);
   };
   let lit = -1;
   map.addEventListener("pointermove", (event) => {
@@ -200,8 +202,8 @@ function lookUp(goes) {
   const wanted = chosen.search.trim().toLowerCase();
   const boxes = [...map.querySelectorAll(".box")];
   const matches = boxes.filter((box) => {
-    const [, , kind, subject, extra] = view.items[+box.dataset.item];
-    const names = kind === 0 ? [page.nodes[subject].name] : kind === 1 ? [subject, ...extra.map((number) => page.nodes[number].name)] : [subject];
+    const [, , kind, subject] = view.items[+box.dataset.item];
+    const names = kind === 1 ? [page.data.groups[subject][0], ...page.data.groups[subject][1].map((number) => page.nodes[number].name)] : [kind === 0 ? page.nodes[subject].name : subject];
     const isMatch = wanted !== "" && names.some((name) => name.toLowerCase().includes(wanted));
     box.classList.toggle("lit", isMatch);
     return isMatch;
