@@ -78,12 +78,13 @@ def main() -> bool:
             return run["is_success"]
         build_one_table(pipeline)
         is_repaired = break_and_retry(pipeline)
-    print_query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
     print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
+    print_query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
     announce(f"""The data are in {DATABASE}. Try next:
-  python examples/only_what_changed.py     how much time `only_loaded` saves
-  make demo-fusion                         the same on dbt Core and dbt Fusion
-  examples/results.sql                     more questions to the results""")
+  .venv/bin/python examples/only_what_changed.py         how much time `only_loaded` saves
+  .venv/bin/dlt dbt-cloud emulate examples/flights_dbt   serve the project to any client
+  make demo-fusion                                       the same on dbt Core and dbt Fusion
+  examples/results.sql                                   more questions to the results""")
     return is_repaired
 
 

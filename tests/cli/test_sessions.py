@@ -1,4 +1,4 @@
-"""The sessions on the page are those of a recorded run, at a terminal of 80 columns."""
+"""The sessions on the page are those of a recorded run, at terminals of some widths."""
 
 from __future__ import annotations
 
@@ -15,11 +15,25 @@ from tests.support.pages import ROOT
 
 PAGE = ROOT / "docs" / "cli.md"
 JOB, RUN = "70471823", "70471823900"
+# the columns of the terminal, and the command
+SESSIONS = (
+    (80, ["run", JOB]),
+    (80, ["results", RUN]),
+    (100, ["check", JOB, "--pipeline", "flights"]),
+    (80, ["plan", JOB, "--pipeline", "flights"]),
+    (40, ["status", RUN]),
+)
 # what differs each time, and what the page has instead
 FICTION = {
     r"http://127\.0\.0\.1:\d+/deploy/\d+/projects/\d+/": "https://ab123.us1.dbt.com/deploy/1/projects/2/",
     r"\[dlt:\w+\]": "[dlt:3f9c2ab41d07]",
+    r"\d{10}\.\d+": "1795766430.51667",
     r"00:0\d:\d\d": "00:00:00",
+    r"127\.0\.0\.1:\d+": "ab123.us1.dbt.com",
+    r"http://ab123": "https://ab123",
+    r"[Aa]ccount 70403 \(`[^`]*`\)": "account 1 (`Shop`)",
+    r"accounts/70403": "accounts/1",
+    r"(project|environment) \d{9,}": r"\1 2",
     # the lines of progress depend on the speed of the machine
     r"(?m)^dbt Cloud run \d+: .*\n": "",
 }
@@ -34,16 +48,17 @@ def test_sessions_are_those_of_a_real_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`make record` writes them with the recording."""
-    monkeypatch.setenv("COLUMNS", "80")
     flights = Flights(recorded("failed_model"), tmp_path)
-    flights.load_for_dbt()
+    flights.load_for_dbt("weather")
     flights.make_times_impossible()
     job = str(flights.job())
     ids = {JOB: job}
     page = PAGE.read_text()
-    for words in (["run", JOB], ["results", RUN]):
+    for columns, words in SESSIONS:
+        monkeypatch.setenv("COLUMNS", str(columns))
         done = cli(*(ids.get(word, word) for word in words))
-        ids.setdefault(RUN, str(cloud.runs[-1]["id"]))
+        if cloud.runs:
+            ids.setdefault(RUN, str(cloud.runs[-1]["id"]))
         session = "".join(f"{line.rstrip()}\n" for line in (done.err + done.out).splitlines())
         for pattern, text in FICTION.items():
             session = re.sub(pattern, text, session)
