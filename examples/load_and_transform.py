@@ -81,10 +81,11 @@ def main() -> bool:
     print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
     print_query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
     announce(f"""The data are in {DATABASE}. Try next:
-  .venv/bin/python examples/only_what_changed.py         how much time `only_loaded` saves
-  .venv/bin/dlt dbt-cloud emulate examples/flights_dbt   serve the project to any client
-  make demo-fusion                                       the same on dbt Core and dbt Fusion
-  examples/results.sql                                   more questions to the results""")
+  how much time `only_loaded` saves:    .venv/bin/python examples/only_what_changed.py
+  the same on dbt Core and dbt Fusion:  make demo-fusion
+  more questions to the results:        examples/results.sql
+  this dbt Cloud, for any client, with a page of each run:
+    FLIGHTS_DUCKDB={DATABASE} .venv/bin/dlt dbt-cloud emulate examples/flights_dbt""")
     return is_repaired
 
 
