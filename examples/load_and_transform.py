@@ -68,7 +68,7 @@ def main() -> bool:
         with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
             client.get_job(config.job_id or "")
         pipeline = load()
-        announce("dbt Cloud is running the job ...")
+        announce("dbt Cloud is running the job; one of its tests warns ...")
         run = run_dbt_cloud_job(pipeline=pipeline)
         print_run(run)
         if run["id"]:  # None if the run was skipped
@@ -116,6 +116,7 @@ def break_and_retry(pipeline: dlt.Pipeline) -> bool:
     BROKEN_MODEL.write_text(text)
     announce("The model is repaired, and a retry runs only what failed or was skipped ...")
     retried = retry_dbt_cloud_run(run_id=failed)
+    announce("The results of a retry include the nodes that had succeeded before:")
     print_run(retried)
     return retried["is_success"]
 

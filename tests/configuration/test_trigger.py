@@ -113,7 +113,7 @@ def test_steps_must_be_a_list_of_commands(steps: Any) -> None:
         trigger_data(config(), {"steps_override": steps})
 
 
-@pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), object(), {1, 2}])
+@pytest.mark.parametrize("value", [date(2026, 1, 1), float("nan"), object(), {1, 2}, "\ud800"])
 def test_values_that_no_request_can_have_are_rejected(value: Any) -> None:
     with pytest.raises(TypeError, match="`git_sha` in `data` cannot be sent as JSON: "):
         trigger_data(config(), {"git_sha": value})

@@ -138,7 +138,7 @@ def _with_steps(state: RunState, run: Run, steps: Sequence[RunStep]) -> RunState
     done = len(commands) - (is_command and not state.is_finished)
     return replace(
         state,
-        step=f"step{number}: {_line(command)[:_COMMAND].strip()}",
+        step=f"step{number}: {_cut(_line(command))}",
         steps_done=done,
         nodes=_all_nodes(found) if state.is_finished else found[-1][1],
         failures=tuple(
@@ -162,7 +162,8 @@ def _nodes(state: RunState) -> list[str]:
     if state.nodes is None:
         return failed
     total = f"/{state.nodes.total}" if state.nodes.total else ""
-    return [f"{state.nodes.done}{total} nodes", *failed]
+    noun = "node" if not total and state.nodes.done == 1 else "nodes"
+    return [f"{state.nodes.done}{total} {noun}", *failed]
 
 
 def _first_id(value: object) -> int | None:
@@ -172,6 +173,10 @@ def _first_id(value: object) -> int | None:
 def _rounded(seconds: float) -> float:
     step = next((step for limit, step in _ROUNDED if seconds < limit), _MINUTE)
     return max(1, round(seconds / step)) * step
+
+
+def _cut(command: str) -> str:
+    return command if len(command) <= _COMMAND else f"{command[: _COMMAND - 3].strip()}..."
 
 
 def _line(text: str) -> str:

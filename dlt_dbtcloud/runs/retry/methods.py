@@ -81,7 +81,8 @@ def retry(
     latest = _latest(client, run, backlogs)
     if _is_usable(latest, backlogs):
         status = latest.get("status_humanized")
-        logger.warning(f"Run {latest['id']} is not retried, as its status is {status}.")
+        retry_of = "" if latest["id"] == run["id"] else f", the retry of run {run['id']},"
+        logger.warning(f"Run {latest['id']}{retry_of} is not retried, as its status is {status}.")
         return latest
     backlog = backlogs.of(latest)
     if can_resume(backlog, backlogs):

@@ -122,3 +122,16 @@ def test_an_odd_payload_is_described(run: Run) -> None:
 )
 def test_durations_in_words(seconds: float, expected: str) -> None:
     assert in_words(seconds) == expected
+
+
+def test_a_long_command_ends_with_an_ellipsis() -> None:
+    command = f"dbt build --select {'source:raw.flights+ ' * 9}"
+    shown = words(state_of(run_in([step(4, command)])))
+    assert shown.endswith("...")
+    assert command[:80] in shown
+
+
+def test_a_single_node_is_no_plural() -> None:
+    log = "1 of 1 OK created sql table model main.a ... [OK in 0.01s]"
+    finished = run_in([step(4, "dbt build", log)], status=10, status_humanized="Success")
+    assert words(state_of(finished)).endswith(", 1 node")
