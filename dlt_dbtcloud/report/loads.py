@@ -47,7 +47,7 @@ def find_load(run: Run, manifest: Manifest) -> Load | None:
 
 
 def _tables(name: str, load_id: str, manifest: Manifest) -> tuple[LoadedTable, ...]:
-    with _pipeline(name) as pipeline:
+    with _pipeline(name, load_id) as pipeline:
         of_loads = tables_by_load(pipeline) if pipeline else {}
         if not pipeline or load_id not in of_loads:
             return ()
@@ -68,11 +68,13 @@ def _tables(name: str, load_id: str, manifest: Manifest) -> tuple[LoadedTable, .
 
 
 @contextmanager
-def _pipeline(name: str) -> Iterator[dlt.Pipeline | None]:
-    """Yield the active pipeline, or one on this machine, or None; the active one stays so."""
+def _pipeline(name: str, load_id: str) -> Iterator[dlt.Pipeline | None]:
+    """Yield the active pipeline with the load, or one on this machine; the active one stays so."""
     current = Container()[PipelineContext]
-    if current.is_active() and current.pipeline().pipeline_name == name:
-        yield cast(dlt.Pipeline, current.pipeline())
+    pipeline = cast(dlt.Pipeline, current.pipeline()) if current.is_active() else None
+    # another folder may have a pipeline of the same name
+    if pipeline and pipeline.pipeline_name == name and load_id in tables_by_load(pipeline):
+        yield pipeline
         return
     # the name is foreign, and dlt would make a folder for an unknown pipeline
     folder = Path(active().get_data_entity("pipelines"), name)

@@ -136,6 +136,8 @@ def test_a_load_on_this_machine_has_its_tables(
     job = cloud.create_job("Nightly", artifacts={**ARTIFACTS, "manifest.json": manifest})
     run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     move(loaded_pipeline)
+    # another pipeline of this name is active, which has not loaded
+    dlt.pipeline(loaded_pipeline.pipeline_name, pipelines_dir="others")
     load = read_page(client, run["id"]).load
     assert load is not None
     assert load.pipeline == loaded_pipeline.pipeline_name

@@ -42,13 +42,14 @@ def watched_groups(parent: int) -> set[int]:
     The parent writes `+` and the id of a group when dbt starts, and `-` and the id when it ends.
     """
     received = b""
-    while os.getppid() == parent:
-        readable, _, _ = select.select([0], [], [], CHECK)
-        if readable:
-            chunk = os.read(0, CHUNK)
-            if not chunk:
-                break
-            received += chunk
+    while True:
+        # what the parent wrote before its end is read, even if this process began later
+        has_ended = os.getppid() != parent
+        readable, _, _ = select.select([0], [], [], 0.0 if has_ended else CHECK)
+        chunk = os.read(0, CHUNK) if readable else b""
+        if not chunk and (readable or has_ended):
+            break
+        received += chunk
     groups: set[int] = set()
     for line in received.decode().splitlines():
         change = groups.add if line.startswith("+") else groups.discard
