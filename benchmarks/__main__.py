@@ -5,6 +5,7 @@ make bench
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from rich.table import Table
 import dlt_dbtcloud as ours
 from dlt_dbtcloud.artifacts.results import node_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.runs.progress import Pace, Progress
+from dlt_dbtcloud.runs.progress.displays import LineDisplay
+from dlt_dbtcloud.runs.watch import Watch
 from tests.support.clock import FakeClock
 from tests.support.flights import Flights
 from tests.support.watching import watch_runs
@@ -106,6 +110,25 @@ def ends_of_runs(cloud: DBTCloudEmulator) -> Iterator[Row]:
             checks.append(sum(r.status == 200 and r.method == "GET" for r in sent))
         yield Row(f"seconds from the end of a run of {length:,} s to the return", *late)
         yield Row("    status checks of it", *checks)
+
+
+def progress_of_a_wait(cloud: DBTCloudEmulator) -> Iterator[Row]:
+    """Count the requests of a wait that shows its progress, and of one that shows nothing."""
+    job = cloud.create_job("Long", duration=None)
+    for length in LENGTHS[:2]:
+        requests_of = []
+        for display in (LineDisplay(io.StringIO()), None):
+            clock = FakeClock()
+            with ours.DBTCloudClientV2(
+                cloud.api_token, cloud.account_id, cloud.url, clock=clock
+            ) as client:
+                run = client.start_job_run(job)
+                before = len(cloud.requests)
+                clock.at(length, partial(cloud.finish_run, run["id"]))
+                progress = Progress(display, Pace(clock, client), clock)
+                Watch(client, [run], are_new=True, progress=progress).until(86400, 10)
+            requests_of.append(len(cloud.requests) - before)
+        yield Row(f"requests of a wait of {length} s with progress, and without", *requests_of)
 
 
 def watch_ours(cloud: DBTCloudEmulator, job: int, length: float, clock: FakeClock) -> None:
@@ -233,6 +256,7 @@ MEASURES = (
     calls,
     lost_responses,
     ends_of_runs,
+    progress_of_a_wait,
     many_runs,
     connections,
     loads_of_one_table,

@@ -91,7 +91,7 @@ class Console:
         except BrokenPipeError:
             raise
         except OSError:
-            # a full disk that takes no messages is no reason to end a wait
+            # a wait continues if a full disk takes no messages
             return
 
     def flush(self) -> None:

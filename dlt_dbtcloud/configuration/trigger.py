@@ -81,7 +81,7 @@ def _check_fields(body: Mapping[str, Any]) -> None:
         )
     for name, value in body.items():
         try:
-            # a lone surrogate is no text: the response with it could not be read
+            # JSON with a lone surrogate cannot be read
             json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             raise TypeError(f"`{name}` in `data` cannot be sent as JSON: {error}.") from None

@@ -23,7 +23,7 @@ from dlt_dbtcloud.values import Relation
 __all__ = ["find_load"]
 
 
-# tables that are matched with sources, each by itself
+# tables that are matched with sources, one after the other
 _MAX_MATCHED = 200
 
 

@@ -42,7 +42,7 @@ _OVERVIEW = 3.0
 _RUNS, _KEPT = 20, 16
 # earlier runs with which the times of nodes are compared
 _PAST = 5
-# a document of a run, such as dbt's docs, is no page of this origin
+# a document of a run, such as dbt's docs, is not a page of this origin
 _SANDBOX = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 

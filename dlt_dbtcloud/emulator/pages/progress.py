@@ -62,7 +62,7 @@ def logged_executions(
     found: dict[str, Execution] = {}
     for line in text.splitlines():
         core, fusion = _CORE.match(line), _FUSION.match(line)
-        # the freshness of sources is no execution of nodes
+        # checks of the freshness of sources do not execute nodes
         if core and " freshness of " not in line:
             *clock, words, state = core.groups()
             at = began + (_clock(*clock) - zero) % _DAY

@@ -30,7 +30,7 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Slow:
-    """The times of a node that is no test.
+    """The times of a node that is not a test.
 
     Args:
         name: Its name.
