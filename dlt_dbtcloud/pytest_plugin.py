@@ -74,6 +74,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        # it is raised again; the requests may be its cause
         unhandled = _unreported(item)
         if unhandled:
             item.add_report_section("call", "dbt_cloud", _explained(unhandled))

@@ -26,7 +26,6 @@ from tests.support.answers import Answers
 from tests.support.clock import DBT_PATIENCE, PATIENCE, FakeClock
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
-from tests.support.hints import remember_types
 from tests.support.loaded_flights import LoadedFlights, run_flights
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.orchard import Orchard, run_orchard
@@ -63,7 +62,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # what is imported and collected is no garbage, and there is much of it
     gc.disable()
     keep_in_memory()
-    remember_types()
     guard = start_guard()
     config.add_cleanup(forks.stop)
     config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)

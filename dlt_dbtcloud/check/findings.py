@@ -93,7 +93,7 @@ def unusable(error: Exception, settings: Settings) -> Finding:
     if keys == ["connection"] and not known_connections(fields_of_spec()):
         return failed("configuration", message, "add `[dbt_cloud.prod]` to `.dlt/secrets.toml`")
     fix = " and ".join(settings.line(key, _default(key)) for key in keys)
-    return failed("configuration", message, fix or "correct this setting as the message says")
+    return failed("configuration", message, fix or "correct this setting; the message names it")
 
 
 def _default(key: str) -> object:

@@ -29,7 +29,7 @@ from dlt_dbtcloud.exceptions import (
     DBTCloudNotFoundError,
     InvalidCredentialsException,
 )
-from dlt_dbtcloud.loads import last_load, loaded_relations
+from dlt_dbtcloud.loads import LastLoad, last_load, loaded_relations
 from dlt_dbtcloud.redaction import listed
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.trigger.variables import commands_with_variables, load_variables
@@ -125,6 +125,22 @@ def engine_of(setting: str | None, last: str | None) -> str:
     return f"The job runs {engine}, version `{version}`{ran}."
 
 
+def _check_load(pipeline: dlt.Pipeline) -> Generator[Finding, None, LastLoad | None]:
+    """Yield a finding on the last load of a pipeline, and return the load."""
+    name = pipeline.pipeline_name
+    try:
+        load = last_load(pipeline)
+    except DBTCloudException as error:
+        yield failed("load", str(error), f"`dlt pipeline {name} info` shows the failed step")
+        return None
+    if load:
+        yield passed("load", f"The run would be for load {load.load_id} of `{name}`.")
+    else:
+        message = f"Pipeline `{name}` has loaded nothing, so nothing would run."
+        yield failed("load", message, "`pipeline.run(…)` before the job")
+    return load
+
+
 def check_trigger(
     client: DBTCloudClientV2,
     config: DBTCloudConfiguration,
@@ -133,19 +149,7 @@ def check_trigger(
     pipeline: dlt.Pipeline | None,
 ) -> Iterator[Finding]:
     """Yield the body that would be sent, and the load that it would be for."""
-    load = None
-    if pipeline is not None:
-        name = pipeline.pipeline_name
-        try:
-            load = last_load(pipeline)
-        except DBTCloudException as error:
-            yield failed("load", str(error), f"`dlt pipeline {name} info` shows the failed step")
-        else:
-            if load:
-                yield passed("load", f"The run would be for load {load.load_id} of `{name}`.")
-            else:
-                message = f"Pipeline `{name}` has loaded nothing, so nothing would run."
-                yield failed("load", message, "`pipeline.run(…)` before the job")
+    load = (yield from _check_load(pipeline)) if pipeline is not None else None
     try:
         refuse_placeholders(config, *used_by_trigger(config, None))
         body = trigger_data(config)

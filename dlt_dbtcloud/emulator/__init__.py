@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 try:
-    import werkzeug  # noqa: F401
+    import werkzeug  # noqa: F401, the message names the extra if it is missing
 
     # imported by the first request that needs it, as that takes longer than the server's start
     if find_spec("jsonschema") is None:

@@ -144,6 +144,7 @@ class App:
             self._note(request, "its route has no such method")
             return answers.detail(405, f'Method "{request.method}" not allowed.')
         except Exception:
+            # a server answers, whatever a handler raises
             _logger.exception("The embedded dbt Cloud failed on %s", request.method)
             return answers.detail(500, "Internal server error.")
 
