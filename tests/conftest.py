@@ -119,8 +119,6 @@ def _is_recorded(item: pytest.Item) -> bool:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    # what tests leave is little beside what each collection looks at
-    gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 
@@ -128,13 +126,6 @@ def pytest_collection_finish() -> None:
 def logging_of_dlt() -> None:
     """Let dlt set up its logger before `caplog` captures it."""
     Container()[PluggableRunContext].reload(str(Path.cwd()))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def nothing_unclosed() -> Iterator[None]:
-    """Fail the last test if an earlier one left a file or socket open."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="session")
