@@ -46,8 +46,9 @@ SPARE_WORKERS = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of `make record`."""
+    """Add the options of `make record` and `make compare`."""
     parser.addoption("--record", action="store_true", help="run dbt and record it")
+    parser.addoption("--compare", action="store_true", help="run dbt and compare its recordings")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -77,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         unselected = [item for item in items if item.get_closest_marker("fusion")]
         items[:] = [item for item in items if not item.get_closest_marker("fusion")]
         config.hook.pytest_deselected(items=unselected)
-    if config.getoption("record"):
+    if config.getoption("record") or config.getoption("compare"):
         items[:] = [item for item in items if _is_recorded(item)]
     for item in items:
         if item.get_closest_marker("dbt") or item.get_closest_marker("fusion"):
@@ -112,7 +113,7 @@ def _long_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
 
 
 def _is_recorded(item: pytest.Item) -> bool:
-    """Whether a test replays recordings, which it makes with `--record`."""
+    """Whether a test replays recordings, which it makes or compares with an option."""
     replays = {"recorded", "answers"} & {*getattr(item, "fixturenames", ())}
     return bool(replays) and item.get_closest_marker("dbt") is None
 
@@ -272,10 +273,11 @@ def recorded(
 ) -> Iterator[Recorded]:
     """Return a function that replays a recording of dbt Core by its name.
 
-    With `--record`, dbt runs and is recorded. In tests marked `dbt`, it runs and is compared.
+    With `--record`, dbt runs and is recorded. With `--compare`, and in tests marked `dbt`, it runs
+    and is compared.
     """
-    writes = bool(request.config.getoption("record"))
-    is_real = writes or request.node.get_closest_marker("dbt") is not None
+    writes, compares = map(request.config.getoption, ("record", "compare"))
+    is_real = writes or compares or request.node.get_closest_marker("dbt") is not None
     if is_real and not is_recorded_core():
         pytest.skip(f"The recordings are of {CORE}.")
     started: list[Replay | Recorder] = []

@@ -18,9 +18,8 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.report import Load, RunPage
+from dlt_dbtcloud.report import Load
 from dlt_dbtcloud.report.runs import read_page
-from tests.conftest import Recorded
 from tests.support.recordings import FUSION, Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS
 
@@ -41,13 +40,11 @@ def move(pipeline: dlt.Pipeline) -> None:
     shutil.copytree(pipeline.working_dir, folder)
 
 
-def failed_flights(recorded: Recorded, client: DBTCloudClientV2) -> RunPage:
-    job = recorded("failed_model").create_job("Nightly")
-    return read_page(client, run_dbt_cloud_job(job_id=job)["id"])
-
-
-def test_a_failed_run_of_dbt_core(recorded: Recorded, client: DBTCloudClientV2) -> None:
-    page = failed_flights(recorded, client)
+def test_a_failed_run_of_dbt_core(
+    cloud: DBTCloudEmulator, tmp_path: Path, client: DBTCloudClientV2
+) -> None:
+    job = Replay(cloud, tmp_path, "failed_model").create_job("Nightly")
+    page = read_page(client, run_dbt_cloud_job(job_id=job)["id"])
     assert (page.run.status, page.run.job) == ("Error", "Nightly")
     assert (page.run.engine or "").startswith("dbt Core 1.11.")
     assert page.run.adapter == "duckdb"

@@ -12,6 +12,7 @@ from typing import Any
 
 import dlt
 import duckdb
+from dlt.extract import DltSource
 
 from dlt_dbtcloud import get_dbt_cloud_run_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -54,19 +55,18 @@ class Flights:
 
     def load(self, *tables: str, days: int = 1) -> None:
         """Load some of the tables, by default all."""
-        sys.path.insert(0, str(EXAMPLES))
-        try:
-            from flights import nycflights
-        finally:
-            sys.path.remove(str(EXAMPLES))
-        source = nycflights(days)
+        source = _flights(days)
         self.pipeline.run(source.with_resources(*tables) if tables else source)
 
     def load_for_dbt(self, *tables: str) -> None:
-        """Load all tables, or only some if dbt is replayed and does not read them."""
+        """Load some of the tables, and those that dbt reads by another pipeline."""
         if self._is_real:
-            self.load()
-        elif tables:
+            others = dlt.pipeline(
+                "before", destination=self.pipeline.destination, dataset_name="raw"
+            )
+            others.run(_flights(1))
+            self.pipeline.activate()
+        if tables:
             self.load(*tables)
 
     def job(self, *steps: str, name: str = "Nightly", **options: Any) -> int:
@@ -124,6 +124,16 @@ class Flights:
         file = self.project / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+
+def _flights(days: int) -> DltSource:
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        from flights import nycflights
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    source: DltSource = nycflights(days)
+    return source
 
 
 def own_results(run_id: int | None) -> list[NodeResult]:

@@ -78,12 +78,14 @@ print(*recording[count]["log"], sep="\\n")
 sys.exit(recording[count]["exit_code"])
 """
 _BACKTRACE = re.compile(r"\s*\d+: |\s+at \S+:\d+")
-# times, the numbers of nodes in the order of their end, and versions
+# times, the numbers of nodes in the order of their end with the dots after them, and versions
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z?|last updated .+ ago|\[ *[\d.]+(?:s|ms|us)\]"
-    r"|^\d\d:\d\d:\d\d(?:  \d+ of)?|(?<= in )[\d.]+s\b|(?<= in )\d+ hours .+"
+    r"|^\d\d:\d\d:\d\d(?:  \d+ of)?| \.{2,} |(?<= in )[\d.]+s\b|(?<= in )\d+ hours .+"
     r"|(?<=Running with )dbt=\S+|(?<=adapter: )\w+=\S+|\d+ macros"
 )
+# how many queries `--fail-fast` cancels depends on when they end
+_CANCELLED = "  CANCEL query "
 # dbt Core counts the kinds of nodes in the order in which it reads their files
 _COUNTS = re.compile(r"(?<=  Found )|(?<=  Finished running )|, (?=\d|\.\.\.)| in \.\.\.$")
 # `env` contains the ids of the run
@@ -287,7 +289,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _comparable_lines(log: Sequence[str]) -> Iterator[str]:
     for line in log:
-        if not _BACKTRACE.match(line):
+        if not _BACKTRACE.match(line) and _CANCELLED not in line:
             head, *counts = _COUNTS.split(_TIME.sub("...", line))
             yield " ".join([head, *sorted(counts)])
 

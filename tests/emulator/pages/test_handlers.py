@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ import requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.pages.handlers import pause_after
 from dlt_dbtcloud.report.rendering import pages
-from tests.conftest import Recorded
 from tests.report.rendering.test_pages import Document
 from tests.support.emulator_api import Api
+from tests.support.recordings import Replay
 from tests.support.results import MANIFEST, RUN_RESULTS
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
@@ -73,9 +74,10 @@ def test_slow_nodes_are_compared_with_earlier_runs(cloud: DBTCloudEmulator, api:
 
 
 def test_a_recorded_run_of_real_dbt_has_its_nodes(
-    cloud: DBTCloudEmulator, api: Api, recorded: Recorded
+    cloud: DBTCloudEmulator, api: Api, tmp_path: Path
 ) -> None:
-    run_id = api.trigger(recorded("failed_model").create_job("Nightly"))["id"]
+    job = Replay(cloud, tmp_path, "failed_model").create_job("Nightly")
+    run_id = api.trigger(job)["id"]
     document = page(api.ended(run_id)["href"])
     assert "Time out of range" in document.text
     assert "Skipped because of it, 30 nodes" in document.text
