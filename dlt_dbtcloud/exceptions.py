@@ -167,7 +167,10 @@ class DBTCloudAuthError(DBTCloudAPIError, TerminalException):
 class DBTCloudNotFoundError(DBTCloudAPIError, TerminalException):
     """404: the object does not exist, or the token has no permission to read it."""
 
-    _advice = "Check the ids in this URL, and the token's permissions for the account and project."
+    _advice = (
+        "Check the ids in this URL, and the token's permissions for the account and project. "
+        "`dlt dbt-cloud check` lists the accounts and jobs that it can read."
+    )
 
     @property
     def is_outage(self) -> bool:

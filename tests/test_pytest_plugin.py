@@ -111,8 +111,8 @@ def test_an_unknown_route_fails_the_test_that_requests_it(others: pytest.Pyteste
         dbt_cloud.reset()
     """
     output = outcomes(others, code, passed=3, failed=2)
-    assert "GET /api/v2/no/such/route/: there is no such route" in output
-    assert "GET /api/v2/another/route/: there is no such route" in output
+    assert "GET /api/v2/no/such/route/: unknown route" in output
+    assert "GET /api/v2/another/route/: unknown route" in output
     assert "HTTPError: 404" in output
 
 
@@ -131,7 +131,7 @@ def test_an_unknown_route_in_a_teardown_is_an_error_of_its_test(others: pytest.P
     """
     output = outcomes(others, code, passed=2, errors=1)
     assert "ERROR at teardown of test_cleaning" in output
-    assert "GET /api/v2/no/such/route/: there is no such route" in output
+    assert "GET /api/v2/no/such/route/: unknown route" in output
 
 
 def test_an_error_of_a_handler_fails_the_test(others: pytest.Pytester) -> None:

@@ -380,7 +380,7 @@ def _taken(option: str, value: str | None, rest: deque[str]) -> tuple[str, ...]:
 
 def _criteria(values: Sequence[str]) -> tuple[str, ...]:
     criteria = [criterion for value in values for criterion in value.split(" ")]
-    # an empty criterion selects nothing, which only matters if there is no other
+    # an empty criterion selects nothing, which only matters without any other
     return tuple(filter(None, criteria)) or tuple(criteria[:1])
 
 

@@ -138,7 +138,7 @@ class App:
         except RequestRedirect as redirect:
             return Response.force_type(redirect.get_response(request.environ), request.environ)
         except NotFound:
-            self._note(request, "there is no such route")
+            self._note(request, "unknown route")
             return answers.failure(not_found())
         except MethodNotAllowed:
             self._note(request, "its route has no such method")

@@ -325,7 +325,7 @@ class DBTCloudEmulator:
         with self._state.changed:
             run = self._state.any_run(run_id)
             if run is None or run.job.project is not None:
-                raise ValueError(f"There is no scripted run {run_id}.")
+                raise ValueError(f"Run {run_id} does not exist or is not scripted.")
             if not self._scheduler.finish_scripted(
                 run, outcome or run.outcome, message, at_command
             ):
@@ -349,7 +349,7 @@ class DBTCloudEmulator:
         with self._state.changed:
             run = self._state.any_run(run_id)
             if run is None:
-                raise ValueError(f"There is no run {run_id}.")
+                raise ValueError(f"Run {run_id} does not exist.")
             if not self._state.changed.wait_for(lambda: run.is_finished, timeout):
                 raise TimeoutError(f"Run {run_id} is not finished after {timeout} seconds.")
             return cast("Run", self._runs.describe(run, RELATED))

@@ -75,7 +75,7 @@ def test_finish_run_ends_only_running_scripted_runs(cloud: DBTCloudEmulator, api
     assert api.run(second)["status"] == 10
     with pytest.raises(ValueError, match="is already finished"):
         cloud.finish_run(second)
-    with pytest.raises(ValueError, match="There is no scripted run 1"):
+    with pytest.raises(ValueError, match="Run 1 does not exist or is not scripted"):
         cloud.finish_run(1)
 
 

@@ -181,7 +181,7 @@ def test_unhandled_requests_are_listed_until_a_reset(cloud: DBTCloudEmulator, ap
     api.get(f"/{cloud.api_token}/")
     runs, nothing = cloud.unhandled
     assert (runs.method, runs.reason) == ("PUT", "its route has no such method")
-    assert (nothing.path[-5:], nothing.reason) == ("/***/", "there is no such route")
+    assert (nothing.path[-5:], nothing.reason) == ("/***/", "unknown route")
     # what is missing, malformed, refused or faulty is handled
     cloud.reset()
     cloud.fail("list_jobs", "status")
@@ -220,7 +220,7 @@ def test_waiting_for_a_run_is_bounded(cloud: DBTCloudEmulator, api: Api) -> None
     run = api.trigger(cloud.create_job("Slow", duration=None))
     with pytest.raises(TimeoutError, match=r"is not finished after 0\.01 seconds"):
         cloud.wait_for_run(run["id"], 0.01)
-    with pytest.raises(ValueError, match="There is no run 5"):
+    with pytest.raises(ValueError, match="Run 5 does not exist"):
         cloud.wait_for_run(5)
 
 

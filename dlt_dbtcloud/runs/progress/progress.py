@@ -141,7 +141,7 @@ class Progress:
             raise
         except Exception as error:  # noqa: BLE001, a display or its library may raise anything
             self._display = None
-            logger.warning(f"Progress is no longer shown: {type(error).__name__}: {error}")
+            logger.warning(f"Stopped showing progress: {type(error).__name__}: {error}")
 
     def _frame(self, now: float) -> Frame:
         states = [*self._states.values()]

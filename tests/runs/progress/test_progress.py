@@ -190,7 +190,7 @@ def test_a_broken_display_does_not_end_the_wait(
     watched = watch(client, [run], clock, Broken())
     assert watched.runs[id_of(run)]["is_success"]
     (warning,) = [record.message for record in caplog.records if record.name == "dlt"]
-    assert warning == "Progress is no longer shown: RuntimeError: no screen at 0 for dbt"
+    assert warning == "Stopped showing progress: RuntimeError: no screen at 0 for dbt"
 
 
 def test_the_time_limit_of_a_task_ends_the_wait(
