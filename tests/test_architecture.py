@@ -48,7 +48,9 @@ BELOW = {
     "pytest_plugin": {"emulator"},
 }
 # the modules of `report` that use plain data only
-RENDERING = {"report", "report.document", "report.page", "report.trend"}
+RENDERING = {
+    *("report", "report.document", "report.executions", "report.page", "report.trend"),
+}
 
 
 @cache

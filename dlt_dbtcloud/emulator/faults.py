@@ -165,7 +165,11 @@ class Faults:
             return _rate_limited(fault.retry_after)
         takes_effect = fault.when == "after" or fault.kind in ("slow", "lag")
         response = _respond(handle) if takes_effect else answers.success(None)
-        return self._distort(fault, response)
+        distorted = self._distort(fault, response)
+        if distorted is not response:
+            # it may have an open file
+            response.close()
+        return distorted
 
     def _refused(self, route: str, account_id: int | None) -> Response | None:
         """Return a 429 if the account has sent too many requests."""

@@ -4,6 +4,7 @@ The data of a page, its layout and its rendering read no API and no files, so th
 Cloud uses them as well. Only `runs`, `history` and `loads` read a run of dbt Cloud.
 """
 
+from dlt_dbtcloud.report.executions import logged_executions
 from dlt_dbtcloud.report.page import (
     Column,
     Execution,
@@ -36,6 +37,7 @@ __all__ = [
     "RunHead",
     "RunPage",
     "Step",
+    "logged_executions",
     "redactor",
     "render_overview",
     "render_run",

@@ -1,20 +1,22 @@
-"""The times of nodes in earlier runs of a job."""
+"""Earlier runs of a job: the times of their nodes, and the project that they built."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 from itertools import islice
 from statistics import median
 
 from dlt_dbtcloud.artifacts.problems import Problems
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
+from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.report.page import PastTime
 from dlt_dbtcloud.typing import Run, RunStatus
 
-__all__ = ["past_times"]
+__all__ = ["History"]
 
 
 # earlier runs that are read
@@ -25,8 +27,8 @@ _LISTED = 100
 _BUILT = frozenset({"success", "pass", "warn", "fail"})
 
 
-def past_times(client: DBTCloudClientV2, run: Run, problems: Problems) -> dict[str, PastTime]:
-    """Return the median times of nodes in the last successful runs before a run.
+class History:
+    """The last successful runs of a job before a run.
 
     It takes a request for the runs, one for each run, and one for the results of each step. Errors
     are noted: a page without medians is better than none.
@@ -34,33 +36,61 @@ def past_times(client: DBTCloudClientV2, run: Run, problems: Problems) -> dict[s
     Args:
         client: The client.
         run: The run.
-        problems: Collects why earlier runs could not be read.
+
+    Attributes:
+        problems: Why earlier runs could not be read.
     """
-    job_id = run.get("job_definition_id")
-    if job_id is None:
-        return {}
-    times: dict[str, list[float]] = defaultdict(list)
-    try:
-        earlier = client.list_runs(
+
+    def __init__(self, client: DBTCloudClientV2, run: Run) -> None:
+        self._client = client
+        self._run = run
+        self.problems = Problems(run["id"])
+
+    def past_times(self) -> dict[str, PastTime]:
+        """Return the median times of nodes; of a node in several steps, the longest counts."""
+        times: dict[str, list[float]] = defaultdict(list)
+        try:
+            for reader in self._readers:
+                for unique_id, seconds in _times_of(reader).items():
+                    times[unique_id].append(seconds)
+        except DBTCloudException as error:
+            self._note(error)
+        return {key: PastTime(median(values), len(values)) for key, values in times.items()}
+
+    def find_manifest(self) -> tuple[Manifest, int | None]:
+        """Return the manifest of the last run that has one, and the run; an empty one if none."""
+        try:
+            for reader in self._readers:
+                if manifest := reader.read_manifest():
+                    return manifest, id_of(reader.read_run())
+        except DBTCloudException as error:
+            self._note(error)
+        return Manifest(), None
+
+    @cached_property
+    def _readers(self) -> list[RunReader]:
+        """The readers of the runs, the newest first."""
+        job_id = self._run.get("job_definition_id")
+        if job_id is None:
+            return []
+        listed = self._client.list_runs(
             job_definition_id=job_id,
             status=int(RunStatus.SUCCESS),
             order_by="-id",
             limit=_LISTED,
         )
-        listed = islice(earlier, _LISTED)
-        older = (each for each in listed if (each.get("id") or 0) < id_of(run))
-        for each in islice(older, _RUNS):
-            for unique_id, seconds in _times_of(client, each).items():
-                times[unique_id].append(seconds)
-    except DBTCloudException as error:
-        problems.note(f"earlier runs of the job cannot be read ({error})")
-    return {key: PastTime(median(values), len(values)) for key, values in times.items()}
+        runs = islice(listed, _LISTED)
+        earlier = (each for each in runs if (each.get("id") or 0) < id_of(self._run))
+        return [RunReader(self._client, each) for each in islice(earlier, _RUNS)]
+
+    def _note(self, error: DBTCloudException) -> None:
+        self.problems.note(f"earlier runs of the job cannot be read ({error})")
 
 
-def _times_of(client: DBTCloudClientV2, run: Run) -> dict[str, float]:
-    results = [each for _, found in RunReader(client, run).read_results() for each in found.results]
-    return {
-        each.unique_id: each.execution_time
-        for each in results
-        if each.status in _BUILT and each.execution_time
-    }
+def _times_of(reader: RunReader) -> dict[str, float]:
+    times: dict[str, float] = {}
+    for _, found in reader.read_results():
+        for each in found.results:
+            if each.status in _BUILT and each.execution_time:
+                times[each.unique_id] = max(each.execution_time, times.get(each.unique_id, 0.0))
+    return times

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from dlt.common.exceptions import MissingDependencyException
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
-from dlt_dbtcloud.artifacts.results import FAILED, message_of, step_results
+from dlt_dbtcloud.artifacts.results import FAILED, leaves_results, message_of, step_results
+from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.dbt import (
+    Catalog,
     Entry,
     FreshnessResult,
     FusionLog,
@@ -31,9 +34,10 @@ from dlt_dbtcloud.payloads import (
     time_of,
 )
 from dlt_dbtcloud.report.document import HtmlDocument
-from dlt_dbtcloud.report.history import past_times
+from dlt_dbtcloud.report.executions import logged_executions
+from dlt_dbtcloud.report.history import History
 from dlt_dbtcloud.report.loads import find_load
-from dlt_dbtcloud.report.page import Execution, Freshness, RunHead, RunPage, Step
+from dlt_dbtcloud.report.page import Execution, Freshness, Node, RunHead, RunPage, Step
 from dlt_dbtcloud.report.project import project_nodes
 from dlt_dbtcloud.report.rendering import pages
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
@@ -93,40 +97,70 @@ def read_page(client: DBTCloudClientV2, run_id: int | str | None) -> RunPage:
     """
     run = client.get_run_status(run_id, RELATED)
     made_at = client.clock.time()
-    if not has_finished(run):
-        head = _head(run, Manifest())
-        return RunPage(head, made_at, _steps(run), load=find_load(run, Manifest()))
     patient = client.patient(OUTAGE, cool_down=COOL_DOWN)
-    reader = RunReader(patient, run, keeps_code=True)
-    results = reader.read_results()
-    manifest = reader.read_manifest().with_catalog(reader.read_catalog())
-    executions = [
-        execution
-        for step, found in results
-        for execution in _executions(run, step, found, manifest)
-    ]
-    codes = {
+    is_finished = has_finished(run)
+    # the service has no artifacts of a run in progress
+    found = _artifacts_of(RunReader(patient, run, keeps_code=True)) if is_finished else _Artifacts()
+    history, problems = History(patient, run), [*found.problems]
+    manifest, manifest_run = found.manifest, None
+    if not manifest:
+        manifest, manifest_run = history.find_manifest()
+    if manifest_run and is_finished:
+        problems.append(f"it has no manifest, so that its project is that of run {manifest_run}")
+    nodes = project_nodes(manifest.with_catalog(found.catalog), _codes(manifest, found.results))
+    executions = tuple(_executions(run, found, manifest, nodes, made_at))
+    past = history.past_times() if executions else {}
+    return RunPage(
+        run=_head(run, found.manifest),
+        made_at=made_at,
+        steps=_steps(run),
+        nodes=nodes,
+        executions=executions,
+        freshness=found.freshness,
+        load=find_load(run, manifest),
+        past=past,
+        problems=(*problems, *history.problems.found),
+    )
+
+
+@dataclass(frozen=True)
+class _Artifacts:
+    """The artifacts of a run, none by default."""
+
+    results: Sequence[tuple[RunStep, Results[Result]]] = ()
+    manifest: Manifest = field(default_factory=Manifest)
+    catalog: Catalog = field(default_factory=Catalog)
+    freshness: tuple[Freshness, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def _artifacts_of(reader: RunReader) -> _Artifacts:
+    freshness = [each for _, found in reader.read_freshness() for each in found.results]
+    return _Artifacts(
+        results=reader.read_results(),
+        manifest=reader.read_manifest(),
+        catalog=reader.read_catalog(),
+        freshness=tuple(map(_freshness, freshness)),
+        problems=reader.problems.found,
+    )
+
+
+def _codes(
+    manifest: Manifest, results: Sequence[tuple[RunStep, Results[Result]]]
+) -> dict[str, str]:
+    """Return the compiled code of nodes, of which results have the newest."""
+    planned = {
         key: code
         for key in manifest.unique_ids
         if (code := code_of(manifest.entry(key))) is not None
-    } | {
+    }
+    executed = {
         each.unique_id: code
         for _, found in results
         for each in found.results
         if (code := code_of(each)) is not None
     }
-    freshness = [_freshness(each) for _, found in reader.read_freshness() for each in found.results]
-    return RunPage(
-        run=_head(run, manifest),
-        made_at=made_at,
-        steps=_steps(run),
-        nodes=project_nodes(manifest, codes),
-        executions=tuple(executions),
-        freshness=tuple(freshness),
-        load=find_load(run, manifest),
-        past=past_times(patient, run, reader.problems) if executions else {},
-        problems=reader.problems.found,
-    )
+    return planned | executed
 
 
 def _head(run: Run, manifest: Manifest) -> RunHead:
@@ -148,7 +182,7 @@ def _head(run: Run, manifest: Manifest) -> RunHead:
         adapter=manifest.adapter_type,
         git_branch=run.get("git_branch") or as_text(trigger.get("git_branch")),
         git_sha=run.get("git_sha") or as_text(trigger.get("git_sha")),
-        retries=run.get("retrying_run_id"),
+        retries=retried_run(run),
     )
 
 
@@ -168,8 +202,44 @@ def _steps(run: Run) -> tuple[Step, ...]:
 
 
 def _executions(
+    run: Run, found: _Artifacts, manifest: Manifest, nodes: Sequence[Node], now: float
+) -> Iterator[Execution]:
+    """Yield the executions of each step, from its log if it has no results."""
+    results = {step.get("index"): of_step for step, of_step in found.results}
+    for step in filter(leaves_results, steps_of(run)):
+        of_step = results.get(step.get("index"))
+        if of_step is not None:
+            yield from _reported(run, step, of_step, manifest)
+        else:
+            yield from _logged(step, nodes, now, is_running=not has_finished(run))
+
+
+def _logged(
+    step: RunStep, nodes: Sequence[Node], now: float, *, is_running: bool
+) -> Sequence[Execution]:
+    """Return the executions in the first log of a step that has any."""
+    began, ended = _seconds(step.get("started_at")), _seconds(step.get("finished_at"))
+    end = now if ended is None else ended
+    logs = (step.get("logs"), step.get("debug_logs"), step.get("truncated_debug_logs"))
+    found = (
+        logged_executions(
+            log,
+            step.get("index") or 0,
+            end if began is None else began,
+            end,
+            nodes,
+            is_running=is_running and ended is None,
+        )
+        for each in logs
+        if (log := as_text(each))
+    )
+    return next(filter(None, found), ())
+
+
+def _reported(
     run: Run, step: RunStep, found: Results[Result], manifest: Manifest
 ) -> Iterator[Execution]:
+    """Yield the executions in the results of a step."""
     log = FusionLog(log_of(step))
     for result in step_results(id_of(run), step, found, manifest):
         took = as_number(result["execution_time"]) or 0.0

@@ -14,16 +14,32 @@ from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudNotFoundError,
     InvalidCredentialsException,
+    cancel_dbt_cloud_run,
     dbt_cloud_run_report,
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report import Load
 from dlt_dbtcloud.report.runs import read_page
+from tests.support.clock import FastClock, clocked, until
+from tests.support.fake_dbt import write_fake
 from tests.support.recordings import FUSION, Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
+# writes its results, or begins the second node in the second run and does not end
+SLOW = f"""
+here = pathlib.Path(__file__).parent
+print("22:17:00  Running with dbt=1.11.16")
+print("22:17:02  1 of 2 START sql table model raw.orders ......... [RUN]")
+print("22:17:03  1 of 2 OK created sql table model raw.orders .... [OK in 0.75s]")
+if "build" in sys.argv and (here / "second").exists():
+    print("22:17:03  2 of 2 START test not_null_orders_id ........ [RUN]", flush=True)
+    while True:
+        time.sleep(0.05)
+for name, content in {ARTIFACTS}.items():
+    (target / name).write_text(json.dumps(content))
+"""
 
 
 def scripted(cloud: DBTCloudEmulator, **options: Any) -> int:
@@ -116,6 +132,58 @@ def test_runs_that_are_in_progress_or_cancelled_have_a_page(
     text = dbt_cloud_run_report(run_id=scripted(cloud, **options))
     assert f">{status}<" in text
     assert "What failed" not in text
+
+
+@pytest.fixture
+def running(cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path) -> int:
+    """A run that has seeded, and has built the first of two nodes."""
+    for name in ("dbt_project.yml", "profiles.yml"):
+        (tmp_path / name).write_text("{}\n")
+    job = cloud.create_job(
+        "Nightly",
+        execute_steps=["dbt seed", "dbt build"],
+        project_dir=tmp_path,
+        dbt_executable=write_fake(tmp_path, SLOW),
+    )
+    run_dbt_cloud_job(job_id=job)
+    (tmp_path / "second").touch()
+    run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    assert run_id is not None
+
+    def has_begun() -> bool:
+        steps = client.get_run_status(run_id, ["run_steps"]).get("run_steps") or []
+        return any("2 of 2 START" in (step.get("logs") or "") for step in steps)
+
+    until(has_begun)
+    return run_id
+
+
+def test_a_run_in_progress_has_its_nodes_so_far(running: int, client: DBTCloudClientV2) -> None:
+    page = read_page(client, running)
+    seed, build = (step.index for step in page.steps if step.command in ("dbt seed", "dbt build"))
+    assert [(each.step, each.unique_id, each.status) for each in page.executions] == [
+        (seed, "model.shop.orders", "success"),
+        (build, "model.shop.orders", "success"),
+        (build, "test.shop.not_null_orders_id.ab12", "running"),
+    ]
+    # the project is that of the run before
+    assert "board" in {node.name for node in page.nodes}
+    assert page.past["model.shop.orders"].seconds == 1.5
+    assert page.problems == ()
+    text = dbt_cloud_run_report(run_id=running)
+    assert "1 running" in " ".join(text.split())
+    assert "What failed" not in text
+
+
+def test_a_finished_run_without_artifacts_has_the_nodes_of_its_logs(
+    running: int, cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    cloud.fail("get_artifact", "status", calls=None, status=404, run_id=running)
+    cancel_dbt_cloud_run(run_id=running)
+    late = clocked(client, FastClock(ahead=3600.0))
+    page = read_page(late, running)
+    assert [each.status for each in page.executions] == ["success", "success", "not finished"]
+    assert any("its project is that of run" in each for each in page.problems)
 
 
 def test_a_run_whose_artifacts_are_unreadable_has_a_page(cloud: DBTCloudEmulator) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.parse import quote
 
 from dlt_dbtcloud.emulator.api.payloads import humanize_status
@@ -17,7 +18,6 @@ from dlt_dbtcloud.emulator.dbt.artifacts import find_file, list_files
 from dlt_dbtcloud.emulator.dbt.plan import subcommand
 from dlt_dbtcloud.emulator.models import Artifacts, Run
 from dlt_dbtcloud.emulator.models import Step as ModelStep
-from dlt_dbtcloud.emulator.pages.progress import logged_executions
 from dlt_dbtcloud.emulator.pages.project import (
     code_of,
     decode,
@@ -25,7 +25,17 @@ from dlt_dbtcloud.emulator.pages.project import (
     freshness_of,
     nodes_of,
 )
-from dlt_dbtcloud.report import Execution, Freshness, Load, PastTime, RunHead, RunPage, Step
+from dlt_dbtcloud.report import (
+    Execution,
+    Freshness,
+    Load,
+    Node,
+    PastTime,
+    RunHead,
+    RunPage,
+    Step,
+    logged_executions,
+)
 
 __all__ = ["StepState", "executes", "page_of", "past_times", "states_of"]
 
@@ -109,12 +119,8 @@ def page_of(
     executions: list[Execution] = []
     freshness: list[Freshness] = []
     for state in states:
-        index = state.step.index
-        if state.is_running and not results[index]:
-            began = state.step.started_at or now
-            executions += logged_executions(state.step.log, index, began, now, nodes)
         if state.reports:
-            executions += executions_of(results[index], index)
+            executions += _executions(state, results[state.step.index], nodes, now)
         freshness += freshness_of(_read(state.artifacts, "sources.json"))
     metadata = manifest.get("metadata")
     adapter = metadata.get("adapter_type") if isinstance(metadata, dict) else None
@@ -151,6 +157,17 @@ def executes(step: ModelStep) -> bool:
     return subcommand(step.planned.arguments) not in _COMPILING
 
 
+def _executions(
+    state: StepState, results: dict[str, Any], nodes: tuple[Node, ...], now: float
+) -> Iterable[Execution]:
+    """Return the executions of a step from its results, else from its log."""
+    step = state.step
+    if results:
+        return executions_of(results, step.index)
+    began, end = step.started_at or now, step.finished_at or now
+    return logged_executions(step.log, step.index, began, end, nodes, is_running=state.is_running)
+
+
 def _with_files(state: StepState, url: str) -> Step:
     """Return a finished step with its artifacts, dbt's own before compiled code."""
     if state.is_running:
@@ -185,7 +202,7 @@ def _load(run: Run) -> Load | None:
     return Load(match[1], match[2]) if match else None
 
 
-def _read(artifacts: Artifacts, name: str) -> dict[str, object]:
+def _read(artifacts: Artifacts, name: str) -> dict[str, Any]:
     found = find_file(artifacts, name)
     try:
         content = found.read_bytes() if isinstance(found, Path) else found

@@ -177,7 +177,8 @@ def _end(execution: Execution) -> float:
 
 
 def _thread_of(execution: Execution) -> str:
-    return (execution.thread or "").removesuffix(" (worker)").strip() or _UNKNOWN_THREAD
+    # `Thread-1 (worker)`, and `Thread-1 (` in the debug log
+    return (execution.thread or "").partition(" (")[0].strip() or _UNKNOWN_THREAD
 
 
 def _natural(name: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The log of a running dbt names the nodes that have begun and ended."""
+"""The log of a step names the nodes that began and ended."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from dlt_dbtcloud.emulator.pages.progress import logged_executions
 from dlt_dbtcloud.emulator.pages.project import executions_of, nodes_of
-from dlt_dbtcloud.report import Node
+from dlt_dbtcloud.report import Node, logged_executions
 from dlt_dbtcloud.report.page import outcome_of
+from dlt_dbtcloud.report.rendering.timeline import timeline
 from tests.support.recordings import CORE, FUSION, load
 
 RUNNING = """
@@ -72,3 +72,46 @@ def test_the_log_agrees_with_the_results(name: str, engine: str) -> None:
 def test_other_lines_are_no_nodes() -> None:
     log = "\x1b[32mDone.\x1b[0m\n22:17:12  Finished running 3 nodes in 1s.\nx [RUN]\n" + "." * 9000
     assert logged_executions(log, 1, 0.0, 1.0, []) == []
+
+
+def test_hooks_and_lines_without_words_are_no_nodes() -> None:
+    log = """
+22:17:12  1 of 1 START hook: shop.on-run-start.0 ................................ [RUN]
+22:17:12  1 of 1 OK hook: shop.on-run-start.0 ................................... [OK in 0.05s]
+22:17:12  1 of 1     ............................................................ [RUN]
+22:17:12  1 of 1 START model a.b ................................................ [ ]
+22:17:12  1 of 2 START model a.b\x1b[0m .......................................... [RUN] more
+"""
+    assert logged_executions(log, 1, 0.0, 1.0, []) == []
+
+
+def test_a_debug_log_has_threads() -> None:
+    log = """
+22:17:12.330440 [info ] [Thread-1 (]: 1 of 2 START sql view model a.stg ........ [RUN]
+22:17:13.220630 [info ] [Thread-1 (]: 1 of 2 OK created sql view model a.stg ... [OK in 0.87s]
+22:17:13.221886 [debug] [Thread-1 (]: Began running node model.shop.mart
+22:17:13.221990 [info ] [Thread-2 (]: 2 of 2 START sql view model a.mart ........ [RUN]
+"""
+    found = logged_executions(log, 1, 100.0, 103.0, [])
+    assert [(each.unique_id, each.thread, each.started_at, each.seconds) for each in found] == [
+        ("model.log.stg", "Thread-1 (", 100.0, 0.87),
+        ("model.log.mart", "Thread-2 (", 101.0, 2.0),
+    ]
+    assert timeline(found).threads == ("Thread-1", "Thread-2")
+
+
+def test_nodes_that_a_finished_step_left_are_not_running() -> None:
+    found = logged_executions(RUNNING, 4, 1000.0, 1020.0, [], is_running=False)
+    assert [each.status for each in found] == ["success", "warn", "not finished"]
+    assert outcome_of("not finished") == "unknown"
+
+
+def test_durations_of_dbt_fusion_have_units() -> None:
+    log = (
+        " Succeeded [  0.13s] seed  marts.sorts (table)\n    Failed [ 1m 2.5s] model marts.a (view)"
+    )
+    log += "\n Passed [ 250ms] test  marts.unique"
+    found = logged_executions(log, 1, 0.0, 1.0, [])
+    assert [(each.status, each.seconds) for each in found] == [
+        *(("success", 0.13), ("error", 62.5), ("pass", 0.25)),
+    ]
