@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,6 +192,31 @@ def test_a_page_of_many_nodes_shows_some_rows_at_a_time(browser: Browser, tmp_pa
         found.page.click("#table .more button")
         assert found.page.locator("#table tbody tr").count() > 500
         assert "Folders" in found.texts("#lineage-views button[aria-pressed=true]")
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_without_scripts_the_essentials_are_there(
+    browser: Browser, tmp_path: Path, removes: bool
+) -> None:
+    text = render_run(shop_page())
+    if removes:
+        # as a mail client does
+        text = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    file = tmp_path / "run.html"
+    file.write_text(text, encoding="utf-8")
+    context = browser.new_context(java_script_enabled=removes)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    shown = page.locator("main").inner_text()
+    for words in (
+        *("Nightly", "dbt Core 1.11.16", "main · 0123456789ab", "12,345 rows", "1 failed"),
+        *("No column amout", "Got 2 results", "Sources that are not fresh", "Critical path"),
+        *("The timeline needs JavaScript.", "The lineage needs JavaScript."),
+    ):
+        assert words in shown
+    assert page.locator("#table tbody tr").count() == 8
+    assert page.locator(".tools").first.is_hidden()
+    context.close()
 
 
 @pytest.mark.parametrize("width", [400, 1400])

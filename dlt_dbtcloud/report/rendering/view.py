@@ -25,6 +25,8 @@ _MESSAGE, _CODE = 4_000, 6_000
 _LOGS, _LOG = 160_000, 8_000
 _MAX_FAILURES, _MAX_WARNINGS, _MAX_PROBLEMS = 25, 50, 20
 _MAX_NAMES, _MAX_TABLES, _MAX_STEPS, _MAX_FILES = 20, 200, 100, 100
+# rows of the table that needs no scripts
+_MAX_ROWS = 500
 # percent by which a time may differ from the median
 _USUAL = 10
 _WORDS: Mapping[Outcome, str] = {
@@ -75,6 +77,8 @@ class View:
             "slowest": self._slowest(),
             "has_past": bool(page.past),
             "critical": self._critical(),
+            "rows": [self._row(key) for key in self._listed()[:_MAX_ROWS]],
+            "rows_more": max(0, len(self._listed()) - _MAX_ROWS),
             "steps": self._steps(),
             "made_at": time_text(page.made_at),
             "is_live": page.refresh is not None,
@@ -252,6 +256,28 @@ class View:
             "count": len(path),
             "span": duration_text(span),
             "waiting": duration_text(max(0.0, span - busy)),
+        }
+
+    def _listed(self) -> list[str]:
+        """Return the nodes of the run in dbt's order, or the worst first if they are many."""
+        content = self._content
+        listed = [key for key in content.ids if key in content.last or key in content.freshness]
+        if len(listed) > _MAX_ROWS:
+            listed.sort(key=lambda key: WORST_FIRST.index(content.outcome(key)))
+        return listed
+
+    def _row(self, key: str) -> dict[str, Any]:
+        node, last = self._graph.nodes[key], self._content.last.get(key)
+        execution = None if last is None else self._page.executions[last]
+        status = execution.status if execution else self._content.freshness[key].status
+        return {
+            "name": self._content.name(key),
+            "type": self._texts.line(node.resource_type, 40).replace("_", " "),
+            "status": self._texts.line(status, 40),
+            "outcome": self._content.outcome(key),
+            "seconds": duration_text(execution.seconds if execution else None),
+            "step": execution.step if execution else "",
+            "folder": self._texts.line(node.folder, 100),
         }
 
     def _steps(self) -> list[dict[str, Any]]:

@@ -154,6 +154,25 @@ def test_slow_nodes_are_compared_with_their_medians() -> None:
     assert "stg 2.00 s 2.00 s of 4 as usual" in text
 
 
+def test_the_nodes_of_the_run_need_no_scripts() -> None:
+    text = Document(render_run(shop_page())).text
+    rows = text[text.index("Node Type Status Time Step Folder") :]
+    assert "stg model success 2.00 s 5 models/staging" in rows
+    assert "orders source error source raw" in rows
+    assert " old model" not in rows
+
+
+def test_of_many_nodes_the_worst_need_no_scripts() -> None:
+    many = tuple(Execution(f"model.shop.m{i}", 5, "success") for i in range(600))
+    failed = Execution("model.shop.failed", 5, "error")
+    text = Document(render_run(shop_page(executions=(*many, failed)))).text
+    rows = text[text.index("Node Type Status Time Step Folder") :]
+    assert rows.index("failed model error") < rows.index("m0 model success")
+    assert "m600" not in rows
+    # with the two sources
+    assert "and 103 more nodes, which need JavaScript" in rows
+
+
 def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
     step = Step(4, "Invoke dbt", "Error", "dbt build", BEGAN, BEGAN + 1, "Compilation Error: x")
     page = shop_page(executions=(), nodes=(), freshness=(), steps=(step,))
