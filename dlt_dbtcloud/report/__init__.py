@@ -4,7 +4,7 @@ The data of a page, its layout and its rendering read no API and no files, so th
 Cloud uses them as well. Only `runs`, `history` and `loads` read a run of dbt Cloud.
 """
 
-from dlt_dbtcloud.report.executions import logged_executions
+from dlt_dbtcloud.report.executions import logged_executions, past_times
 from dlt_dbtcloud.report.page import (
     Column,
     Execution,
@@ -38,6 +38,7 @@ __all__ = [
     "RunPage",
     "Step",
     "logged_executions",
+    "past_times",
     "redactor",
     "render_overview",
     "render_run",

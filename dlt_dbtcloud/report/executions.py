@@ -1,4 +1,4 @@
-"""Executions of nodes from the log of a dbt command, running or without results.
+"""Executions of nodes: those in the log of a dbt command, and the times of earlier ones.
 
 dbt writes the results of a command at its end, but a line for each node as it runs.
 """
@@ -6,12 +6,14 @@ dbt writes the results of a command at its end, but a line for each node as it r
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
+from statistics import median
 
 from dlt_dbtcloud.redaction import plain_text
-from dlt_dbtcloud.report.page import Execution, Node
+from dlt_dbtcloud.report.page import Execution, Node, PastTime
 
-__all__ = ["logged_executions"]
+__all__ = ["logged_executions", "past_times"]
 
 
 # 22:17:12  1 of 82 OK created sql view model analytics.stg_airlines ....... [OK in 0.28s]
@@ -49,6 +51,8 @@ _STATUSES = {
     "Reused": "reused",
 }
 _WORDS = ("unit_test", "test", "seed", "snapshot", "model", "function")
+# statuses of nodes whose times can be compared
+_TIMED = frozenset({"success", "pass", "warn", "fail"})
 # of a node that had begun when its step ended
 _UNFINISHED = "not finished"
 
@@ -95,6 +99,23 @@ def logged_executions(
             status = _STATUSES[fusion[1]]
             found[key] = Execution(key, step, status, None, None, _seconds(fusion[2]))
     return [*found.values()]
+
+
+def past_times(runs: Iterable[Iterable[Execution]]) -> dict[str, PastTime]:
+    """Return the median times of nodes in runs; of a node in several steps, the longest counts.
+
+    Args:
+        runs: The executions of each run.
+    """
+    times: dict[str, list[float]] = defaultdict(list)
+    for executions in runs:
+        of_run: dict[str, float] = {}
+        for each in executions:
+            if each.status in _TIMED and each.seconds:
+                of_run[each.unique_id] = max(each.seconds, of_run.get(each.unique_id, 0.0))
+        for key, seconds in of_run.items():
+            times[key].append(seconds)
+    return {key: PastTime(median(values), len(values)) for key, values in times.items()}
 
 
 class _Names:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import cached_property
 from itertools import islice
-from statistics import median
 
 from dlt_dbtcloud.artifacts.problems import Problems
 from dlt_dbtcloud.artifacts.reader import RunReader
@@ -13,7 +11,8 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.report.page import PastTime
+from dlt_dbtcloud.report.executions import past_times
+from dlt_dbtcloud.report.page import Execution, PastTime
 from dlt_dbtcloud.typing import Run, RunStatus
 
 __all__ = ["History"]
@@ -23,8 +22,6 @@ __all__ = ["History"]
 _RUNS = 5
 # runs that are listed to find those before an old run
 _LISTED = 100
-# statuses of nodes whose times can be compared
-_BUILT = frozenset({"success", "pass", "warn", "fail"})
 
 
 class History:
@@ -47,15 +44,13 @@ class History:
         self.problems = Problems(run["id"])
 
     def past_times(self) -> dict[str, PastTime]:
-        """Return the median times of nodes; of a node in several steps, the longest counts."""
-        times: dict[str, list[float]] = defaultdict(list)
+        """Return the median times of nodes."""
+        runs: list[list[Execution]] = []
         try:
-            for reader in self._readers:
-                for unique_id, seconds in _times_of(reader).items():
-                    times[unique_id].append(seconds)
+            runs.extend(map(_executions, self._readers))
         except DBTCloudException as error:
             self._note(error)
-        return {key: PastTime(median(values), len(values)) for key, values in times.items()}
+        return past_times(runs)
 
     def find_manifest(self) -> tuple[Manifest, int | None]:
         """Return the manifest of the last run that has one, and the run; an empty one if none."""
@@ -87,10 +82,9 @@ class History:
         self.problems.note(f"earlier runs of the job cannot be read ({error})")
 
 
-def _times_of(reader: RunReader) -> dict[str, float]:
-    times: dict[str, float] = {}
-    for _, found in reader.read_results():
-        for each in found.results:
-            if each.status in _BUILT and each.execution_time:
-                times[each.unique_id] = max(each.execution_time, times.get(each.unique_id, 0.0))
-    return times
+def _executions(reader: RunReader) -> list[Execution]:
+    return [
+        Execution(each.unique_id, 0, each.status, seconds=each.execution_time or 0.0)
+        for _, found in reader.read_results()
+        for each in found.results
+    ]

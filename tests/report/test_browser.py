@@ -77,7 +77,7 @@ def test_every_part_is_there(browser: Browser, tmp_path: Path) -> None:
         ]
         assert found.page.locator(".bar").count() == 5
         assert found.texts(".lanename") == ["Thread-1", "Thread-2"]
-        assert found.page.locator(".bar.critical").count() == 3
+        assert found.page.locator(".bar.critical").count() == 4
         assert found.page.locator(".box").count() == 9
         assert found.page.locator(".box.bad").count() == 2
         assert found.page.locator("#table tbody tr").count() == 8

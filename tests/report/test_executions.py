@@ -7,7 +7,7 @@ import json
 import pytest
 
 from dlt_dbtcloud.emulator.pages.project import executions_of, nodes_of
-from dlt_dbtcloud.report import Node, logged_executions
+from dlt_dbtcloud.report import Execution, Node, PastTime, logged_executions, past_times
 from dlt_dbtcloud.report.page import outcome_of
 from dlt_dbtcloud.report.rendering.timeline import timeline
 from tests.support.recordings import CORE, FUSION, load
@@ -115,3 +115,12 @@ def test_durations_of_dbt_fusion_have_units() -> None:
     assert [(each.status, each.seconds) for each in found] == [
         *(("success", 0.13), ("error", 62.5), ("pass", 0.25)),
     ]
+
+
+def test_medians_count_the_longest_execution_of_each_run() -> None:
+    def run(*seconds: float, status: str = "success") -> list[Execution]:
+        return [Execution("a", i, status, seconds=each) for i, each in enumerate(seconds)]
+
+    runs = [run(1.0, 3.0), run(5.0), run(0.0), run(90.0, status="error"), run(4.0, status="pass")]
+    assert past_times(runs) == {"a": PastTime(4.0, 3)}
+    assert past_times([]) == {}

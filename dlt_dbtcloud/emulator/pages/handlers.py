@@ -16,7 +16,13 @@ from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.errors import ApiError, not_found
 from dlt_dbtcloud.emulator.models import Artifacts, Job, Run, Step
-from dlt_dbtcloud.emulator.pages.run_page import StepState, executes, page_of, past_times, states_of
+from dlt_dbtcloud.emulator.pages.run_page import (
+    StepState,
+    executes,
+    page_of,
+    states_of,
+    times_before,
+)
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.report import (
     Overview,
@@ -100,7 +106,7 @@ class Pages:
                 pause = None if is_final else pause_after(self._seconds)
                 if run.id not in self._past:
                     # what was before a run does not change
-                    self._past[run.id] = past_times(before)
+                    self._past[run.id] = times_before(before)
                 page = page_of(run, states, _path(run), earlier, self._past[run.id], pause)
                 known = tag, render_run(page, self._redact)
                 self._seconds = time.thread_time() - began

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 from urllib.parse import quote
 
@@ -35,17 +33,16 @@ from dlt_dbtcloud.report import (
     RunPage,
     Step,
     logged_executions,
+    past_times,
 )
 
-__all__ = ["StepState", "executes", "page_of", "past_times", "states_of"]
+__all__ = ["StepState", "executes", "page_of", "states_of", "times_before"]
 
 
 # the load in the cause of a run
 _LOAD = re.compile(r": dlt pipeline (.+), load (\d+(?:\.\d+)?)(?:: retry of run \d+)? \[dlt:\w+\]$")
 _MAX_FILES = 100
 _RESULTS = "run_results.json"
-# statuses of nodes whose times can be compared
-_TIMED = frozenset({"success", "pass", "warn", "fail"})
 _COMPILING = frozenset({"compile", "docs", "list", "ls", "parse", "show"})
 
 
@@ -137,19 +134,16 @@ def page_of(
     )
 
 
-def past_times(runs: Iterable[Iterable[Artifacts]]) -> dict[str, PastTime]:
+def times_before(runs: Iterable[Iterable[Artifacts]]) -> dict[str, PastTime]:
     """Return the median times of nodes in runs.
 
     Args:
         runs: The artifacts of the steps of each run, of steps that execute nodes.
     """
-    times: dict[str, list[float]] = defaultdict(list)
-    for steps in runs:
-        found = (each for files in steps for each in executions_of(_read(files, _RESULTS), 0))
-        of_run = {each.unique_id: each.seconds for each in found if each.status in _TIMED}
-        for key, seconds in of_run.items():
-            times[key].append(seconds)
-    return {key: PastTime(median(values), len(values)) for key, values in times.items()}
+    return past_times(
+        [each for files in steps for each in executions_of(_read(files, _RESULTS), 0)]
+        for steps in runs
+    )
 
 
 def executes(step: ModelStep) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from dlt_dbtcloud.report.page import Node
 
@@ -65,6 +65,23 @@ class Graph:
         itself = {*tested} if self._type(unique_id) == "unit_test" else set()
         common = set.intersection(*below) if below else set()
         return (common | itself) - {unique_id}
+
+    def awaited(self, unique_id: str, executed: Container[str]) -> list[str]:
+        """Return the ids of the executed nodes for which `dbt build` waits before a node, sorted.
+
+        Nodes that are not executed, such as ephemeral models, make it wait for those before them.
+
+        Args:
+            unique_id: The node.
+            executed: The ids of the nodes that are executed.
+        """
+        found: set[str] = set()
+        waiting = [unique_id]
+        while waiting:
+            new = self.blockers(waiting.pop()) - found
+            found |= new
+            waiting.extend(key for key in new if key not in executed)
+        return sorted(key for key in found if key in executed)
 
     def blockers(self, unique_id: str) -> set[str]:
         """Return the ids of the nodes for which `dbt build` waits before it runs a node."""

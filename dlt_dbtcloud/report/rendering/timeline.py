@@ -103,30 +103,40 @@ def timeline(executions: Sequence[Execution]) -> Timeline:
 
 
 def critical_path(executions: Sequence[Execution], graph: Graph) -> list[int]:
-    """Return the executions that determined the end, as positions, first to last.
+    """Return the executions that determined the end of each step, as positions, first to last.
 
     Each began when the one before it, of which it is made, had ended.
     """
-    of_step: dict[tuple[int, str], int] = {}
-    last: int | None = None
+    steps: dict[int, dict[str, int]] = defaultdict(dict)
     for index, execution in enumerate(executions):
         if execution.started_at is not None and execution.status != "skipped":
-            of_step[execution.step, execution.unique_id] = index
-            if last is None or _end(execution) > _end(executions[last]):
-                last = index
+            steps[execution.step][execution.unique_id] = index
+    return [index for step in sorted(steps) for index in _path(executions, steps[step], graph)]
+
+
+def _path(executions: Sequence[Execution], of_step: Mapping[str, int], graph: Graph) -> list[int]:
+    """Return the critical path of a step.
+
+    Args:
+        executions: All executions.
+        of_step: The positions of those of the step, by their nodes.
+        graph: The graph of the nodes.
+    """
+    last: int | None = max(of_step.values(), key=lambda i: _end(executions[i]), default=None)
     path: list[int] = []
     while last is not None:
         path.append(last)
         execution = executions[last]
         began = execution.started_at or 0.0
-        waited_for = (
-            of_step[execution.step, blocker]
-            for blocker in sorted(graph.blockers(execution.unique_id))
-            if (execution.step, blocker) in of_step
-        )
-        earlier = [i for i in waited_for if _end(executions[i]) <= began + _TOLERANCE]
-        # the tolerance must not lead in circles
-        earlier = [i for i in earlier if (executions[i].started_at or 0.0) < began and i != last]
+        waited_for = map(of_step.__getitem__, graph.awaited(execution.unique_id, of_step))
+        earlier = [
+            i
+            for i in waited_for
+            if _end(executions[i]) <= began + _TOLERANCE
+            # the tolerance must not lead in circles
+            and (executions[i].started_at or 0.0) < began
+            and i != last
+        ]
         last = max(earlier, key=lambda i: _end(executions[i]), default=None)
     return path[::-1]
 
@@ -162,14 +172,20 @@ def phases(page: RunPage) -> list[Phase]:
 def slowest(
     executions: Sequence[Execution], past: Mapping[str, PastTime], count: int = 10
 ) -> list[Slow]:
-    """Return the slowest executions, the slowest first; those of skipped nodes do not count."""
-    executed = [
-        i
-        for i, each in enumerate(executions)
-        if each.seconds > 0 and outcome_of(each.status) not in ("skipped", "idle")
-    ]
-    executed.sort(key=lambda i: -executions[i].seconds)
-    return [Slow(i, executions[i], past.get(executions[i].unique_id)) for i in executed[:count]]
+    """Return the slowest nodes, each by its longest execution, the slowest first.
+
+    Skipped nodes and those with nothing to do are left out.
+    """
+    order = sorted(range(len(executions)), key=lambda i: -executions[i].seconds)
+    longest: dict[str, Slow] = {}
+    for i in order:
+        execution = executions[i]
+        key, outcome = execution.unique_id, outcome_of(execution.status)
+        if len(longest) == count or execution.seconds <= 0:
+            break
+        if outcome not in ("skipped", "idle"):
+            longest.setdefault(key, Slow(i, execution, past.get(key)))
+    return [*longest.values()]
 
 
 def _end(execution: Execution) -> float:

@@ -14,7 +14,7 @@ from dlt_dbtcloud.report.rendering.timeline import (
     slowest,
     timeline,
 )
-from tests.support.reports import BEGAN, MART, STAGED, UNIQUE, shop_page
+from tests.support.reports import BEGAN, MART, SEED, STAGED, UNIQUE, shop_page
 
 
 def run(key: str, began: float | None, took: float, thread: str = "Thread-1") -> Execution:
@@ -43,16 +43,45 @@ def test_many_overlapping_executions_share_lanes() -> None:
     assert len(found.threads) < 20
 
 
-def test_the_critical_path_leads_from_the_last_end_to_what_it_waited_for() -> None:
+def test_the_critical_path_leads_from_the_last_ends_to_what_it_waited_for() -> None:
     page = shop_page()
     path = critical_path(page.executions, Graph(page.nodes))
-    assert [page.executions[i].unique_id for i in path] == [STAGED, UNIQUE, MART]
+    assert [page.executions[i].unique_id for i in path] == [SEED, STAGED, UNIQUE, MART]
 
 
-def test_the_critical_path_stays_within_its_step() -> None:
+def test_each_step_has_its_critical_path() -> None:
     nodes = [Node("a", "a", "model"), Node("b", "b", "model", parents=("a",))]
-    executions = [run("a", 0, 1), replace(run("b", 2, 1), step=2)]
-    assert critical_path(executions, Graph(nodes)) == [1]
+    of_step = [replace(run("b", 2, 1), step=2), run("a", 0, 1), run("c", 0, 0.5)]
+    assert critical_path(of_step, Graph(nodes)) == [1, 0]
+
+
+def test_the_critical_path_leads_through_nodes_that_are_not_executed() -> None:
+    # `middle` is ephemeral, and `other` ended later but is no part of `end`
+    nodes = [
+        Node("source.a", "a", "source"),
+        Node("start", "start", "model", parents=("source.a",)),
+        Node("middle", "middle", "model", parents=("start",)),
+        Node("test", "test", "test", parents=("start",)),
+        Node("other", "other", "model"),
+        Node("end", "end", "model", parents=("middle",)),
+    ]
+    executions = [run("start", 0, 2), run("other", 0, 3), run("test", 2, 0.5), run("end", 3, 1)]
+    assert critical_path(executions, Graph(nodes)) == [0, 2, 3]
+
+
+def test_the_critical_path_of_a_known_graph() -> None:
+    # two chains, of which the second determines the end; `d` waits for a thread, not for `c`
+    nodes = [
+        *(Node("a", "a", "model"), Node("b", "b", "model", parents=("a",))),
+        *(Node("c", "c", "model"), Node("d", "d", "model", parents=("c", "b"))),
+        Node("e", "e", "model", parents=("d",)),
+    ]
+    executions = [
+        *(run("a", 0, 1), run("c", 0, 4, "Thread-2"), run("b", 1, 4.5)),
+        *(run("d", 5.6, 1), run("e", 6.7, 2, "Thread-2")),
+    ]
+    found = [executions[i].unique_id for i in critical_path(executions, Graph(nodes))]
+    assert found == ["a", "b", "d", "e"]
 
 
 def test_nodes_of_no_duration_in_a_cycle_end_the_path() -> None:
@@ -90,3 +119,9 @@ def test_the_slowest_come_first_with_their_medians() -> None:
         (STAGED, PastTime(1.0, 3)),
         (MART, None),
     ]
+
+
+def test_a_node_of_several_steps_is_slow_once() -> None:
+    executions = [run("a", 0, 1), replace(run("a", 2, 3), step=2), run("b", 1, 2)]
+    found = slowest(executions, {})
+    assert [(each.execution.unique_id, each.index) for each in found] == [("a", 1), ("b", 2)]
