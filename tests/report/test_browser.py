@@ -12,9 +12,11 @@ import pytest
 
 from dlt_dbtcloud.report import RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
+from dlt_dbtcloud.report.rendering.pages import render_trend
 from tests.support.browser import MISSING, find_chromium, open_browser
 from tests.support.clock import PATIENCE
 from tests.support.reports import hostile, shop_page
+from tests.support.strange import strange_page, strange_trend
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -34,7 +36,7 @@ def browser() -> Iterator[Browser]:
 class Visit:
     """A visit of a page, with what went wrong and what was requested."""
 
-    def __init__(self, page: Page, address: str) -> None:
+    def __init__(self, page: Page, address: str, *, waits: bool) -> None:
         self.page = page
         self.errors: list[str] = []
         self.requests: list[str] = []
@@ -44,7 +46,8 @@ class Visit:
         page.on("request", lambda request: self.requests.append(request.url))
         page.add_init_script("window.hits = []; window.hit = name => hits.push(name);")
         page.goto(address)
-        page.wait_for_selector("html[data-ready]")
+        if waits:
+            page.wait_for_selector("html[data-ready]")
 
     def texts(self, selector: str) -> list[str]:
         return [text.strip() for text in self.page.locator(selector).all_inner_texts()]
@@ -52,16 +55,22 @@ class Visit:
 
 @contextmanager
 def visit(
-    browser: Browser, folder: Path, page: RunPage, width: int = 1400, *, is_dark: bool = False
+    browser: Browser,
+    folder: Path,
+    page: RunPage | str,
+    width: int = 1400,
+    *,
+    is_dark: bool = False,
+    waits: bool = True,
 ) -> Iterator[Visit]:
     """Yield a visit of a page, which must cause no error and no request."""
     file = folder / "run.html"
-    file.write_text(render_run(page), encoding="utf-8")
+    file.write_text(page if isinstance(page, str) else render_run(page), encoding="utf-8")
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if is_dark else "light"
     )
     try:
-        found = Visit(context.new_page(), file.as_uri())
+        found = Visit(context.new_page(), file.as_uri(), waits=waits)
         yield found
         assert found.errors == []
         assert found.requests == [file.as_uri()]
@@ -182,6 +191,53 @@ def test_hostile_texts_are_shown_and_do_nothing(
         assert page.evaluate("hits") == []
         assert page.locator("img").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# all that a reader can click, type or hover
+USE = """() => {
+  const each = (selector, act) => {
+    for (const found of [...document.querySelectorAll(selector)]) if (found.isConnected) act(found);
+  };
+  const send = (found, kind, type, options) => {
+    found.dispatchEvent(new kind(type, { bubbles: true, ...options }));
+  };
+  const press = (found, ...keys) => {
+    for (const key of keys) send(found, KeyboardEvent, "keydown", { key });
+  };
+  each("#table button, #lineage-views button, .bar, .box, [data-zoom], [data-scale]", (found) => {
+    send(found, MouseEvent, "click");
+  });
+  each(".bar, .box", (found) => send(found, PointerEvent, "pointermove"));
+  each(".box", (box) => { box.focus(); press(box, "ArrowRight", "ArrowDown", "Enter"); });
+  each(".track", (track) => press(track, "ArrowRight", "ArrowRight", "Enter", "+", "-"));
+  each("input[type=search]", (input) => {
+    for (input.value of ["__proto__", "(", ""]) send(input, Event, "input");
+  });
+  each("select", (select) => {
+    for (const option of [...select.options]) {
+      option.selected = true;
+      send(select, Event, "change");
+    }
+  });
+  each("details", (details) => { details.open = true; });
+  dispatchEvent(new Event("beforeprint"));
+}"""
+
+
+@pytest.mark.parametrize("first", range(0, 24, 12))
+def test_arbitrary_data_do_nothing_and_break_no_part(
+    browser: Browser, tmp_path: Path, first: int
+) -> None:
+    for seed in range(first, first + 12):
+        with visit(browser, tmp_path, render_run(strange_page(seed))) as found:
+            found.page.evaluate(USE)
+            assert found.page.evaluate("hits") == []
+            assert found.page.locator("img, iframe, form, base").count() == 0
+            assert found.page.locator("text=cannot read the details").count() == 0
+            assert found.page.evaluate("document.documentElement.scrollWidth") <= 1400
+        with visit(browser, tmp_path, render_trend(strange_trend(seed)), waits=False) as found:
+            assert found.page.evaluate("hits") == []
+            assert found.page.evaluate("document.documentElement.scrollWidth") <= 1400
 
 
 def test_a_page_of_many_nodes_shows_some_rows_at_a_time(browser: Browser, tmp_path: Path) -> None:

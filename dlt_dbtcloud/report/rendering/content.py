@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -11,10 +10,20 @@ from dlt_dbtcloud.report.page import Node, Outcome, RunPage, outcome_of
 from dlt_dbtcloud.report.rendering.graph import Graph
 from dlt_dbtcloud.report.rendering.texts import Texts
 
-__all__ = ["NAME_LENGTH", "WORST_FIRST", "Content", "duration_text", "safe_url", "time_text"]
+__all__ = [
+    "NAME_LENGTH",
+    "WORST_FIRST",
+    "Content",
+    "duration_text",
+    "growth",
+    "plausible",
+    "time_text",
+]
 
 
 NAME_LENGTH = 150
+# a duration that can be compared
+_SHORTEST = 0.001
 # the year 9999, in seconds since 1970
 _END_OF_TIME = 253_370_764_800.0
 WORST_FIRST: Sequence[Outcome] = ("bad", "warn", "skipped", "active", "unknown", "good", "idle")
@@ -75,7 +84,7 @@ class Content:
 
 def duration_text(seconds: float | None) -> str:
     """Return a duration in words, such as `3 min 05 s`; empty if unknown."""
-    if seconds is None or not math.isfinite(seconds):
+    if seconds is None or not abs(seconds) < _END_OF_TIME:
         return ""
     seconds = max(0.0, seconds)
     if seconds < 9.995:
@@ -91,6 +100,16 @@ def duration_text(seconds: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def plausible(seconds: float | None) -> float | None:
+    """Return a time or duration; None if it is unknown, negative or endless."""
+    return seconds if seconds is not None and 0 <= seconds < _END_OF_TIME else None
+
+
+def growth(now: float, before: float) -> int | None:
+    """Return the growth of a duration in percent; None if it was too short to compare."""
+    return round(100 * (now - before) / before) if before >= _SHORTEST else None
+
+
 def time_text(seconds: float | None) -> str:
     """Return a time in UTC; empty if unknown."""
     try:
@@ -103,28 +122,27 @@ def time_text(seconds: float | None) -> str:
 def _sound(page: RunPage) -> RunPage:
     """Return a page without times that are no times, such as infinity."""
     executions = tuple(
-        replace(each, started_at=_time(each.started_at), seconds=_positive(each.seconds))
+        replace(each, started_at=plausible(each.started_at), seconds=plausible(each.seconds) or 0.0)
         for each in page.executions
     )
     steps = tuple(
-        replace(each, started_at=_time(each.started_at), finished_at=_time(each.finished_at))
+        replace(
+            each, started_at=plausible(each.started_at), finished_at=plausible(each.finished_at)
+        )
         for each in page.steps
     )
     run = replace(
         page.run,
-        created_at=_time(page.run.created_at),
-        started_at=_time(page.run.started_at),
-        finished_at=_time(page.run.finished_at),
+        created_at=plausible(page.run.created_at),
+        started_at=plausible(page.run.started_at),
+        finished_at=plausible(page.run.finished_at),
     )
-    return replace(page, run=run, steps=steps, executions=executions)
-
-
-def _time(seconds: float | None) -> float | None:
-    return seconds if seconds is not None and 0 <= seconds < _END_OF_TIME else None
-
-
-def _positive(seconds: float) -> float:
-    return seconds if 0 < seconds < _END_OF_TIME else 0.0
+    past = {
+        key: replace(each, seconds=plausible(each.seconds) or 0.0)
+        for key, each in page.past.items()
+    }
+    made_at = plausible(page.made_at) or 0.0
+    return replace(page, run=run, made_at=made_at, steps=steps, executions=executions, past=past)
 
 
 def _unknown_nodes(page: RunPage) -> Iterator[Node]:
@@ -137,11 +155,3 @@ def _unknown_nodes(page: RunPage) -> Iterator[Node]:
             kind, _, rest = unique_id.partition(".")
             name = rest.split(".")[-1] if rest else unique_id
             yield Node(unique_id, name, kind if rest else "node")
-
-
-def safe_url(url: str | None) -> str:
-    """Return a URL of the web or a path; empty for any other."""
-    text = (url or "").strip()
-    is_web = text.lower().startswith(("https://", "http://"))
-    is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
-    return text[:2000] if (is_web or is_path) and text.isprintable() else ""

@@ -23,8 +23,8 @@ _MAX_NODES, _FEW = 2_500, 150
 _MAX_MEMBERS = 1_000
 _NAME = 150
 _NO_FOLDER = "(no folder)"
-# precedes the names of tables and folders, which are no ids of nodes
-_MARK = "\0"
+# precede the ids of nodes, the positions of tables and the names of groups, which may be alike
+_NODE, _TABLE, _GROUP = "node ", "table ", "group "
 _Json = Any
 
 
@@ -78,10 +78,10 @@ class _Lineage:
         ]
         loaded = page.load.tables if page.load else ()
         self._tables = {
-            f"{_MARK}{i}": each for i, each in enumerate(loaded) if kept.intersection(each.sources)
+            f"{_TABLE}{i}": each for i, each in enumerate(loaded) if kept.intersection(each.sources)
         }
         self._loads = [
-            (key, source)
+            (key, _NODE + source)
             for key, table in self._tables.items()
             for source in table.sources
             if source in kept
@@ -89,9 +89,12 @@ class _Lineage:
 
     def nodes(self) -> _Json:
         """Return the view of all nodes."""
-        sources = [key for key in self.drawn if self._graph.nodes[key].resource_type == "source"]
+        nodes = self._graph.nodes
+        sources = [_NODE + key for key in self.drawn if nodes[key].resource_type == "source"]
         floors = dict.fromkeys(sources, 1) if self._tables else {}
-        layout = layered([*self._tables, *self.drawn], [*self._loads, *self._edges], floors)
+        edges = [(_NODE + a, _NODE + b) for a, b in self._edges]
+        keys = [*self._tables, *(_NODE + key for key in self.drawn)]
+        layout = layered(keys, [*self._loads, *edges], floors)
         return self._view("nodes", "All nodes", layout, self._item)
 
     def grouped(
@@ -117,22 +120,24 @@ class _Lineage:
         edges: dict[str, list[Edge]] = defaultdict(list)
         for a, b in self._edges:
             for name in {groups[a], groups[b]}:
-                ends = [end if groups[end] == name else _MARK + groups[end] for end in (a, b)]
+                ends = [
+                    _NODE + end if groups[end] == name else _GROUP + groups[end] for end in (a, b)
+                ]
                 edges[name].append((ends[0], ends[1]))
 
         def item(key: str) -> list[_Json]:
-            name = key.removeprefix(_MARK)
-            if key == name or key in self._tables:
+            if not key.startswith(_GROUP):
                 return self._item(key)
+            name = key.removeprefix(_GROUP)
             return self._group(name, members[name], keys[name])
 
         for name, inside in members.items():
             if len(inside) > _MAX_MEMBERS:
                 continue
-            own = {*inside}
+            own = dict.fromkeys(_NODE + key for key in inside)
             tables = [edge for edge in self._loads if edge[1] in own]
             around = [end for edge in edges[name] for end in edge if end not in own]
-            nodes = dict.fromkeys([*(table for table, _ in tables), *around, *inside])
+            nodes = dict.fromkeys([*(table for table, _ in tables), *around, *own])
             layout = layered([*nodes], [*tables, *edges[name]])
             yield self._view(keys[name], name, layout, item)
 
@@ -140,7 +145,7 @@ class _Lineage:
         table = self._tables.get(key)
         if table is not None:
             return [2, self._texts.line(table.name, _NAME), table.rows]
-        return [0, self._number[key]]
+        return [0, self._number[key.removeprefix(_NODE)]]
 
     def _group(self, name: str, members: Sequence[str], view: str | None) -> list[_Json]:
         position = self._positions.setdefault((name, view), len(self.groups))

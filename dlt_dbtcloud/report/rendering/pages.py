@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.report.page import Overview, RunPage, outcome_of
-from dlt_dbtcloud.report.rendering.content import Content, duration_text, safe_url, time_text
+from dlt_dbtcloud.report.rendering.content import Content, duration_text, time_text
 from dlt_dbtcloud.report.rendering.drawing import Drawing
 from dlt_dbtcloud.report.rendering.embedding import data_json, details_text, digest
 from dlt_dbtcloud.report.rendering.texts import Texts
@@ -86,7 +86,8 @@ def render_overview(overview: Overview, redact: Redact = redact) -> str:
     Raises:
         MissingJinjaError: Jinja is not installed.
     """
-    line = Texts(redact).line
+    texts = Texts(redact)
+    line = texts.line
     jobs = [
         {
             "id": job.id,
@@ -98,7 +99,7 @@ def render_overview(overview: Overview, redact: Redact = redact) -> str:
                     "id": run.id,
                     "status": line(run.status, 40),
                     "outcome": outcome_of(run.status),
-                    "url": safe_url(run.url),
+                    "url": texts.url(run.url),
                     "created": time_text(run.created_at),
                     "seconds": duration_text(run.seconds),
                     "cause": line(run.cause, 255),

@@ -9,10 +9,14 @@ from dlt_dbtcloud.redaction import Redact, redact
 __all__ = ["Texts", "redactor"]
 
 
-# characters that are redacted for each one that is shown
-_MARGIN = 4
-# characters at a cut that may be the rest of a secret
-_EDGE = 200
+# characters at a cut that may be the rest of a secret, such as a private key
+_EDGE = 4_000
+# characters that are redacted at first for each one that is shown, and then if too few remain
+_MARGIN, _GROWTH = 2, 4
+# characters of a URL
+_URL = 2_000
+# a URL with a user, before or instead of a password
+_USER = re.compile(r"https?:[/\\]*[^/\\?#]*@", re.IGNORECASE)
 # marks that change the order of the characters around them, and surrogates, which no file has
 _UNSAFE = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -53,21 +57,33 @@ class Texts:
         """Return the last lines of a text, with a note on how many characters were cut."""
         if not text:
             return ""
-        is_cut = len(text) > _MARGIN * limit
-        cleaned = self._clean(text[-_MARGIN * limit :])[_EDGE if is_cut else 0 :]
-        if len(cleaned) <= limit and not is_cut:
-            return cleaned
-        kept = cleaned[-limit:]
-        _, _, lines = kept.partition("\n")
-        end = lines or kept
-        return f"… {max(len(text), len(cleaned)) - len(end):,} characters were cut\n{end}"
+        size = _first_size(limit)
+        while size < len(text):
+            cleaned = self._clean(text[-size:])
+            if len(cleaned) >= limit + _EDGE:
+                return _last_lines(cleaned, limit, len(text))
+            size *= _GROWTH
+        cleaned = self._clean(text)
+        return cleaned if len(cleaned) <= limit else _last_lines(cleaned, limit, len(text))
+
+    def url(self, url: str | None) -> str:
+        """Return a URL of the web or a path; empty for any other, and if it has a secret."""
+        text = (url or "").strip()
+        is_web = text.lower().startswith(("https://", "http://"))
+        is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
+        if not (is_web or is_path) or len(text) > _URL or not text.isprintable():
+            return ""
+        return "" if _USER.match(text) or self._redact(text) != text else text
 
     def _head(self, text: str, limit: int) -> tuple[str, int]:
         """Return the beginning of a text, and the number of characters after it."""
-        read = _MARGIN * limit
-        if len(text) <= read + _EDGE:
-            return self._clean(text), 0
-        return self._clean(text[: read + _EDGE])[:-_EDGE], len(text) - read
+        size = _first_size(limit)
+        while size < len(text):
+            cleaned = self._clean(text[:size])
+            if len(cleaned) >= limit + _EDGE:
+                return cleaned[:-_EDGE], len(text) - size + _EDGE
+            size *= _GROWTH
+        return self._clean(text), 0
 
     def _clean(self, text: str) -> str:
         if text.isascii():
@@ -82,6 +98,24 @@ def redactor(*secrets: str) -> Redact:
         return redact(text, *secrets)
 
     return redacted
+
+
+def _first_size(limit: int) -> int:
+    return _MARGIN * limit + _EDGE
+
+
+def _last_lines(cleaned: str, limit: int, length: int) -> str:
+    """Return the end of a text, from the begin of a line, with a note on the cut.
+
+    Args:
+        cleaned: The text, or more than its end.
+        limit: The number of characters to keep.
+        length: The characters of the whole text.
+    """
+    kept = cleaned[-limit:]
+    _, _, lines = kept.partition("\n")
+    end = lines or kept
+    return f"… {max(length, len(cleaned)) - len(end):,} characters were cut\n{end}"
 
 
 def _shown(match: re.Match[str]) -> str:

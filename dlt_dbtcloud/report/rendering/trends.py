@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from dlt_dbtcloud.report.page import Outcome, outcome_of
-from dlt_dbtcloud.report.rendering.content import duration_text, safe_url, time_text
+from dlt_dbtcloud.report.rendering.content import (
+    duration_text,
+    growth,
+    plausible,
+    time_text,
+)
 from dlt_dbtcloud.report.rendering.graph import TESTS
 from dlt_dbtcloud.report.rendering.texts import Texts
 from dlt_dbtcloud.report.trend import NodeTime, SourceAge, Trend, TrendRun
@@ -139,6 +144,7 @@ def trend_values(trend: Trend, texts: Texts) -> dict[str, Any]:
         trend: The data of the page.
         texts: Prepares its texts.
     """
+    trend = _sound(trend)
     slow = slow_nodes(trend)
     slowing = [each for each in slow if each.is_slowing]
     slowing.sort(key=lambda each: (each.before or 0) - (each.after or 0))
@@ -160,6 +166,16 @@ def trend_values(trend: Trend, texts: Texts) -> dict[str, Any]:
         "saved": saved and {**vars(saved), "text": _signed(saved.seconds)},
         "problems": [texts.line(each, 400) for each in trend.problems[:20]],
     }
+
+
+def _sound(trend: Trend) -> Trend:
+    """Return a trend without durations that are none, such as infinity."""
+    return replace(
+        trend,
+        runs=tuple(replace(each, seconds=plausible(each.seconds)) for each in trend.runs),
+        nodes=tuple(replace(each, seconds=plausible(each.seconds) or 0.0) for each in trend.nodes),
+        sources=tuple(replace(each, age=plausible(each.age)) for each in trend.sources),
+    )
 
 
 def _by_node(nodes: Sequence[NodeTime]) -> Mapping[str, list[NodeTime]]:
@@ -188,7 +204,7 @@ def _chart(trend: Trend, texts: Texts) -> dict[str, Any]:
                 "height": round(height, 2),
                 "outcome": outcome_of(run.status),
                 "is_narrowed": run.is_narrowed,
-                "url": safe_url(run.url),
+                "url": texts.url(run.url),
                 "words": ", ".join(filter(None, words)),
             }
         )
@@ -209,16 +225,14 @@ def _slow(slow: Slow, texts: Texts) -> dict[str, Any]:
         f"{i * step:.1f},{_LINE_HEIGHT - 1 - (_LINE_HEIGHT - 2) * time / highest:.1f}"
         for i, time in enumerate(slow.times)
     ]
-    change = ""
-    if slow.before and slow.after is not None:
-        change = f"{round(100 * (slow.after - slow.before) / slow.before):+,} %"
+    percent = growth(slow.after or 0.0, slow.before or 0.0)
     return {
         "name": texts.line(slow.name, 150),
         "type": texts.line(slow.resource_type, 40),
         "median": duration_text(slow.median),
         "before": duration_text(slow.before),
         "after": duration_text(slow.after),
-        "change": change,
+        "change": "" if percent is None else f"{percent:+,} %",
         "runs": len(slow.times),
         "points": " ".join(points),
     }

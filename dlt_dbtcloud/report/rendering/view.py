@@ -10,7 +10,7 @@ from dlt_dbtcloud.report.rendering.content import (
     WORST_FIRST,
     Content,
     duration_text,
-    safe_url,
+    growth,
     time_text,
 )
 from dlt_dbtcloud.report.rendering.graph import TESTS
@@ -63,7 +63,7 @@ class View:
             "status": line(run.status, 40),
             "outcome": outcome_of(run.status),
             "message": self._texts.block(run.message, _MESSAGE),
-            "url": safe_url(run.url),
+            "url": self._texts.url(run.url),
             "facts": self._facts(),
             "counts": self._counts(),
             "load": self._load(),
@@ -295,16 +295,18 @@ class View:
             "outcome": outcome_of(step.status),
             "seconds": duration_text(seconds),
             "log": self._texts.tail(step.log, limit),
-            "log_url": safe_url(step.log_url),
-            "files": [(self._texts.line(n), safe_url(u)) for n, u in step.files[:_MAX_FILES]],
+            "log_url": self._texts.url(step.log_url),
+            "files": [
+                (self._texts.line(n), self._texts.url(u)) for n, u in step.files[:_MAX_FILES]
+            ],
             "is_open": outcome_of(step.status) in ("bad", "active"),
         }
 
 
 def _change(now: float, before: float) -> str:
-    if before <= 0:
+    percent = growth(now, before)
+    if percent is None:
         return ""
-    percent = round(100 * (now - before) / before)
     return "as usual" if abs(percent) < _USUAL else f"{percent:+,} %"
 
 

@@ -14,9 +14,20 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud.report import Execution, Freshness, Node, RunHead, RunPage, Step, render_run
+from dlt_dbtcloud.report import (
+    Execution,
+    Freshness,
+    Node,
+    PastTime,
+    RunHead,
+    RunPage,
+    Step,
+    render_run,
+)
 from dlt_dbtcloud.report.rendering import pages
+from dlt_dbtcloud.report.rendering.pages import render_trend
 from tests.support.reports import BEGAN, MART, STAGED, hostile, shop_page, texts_of
+from tests.support.strange import strange_page, strange_trend
 
 _URLS = frozenset({"action", "background", "data", "formaction", "href", "poster", "src", "srcset"})
 
@@ -66,8 +77,12 @@ class Document(HTMLParser):
 
 def details_of(document: Document) -> list[Any]:
     compressed = base64.b64decode(document.content("text/plain"))
-    details: list[Any] = json.loads(gzip.decompress(compressed))
+    details: list[Any] = json.loads(gzip.decompress(compressed), parse_constant=refuse)
     return details
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def test_the_policy_allows_only_its_own_style_and_script() -> None:
@@ -200,6 +215,23 @@ def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
 def test_sparse_and_strange_runs_have_a_page(page: RunPage) -> None:
     document = Document(render_run(page))
     assert json.loads(document.content("application/json"))["nodes"] is not None
+
+
+def test_arbitrary_data_have_a_page_that_is_valid_json_and_unicode() -> None:
+    for seed in range(200):
+        text = render_run(strange_page(seed))
+        text.encode()
+        document = Document(text)
+        assert len(details_of(document)) == len(
+            json.loads(document.content("application/json"), parse_constant=refuse)["nodes"]
+        )
+        render_trend(strange_trend(seed)).encode()
+
+
+def test_medians_that_overflow_are_no_median() -> None:
+    page = shop_page(past={MART: PastTime(float("inf"), 5), STAGED: PastTime(1e-320, 5)})
+    document = Document(render_run(page))
+    assert "inf" not in json.dumps(details_of(document)).lower()
 
 
 def test_ten_megabytes_of_text_are_cut() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from dlt_dbtcloud.redaction import redact
@@ -69,3 +71,37 @@ def test_marks_of_direction_and_surrogates_are_spelled_out(texts: Texts) -> None
 
 def test_tokens_are_redacted(texts: Texts) -> None:
     assert texts.block("password=hunter2", 100) == "password=***"
+
+
+@pytest.mark.parametrize("filler", ["\x1b[0m", "\x00", " "])
+def test_a_long_secret_at_the_edge_of_a_shrinking_text_does_not_show(
+    texts: Texts, filler: str
+) -> None:
+    lines = [hashlib.sha256(bytes([i])).hexdigest() for i in range(30)]
+    key = "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----"])
+    quoted = 'password="' + "hunter " * 300 + '"'
+    for length in range(0, 10_000, 500):
+        padding = filler * (length // len(filler))
+        tail = texts.tail("log\n" * 2_000 + key + padding, 1_000)
+        assert not [line for line in lines if line in tail]
+        assert "hunter" not in texts.block(padding + quoted + "x" * 20_000, 1_000)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://cloud.getdbt.com/deploy/1/runs/7/?a=b#c", "http://127.0.0.1:8000/x", "/a/b"]
+)
+def test_urls_of_the_web_and_paths_are_links(texts: Texts, url: str) -> None:
+    assert texts.url(f" {url}\n") == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(None, "", "javascript:hit(1)", "JAVASCRIPT:hit(1)", "data:text/html,x", "file:///etc"),
+        *("//evil.example", "/\\evil.example", "https://a\x00b", "https://a\u202eb", "x/y"),
+        *("https://me:hunter22@cloud.example/x", "https://me@cloud.example", "https:////a@b"),
+        *("https://cloud.example/x?token=hunter22", "https://cloud.example/" + "x" * 2_000),
+    ],
+)
+def test_other_urls_and_those_with_secrets_are_no_links(texts: Texts, url: str | None) -> None:
+    assert texts.url(url) == ""
