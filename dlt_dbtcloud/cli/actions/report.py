@@ -10,6 +10,7 @@ from pathlib import Path
 from dlt.common.exceptions import DltException
 
 from dlt_dbtcloud.cli.console import Console
+from dlt_dbtcloud.cli.files import STDOUT, check_writable, write_file
 from dlt_dbtcloud.cli.inputs import attached, connected, required_run
 from dlt_dbtcloud.cli.statuses import ExitStatus, InputError, message_of
 from dlt_dbtcloud.client.credentials import valid_id
@@ -19,31 +20,46 @@ from dlt_dbtcloud.report.rendering.pages import render_trend
 from dlt_dbtcloud.report.runs import check_jinja, run_report
 from dlt_dbtcloud.typing import Run
 
-__all__ = ["report", "report_of"]
+__all__ = ["check_report", "report", "report_of"]
 
 _DAYS = 30
 
 
 def report(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Write the page of a run or of a job, and show it in a browser if wanted."""
-    if options.job is not None:
-        subject, text = {"job_id": int(valid_id("job_id", options.job))}, _job_page(options)
-        name = f"job-{options.job}.html"
-    elif options.days is not None or options.pipeline is not None:
-        raise InputError("Pass the job whose last runs the page shows: `--job JOB`.")
-    else:
-        with connected(options) as (client, config):
-            run_id = required_run(config)
-            subject, text = {"run_id": int(run_id)}, run_report(client, run_id)
-        name = f"run-{run_id}.html"
-    file = _write(text, options.output or name)
+    check_jinja()
+    output = options.output
+    if output is not None:
+        check_writable(output)
+    if output == STDOUT and (options.open or console.is_json):
+        raise InputError("`-o -` prints the page: leave out `--open` and `--json`.")
+    subject, text = _page(options)
+    (kind, number), *_ = subject.items()
+    name = f"{kind.removesuffix('_id')}-{number}.html" if output is None else output
+    write_file(text, name)
     if console.is_json:
-        console.json({**subject, "file": str(file)})
-    else:
-        console.show(str(file))
-    if options.open and not webbrowser.open(file.resolve().as_uri()):
+        console.json({**subject, "file": name})
+    elif output != STDOUT:
+        console.show(name)
+    if options.open and not _open(Path(name).resolve().as_uri()):
         console.note("There is no browser to open it with.")
     return ExitStatus.SUCCESS
+
+
+def check_report(name: str) -> None:
+    """Check that a report can be made and written, before anything is started.
+
+    Args:
+        name: The file.
+
+    Raises:
+        MissingDependencyException: Jinja is not installed.
+        InputError: The file cannot be written.
+    """
+    check_jinja()
+    if name == STDOUT:
+        raise InputError("`--report -` is not possible, as the run is printed: pass a file.")
+    check_writable(name)
 
 
 def report_of(options: argparse.Namespace, console: Console, run: Run) -> None:
@@ -62,17 +78,30 @@ def report_of(options: argparse.Namespace, console: Console, run: Run) -> None:
         return
     try:
         text = dbt_cloud_run_report(run_id=run_id, connection=options.connection)
-        file = _write(text, options.report)
+        write_file(text, options.report)
     except (DltException, OSError) as error:
         console.error(f"There is no report: {message_of(error)}")
         return
-    console.note(f"Wrote the report to {file}.")
+    console.note(f"Wrote the report to {options.report}.")
 
 
-def _job_page(options: argparse.Namespace) -> str:
+def _page(options: argparse.Namespace) -> tuple[dict[str, int], str]:
+    """Return the run or job of a page, and the page."""
+    is_run = options.run_id is not None or options.bare_run_id is not None
+    if options.job is not None and is_run:
+        raise InputError("Pass a run, or the job whose last runs the page shows, not both.")
+    if options.job is not None:
+        job_id = int(valid_id("job_id", options.job))
+        return {"job_id": job_id}, _job_page(options, job_id)
+    if options.days is not None or options.pipeline is not None:
+        raise InputError("Pass the job whose last runs the page shows: `--job JOB`.")
+    with connected(options) as (client, config):
+        run_id = required_run(config)
+        return {"run_id": int(run_id)}, run_report(client, run_id)
+
+
+def _job_page(options: argparse.Namespace, job_id: int) -> str:
     """Return the page of the last runs of a job, from the tables of results if it has any."""
-    check_jinja()
-    job_id = int(valid_id("job_id", options.job))
     days = options.days or _DAYS
     if options.pipeline is not None:
         pipeline = attached(options.pipeline, options.pipelines_dir)
@@ -83,8 +112,9 @@ def _job_page(options: argparse.Namespace) -> str:
         return render_trend(read_trend(client, job_id, days), client.redact)
 
 
-def _write(text: str, name: str) -> Path:
-    file = Path(name)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8", newline="\n")
-    return file
+def _open(address: str) -> bool:
+    """Return whether a browser was found; it may run without a window, or not at all."""
+    try:
+        return webbrowser.open(address)
+    except (OSError, webbrowser.Error):
+        return False

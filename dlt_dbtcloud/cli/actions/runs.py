@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from dlt_dbtcloud.cli.actions.report import report_of
+from dlt_dbtcloud.cli.actions.report import check_report, report_of
 from dlt_dbtcloud.cli.console import Console
 from dlt_dbtcloud.cli.inputs import helper_arguments
 from dlt_dbtcloud.cli.statuses import ExitStatus, message_of, status_of_error, status_of_run
@@ -21,7 +21,6 @@ from dlt_dbtcloud.helpers import (
 )
 from dlt_dbtcloud.payloads import has_finished, run_name
 from dlt_dbtcloud.redaction import plain_text, redact
-from dlt_dbtcloud.report.runs import check_jinja
 from dlt_dbtcloud.typing import Run
 
 __all__ = ["cancel", "describe_run", "retry", "run", "status", "style_of"]
@@ -36,8 +35,8 @@ _STYLES = {
 
 def run(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Trigger a job."""
-    if options.report:
-        check_jinja()
+    if options.report is not None:
+        check_report(options.report)
     return _show(options, console, run_dbt_cloud_job)
 
 
@@ -110,7 +109,7 @@ def _show(options: argparse.Namespace, console: Console, helper: Callable[..., R
 
 
 def _report(options: argparse.Namespace, console: Console, payload: Run) -> None:
-    if getattr(options, "report", None):
+    if getattr(options, "report", None) is not None:
         report_of(options, console, payload)
 
 

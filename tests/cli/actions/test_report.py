@@ -87,13 +87,47 @@ def test_a_run_is_reported_if_its_failure_is_raised(
     assert (isolated / "run.html").exists()
 
 
-def test_a_report_that_fails_does_not_change_the_outcome(
-    cli: Cli, cloud: DBTCloudEmulator, isolated: Path
-) -> None:
-    (isolated / "folder").mkdir()
-    done = cli("run", cloud.create_job("Nightly"), "--report", "folder")
+def test_a_report_that_fails_does_not_change_the_outcome(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    # the request of the report, after those of the run
+    cloud.fail("list_runs", "status", status=403, calls=None)
+    cloud.fail("get_run", "status", status=403, skip=1, calls=None)
+    done = cli("run", cloud.create_job("Nightly"), "--report", "run.html")
     assert done.status == 0
     assert "There is no report" in done.err
+
+
+@pytest.mark.parametrize("name", ["folder", "file/run.html", "", "-"])
+def test_a_report_that_cannot_be_written_starts_nothing(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, name: str
+) -> None:
+    (isolated / "folder").mkdir()
+    (isolated / "file").touch()
+    done = cli("run", cloud.create_job("Nightly"), "--report", name)
+    assert done.status == 2
+    assert "file" in done.err
+    assert cloud.runs == []
+    assert sorted(each.name for each in isolated.iterdir()) == ["file", "folder"]
+
+
+def test_a_page_is_printed(cli: Cli, cloud: DBTCloudEmulator, isolated: Path) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))["id"]
+    done = cli("report", run, "-o", "-")
+    assert done.status == 0
+    assert done.out.startswith("<!doctype html>")
+    assert done.out.endswith("</html>")
+    for words in (("--json",), ("--open",)):
+        done = cli("report", run, "-o", "-", *words)
+        assert (done.status, done.out) == (2, "")
+    assert list(isolated.iterdir()) == []
+
+
+def test_a_run_and_a_job_are_an_error(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Nightly")
+    run = run_dbt_cloud_job(job_id=job)["id"]
+    for words in ((run, "--job", job), ("--run-id", run, "--job", job)):
+        done = cli("report", *words)
+        assert done.status == 2
+        assert "not both" in done.err
 
 
 def test_without_jinja_nothing_starts(
