@@ -129,7 +129,13 @@ def _ranks(
             missing[child] -= 1
             if not missing[child]:
                 ready.append(child)
-    return ranks
+    kept = {*floors, *(b for _, b in edges)}
+    # what nothing precedes moves next to its first child
+    return ranks | {
+        node: min(ranks[child] for child in children[node]) - 1
+        for node in nodes
+        if node not in kept and children[node]
+    }
 
 
 class _Layers:

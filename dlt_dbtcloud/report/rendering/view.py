@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlt_dbtcloud.report.page import Execution, Outcome, Step, outcome_of
@@ -14,7 +14,7 @@ from dlt_dbtcloud.report.rendering.content import (
     time_text,
 )
 from dlt_dbtcloud.report.rendering.graph import TESTS
-from dlt_dbtcloud.report.rendering.timeline import critical_path, phases, slowest
+from dlt_dbtcloud.report.rendering.timeline import Slow, critical_path, phases, slowest
 
 __all__ = ["View"]
 
@@ -38,6 +38,16 @@ _WORDS: Mapping[Outcome, str] = {
     "good": "succeeded",
     "idle": "nothing to do",
 }
+_LEGEND: Sequence[tuple[str, Outcome]] = (
+    *((_WORDS[each], each) for each in WORST_FIRST if each not in ("active", "unknown")),
+    ("not in this run", "unknown"),
+)
+# widths of a window that is narrow, of one that is not, and of a character of a label
+_NARROW, _WIDE, _CHARACTER = 340, 900, 7.5
+# tones of steps that follow each other
+_TONES = 3
+# growth of a time, in percent and seconds, that is pointed out
+_SLOWER, _SLOWER_SECONDS = 50, 0.5
 
 
 class View:
@@ -80,6 +90,7 @@ class View:
             "rows": [self._row(key) for key in self._listed()[:_MAX_ROWS]],
             "rows_more": max(0, len(self._listed()) - _MAX_ROWS),
             "steps": self._steps(),
+            "words": _LEGEND,
             "made_at": time_text(page.made_at),
             "is_live": page.refresh is not None,
         }
@@ -137,10 +148,13 @@ class View:
         # models before their tests
         order = {each: (_rank(each), self._content.number[each]) for each in skipped}
         blocked = sorted(self._graph.blocked_by(key) & skipped, key=order.__getitem__)
+        shown = [each for each in blocked if not _rank(each)][:_MAX_NAMES]
+        tests = sum(map(_rank, blocked))
         return {
             **self._short(execution),
             "code": self._texts.block(self._graph.nodes[key].code, _CODE),
-            "skipped": [self._content.name(each) for each in blocked[:_MAX_NAMES]],
+            "skipped": [(self._content.number[each], self._content.name(each)) for each in shown],
+            "skipped_more": _and_more(len(blocked) - len(shown) - tests, tests),
             "skipped_count": len(blocked),
             "tables": self._feeding(key),
         }
@@ -205,20 +219,25 @@ class View:
     def _phases(self) -> list[dict[str, Any]]:
         found = phases(self._page)
         total = sum(phase.seconds for phase in found) or 1.0
+        outcomes = {step.index: outcome_of(step.status) for step in self._page.steps}
         shown, x = [], 0.0
-        for phase in found[: _MAX_STEPS + 3]:
-            width = 1000 * phase.seconds / total
+        for number, phase in enumerate(found[: _MAX_STEPS + 3]):
+            name, share = self._texts.line(phase.name, 120), phase.seconds / total
             shown.append(
                 {
                     "kind": phase.kind,
-                    "name": self._texts.line(phase.name, 120),
+                    "outcome": outcomes.get(phase.step or 0, "idle"),
+                    "tone": f"n{number % _TONES}",
+                    "name": name,
+                    "label": _label(name, share) if phase.kind == "step" else "none",
+                    "step": phase.step,
                     "seconds": duration_text(phase.seconds),
-                    "share": round(100 * phase.seconds / total),
-                    "x": round(x, 2),
-                    "width": round(max(width, 1.0), 2),
+                    "share": round(100 * share),
+                    "x": round(100 * x, 2),
+                    "width": round(100 * max(share, 0.001), 2),
                 }
             )
-            x += width
+            x += share
         return shown
 
     def _slowest(self) -> list[dict[str, Any]]:
@@ -227,17 +246,21 @@ class View:
             (max(each.execution.seconds, each.past.seconds if each.past else 0) for each in rows),
             default=1.0,
         )
-        return [
-            {
-                **self._short(each.execution),
-                "median": duration_text(each.past.seconds) if each.past else "",
-                "runs": each.past.runs if each.past else 0,
-                "change": _change(each.execution.seconds, each.past.seconds) if each.past else "",
-                "width": round(200 * each.execution.seconds / longest, 1),
-                "mark": round(200 * each.past.seconds / longest, 1) if each.past else None,
-            }
-            for each in rows
-        ]
+        return [self._slow(each, longest) for each in rows]
+
+    def _slow(self, slow: Slow, longest: float) -> dict[str, Any]:
+        seconds, past = slow.execution.seconds, slow.past
+        before = past.seconds if past else 0.0
+        is_slower = seconds - before > max(_SLOWER_SECONDS, before * _SLOWER / 100)
+        return {
+            **self._short(slow.execution),
+            "median": duration_text(past.seconds) if past else "",
+            "runs": past.runs if past else 0,
+            "change": _change(seconds, past.seconds) if past else "",
+            "is_slower": past is not None and is_slower,
+            "width": round(100 * seconds / longest, 1),
+            "mark": round(99 * before / longest, 1) if past else None,
+        }
 
     def _critical(self) -> dict[str, Any] | None:
         executions = self._page.executions
@@ -308,6 +331,20 @@ def _change(now: float, before: float) -> str:
     if percent is None:
         return ""
     return "as usual" if abs(percent) < _USUAL else f"{percent:+,} %"
+
+
+def _and_more(nodes: int, tests: int) -> str:
+    """Return how many nodes and tests are not named, in words; empty if all are."""
+    counts = ((nodes, "more node"), (tests, "test"))
+    return " and ".join(f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n)
+
+
+def _label(name: str, share: float) -> str:
+    """Return the class of the label in a bar: `none` if it is too long."""
+    needed = len(name) * _CHARACTER + 16
+    if needed > share * _WIDE:
+        return "none"
+    return "wide-only" if needed > share * _NARROW else "always"
 
 
 def _rank(key: str) -> int:

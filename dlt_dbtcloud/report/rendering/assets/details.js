@@ -13,6 +13,7 @@ let opener = null;
 function closePanel() {
   find("panel").hidden = true;
   chosen.node = null;
+  address("");
   for (const box of document.querySelectorAll(".here")) box.classList.remove("here");
   if (opener && opener.isConnected) opener.focus({ preventScroll: true });
   opener = null;
@@ -27,8 +28,9 @@ async function openPanel(number, from = null) {
   const panel = find("panel");
   const close = make("button", { type: "button", class: "close", "aria-label": "Close" }, "✕");
   close.addEventListener("click", closePanel);
-  const title = make("h2", { id: "panel-title", tabindex: "-1" }, bidi(node.name));
-  panel.replaceChildren(close, make("p", { class: "kicker" }, node.type.replace("_", " ")), title, make("p", {}, chip(node.status)));
+  const title = make("h2", { id: "panel-title", tabindex: "-1" }, label(node.name));
+  const status = node.status ? chip(node.status) : make("span", { class: "quiet" }, "not in this run");
+  panel.replaceChildren(close, make("p", { class: "kicker" }, node.type.replace("_", " ")), title, make("div", { class: "row" }, status, ...places(number)));
   panel.hidden = false;
   panel.scrollTop = 0;
   title.focus({ preventScroll: true });
@@ -39,7 +41,65 @@ async function openPanel(number, from = null) {
   } catch (error) {
     panel.append(make("p", { class: "quiet" }, "This browser cannot read the details of nodes."));
   }
-  if (chosen.node === number && details) panel.append(...describe(node, details));
+  if (chosen.node !== number || !details) return;
+  panel.append(...describe(node, details));
+  copyButtons(panel);
+  address(`#${NODE}${encodeURIComponent(details[0])}`);
+}
+
+// The links from a node to its places in the timeline and the lineage.
+function places(number) {
+  const go = (title, action) => {
+    const button = make("button", { type: "button", class: "action" }, title);
+    button.addEventListener("click", () => { if (innerWidth < 900) closePanel(); action(); });
+    return button;
+  };
+  return [
+    document.querySelector(`.bar[data-node="${number}"]`) && go("In the timeline", () => showBar(number)),
+    boxView(number) && go("In the lineage", () => showBox(number)),
+  ].filter(Boolean);
+}
+
+// Names a node in the address of the page, so that the address can be passed on.
+const NODE = "node=";
+
+function address(fragment) {
+  try {
+    history.replaceState(null, "", fragment || location.pathname + location.search);
+  } catch (error) {
+    // a page in a frame has no address of its own
+  }
+}
+
+async function openAddress() {
+  if (!location.hash.startsWith(`#${NODE}`)) return;
+  try {
+    const id = decodeURIComponent(location.hash.slice(NODE.length + 1));
+    const number = (await readDetails()).findIndex((details) => details[0] === id);
+    if (number >= 0 && number !== chosen.node) openPanel(number);
+  } catch (error) {
+    // it is no address of a node, or its details cannot be read
+  }
+}
+
+// Adds buttons that copy a code or a message; where copying is not allowed, they select it.
+function copyButtons(place) {
+  for (const holder of place.querySelectorAll(".copied")) {
+    if (holder.querySelector("button")) continue;
+    const button = make("button", { type: "button" }, "Copy");
+    const code = holder.querySelector("pre");
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch (error) {
+        getSelection().selectAllChildren(code);
+        button.textContent = "Selected";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    holder.append(button);
+  }
 }
 
 function describe(node, details) {
@@ -53,7 +113,8 @@ function describe(node, details) {
     ["Package", node.package], ["Owners", owners.join(", ")], ["Tags", tags.join(", ")], ["Id", id],
   ].filter(([, text]) => text);
   const parts = [];
-  if (message) parts.push(make("pre", { dir: "auto", tabindex: "0" }, message));
+  const copied = (attributes, text) => make("div", { class: "copied" }, make("pre", { ...attributes, tabindex: "0" }, text));
+  if (message) parts.push(copied({ dir: "auto" }, message));
   if (description) parts.push(make("p", { dir: "auto" }, description));
   parts.push(make("dl", {}, ...facts.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, bidi(text))])));
   const tests = node.children.filter((child) => isTest(page.nodes[child]));
@@ -63,7 +124,7 @@ function describe(node, details) {
     const head = ["Column", "Type", "Description"].map((name) => make("th", { scope: "col" }, name));
     parts.push(make("h3", {}, "Columns"), make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body))));
   }
-  if (code) parts.push(make("h3", {}, "Compiled SQL"), make("pre", { dir: "ltr", class: "code", tabindex: "0" }, code));
+  if (code) parts.push(make("h3", {}, "Compiled SQL"), copied({ dir: "ltr", class: "code" }, code));
   if (isCut) parts.push(make("p", { class: "quiet" }, "Its columns and SQL are left out, to keep the page small."));
   return parts;
 }
@@ -73,8 +134,8 @@ const isTest = (node) => node.type === "test" || node.type === "unit_test";
 function links(title, numbers) {
   if (!numbers.length) return [];
   const buttons = numbers.slice(0, 40).map((number) => {
-    const button = make("button", { type: "button", class: "node", "data-node": number }, bidi(page.nodes[number].name));
-    return make("span", {}, make("b", { class: `dot ${outcome(page.nodes[number])}`, title: statusText(page.nodes[number]) }), button);
+    const button = make("button", { type: "button", class: "node", "data-node": number }, label(page.nodes[number].name));
+    return make("span", {}, icon(outcome(page.nodes[number])), make("span", { class: "hidden" }, statusText(page.nodes[number])), button);
   });
   const more = numbers.length > 40 ? [make("span", { class: "quiet" }, `and ${numbers.length - 40} more`)] : [];
   return [make("h3", {}, title), make("div", { class: "links" }, ...buttons, ...more)];

@@ -18,8 +18,31 @@ const draw = (tag, attributes = {}, ...children) =>
 
 const bidi = (text) => make("bdi", {}, text);
 
+// A name, which may break after the marks between its words.
+const label = (text) => make("bdi", {}, ...text.split(/(?<=[._])/).flatMap((part, number) => (number ? [make("wbr"), part] : [part])));
+
+const icon = (outcome) =>
+  draw("svg", { class: `icon ${outcome}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, draw("use", { href: `#icon-${outcome}` }));
+
 function chip(status) {
-  return status ? make("span", { class: `chip ${status[1]}` }, status[0]) : make("span", { class: "quiet" }, "not run");
+  return status ? make("span", { class: `chip ${status[1]}` }, icon(status[1]), make("span", {}, status[0])) : make("span", { class: "quiet" }, "not run");
+}
+
+function breakNames() {
+  for (const name of document.querySelectorAll("bdi.name")) name.replaceWith(label(name.textContent));
+}
+
+// Shows times in the time zone of the reader, and in UTC as their title.
+function localTimes() {
+  const format = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
+  const zone = new Intl.DateTimeFormat("en", { timeZoneName: "short" });
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (time.title || Number.isNaN(moment.getTime())) continue;
+    const { value } = zone.formatToParts(moment).find((part) => part.type === "timeZoneName");
+    time.title = time.textContent;
+    time.textContent = `${format.format(moment)} ${value}`;
+  }
 }
 
 function duration(seconds) {
@@ -33,10 +56,10 @@ function duration(seconds) {
 }
 
 // The page's data, and what its reader has chosen, which a live page keeps.
-const page = { data: null, nodes: [], details: null };
+const page = { data: null, nodes: [], details: null, timeline: null };
 const chosen = {
-  zoom: 1, onlyCritical: false, view: null, scale: 1, search: "",
-  filter: "", status: "", type: "", sort: null, descending: false, shown: 500, node: null,
+  zoom: 1, onlyCritical: false, view: null, scale: 1, search: "", match: 0,
+  filter: "", status: "", type: "", sort: 2, descending: false, shown: 100, node: null,
 };
 
 function read() {
@@ -52,6 +75,10 @@ function read() {
   for (const node of page.nodes) for (const parent of node.parents) page.nodes[parent].children.push(node.number);
   page.details = null;
 }
+
+// Outcomes, the worst first, with their words.
+const WORDS = { bad: "failed", warn: "warned", skipped: "skipped", active: "running", unknown: "other", good: "succeeded", idle: "nothing to do" };
+const ORDER = Object.keys(WORDS);
 
 const outcome = (node) => (node.status ? node.status[1] : "unknown");
 const statusText = (node) => (node.status ? node.status[0] : "not in this run");

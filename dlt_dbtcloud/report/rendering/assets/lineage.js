@@ -1,5 +1,7 @@
 // The lineage: boxes and edges at the places that the page was made with.
-const BOX = { width: 190, height: 30, column: 260, row: 40, margin: 14 };
+const BOX = { width: 0, narrowest: 178, widest: 240, height: 30, gap: 44, row: 39, margin: 14 };
+// the size below which labels cannot be read
+const SMALLEST = 0.8;
 
 function startLineage() {
   const { views } = page.data;
@@ -12,7 +14,7 @@ function startLineage() {
   find("lineage-tools").hidden = false;
   const search = find("lineage-search");
   search.value = chosen.search;
-  search.oninput = () => { chosen.search = search.value; lookUp(false); };
+  search.oninput = () => { chosen.search = search.value; chosen.match = 0; lookUp(false); };
   search.onkeydown = (event) => { if (event.key === "Enter") { event.preventDefault(); lookUp(true); } };
   const tools = find("lineage-tools");
   tools.onclick = (event) => {
@@ -36,8 +38,11 @@ function showView(key, focus = false) {
   find("lineage-views").replaceChildren(...(top.length > 1 || isInside ? buttons : []));
   find("graph").replaceChildren(make("div", { class: "map" }, drawView(view)));
   watchLineage(view);
+  watchMap(find("graph").firstElementChild);
   rescale(isNew ? null : chosen.scale);
   lookUp(false);
+  const worst = find("graph").querySelector(".box.bad");
+  if (isNew && worst) center(worst);
   if (focus) find("graph").querySelector(".box")?.focus();
 }
 
@@ -47,11 +52,14 @@ function viewButton(key, title, isCurrent) {
   return button;
 }
 
-const x = (column) => BOX.margin + column * BOX.column;
+const x = (column) => BOX.margin + column * (BOX.width + BOX.gap);
 const y = (row) => BOX.margin + row * BOX.row;
 
 function drawView(view) {
-  const width = 2 * BOX.margin + (view.columns - 1) * BOX.column + BOX.width;
+  // boxes are wider if there is room
+  const room = (find("graph").clientWidth - 2 * BOX.margin - 4 + BOX.gap) / view.columns - BOX.gap;
+  BOX.width = Math.round(Math.max(BOX.narrowest, Math.min(BOX.widest, room)));
+  const width = 2 * BOX.margin + view.columns * (BOX.width + BOX.gap) - BOX.gap;
   const height = 2 * BOX.margin + (view.rows - 1) * BOX.row + BOX.height;
   const svg = draw("svg", {
     viewBox: `0 0 ${width} ${height}`, "data-width": width, "data-height": height, role: "group",
@@ -84,7 +92,51 @@ function route(from, to, rows) {
   return `${path}C${half} ${at} ${half} ${end} ${right} ${end}`;
 }
 
-const shorten = (text, limit) => ([...text].length > limit ? `${[...text].slice(0, limit - 1).join("")}…` : text);
+const measure = (text, size) => {
+  measure.context ||= document.createElement("canvas").getContext("2d");
+  measure.family ||= getComputedStyle(document.body).fontFamily;
+  measure.context.font = `${size}px ${measure.family}`;
+  return measure.context.measureText(text).width;
+};
+
+// Cuts a text without breaks, if it is too long.
+function cut(text, width, size) {
+  if (measure(text, size) <= width) return text;
+  const characters = [...text];
+  let [low, high] = [1, Math.min(characters.length, 200)];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (measure(`${characters.slice(0, middle).join("")}…`, size) <= width) low = middle;
+    else high = middle - 1;
+  }
+  return `${characters.slice(0, low).join("")}…`;
+}
+
+// Returns a name as one line or two, broken or cut between its words.
+function twoLines(text, width) {
+  if (measure(text, 12) <= width) return [text];
+  const words = text.split(/(?<=[_.\s-])/);
+  const lines = [];
+  while (words.length && lines.length < 2) {
+    let line = words.shift();
+    const end = lines.length ? "…" : "";
+    while (words.length && measure(line + words[0] + end, 11) <= width) line += words.shift();
+    lines.push(line);
+  }
+  if (words.length) lines[lines.length - 1] += "…";
+  return lines.map((line) => cut(line, width, 11));
+}
+
+// Returns the end of a folder's name that fits into a line.
+function lastWords(text, width) {
+  const words = text.split(/(?<=\/)/);
+  let name = text;
+  while (words.length > 1 && measure(name, 12) > width) {
+    words.shift();
+    name = `…/${words.join("")}`;
+  }
+  return cut(name, width, 12);
+}
 
 function worst(numbers) {
   const order = ["bad", "warn", "active", "skipped", "good", "idle", "unknown"];
@@ -92,38 +144,39 @@ function worst(numbers) {
 }
 
 function drawItem(item, index) {
-  const [column, row, kind, subject, extra] = item;
-  const box = { width: BOX.width, height: BOX.height, rx: 5 };
-  const parts = [draw("rect", box)];
-  const label = (text, sub) => {
-    parts.push(draw("text", { x: 9, y: sub ? 13 : 19, direction: "ltr", "unicode-bidi": "plaintext" }, shorten(text, 27)));
-    if (sub) parts.push(draw("text", { x: 9, y: 25, class: "sub" }, sub));
-  };
-  let [name, words, shape] = ["", "", "unknown"];
-  if (kind === 0) {
-    const node = page.nodes[subject];
-    [name, shape] = [node.name, outcome(node)];
-    words = tipOf(subject).join(", ");
-    label(name, node.type === "model" ? null : node.type.replace("_", " "));
-    if (node.tests) parts.push(draw("circle", { class: node.tests, cx: BOX.width - 2, cy: 2, r: 5 }));
-  } else if (kind === 1) {
-    const [title, numbers] = page.data.groups[subject];
-    [name, shape] = [title, worst(numbers)];
-    const counts = ["bad", "warn", "skipped"].map((each) => [each, numbers.filter((number) => outcome(page.nodes[number]) === each).length]).filter(([, count]) => count);
-    const texts = { bad: "failed", warn: "warned", skipped: "skipped" };
-    const sub = [`${numbers.length} node${numbers.length === 1 ? "" : "s"}`, ...counts.map(([each, count]) => `${count} ${texts[each]}`)].join(" · ");
-    words = `${name}, ${sub}`;
-    label(name, sub);
-  } else {
-    [name, shape] = [subject, "table"];
-    const rows = extra === null ? "loaded by dlt" : `${extra.toLocaleString("en")} rows loaded`;
-    words = `table ${name}, ${rows}`;
-    label(name, rows);
-  }
+  const [column, row, kind, subject] = item;
+  const [name, sub, shape, words] = itemTexts(item);
+  const left = kind === 2 ? 10 : 28;
+  const width = BOX.width - left - 8;
+  const parts = [draw("rect", { width: BOX.width, height: BOX.height, rx: 5 })];
+  if (kind !== 2) parts.push(draw("use", { href: `#icon-${shape}`, class: `icon ${shape}`, x: 9, y: 8.5, width: 13, height: 13 }));
+  const write = (text, at, kind = null) => parts.push(" ", draw("text", { x: left, y: at, class: kind, direction: "ltr", "unicode-bidi": "plaintext" }, text));
+  const [first, second] = kind === 0 ? twoLines(name, width) : [lastWords(name, width)];
+  write(first, second || sub ? 13 : 19, second && "two");
+  if (second) write(second, 24.5, "two");
+  else if (sub) write(cut(sub, width, 10), 25, "sub");
+  const tests = kind === 0 && page.nodes[subject].tests;
+  if (tests) parts.push(draw("use", { href: `#icon-${tests}`, class: `icon ${tests}`, x: BOX.width - 10, y: -5, width: 14, height: 14 }));
   return draw("g", {
     class: `box ${shape}`, transform: `translate(${x(column)} ${y(row)})`, tabindex: "-1", role: "button",
     "aria-label": words, "data-item": index, "data-node": kind === 0 ? subject : null,
   }, ...parts);
+}
+
+// Returns the name of an item, the line below it, its outcome, and its name for a screen reader.
+function itemTexts([, , kind, subject, extra]) {
+  if (kind === 0) {
+    const node = page.nodes[subject];
+    return [node.name, node.type === "model" ? "" : node.type.replace("_", " "), outcome(node), tipOf(subject).join(", ")];
+  }
+  if (kind === 1) {
+    const [title, numbers] = page.data.groups[subject];
+    const counts = ["bad", "warn", "skipped"].map((each) => [each, numbers.filter((number) => outcome(page.nodes[number]) === each).length]).filter(([, count]) => count);
+    const sub = [`${numbers.length} node${numbers.length === 1 ? "" : "s"}`, ...counts.map(([each, count]) => `${count} ${WORDS[each]}`)].join(" · ");
+    return [title, sub, worst(numbers), `${title}, ${sub}`];
+  }
+  const rows = extra === null ? "loaded by dlt" : `${extra.toLocaleString("en")} rows loaded`;
+  return [subject, rows, "table", `${subject}, ${rows}, table`];
 }
 
 function watchLineage(view) {
@@ -183,18 +236,69 @@ function watchLineage(view) {
   });
 }
 
-function rescale(scale) {
+// Changes the size, and keeps a point of the window where it is: by default the middle.
+function rescale(scale, across = null, down = null) {
   const map = find("graph").firstElementChild;
   const svg = map && map.querySelector("svg");
   if (!svg) return;
   const [width, height] = [+svg.dataset.width, +svg.dataset.height];
-  const fit = Math.max(0.5, Math.min(1, (map.clientWidth - 4) / width));
+  const fit = Math.max(SMALLEST, Math.min(1.15, (map.clientWidth - 4) / width));
+  const before = chosen.scale;
   chosen.scale = Math.min(3, Math.max(0.1, scale === null ? fit : scale));
+  const [left, top] = [across === null ? map.clientWidth / 2 : across, down === null ? map.clientHeight / 2 : down];
+  const at = [(map.scrollLeft + left) / before, (map.scrollTop + top) / before];
   svg.setAttribute("width", Math.round(width * chosen.scale));
   svg.setAttribute("height", Math.round(height * chosen.scale));
+  map.scrollTo({ left: at[0] * chosen.scale - left, top: at[1] * chosen.scale - top, behavior: "instant" });
 }
 
-// Dims what does not match the search, or nothing, and counts what does.
+// Scrolls the map, not the page, to a box.
+function center(box) {
+  const map = find("graph").firstElementChild;
+  const [outer, inner] = [map.getBoundingClientRect(), box.getBoundingClientRect()];
+  map.scrollBy({ left: inner.left + inner.width / 2 - outer.left - outer.width / 2, top: inner.top + inner.height / 2 - outer.top - outer.height / 2, behavior: "instant" });
+}
+
+// Lets the pointer drag the map, and the wheel zoom it.
+function watchMap(map) {
+  let from = null;
+  map.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "mouse" && event.button === 0 && !event.target.closest(".box")) from = [event.clientX + map.scrollLeft, event.clientY + map.scrollTop];
+  });
+  map.addEventListener("pointermove", (event) => {
+    if (!from) return;
+    if (!event.buttons) { stop(); return; }
+    map.classList.add("dragged");
+    map.scrollTo({ left: from[0] - event.clientX, top: from[1] - event.clientY, behavior: "instant" });
+  });
+  const stop = () => { from = null; map.classList.remove("dragged"); };
+  map.addEventListener("pointerup", stop);
+  map.addEventListener("pointerleave", stop);
+  map.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    const edge = map.getBoundingClientRect();
+    rescale(chosen.scale * (event.deltaY < 0 ? 1.15 : 1 / 1.15), event.clientX - edge.left, event.clientY - edge.top);
+  }, { passive: false });
+}
+
+// Returns the view in which a node has a box of its own: the current one, if it has.
+function boxView(number) {
+  const has = (view) => view.items.some((item) => item[2] === 0 && item[3] === number);
+  const view = currentView();
+  return view && has(view) ? view : page.data.views.find(has);
+}
+
+function showBox(number) {
+  showView(boxView(number).key);
+  const box = find("graph").querySelector(`.box[data-node="${number}"]`);
+  find("lineage").scrollIntoView();
+  center(box);
+  box.focus({ preventScroll: true });
+  markHere(number);
+}
+
+// Dims what does not match the search, or nothing, and counts what does; goes to the next match.
 function lookUp(goes) {
   const map = find("graph").firstElementChild;
   const view = currentView();
@@ -211,8 +315,8 @@ function lookUp(goes) {
   for (const edge of map.querySelectorAll(".edge.lit")) edge.classList.remove("lit");
   map.classList.toggle("dimmed", wanted !== "");
   find("lineage-found").textContent = wanted === "" ? "" : `${matches.length} found`;
-  if (goes && matches.length) {
-    matches[0].scrollIntoView({ block: "center", inline: "center" });
-    matches[0].focus({ preventScroll: true });
-  }
+  if (!goes || !matches.length) return;
+  const box = matches[chosen.match++ % matches.length];
+  center(box);
+  box.focus({ preventScroll: true });
 }

@@ -3,5 +3,7 @@ const markHere = () => {};
 
 function start() {
   page.data = JSON.parse(find("data").textContent);
+  localTimes();
+  breakNames();
   document.documentElement.dataset.ready = "";
 }
