@@ -19,6 +19,7 @@ from dlt_dbtcloud.report.page import (
     RunHead,
     RunPage,
     Step,
+    limits_text,
 )
 from dlt_dbtcloud.report.rendering.pages import render_overview, render_run
 from dlt_dbtcloud.report.rendering.texts import redactor
@@ -37,6 +38,7 @@ __all__ = [
     "RunHead",
     "RunPage",
     "Step",
+    "limits_text",
     "logged_executions",
     "past_times",
     "redactor",

@@ -25,6 +25,8 @@ __all__ = [
     "RunHead",
     "RunPage",
     "Step",
+    "has_content",
+    "limits_text",
     "outcome_of",
 ]
 
@@ -40,6 +42,10 @@ _OUTCOMES: Mapping[str, Outcome] = {
     **dict.fromkeys(("no-op", "reused", "queued"), "idle"),
     **dict.fromkeys(("running", "starting"), "active"),
 }
+
+# messages of dbt Fusion that describe nothing
+_EMPTY = frozenset({"", "Compilation Error", "Error", "Fail", "Warn"})
+_UNITS = ("minute", "hour", "day")
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,7 @@ class RunHead:
         adapter: The adapter, such as `duckdb`.
         git_branch: The branch.
         git_sha: The commit.
+        pull_request: The number of the pull request that triggered it.
         retries: The id of the run that it retries.
     """
 
@@ -231,6 +238,7 @@ class RunHead:
     adapter: str | None = None
     git_branch: str | None = None
     git_sha: str | None = None
+    pull_request: int | None = None
     retries: int | None = None
 
 
@@ -318,6 +326,28 @@ class Overview:
     account_id: int
     jobs: tuple[OverviewJob, ...] = ()
     refresh: float | None = None
+
+
+def has_content(message: str | None) -> bool:
+    """Return whether a message describes anything; some of dbt Fusion do not."""
+    return (message or "").strip() not in _EMPTY
+
+
+def limits_text(criteria: object) -> str | None:
+    """Return the limits of a source's freshness in words, such as `warn after 12 hours`.
+
+    Args:
+        criteria: dbt's `criteria`; what is not of their form is left out.
+    """
+    words = []
+    for name in ("warn", "error"):
+        limit = criteria.get(f"{name}_after") if isinstance(criteria, Mapping) else None
+        if not isinstance(limit, Mapping):
+            continue
+        count, unit = limit.get("count"), limit.get("period")
+        if isinstance(count, int | float) and isinstance(unit, str) and unit in _UNITS:
+            words.append(f"{name} after {count:g} {unit}{'' if count == 1 else 's'}")
+    return ", ".join(words) or None
 
 
 def outcome_of(status: str | None) -> Outcome:

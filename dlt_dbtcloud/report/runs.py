@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dlt.common.exceptions import MissingDependencyException
@@ -37,19 +37,29 @@ from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.executions import logged_executions
 from dlt_dbtcloud.report.history import History
 from dlt_dbtcloud.report.loads import find_load
-from dlt_dbtcloud.report.page import Execution, Freshness, Node, RunHead, RunPage, Step
+from dlt_dbtcloud.report.page import (
+    Execution,
+    Freshness,
+    Node,
+    RunHead,
+    RunPage,
+    Step,
+    has_content,
+    limits_text,
+)
 from dlt_dbtcloud.report.project import project_nodes
 from dlt_dbtcloud.report.rendering import pages
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
-from dlt_dbtcloud.values import as_datetime, as_mapping, as_number, as_text
+from dlt_dbtcloud.values import as_datetime, as_integer, as_mapping, as_number, as_text
 
 __all__ = ["check_jinja", "read_page", "run_report"]
 
 
-# messages without content, of dbt Fusion
-_EMPTY = frozenset({"", "Compilation Error", "Error", "Fail", "Warn"})
 _MAX_LOGGED = 5
-_UNITS = ("minute", "hour", "day")
+_PULL_REQUESTS = (
+    *("github_pull_request_id", "gitlab_merge_request_id", "azure_pull_request_id"),
+    "non_native_pull_request_id",
+)
 
 
 def run_report(client: DBTCloudClientV2, run_id: int | str | None) -> HtmlDocument:
@@ -166,6 +176,7 @@ def _codes(
 def _head(run: Run, manifest: Manifest) -> RunHead:
     job, trigger = as_mapping(run.get("job")), as_mapping(run.get("trigger"))
     version = manifest.dbt_version or run.get("dbt_version")
+    pull_requests = map(trigger.get, _PULL_REQUESTS)
     engine = "dbt Fusion" if manifest.is_from_fusion else "dbt Core" if manifest else "dbt"
     return RunHead(
         id=run.get("id"),
@@ -182,6 +193,7 @@ def _head(run: Run, manifest: Manifest) -> RunHead:
         adapter=manifest.adapter_type,
         git_branch=run.get("git_branch") or as_text(trigger.get("git_branch")),
         git_sha=run.get("git_sha") or as_text(trigger.get("git_sha")),
+        pull_request=next(filter(None, map(as_integer, pull_requests)), None),
         retries=retried_run(run),
     )
 
@@ -259,7 +271,7 @@ def _reported(
 def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | None:
     """Return the message of a node, or the lines about it in the log of dbt Fusion."""
     message = message_of(result, manifest)
-    if result["status"] not in FAILED or (message or "").strip() not in _EMPTY:
+    if result["status"] not in FAILED or has_content(message):
         return message
     entry = manifest.entry(result["unique_id"])
     logged = log.about(
@@ -275,24 +287,14 @@ def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | No
 
 
 def _freshness(result: FreshnessResult) -> Freshness:
-    limits = as_mapping(result.criteria)
-    words = [_limit(name, limits.get(f"{name}_after")) for name in ("warn", "error")]
     return Freshness(
         unique_id=result.unique_id,
         status=result.status,
         loaded_at=result.max_loaded_at,
         age=as_number(result.max_loaded_at_time_ago_in_s),
-        criteria=", ".join(filter(None, words)) or None,
+        criteria=limits_text(result.criteria),
         error=None if result.error is None else str(result.error),
     )
-
-
-def _limit(name: str, limit: object) -> str:
-    fields: Mapping[str, object] = as_mapping(limit)
-    count, unit = as_number(fields.get("count")), fields.get("period")
-    if count is None or unit not in _UNITS:
-        return ""
-    return f"{name} after {count:g} {unit}{'' if count == 1 else 's'}"
 
 
 def _seconds(time: object) -> float | None:

@@ -91,6 +91,16 @@ def test_a_failed_run_of_dbt_fusion(
     assert {node.resource_type for node in page.nodes} >= {"model", "seed", "source", "test"}
 
 
+def test_a_failure_of_dbt_fusion_that_no_node_explains(
+    cloud: DBTCloudEmulator, tmp_path: Path
+) -> None:
+    job = Replay(cloud, tmp_path, "no_database", FUSION).create_job("Press")
+    text = dbt_cloud_run_report(run_id=run_dbt_cloud_job(job_id=job)["id"])
+    failed = text[text.index('<section id="failed"') : text.index('<section id="time"')]
+    assert "Failed to create schema" in failed
+    assert failed.index("Failed to create schema") < failed.index("Compilation Error")
+
+
 def test_stale_sources_of_dbt_fusion(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
 ) -> None:
@@ -120,6 +130,15 @@ def test_a_page_without_medians_is_better_than_none(
     page = read_page(client, run_id)
     assert len(page.executions) == 2
     assert "earlier runs of the job cannot be read" in page.problems[0]
+
+
+def test_the_head_has_the_git_reference(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
+    job = cloud.create_job("Nightly", artifacts=ARTIFACTS)
+    data = {"git_branch": "feature/x", "git_sha": "0123456789abcdef", "gitlab_merge_request_id": 7}
+    run_id = client.trigger_job_run(job, {"cause": "Test", **data})
+    head = read_page(client, run_id).run
+    assert (head.git_branch, head.git_sha, head.pull_request) == ("feature/x", data["git_sha"], 7)
+    assert "feature/x · 0123456789ab · pull request 7" in dbt_cloud_run_report(run_id=run_id)
 
 
 @pytest.mark.parametrize(

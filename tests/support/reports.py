@@ -82,6 +82,7 @@ def shop_page(**changes: Any) -> RunPage:
             adapter="duckdb",
             git_branch="main",
             git_sha="0123456789abcdef",
+            pull_request=12,
             retries=76,
         ),
         made_at=BEGAN + 30,

@@ -6,12 +6,12 @@ The artifacts of scripted runs may be anything, so a value of another type is le
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
-from dlt_dbtcloud.report import Column, Execution, Freshness, Node
+from dlt_dbtcloud.report import Column, Execution, Freshness, Node, limits_text
 
 __all__ = ["decode", "executions_of", "freshness_of", "nodes_of", "seconds_of"]
 
@@ -53,12 +53,15 @@ def code_of(results: dict[str, Any]) -> dict[str, str]:
     return {key: code for key, code in found if key and code}
 
 
-def executions_of(results: dict[str, Any], step: int) -> Iterator[Execution]:
+def executions_of(
+    results: dict[str, Any], step: int, ephemeral: Container[str] = ()
+) -> Iterator[Execution]:
     """Yield the executions in a `run_results.json`.
 
     Args:
         results: The results.
         step: The index of the step.
+        ephemeral: The ids of ephemeral nodes, which dbt Fusion calls skipped.
     """
     for each in _results(results):
         unique_id, status = _text(each.get("unique_id")), _text(each.get("status"))
@@ -75,7 +78,7 @@ def executions_of(results: dict[str, Any], step: int) -> Iterator[Execution]:
         yield Execution(
             unique_id=unique_id,
             step=step,
-            status=status,
+            status="no-op" if status == "skipped" and unique_id in ephemeral else status,
             message=_text(each.get("message")),
             started_at=min((time for time in begins if time is not None), default=None),
             seconds=_number(each.get("execution_time")) or 0.0,
@@ -95,6 +98,7 @@ def freshness_of(sources: dict[str, Any]) -> Iterator[Freshness]:
                 status=status,
                 loaded_at=_text(each.get("max_loaded_at")),
                 age=_number(each.get("max_loaded_at_time_ago_in_s")),
+                criteria=limits_text(each.get("criteria")),
                 error=_text(each.get("error")),
             )
 

@@ -42,6 +42,10 @@ __all__ = ["StepState", "executes", "page_of", "states_of", "times_before"]
 # the load in the cause of a run
 _LOAD = re.compile(r": dlt pipeline (.+), load (\d+(?:\.\d+)?)(?:: retry of run \d+)? \[dlt:\w+\]$")
 _MAX_FILES = 100
+_PULL_REQUESTS = (
+    *("github_pull_request_id", "gitlab_merge_request_id", "azure_pull_request_id"),
+    "non_native_pull_request_id",
+)
 _RESULTS = "run_results.json"
 _COMPILING = frozenset({"compile", "docs", "list", "ls", "parse", "show"})
 
@@ -157,7 +161,8 @@ def _executions(
     """Return the executions of a step from its results, else from its log."""
     step = state.step
     if results:
-        return executions_of(results, step.index)
+        ephemeral = {node.unique_id for node in nodes if node.materialized == "ephemeral"}
+        return executions_of(results, step.index, ephemeral)
     began, end = step.started_at or now, step.finished_at or now
     return logged_executions(step.log, step.index, began, end, nodes, is_running=state.is_running)
 
@@ -183,12 +188,22 @@ def _head(run: Run, adapter: str | None) -> RunHead:
         started_at=_seconds(run.started_at),
         finished_at=_seconds(run.finished_at),
         cause=run.trigger["cause"],
-        engine=f"dbt {run.dbt_version}" if run.dbt_version else None,
+        engine=_engine(run.dbt_version),
         adapter=adapter,
         git_branch=run.trigger["git_branch"],
         git_sha=run.trigger["git_sha"],
+        pull_request=next(filter(None, map(run.trigger.get, _PULL_REQUESTS)), None),
         retries=run.retrying.id if run.retrying else None,
     )
+
+
+def _engine(version: str | None) -> str | None:
+    """Return the name of dbt with its version; dbt Fusion is dbt 2."""
+    if version is None:
+        return None
+    major = version.partition(".")[0]
+    is_known = major.isdecimal() and len(major) < 3
+    return f"dbt {('Fusion' if int(major) > 1 else 'Core') + ' ' if is_known else ''}{version}"
 
 
 def _load(run: Run) -> Load | None:

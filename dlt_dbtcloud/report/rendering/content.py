@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from dlt_dbtcloud.report.page import Node, Outcome, RunPage, outcome_of
+from dlt_dbtcloud.report.page import Execution, Node, Outcome, RunPage, has_content, outcome_of
 from dlt_dbtcloud.report.rendering.graph import Graph
 from dlt_dbtcloud.report.rendering.texts import Texts
 
@@ -71,6 +71,13 @@ class Content:
         """Return the name of a node, else its id."""
         name = self.texts.line(self.graph.nodes[key].name, NAME_LENGTH)
         return name or self.texts.line(key, NAME_LENGTH)
+
+    def message(self, execution: Execution) -> str | None:
+        """Return the message of an execution, else the number of a test's failures."""
+        count = execution.failures
+        if not count or has_content(execution.message):
+            return execution.message
+        return f"Got {count:,} result{'' if count == 1 else 's'}"
 
     def freshness_text(self, key: str) -> str:
         """Return the freshness of a source in words; empty if unknown."""

@@ -115,14 +115,15 @@ class Drawing:
         ]
 
     def _detail(self, key: str, *, has_code: bool) -> list[_Json]:
-        node, last = self._graph.nodes[key], self._content.last.get(key)
+        content = self._content
+        node, last = self._graph.nodes[key], content.last.get(key)
         line, block = self._texts.line, self._texts.block
         execution = None if last is None else self._page.executions[last]
         past = self._page.past.get(key)
         code = block(node.code, _CODE) if has_code else ""
         columns = node.columns[:_MAX_COLUMNS] if has_code else ()
         fresh = self._content.freshness.get(key)
-        message = execution.message if execution else fresh.error if fresh else None
+        message = content.message(execution) if execution else fresh.error if fresh else None
         return [
             line(key, 300),
             block(message, _MESSAGE if has_code else _CUT_MESSAGE),
@@ -140,7 +141,7 @@ class Drawing:
             execution.failures if execution else None,
             execution.rows if execution else None,
             [round(past.seconds, 3), past.runs] if past else None,
-            self._content.freshness_text(key),
+            content.freshness_text(key),
             int(bool(node.code or node.columns) and not has_code),
         ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dlt_dbtcloud.redaction import Redact, redact
+from dlt_dbtcloud.redaction import Redact, redact, without_backtraces
 
 __all__ = ["Texts", "redactor"]
 
@@ -54,16 +54,16 @@ class Texts:
         return f"{kept.rstrip()}\n… {cut:,} more characters were cut" if cut else kept
 
     def tail(self, text: str | None, limit: int) -> str:
-        """Return the last lines of a text, with a note on how many characters were cut."""
+        """Return the last lines of a log without backtraces, with a note on what was cut."""
         if not text:
             return ""
         size = _first_size(limit)
         while size < len(text):
-            cleaned = self._clean(text[-size:])
+            cleaned = without_backtraces(self._clean(text[-size:]))
             if len(cleaned) >= limit + _EDGE:
                 return _last_lines(cleaned, limit, len(text))
             size *= _GROWTH
-        cleaned = self._clean(text)
+        cleaned = without_backtraces(self._clean(text))
         return cleaned if len(cleaned) <= limit else _last_lines(cleaned, limit, len(text))
 
     def url(self, url: str | None) -> str:

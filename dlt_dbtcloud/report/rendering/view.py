@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlt_dbtcloud.report.page import Execution, Outcome, Step, outcome_of
+from dlt_dbtcloud.report.page import Execution, Outcome, Step, has_content, outcome_of
 from dlt_dbtcloud.report.rendering.content import (
     WORST_FIRST,
     Content,
@@ -23,10 +24,11 @@ __all__ = ["View"]
 _MESSAGE, _CODE = 4_000, 6_000
 # characters of the logs of all steps, and of one
 _LOGS, _LOG = 160_000, 8_000
-_MAX_FAILURES, _MAX_WARNINGS, _MAX_PROBLEMS = 25, 50, 20
+_MAX_FAILURES, _MAX_BROKEN, _MAX_WARNINGS, _MAX_PROBLEMS = 25, 3, 50, 20
 _MAX_NAMES, _MAX_TABLES, _MAX_STEPS, _MAX_FILES = 20, 200, 100, 100
 # rows of the table that needs no scripts
 _MAX_ROWS = 500
+_FRESHNESS = re.compile(r"\bsource (?:snapshot-)?freshness\b")
 # percent by which a time may differ from the median
 _USUAL = 10
 _WORDS: Mapping[Outcome, str] = {
@@ -79,7 +81,7 @@ class View:
             "load": self._load(),
             "failures": self._failures(),
             "failed_more": max(0, self._content.count("bad") - _MAX_FAILURES),
-            "broken_step": self._broken_step(),
+            "broken_steps": self._broken_steps(),
             "warnings": self._warnings(),
             "stale": self._stale(),
             "problems": [line(each, 400) for each in page.problems[:_MAX_PROBLEMS]],
@@ -99,7 +101,8 @@ class View:
         run, line = self._page.run, self._texts.line
         end = run.finished_at if run.finished_at is not None else self._page.made_at
         duration = None if run.created_at is None else end - run.created_at
-        git = " · ".join(filter(None, (line(run.git_branch), line(run.git_sha, 40)[:12])))
+        request = f"pull request {run.pull_request}" if run.pull_request else ""
+        git = (line(run.git_branch), line(run.git_sha, 40)[:12], request)
         facts = [
             ("Queued", time_text(run.created_at)),
             ("Started", time_text(run.started_at)),
@@ -107,7 +110,7 @@ class View:
             ("Duration", duration_text(duration)),
             ("Cause", line(run.cause, 255)),
             ("Engine", " · ".join(filter(None, (line(run.engine, 60), line(run.adapter, 40))))),
-            ("Git", git),
+            ("Git", " · ".join(filter(None, git))),
             ("Retry of", f"Run {run.retries}" if run.retries else ""),
         ]
         return [(name, text) for name, text in facts if text]
@@ -182,21 +185,33 @@ class View:
             "status": self._texts.line(execution.status, 40),
             "outcome": outcome_of(execution.status),
             "path": self._texts.line(node.path, 300),
-            "message": self._texts.block(execution.message, _MESSAGE),
+            "message": self._texts.block(self._content.message(execution), _MESSAGE),
             "seconds": duration_text(execution.seconds),
         }
 
-    def _broken_step(self) -> dict[str, Any] | None:
-        """Return the step that failed although none of its nodes did."""
+    def _broken_steps(self) -> list[dict[str, Any]]:
+        """Return the failed steps that none of their nodes explains, with the end of their logs."""
         failed = [each for each in self._page.steps if outcome_of(each.status) == "bad"]
-        if not failed or self._content.count("bad"):
-            return None
-        step = failed[-1]
-        return {
-            "name": self._texts.line(step.command or step.name, 300),
-            "index": step.index,
-            "log": self._texts.tail(step.log, 3_000),
-        }
+        stale = any(outcome_of(each.status) == "bad" for each in self._page.freshness)
+        shown = []
+        for step in failed:
+            nodes = [
+                each
+                for each in self._page.executions
+                if each.step == step.index and outcome_of(each.status) == "bad"
+            ]
+            is_explained = any(has_content(each.message) for each in nodes)
+            if is_explained or (stale and _FRESHNESS.search(step.command or "")):
+                continue
+            shown.append(
+                {
+                    "name": self._texts.line(step.command or step.name, 300),
+                    "index": step.index,
+                    "has_nodes": bool(nodes),
+                    "log": self._texts.tail(step.log, 3_000),
+                }
+            )
+        return shown[-_MAX_BROKEN:]
 
     def _warnings(self) -> list[dict[str, Any]]:
         return [self._short(each) for each in self._latest("warn")[:_MAX_WARNINGS]]

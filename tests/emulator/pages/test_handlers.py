@@ -15,8 +15,8 @@ from dlt_dbtcloud.emulator.pages.handlers import pause_after
 from dlt_dbtcloud.report.rendering import pages
 from tests.report.rendering.test_pages import Document
 from tests.support.emulator_api import Api
-from tests.support.recordings import Replay
-from tests.support.results import MANIFEST, RUN_RESULTS
+from tests.support.recordings import Replay, replayed_job
+from tests.support.results import MANIFEST, RUN_RESULTS, SOURCES
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 
@@ -85,6 +85,28 @@ def test_a_recorded_run_of_real_dbt_has_its_nodes(
     data = data_of(document)
     assert len(data["executions"]) == 82
     assert [view["key"] for view in data["views"]][:2] == ["nodes", "folders"]
+
+
+def test_a_recorded_run_of_dbt_fusion_has_its_nodes(
+    cloud: DBTCloudEmulator, api: Api, tmp_path: Path
+) -> None:
+    job = replayed_job(cloud, tmp_path, "failures")
+    text = page(api.ended(api.trigger(job)["id"])["href"]).text
+    for words in (
+        "Engine dbt Fusion 2.0.",
+        "Got 1 result Skipped because of it, 2 nodes: prices.v1 , prices.v2",
+        "accepted_values_juice_sort__boskoop Got 1 result",
+        # it is ephemeral
+        "picked model no-op",
+    ):
+        assert words in text
+
+
+def test_stale_sources_have_their_limits(cloud: DBTCloudEmulator, api: Api) -> None:
+    files = {**ARTIFACTS, "sources.json": SOURCES}
+    job = cloud.create_job("x", execute_steps=["dbt source freshness"], artifacts=files)
+    text = page(api.trigger(job)["href"]).text
+    assert "orders 1 d 0 h old, loaded at 2026-01-30T06:00:00Z, warn after 1 day" in text
 
 
 def test_a_run_in_progress_is_live(cloud: DBTCloudEmulator, api: Api) -> None:

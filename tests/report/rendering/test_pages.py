@@ -154,7 +154,7 @@ def test_the_head_names_run_engine_git_and_load() -> None:
         "Nightly",
         "1 failed",
         "dbt Core 1.11.16 · duckdb",
-        "main · 0123456789ab",
+        "main · 0123456789ab · pull request 12",
         "Run 76",
         "2026-09-21",
         "20.0 s",
@@ -195,6 +195,34 @@ def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
     text = Document(render_run(page)).text
     assert "Step 4, dbt build The step failed, but none of its nodes did." in text
     assert text.count("Compilation Error: x") == 2
+
+
+def test_a_step_whose_nodes_explain_nothing_shows_its_log() -> None:
+    log = "[error] No driver\n   0: <unknown>\n   1: start_thread\n             at ./nptl.c:1\nEnd"
+    step = Step(5, "Invoke dbt", "Error", "dbt build", BEGAN, BEGAN + 1, log)
+    failed = tuple(Execution(f"model.shop.m{i}", 5, "error", "Compilation Error") for i in "ab")
+    page = shop_page(executions=failed, freshness=(), steps=(step,))
+    text = Document(render_run(page)).text
+    assert "The messages of its nodes do not explain it. The end of its log: [error] No dr" in text
+    # the frames of a program help nobody
+    assert "start_thread" not in text
+    explained = (*failed, Execution("model.shop.c", 5, "error", "No column x"))
+    assert "do not explain it" not in render_run(shop_page(executions=explained, steps=(step,)))
+
+
+def test_stale_sources_explain_their_step() -> None:
+    step = Step(4, "x", "Error", "dbt source freshness", BEGAN, BEGAN + 1, "1 of 1 ERROR STALE")
+    stale = (Freshness("source.a.b.c", "error"),)
+    for freshness, is_broken in ((stale, False), ((), True)):
+        page = shop_page(executions=(), steps=(step,), freshness=freshness)
+        assert ("none of its nodes did" in render_run(page)) is is_broken
+
+
+def test_a_test_without_a_message_has_its_failures() -> None:
+    failed = Execution("test.shop.recent.2", 5, "fail", "Error", failures=1_234)
+    document = Document(render_run(shop_page(executions=(failed,))))
+    assert "Got 1,234 results" in document.text
+    assert "Got 1,234 results" in json.dumps(details_of(document))
 
 
 @pytest.mark.parametrize(
