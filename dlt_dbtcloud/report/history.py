@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import islice
 
 from dlt_dbtcloud.artifacts.problems import Problems
@@ -42,29 +41,34 @@ class History:
         self._client = client
         self._run = run
         self.problems = Problems(run["id"])
+        self._known: list[RunReader] | None = None
 
     def past_times(self) -> dict[str, PastTime]:
         """Return the median times of nodes."""
         runs: list[list[Execution]] = []
         try:
-            runs.extend(map(_executions, self._readers))
+            runs.extend(map(_executions, self._readers()))
         except DBTCloudException as error:
-            self._note(error)
+            self._give_up(error)
         return past_times(runs)
 
     def find_manifest(self) -> tuple[Manifest, int | None]:
         """Return the manifest of the last run that has one, and the run; an empty one if none."""
         try:
-            for reader in self._readers:
+            for reader in self._readers():
                 if manifest := reader.read_manifest():
                     return manifest, id_of(reader.read_run())
         except DBTCloudException as error:
-            self._note(error)
+            self._give_up(error)
         return Manifest(), None
 
-    @cached_property
     def _readers(self) -> list[RunReader]:
-        """The readers of the runs, the newest first."""
+        """Return the readers of the runs, the newest first; none after an error."""
+        if self._known is None:
+            self._known = self._earlier()
+        return self._known
+
+    def _earlier(self) -> list[RunReader]:
         job_id = self._run.get("job_definition_id")
         if job_id is None:
             return []
@@ -78,8 +82,9 @@ class History:
         earlier = (each for each in runs if (each.get("id") or 0) < id_of(self._run))
         return [RunReader(self._client, each) for each in islice(earlier, _RUNS)]
 
-    def _note(self, error: DBTCloudException) -> None:
+    def _give_up(self, error: DBTCloudException) -> None:
         self.problems.note(f"earlier runs of the job cannot be read ({error})")
+        self._known = []
 
 
 def _executions(reader: RunReader) -> list[Execution]:

@@ -31,6 +31,8 @@ __all__ = ["read_trend", "stored_trend"]
 _DAY = 86_400.0
 # runs that are listed, and of which the results are read
 _MAX_RUNS, _MAX_READ = 1_000, 60
+# runs that cannot be read, after which the others are not tried
+_MAX_OUTAGES = 3
 # rows of results
 _MAX_ROWS = 500_000
 _RUN_COLUMNS = (
@@ -62,16 +64,7 @@ def read_trend(client: DBTCloudClientV2, job_id: int, days: int) -> Trend:
     payloads = [*_listed(patient, job_id, made_at - days * _DAY)]
     finished = [run for run in payloads if has_finished(run)]
     problems = Problems(None)
-    nodes: list[NodeTime] = []
-    sources: list[SourceAge] = []
-    for run in finished[:_MAX_READ]:
-        try:
-            of_run, ages = _results(patient, run)
-        except DBTCloudException as error:
-            problems.note(f"the results of run {run['id']} cannot be read ({error})")
-            continue
-        nodes += of_run
-        sources += ages
+    nodes, sources = _all_results(client, finished[:_MAX_READ], problems)
     if len(finished) > _MAX_READ:
         problems.note(
             f"the results of {len(finished) - _MAX_READ} earlier runs; load them with "
@@ -162,7 +155,35 @@ def _run(run: Run) -> TrendRun:
     )
 
 
-def _results(client: DBTCloudClientV2, run: Run) -> tuple[list[NodeTime], list[SourceAge]]:
+def _all_results(
+    client: DBTCloudClientV2, runs: Sequence[Run], problems: Problems
+) -> tuple[list[NodeTime], list[SourceAge]]:
+    """Return the executions and the ages of sources in runs; note what cannot be read."""
+    patient = client.patient(OUTAGE, cool_down=COOL_DOWN)
+    nodes: list[NodeTime] = []
+    sources: list[SourceAge] = []
+    outages = 0
+    for position, run in enumerate(runs):
+        try:
+            of_run, ages = _results(patient, run, problems)
+        except DBTCloudException as error:
+            problems.note(f"the results of run {id_of(run)} cannot be read ({error})")
+            outages += 1
+            if outages == _MAX_OUTAGES:
+                problems.note(f"{len(runs) - position - 1} earlier runs are not tried, either")
+                break
+            # only the first outage is waited out
+            patient = client.patient(0)
+            continue
+        nodes += of_run
+        sources += ages
+    return nodes, sources
+
+
+def _results(
+    client: DBTCloudClientV2, run: Run, problems: Problems
+) -> tuple[list[NodeTime], list[SourceAge]]:
+    """Return the executions and the ages of sources in a run; note what cannot be read."""
     reader = RunReader(client, Run(id=id_of(run)))
     nodes = [
         NodeTime(
@@ -181,6 +202,10 @@ def _results(client: DBTCloudClientV2, run: Run) -> tuple[list[NodeTime], list[S
         for _, found in reader.read_freshness()
         for each in found.results
     ]
+    # a run that failed may have no results
+    if reader.problems.found and (nodes or run.get("is_success")):
+        missing = "; ".join(reader.problems.found)
+        problems.note(f"run {id_of(run)} is not read completely: {missing}")
     return nodes, sources
 
 

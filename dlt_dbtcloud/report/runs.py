@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dlt.common.exceptions import MissingDependencyException
 
@@ -24,6 +24,7 @@ from dlt_dbtcloud.dbt import (
     Results,
     code_of,
 )
+from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.payloads import (
     RELATED,
     command_of,
@@ -111,12 +112,14 @@ def read_page(client: DBTCloudClientV2, run_id: int | str | None) -> RunPage:
     is_finished = has_finished(run)
     # the service has no artifacts of a run in progress
     found = _artifacts_of(RunReader(patient, run, keeps_code=True)) if is_finished else _Artifacts()
-    history, problems = History(patient, run), [*found.problems]
+    # an outage is waited out once
+    history = History(patient if found.is_complete else client.patient(0), run)
+    problems = [*found.problems]
     manifest, manifest_run = found.manifest, None
     if not manifest:
         manifest, manifest_run = history.find_manifest()
     if manifest_run and is_finished:
-        problems.append(f"it has no manifest, so that its project is that of run {manifest_run}")
+        problems.append(f"its project is that of run {manifest_run}, for lack of its own manifest")
     nodes = project_nodes(manifest.with_catalog(found.catalog), _codes(manifest, found.results))
     executions = tuple(_executions(run, found, manifest, nodes, made_at))
     past = history.past_times() if executions else {}
@@ -142,17 +145,23 @@ class _Artifacts:
     catalog: Catalog = field(default_factory=Catalog)
     freshness: tuple[Freshness, ...] = ()
     problems: tuple[str, ...] = ()
+    is_complete: bool = True
 
 
 def _artifacts_of(reader: RunReader) -> _Artifacts:
-    freshness = [each for _, found in reader.read_freshness() for each in found.results]
-    return _Artifacts(
-        results=reader.read_results(),
-        manifest=reader.read_manifest(),
-        catalog=reader.read_catalog(),
-        freshness=tuple(map(_freshness, freshness)),
-        problems=reader.problems.found,
-    )
+    """Return the artifacts of a run; during an outage, those before it."""
+    found = _Artifacts()
+    try:
+        found = replace(found, results=reader.read_results())
+        found = replace(found, manifest=reader.read_manifest())
+        freshness = [each for _, of_step in reader.read_freshness() for each in of_step.results]
+        found = replace(found, freshness=tuple(map(_freshness, freshness)))
+        found = replace(found, catalog=reader.read_catalog())
+    except DBTCloudException as error:
+        reader.problems.note(f"the API does not send its other artifacts now ({error})")
+        reader.warn("Make the page again later.")
+        found = replace(found, is_complete=False)
+    return replace(found, problems=reader.problems.found)
 
 
 def _codes(

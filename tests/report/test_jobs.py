@@ -9,7 +9,9 @@ import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudNotFoundError, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
+from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
 from tests.support.results import MANIFEST, RUN_RESULTS
 
@@ -56,6 +58,32 @@ def test_a_run_that_cannot_be_read_is_named(
     found = read_trend(client, job, 30)
     assert {each.run for each in found.nodes} == {ids[1]}
     assert f"the results of run {ids[0]} cannot be read" in found.problems[0]
+
+
+@pytest.mark.parametrize("kind", ["status", "cut"])
+def test_an_outage_is_waited_out_once(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Kind
+) -> None:
+    job = cloud.create_job("Nightly", artifacts=ARTIFACTS)
+    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(6)]
+    cloud.fail("get_artifact", kind, calls=None)
+    clock = FakeClock(ahead=3600.0)
+    found = read_trend(clocked(client, clock), job, 30)
+    assert clock.now <= 61.0
+    assert [each.id for each in found.runs] == ids
+    assert found.nodes == ()
+    assert found.problems[-1] == "3 earlier runs are not tried, either"
+
+
+def test_a_run_without_some_results_is_named(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    job = cloud.create_job("Nightly", outcome=["success", "error"], artifacts=ARTIFACTS)
+    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(2)]
+    cloud.fail("get_artifact", "status", status=403, calls=None)
+    found = read_trend(clocked(client, FakeClock(ahead=3600.0)), job, 30)
+    # the other run failed, and so may have no results
+    assert [each.partition(" is not read")[0] for each in found.problems] == [f"run {ids[0]}"]
 
 
 def test_an_unknown_job_is_an_error(client: DBTCloudClientV2) -> None:

@@ -19,9 +19,10 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report import Load
 from dlt_dbtcloud.report.runs import read_page
-from tests.support.clock import FastClock, clocked, until
+from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.fake_dbt import write_fake
 from tests.support.recordings import FUSION, Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS
@@ -210,6 +211,31 @@ def test_a_run_whose_artifacts_are_unreadable_has_a_page(cloud: DBTCloudEmulator
     text = dbt_cloud_run_report(run_id=scripted(cloud, artifacts=broken))
     assert "What could not be read" in text
     assert "contains no nodes" in text
+
+
+@pytest.mark.parametrize("kind", ["status", "html", "cut", "rate_limit"])
+def test_an_outage_is_waited_out_once_and_named(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Kind
+) -> None:
+    steps = ["dbt seed", "dbt build", "dbt source freshness", "dbt docs generate"]
+    run_id = scripted(cloud, execute_steps=steps)
+    cloud.fail("get_artifact", kind, calls=None)
+    clock = FakeClock(ahead=3600.0)
+    page = read_page(clocked(client, clock), run_id)
+    assert any("does not send its other artifacts" in each for each in page.problems)
+    assert clock.now <= (400.0 if kind == "rate_limit" else 61.0)
+    assert len(page.steps) > len(steps)
+
+
+def test_an_outage_between_artifacts_keeps_those_before_it(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    run_id = scripted(cloud)
+    # the results come first
+    cloud.fail("get_artifact", "status", skip=1, calls=None)
+    page = read_page(clocked(client, FakeClock(ahead=3600.0)), run_id)
+    assert [each.status for each in page.executions] == ["success", "pass"]
+    assert any("does not send its other artifacts" in each for each in page.problems)
 
 
 def test_a_load_on_this_machine_has_its_tables(
