@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import dlt
 import pytest
+from dlt.common.destination import TLoaderFileFormat
 
-from dlt_dbtcloud import DBTCloudClientV2, DBTCloudNotFoundError, run_dbt_cloud_job
+from dlt_dbtcloud import (
+    DBTCloudClientV2,
+    DBTCloudNotFoundError,
+    dbt_cloud_results,
+    run_dbt_cloud_job,
+)
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
 from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
-from tests.support.results import MANIFEST, RUN_RESULTS
+from tests.support.results import FILES, MANIFEST, RUN_RESULTS
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 
@@ -105,6 +112,36 @@ def test_loaded_results_are_read_from_the_destination(loaded: LoadedFlights) -> 
     assert [each.name for each in failed] == ["fct_flights"]
     assert stored_trend(pipeline, job, 0, time.time()) is not None
     assert stored_trend(pipeline, 1, 30, time.time()) is None
+
+
+@pytest.mark.parametrize("checks_sources", [True, False])
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_results_in_files_are_those_of_the_api(
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    tmp_path: Path,
+    file_format: TLoaderFileFormat,
+    checks_sources: bool,
+) -> None:
+    job = cloud.create_job(
+        "Nightly",
+        outcome=["success", "error"],
+        artifacts=FILES,
+        run_generate_sources=checks_sources,
+    )
+    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(2)]
+    pipeline = dlt.pipeline(
+        "lake", destination=dlt.destinations.filesystem(str(tmp_path)), dataset_name="raw"
+    )
+    pipeline.run(dbt_cloud_results(job_id=job), loader_file_format=file_format)
+    # a run that is loaded again counts once
+    pipeline.run(dbt_cloud_results(run_id=ids[1]), loader_file_format=file_format)
+    stored, read = stored_trend(pipeline, job, 30, time.time()), read_trend(client, job, 30)
+    assert stored is not None
+    assert (stored.job, stored.runs) == (read.job, read.runs)
+    assert {*stored.nodes} == {*read.nodes}
+    assert {*stored.sources} == {*read.sources}
+    assert (len(stored.nodes), bool(stored.sources)) == (len(read.nodes), checks_sources)
 
 
 def test_a_pipeline_without_results_has_no_trend(loaded_pipeline: dlt.Pipeline) -> None:
