@@ -16,7 +16,12 @@ from dlt_dbtcloud.loads.schemas import (
     LoadedTable,
     loaded_schemas,
 )
-from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_load
+from dlt_dbtcloud.loads.tables import (
+    loaded_relations,
+    loaded_tables,
+    tables_by_load,
+    tables_of_load,
+)
 
 __all__ = [
     "RESULTS_HINT",
@@ -34,4 +39,5 @@ __all__ = [
     "loaded_tables",
     "note_failure",
     "tables_by_load",
+    "tables_of_load",
 ]

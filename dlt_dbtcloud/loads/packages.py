@@ -28,6 +28,7 @@ __all__ = [
     "last_load",
     "last_packages",
     "note_failure",
+    "packages_of",
     "packages_since",
 ]
 
@@ -183,6 +184,21 @@ def packages_since(pipeline: dlt.Pipeline, began: float) -> list[LoadPackageInfo
     newer = takewhile(lambda package: float(package.load_id) > began, _on_disk(pipeline))
     found = {package.load_id: package for package in (*newer, *last_packages(pipeline))}
     return [found[load_id] for load_id in sorted(found)]
+
+
+def packages_of(pipeline: dlt.Pipeline, load_id: str) -> list[LoadPackageInfo]:
+    """Return the packages of a load that this machine has made, whether or not it is the last.
+
+    Args:
+        pipeline: The pipeline.
+        load_id: The id of its newest package.
+
+    Returns:
+        The packages, the newest first; none if they are not on this machine.
+    """
+    if load_id not in pipeline.list_completed_load_packages():
+        return []
+    return _first_load(_on_disk(pipeline, load_id))
 
 
 def note_failure(pipeline: dlt.Pipeline) -> None:
@@ -358,7 +374,11 @@ def _newest_load_id(pipeline: dlt.Pipeline, schemas: Sequence[str] | None = None
 
 def _newest_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
     """Return the packages of the newest load of data on disk."""
-    packages = _on_disk(pipeline)
+    return _first_load(_on_disk(pipeline))
+
+
+def _first_load(packages: Iterator[LoadPackageInfo]) -> list[LoadPackageInfo]:
+    """Return the packages of the load of the first of some packages, the newest first."""
     newest = next(packages, None)
     if newest is None:
         return []
@@ -367,9 +387,16 @@ def _newest_packages(pipeline: dlt.Pipeline) -> list[LoadPackageInfo]:
     return [newest, *takewhile(lambda package: package.completed_at.timestamp() >= began, packages)]
 
 
-def _on_disk(pipeline: dlt.Pipeline) -> Iterator[LoadPackageInfo]:
-    """Yield the packages of data, the newest first."""
+def _on_disk(pipeline: dlt.Pipeline, last: str | None = None) -> Iterator[LoadPackageInfo]:
+    """Yield the packages of data, the newest first.
+
+    Args:
+        pipeline: The pipeline.
+        last: The id of the first one to yield; the newest by default.
+    """
     for load_id in sorted(pipeline.list_completed_load_packages(), reverse=True):
+        if last is not None and load_id > last:
+            continue
         package = pipeline.get_load_package_info(load_id)
         if _has_data(package):
             yield package

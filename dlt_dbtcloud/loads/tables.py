@@ -14,11 +14,23 @@ from dlt.common.storages.exceptions import LoadPackageNotFound
 from dlt.common.storages.load_package import LoadPackageInfo
 
 from dlt_dbtcloud.exceptions import DBTCloudException
-from dlt_dbtcloud.loads.packages import has_only_results, is_data, last_packages, packages_since
+from dlt_dbtcloud.loads.packages import (
+    has_only_results,
+    is_data,
+    last_packages,
+    packages_of,
+    packages_since,
+)
 from dlt_dbtcloud.loads.places import place_of
 from dlt_dbtcloud.values import Relation
 
-__all__ = ["loaded_relations", "loaded_tables", "tables_by_load", "tables_by_schema"]
+__all__ = [
+    "loaded_relations",
+    "loaded_tables",
+    "tables_by_load",
+    "tables_by_schema",
+    "tables_of_load",
+]
 
 
 _RowCounts = Mapping[str, Mapping[str, int]]
@@ -100,9 +112,33 @@ def loaded_relations(
         TypeError: It is neither a pipeline nor a load info.
         DBTCloudException: The load failed, so the tables to build from are unknown.
     """
-    pipeline = _pipeline_of(pipeline_or_load_info)
+    return _relations(_packages(pipeline_or_load_info, since), _pipeline_of(pipeline_or_load_info))
+
+
+def tables_of_load(pipeline: dlt.Pipeline, load_id: str) -> list[tuple[Relation, int | None]]:
+    """Return the tables that a load has changed, with the number of rows loaded into each.
+
+    The load does not have to be the last one, but must be one of this machine. The rows are known
+    as long as dlt's last trace is of this load.
+
+    Args:
+        pipeline: The pipeline.
+        load_id: The id of its newest package.
+    """
+    packages = packages_of(pipeline, load_id)
+    rows: dict[str, int | None] = {}
+    for _, of_package in _with_tables(packages, pipeline):
+        for table, count in of_package.items():
+            rows[table] = _sum(rows.get(table, 0), count)
+    relations = _relations(packages, pipeline)
+    return [(each, rows.get(each.table or each.name)) for each in relations]
+
+
+def _relations(
+    packages: Iterable[LoadPackageInfo], pipeline: dlt.Pipeline | None
+) -> list[Relation]:
     tables: dict[str, set[str]] = {}
-    for package in _packages(pipeline_or_load_info, since):
+    for package in packages:
         tables.setdefault(package.schema_name, set()).update(_changed(package, pipeline))
     relations: list[Relation] = []
     for schema_name, of_schema in tables.items():

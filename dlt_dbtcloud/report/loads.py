@@ -15,7 +15,7 @@ from dlt.common.runtime.run_context import active
 
 from dlt_dbtcloud.cause import bound_load
 from dlt_dbtcloud.dbt import Manifest, match_sources
-from dlt_dbtcloud.loads import loaded_relations, tables_by_load
+from dlt_dbtcloud.loads import tables_of_load
 from dlt_dbtcloud.report.page import Load, LoadedTable
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.values import Relation
@@ -30,7 +30,7 @@ _MAX_MATCHED = 200
 def find_load(run: Run, manifest: Manifest) -> Load | None:
     """Return the load in the cause of a run, or None.
 
-    Its tables are known if it is the last load of a pipeline on this machine.
+    Its tables are known on the machine that has made it, and their rows until the next load.
 
     Args:
         run: The run, read with its trigger.
@@ -48,22 +48,14 @@ def find_load(run: Run, manifest: Manifest) -> Load | None:
 
 def _tables(name: str, load_id: str, manifest: Manifest) -> tuple[LoadedTable, ...]:
     with _pipeline(name, load_id) as pipeline:
-        of_loads = tables_by_load(pipeline) if pipeline else {}
-        if not pipeline or load_id not in of_loads:
-            return ()
-        relations = loaded_relations(pipeline)
-    rows: dict[str, int | None] = {}
-    for tables in of_loads.values():
-        for table, count in tables.items():
-            before = rows.get(table, 0)
-            rows[table] = None if before is None or count is None else before + count
+        found = tables_of_load(pipeline, load_id) if pipeline else []
     return tuple(
         LoadedTable(
-            each.name,
-            rows.get(each.table or each.name),
-            _sources(each, manifest) if position < _MAX_MATCHED else (),
+            relation.name,
+            rows,
+            _sources(relation, manifest) if position < _MAX_MATCHED else (),
         )
-        for position, each in enumerate(relations)
+        for position, (relation, rows) in enumerate(found)
     )
 
 
@@ -73,7 +65,11 @@ def _pipeline(name: str, load_id: str) -> Iterator[dlt.Pipeline | None]:
     current = Container()[PipelineContext]
     pipeline = cast(dlt.Pipeline, current.pipeline()) if current.is_active() else None
     # another folder may have a pipeline of the same name
-    if pipeline and pipeline.pipeline_name == name and load_id in tables_by_load(pipeline):
+    if (
+        pipeline
+        and pipeline.pipeline_name == name
+        and load_id in pipeline.list_completed_load_packages()
+    ):
         yield pipeline
         return
     # the name is foreign, and dlt would make a folder for an unknown pipeline

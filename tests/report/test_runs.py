@@ -255,6 +255,23 @@ def test_a_load_on_this_machine_has_its_tables(
     assert load.tables[0].sources == ("source.shop.raw.airlines",)
 
 
+def test_an_earlier_load_on_this_machine_has_its_tables(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
+) -> None:
+    database = dlt.destinations.duckdb(str(tmp_path / "shop.duckdb"))
+    pipeline = dlt.pipeline("shop", destination=database, dataset_name="raw")
+    pipeline.run([{"id": 1}, {"id": 2}], table_name="airlines")
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
+    before = read_page(client, run["id"]).load
+    pipeline.run([{"id": 1}], table_name="planes")
+    after = read_page(client, run["id"]).load
+    assert before
+    assert after
+    assert [(table.name, table.rows) for table in before.tables] == [("airlines", 2)]
+    # dlt has forgotten the rows
+    assert [(table.name, table.rows) for table in after.tables] == [("airlines", None)]
+
+
 def test_the_tables_of_the_active_pipeline_are_found_in_any_folder(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:

@@ -153,28 +153,30 @@ class View:
         blocked = sorted(self._graph.blocked_by(key) & skipped, key=order.__getitem__)
         shown = [each for each in blocked if not _rank(each)][:_MAX_NAMES]
         tests = sum(map(_rank, blocked))
+        loaded, others = self._feeding(key)
         return {
             **self._short(execution),
             "code": self._texts.block(self._graph.nodes[key].code, _CODE),
             "skipped": [(self._content.number[each], self._content.name(each)) for each in shown],
             "skipped_more": _and_more(len(blocked) - len(shown) - tests, tests),
             "skipped_count": len(blocked),
-            "tables": self._feeding(key),
+            "loaded": loaded,
+            "others": others,
         }
 
-    def _feeding(self, key: str) -> list[tuple[str, bool]]:
-        """Return the tables that feed a node, and whether the load filled each."""
+    def _feeding(self, key: str) -> tuple[list[str], list[str]]:
+        """Return the tables that feed a node: those that the load filled, and all others."""
         load = self._page.load
-        names: dict[str, bool] = {}
+        loaded: dict[str, None] = {}
+        others: dict[str, None] = {}
         for source in self._graph.sources(key):
             tables = [each for each in load.tables if source in each.sources] if load else []
-            for each in tables:
-                names[self._texts.line(each.name)] = True
+            loaded |= dict.fromkeys(self._texts.line(each.name) for each in tables)
             if not tables:
                 node = self._graph.nodes[source]
                 relation = (node.relation or node.name).replace('"', "").replace("`", "")
-                names.setdefault(self._texts.line(relation), False)
-        return [*names.items()][:_MAX_NAMES]
+                others[self._texts.line(relation)] = None
+        return [*loaded][:_MAX_NAMES], [*others][:_MAX_NAMES]
 
     def _short(self, execution: Execution) -> dict[str, Any]:
         node = self._graph.nodes[execution.unique_id]

@@ -142,7 +142,7 @@ def test_what_failed_comes_first_with_its_consequences() -> None:
     text = Document(render_run(shop_page())).text
     failed = text[text.index("No column amout") :]
     assert "Skipped because of it, 1 node: late" in failed
-    assert "Fed by items , orders , last filled by load 1790000000.25" in failed
+    assert "Fed by orders , filled by load 1790000000.25 , and by items ." in failed
     assert "select amout from staging.stg" in failed
     assert text.index("No column amout") < text.index("Sources that are not fresh")
 
