@@ -109,8 +109,13 @@ def render_overview(overview: Overview, redact: Redact = redact) -> str:
         }
         for job in overview.jobs
     ]
-    shown = {"name": line(overview.name), "account_id": overview.account_id, "jobs": jobs}
     is_live = overview.refresh is not None
+    shown = {
+        "title": line(overview.name),
+        "account_id": overview.account_id,
+        "jobs": jobs,
+        "is_live": is_live,
+    }
     data = data_json({"refresh": overview.refresh})
     scripts = ("dom.js", "overview.js", "live.js")
     return render("overview.html.j2", scripts, shown, data=data, may_fetch=is_live)

@@ -11,6 +11,7 @@ from typing import Any
 
 from dlt_dbtcloud.report.page import Outcome, outcome_of
 from dlt_dbtcloud.report.rendering.content import (
+    WORST_FIRST,
     duration_text,
     growth,
     plausible,
@@ -24,8 +25,48 @@ __all__ = ["Flaky", "Saving", "Slow", "flaky_tests", "saving", "slow_nodes", "tr
 
 
 _COUNT = 10
-# runs in the chart, and the size of the chart
-_RUNS, _WIDTH, _HEIGHT = 200, 1000.0, 120.0
+# runs in the chart, and runs up to which a bar has an icon
+_RUNS, _MARKED = 200, 80
+# the widest and the lowest bar, in percent
+_WIDEST, _LOWEST = 3.0, 2.0
+# seconds at the top of the chart
+_LEVELS = (
+    *(
+        0.1,
+        0.2,
+        0.5,
+        1,
+        2,
+        4,
+        6,
+        10,
+        20,
+        30,
+        40,
+        60,
+        90,
+        120,
+        180,
+        240,
+        360,
+        600,
+        900,
+        1200,
+        1800,
+        2700,
+        3600,
+    ),
+    *(5400, 7200, 10_800, 14_400, 28_800, 43_200, 86_400, 172_800, 345_600),
+)
+_WORDS: Mapping[Outcome, str] = {
+    "bad": "failed",
+    "warn": "warned",
+    "skipped": "cancelled",
+    "active": "running",
+    "unknown": "other",
+    "good": "succeeded",
+    "idle": "queued",
+}
 # of a line of times
 _LINE, _LINE_HEIGHT = 120.0, 24.0
 # runs from which times have a trend, and the growth that counts as one
@@ -158,6 +199,7 @@ def trend_values(trend: Trend, texts: Texts) -> dict[str, Any]:
         "made_at": time_text(trend.made_at),
         "count": len(trend.runs),
         "counts": [(outcome, count) for outcome, count in counts.most_common()],
+        "words": _WORDS,
         "chart": _chart(trend, texts),
         "slowest": [_slow(each, texts) for each in slow[:_COUNT]],
         "slowing": [_slow(each, texts) for each in slowing[:_COUNT]],
@@ -187,35 +229,51 @@ def _by_node(nodes: Sequence[NodeTime]) -> Mapping[str, list[NodeTime]]:
 
 
 def _chart(trend: Trend, texts: Texts) -> dict[str, Any]:
-    """Return a bar for each of the last runs: its height is the duration."""
+    """Return a bar for each of the last runs, in percent: its height is the duration."""
     runs = trend.runs[-_RUNS:]
-    longest = max((each.seconds or 0.0 for each in runs), default=0.0) or 1.0
-    width = _WIDTH / max(len(runs), 30)
+    longest = max((each.seconds or 0.0 for each in runs), default=0.0)
+    top = next((level for level in _LEVELS if level >= longest), longest)
+    slot = 100 / max(len(runs), 1)
+    width = min(0.8 * slot, _WIDEST)
     bars = []
     for number, run in enumerate(runs):
-        height = max(3.0, _HEIGHT * (run.seconds or 0.0) / longest)
+        height = max(_LOWEST, 100 * (run.seconds or 0.0) / top)
+        middle = (number + 0.5) * slot
         words = [f"Run {run.id}", texts.line(run.status, 40), time_text(run.created_at)]
         words += [duration_text(run.seconds), "narrowed to its load" if run.is_narrowed else ""]
+        outcome = outcome_of(run.status)
         bars.append(
             {
-                "x": round(number * width, 2),
-                "y": round(_HEIGHT - height, 2),
-                "width": round(max(1.0, 0.8 * width), 2),
+                "x": round(middle - width / 2, 2),
+                "middle": round(middle, 2),
+                "y": round(100 - height, 2),
+                "width": round(width, 2),
                 "height": round(height, 2),
-                "outcome": outcome_of(run.status),
+                "outcome": outcome,
+                "is_marked": outcome != "good" and len(runs) <= _MARKED,
                 "is_narrowed": run.is_narrowed,
                 "url": texts.url(run.url),
                 "words": ", ".join(filter(None, words)),
             }
         )
     first, last = (runs[0].created_at, runs[-1].created_at) if runs else (None, None)
+    keys = {(bar["outcome"], "") for bar in bars}
+    keys |= {("good", "narrowed") for bar in bars if bar["is_narrowed"]}
     return {
         "bars": bars,
-        "longest": duration_text(longest),
+        "legend": sorted(keys, key=lambda key: (WORST_FIRST.index(key[0]), key[1])),
+        "top": _level_text(top),
+        "half": _level_text(top / 2),
         "first": time_text(first),
         "last": time_text(last),
         "more": len(trend.runs) - len(runs),
     }
+
+
+def _level_text(seconds: float) -> str:
+    """Return a duration without the zeros of a round one."""
+    text = duration_text(seconds)
+    return text.removesuffix(" 00 s").removesuffix(" 00 min").replace(".00 s", " s")
 
 
 def _slow(slow: Slow, texts: Texts) -> dict[str, Any]:
