@@ -20,7 +20,7 @@ from dlt_dbtcloud.report import (
     Step,
     render_run,
 )
-from tests.support.browser import find_chromium, open_browser
+from tests.support.browser import find_chromium, open_page
 
 # nodes, seconds to render, bytes
 LIMITS = ((2_000, 1.0, 2_000_000), (10_000, 5.0, None))
@@ -133,10 +133,9 @@ def main() -> int:
 
 def _start_in_browser(text: str) -> float:
     """Return the milliseconds until a page reacts."""
-    with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
+    with tempfile.TemporaryDirectory() as folder, open_page() as page:
         file = Path(folder, "run.html")
         file.write_text(text, encoding="utf-8")
-        page = browser.new_page()
         page.goto(file.as_uri())
         page.wait_for_selector("html[data-ready]")
         # the next frame has drawn all, and no script is running

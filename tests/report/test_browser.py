@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dlt_dbtcloud.report import RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.rendering.pages import render_trend
-from tests.support.browser import MISSING, find_chromium, open_browser
-from tests.support.clock import PATIENCE
+from tests.support.browser import MISSING, find_chromium, open_page
 from tests.support.reports import hostile, shop_page
 from tests.support.strange import strange_page, strange_trend
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = [
     pytest.mark.browser,
@@ -28,26 +27,38 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
-        yield opened
+def opened() -> Iterator[Page]:
+    with open_page() as page:
+        page.add_init_script("window.hits = []; window.hit = name => hits.push(name);")
+        yield page
 
 
 class Visit:
     """A visit of a page, with what went wrong and what was requested."""
 
-    def __init__(self, page: Page, address: str, *, waits: bool) -> None:
+    def __init__(self, page: Page) -> None:
         self.page = page
         self.errors: list[str] = []
         self.requests: list[str] = []
-        page.set_default_timeout(1000 * PATIENCE)
-        page.on("console", lambda message: self.errors.append(message.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.add_init_script("window.hits = []; window.hit = name => hits.push(name);")
-        page.goto(address)
-        if waits:
-            page.wait_for_selector("html[data-ready]")
+
+    @contextmanager
+    def of(self, address: str, *, waits: bool) -> Iterator[Visit]:
+        """Stay at an address for a while, from when the page is ready if it has scripts."""
+        listeners: dict[Any, Callable[[Any], None]] = {
+            "console": lambda message: self.errors.append(message.text),
+            "pageerror": lambda error: self.errors.append(str(error)),
+            "request": lambda request: self.requests.append(request.url),
+        }
+        for event, listener in listeners.items():
+            self.page.on(event, listener)
+        try:
+            self.page.goto(address)
+            if waits:
+                self.page.wait_for_selector("html[data-ready]")
+            yield self
+        finally:
+            for event, listener in listeners.items():
+                self.page.remove_listener(event, listener)
 
     def texts(self, selector: str) -> list[str]:
         return [text.strip() for text in self.page.locator(selector).all_inner_texts()]
@@ -55,7 +66,7 @@ class Visit:
 
 @contextmanager
 def visit(
-    browser: Browser,
+    opened: Page,
     folder: Path,
     page: RunPage | str,
     width: int = 1400,
@@ -66,20 +77,16 @@ def visit(
     """Yield a visit of a page, which must cause no error and no request."""
     file = folder / "run.html"
     file.write_text(page if isinstance(page, str) else render_run(page), encoding="utf-8")
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if is_dark else "light"
-    )
-    try:
-        found = Visit(context.new_page(), file.as_uri(), waits=waits)
+    opened.set_viewport_size({"width": width, "height": 900})
+    opened.emulate_media(color_scheme="dark" if is_dark else "light")
+    with Visit(opened).of(file.as_uri(), waits=waits) as found:
         yield found
         assert found.errors == []
         assert found.requests == [file.as_uri()]
-    finally:
-        context.close()
 
 
-def test_every_part_is_there(browser: Browser, tmp_path: Path) -> None:
-    with visit(browser, tmp_path, shop_page()) as found:
+def test_every_part_is_there(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
         assert found.texts("h2") == [
             "Load 1790000000.25 of pipeline shop",
             *("What failed", "Warnings", "Time", "Lineage", "Nodes", "Steps"),
@@ -94,8 +101,8 @@ def test_every_part_is_there(browser: Browser, tmp_path: Path) -> None:
         assert found.page.locator(".box.unknown", has_text="old").count() == 1
 
 
-def test_the_table_filters_and_sorts(browser: Browser, tmp_path: Path) -> None:
-    with visit(browser, tmp_path, shop_page()) as found:
+def test_the_table_filters_and_sorts(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
         rows = "#table tbody th"
         found.page.fill("#filter-text", "models/marts")
         assert found.texts(rows) == ["mart", "late"]
@@ -115,9 +122,9 @@ def test_the_table_filters_and_sorts(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_a_bar_shows_its_node_on_hover_and_its_details_on_click(
-    browser: Browser, tmp_path: Path
+    opened: Page, tmp_path: Path
 ) -> None:
-    with visit(browser, tmp_path, shop_page()) as found:
+    with visit(opened, tmp_path, shop_page()) as found:
         bar = found.page.locator(".bar.good", has_text="stg").first
         bar.hover()
         assert "stg\nmodel · success · 2.00 s" in found.page.inner_text("#tip")
@@ -135,8 +142,8 @@ def test_a_bar_shows_its_node_on_hover_and_its_details_on_click(
         assert found.page.evaluate("document.activeElement.className") == "track"
 
 
-def test_the_timeline_zooms_and_marks_its_critical_path(browser: Browser, tmp_path: Path) -> None:
-    with visit(browser, tmp_path, shop_page()) as found:
+def test_the_timeline_zooms_and_marks_its_critical_path(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
         width = "document.querySelector('.canvas').clientWidth"
         before = found.page.evaluate(width)
         found.page.click("[data-zoom=in]")
@@ -153,8 +160,8 @@ def test_the_timeline_zooms_and_marks_its_critical_path(browser: Browser, tmp_pa
         assert found.page.inner_text("#panel h2") == "stg"
 
 
-def test_the_lineage_is_searched_walked_and_collapsed(browser: Browser, tmp_path: Path) -> None:
-    with visit(browser, tmp_path, shop_page()) as found:
+def test_the_lineage_is_searched_walked_and_collapsed(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
         found.page.fill("#lineage-search", "mart")
         assert found.texts("#lineage-found") == ["1 found"]
         assert found.page.locator(".box.lit").count() == 1
@@ -177,9 +184,9 @@ def test_the_lineage_is_searched_walked_and_collapsed(browser: Browser, tmp_path
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("is_dark", [False, True])
 def test_hostile_texts_are_shown_and_do_nothing(
-    browser: Browser, tmp_path: Path, width: int, is_dark: bool
+    opened: Page, tmp_path: Path, width: int, is_dark: bool
 ) -> None:
-    with visit(browser, tmp_path, hostile(shop_page()), width, is_dark=is_dark) as found:
+    with visit(opened, tmp_path, hostile(shop_page()), width, is_dark=is_dark) as found:
         page = found.page
         for button in page.locator("#table button.node").all():
             button.evaluate("button => button.click()")
@@ -226,24 +233,24 @@ USE = """() => {
 
 @pytest.mark.parametrize("first", range(0, 24, 12))
 def test_arbitrary_data_do_nothing_and_break_no_part(
-    browser: Browser, tmp_path: Path, first: int
+    opened: Page, tmp_path: Path, first: int
 ) -> None:
     for seed in range(first, first + 12):
-        with visit(browser, tmp_path, render_run(strange_page(seed))) as found:
+        with visit(opened, tmp_path, render_run(strange_page(seed))) as found:
             found.page.evaluate(USE)
             assert found.page.evaluate("hits") == []
             assert found.page.locator("img, iframe, form, base").count() == 0
             assert found.page.locator("text=cannot read the details").count() == 0
             assert found.page.evaluate("document.documentElement.scrollWidth") <= 1400
-        with visit(browser, tmp_path, render_trend(strange_trend(seed)), waits=False) as found:
+        with visit(opened, tmp_path, render_trend(strange_trend(seed)), waits=False) as found:
             assert found.page.evaluate("hits") == []
             assert found.page.evaluate("document.documentElement.scrollWidth") <= 1400
 
 
-def test_a_page_of_many_nodes_shows_some_rows_at_a_time(browser: Browser, tmp_path: Path) -> None:
+def test_a_page_of_many_nodes_shows_some_rows_at_a_time(opened: Page, tmp_path: Path) -> None:
     from benchmarks.report import made_page
 
-    with visit(browser, tmp_path, made_page(700)) as found:
+    with visit(opened, tmp_path, made_page(700)) as found:
         assert found.page.locator("#table tbody tr").count() == 100
         found.page.click("#table .more button")
         assert found.page.locator("#table tbody tr").count() == 600
@@ -252,7 +259,7 @@ def test_a_page_of_many_nodes_shows_some_rows_at_a_time(browser: Browser, tmp_pa
 
 @pytest.mark.parametrize("removes", [False, True])
 def test_without_scripts_the_essentials_are_there(
-    browser: Browser, tmp_path: Path, removes: bool
+    opened: Page, tmp_path: Path, removes: bool
 ) -> None:
     text = render_run(shop_page())
     if removes:
@@ -260,7 +267,8 @@ def test_without_scripts_the_essentials_are_there(
         text = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     file = tmp_path / "run.html"
     file.write_text(text, encoding="utf-8")
-    context = browser.new_context(java_script_enabled=removes)
+    assert opened.context.browser
+    context = opened.context.browser.new_context(java_script_enabled=removes)
     page = context.new_page()
     page.goto(file.as_uri())
     shown = page.locator("main").inner_text()
@@ -276,24 +284,23 @@ def test_without_scripts_the_essentials_are_there(
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_no_part_is_wider_than_the_window(browser: Browser, tmp_path: Path, width: int) -> None:
-    with visit(browser, tmp_path, shop_page(), width) as found:
+def test_no_part_is_wider_than_the_window(opened: Page, tmp_path: Path, width: int) -> None:
+    with visit(opened, tmp_path, shop_page(), width) as found:
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_page_can_be_printed(browser: Browser, tmp_path: Path) -> None:
-    with visit(browser, tmp_path, shop_page()) as found:
+def test_a_page_can_be_printed(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
         assert found.page.pdf().startswith(b"%PDF")
 
 
-def test_a_notebook_keeps_the_page_in_its_frame(browser: Browser, tmp_path: Path) -> None:
+def test_a_notebook_keeps_the_page_in_its_frame(opened: Page, tmp_path: Path) -> None:
     file = tmp_path / "notebook.html"
     shown = HtmlDocument(render_run(shop_page()))._repr_html_()
     file.write_text(f"<!doctype html><h2>Mine</h2>{shown}", encoding="utf-8")
-    page = browser.new_context().new_page()
-    page.goto(file.as_uri())
-    frame = page.frame_locator("iframe")
+    opened.goto(file.as_uri())
+    frame = opened.frame_locator("iframe")
     frame.locator("html[data-ready]").wait_for()
     assert frame.locator("#table tbody tr").count() == 8
-    assert page.evaluate("getComputedStyle(document.querySelector('h2')).color") == "rgb(0, 0, 0)"
-    page.context.close()
+    colour = "getComputedStyle(document.querySelector('h2')).color"
+    assert opened.evaluate(colour) == "rgb(0, 0, 0)"

@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-__all__ = ["MISSING", "find_chromium", "open_browser"]
+from tests.support.clock import PATIENCE
+
+__all__ = ["MISSING", "find_chromium", "open_page"]
 
 
 VARIABLE = "DLT_DBTCLOUD_CHROMIUM"
@@ -27,15 +29,20 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
-    """Yield a browser that has no window."""
+def open_page() -> Iterator[Page]:
+    """Yield a page of a browser that has no window.
+
+    Tests visit one address after another, as a new page takes four times as long.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             # a container has no sandbox to give
             executable_path=find_chromium(),
-            args=["--no-sandbox", "--disable-dev-shm-usage"],
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )
         try:
-            yield browser
+            page = browser.new_page()
+            page.set_default_timeout(1000 * PATIENCE)
+            yield page
         finally:
             browser.close()

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.browser import MISSING, find_chromium, open_browser
-from tests.support.clock import PATIENCE
+from tests.support.browser import MISSING, find_chromium, open_page
 from tests.support.emulator_api import Api
 from tests.support.results import MANIFEST, RUN_RESULTS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,18 +26,9 @@ READ = """url => fetch(url).then(response => response.text(), error => "refused"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as opened:
+def page() -> Iterator[Page]:
+    with open_page() as opened:
         yield opened
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    opened = context.new_page()
-    opened.set_default_timeout(1000 * PATIENCE)
-    yield opened
-    context.close()
 
 
 def test_a_live_page_shows_the_end_of_its_run(
