@@ -27,6 +27,7 @@ from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, executed, statuses
 from tests.support.manifests import read_manifest, read_results
+from tests.support.past_runs import ended_run, started_run
 
 STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
 RESULT: dict[str, Any] = {
@@ -280,7 +281,7 @@ def test_a_failed_exposure_is_not_kept_after_a_retry() -> None:
 def scripted(cloud: DBTCloudEmulator, *steps: str, **options: Any) -> int:
     files = {"run_results.json": {"results": [RESULT]}, "manifest.json": MANIFEST}
     job = cloud.create_job("x", execute_steps=list(steps), artifacts=files, **options)
-    return id_of(run_dbt_cloud_job(job_id=job))
+    return id_of(ended_run(cloud, job))
 
 
 def test_the_results_of_each_step_that_executes_nodes_are_read(cloud: DBTCloudEmulator) -> None:
@@ -362,7 +363,7 @@ def test_a_page_in_place_of_a_retried_run_is_an_error(
 @pytest.mark.parametrize("content", [b"[1, 2]", b'{"results": [', b"<html></html>", b""])
 def test_a_malformed_artifact_is_an_error(cloud: DBTCloudEmulator, content: bytes) -> None:
     job = cloud.create_job("x", artifacts={"run_results.json": content})
-    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    run_id = ended_run(cloud, job)["id"]
     with pytest.raises(DBTCloudServerError, match=f"not an artifact of run {run_id}"):
         get_dbt_cloud_run_results(run_id=run_id)
 
@@ -377,7 +378,7 @@ def test_results_and_nodes_that_cannot_be_read_are_named_in_one_warning(
         "manifest.json": {"nodes": nodes, "sources": {}},
     }
     job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=files)
-    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    run_id = ended_run(cloud, job)["id"]
     (read,) = get_dbt_cloud_run_results(run_id=run_id)
     assert read["unique_id"] == "model.shop.orders"
     (warning,) = [each.message for each in caplog.records if "completely" in each.message]
@@ -389,7 +390,7 @@ def test_an_unfinished_run_has_no_results_yet(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("x", duration=None)
-    run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    run_id = started_run(cloud, job)["id"]
     assert get_dbt_cloud_run_results(run_id=run_id) == []
     assert f"Run {run_id} has not finished" in caplog.text
 

@@ -12,6 +12,7 @@ from dlt_dbtcloud import DBTCloudClientV2, check_dbt_cloud, run_dbt_cloud_job
 from dlt_dbtcloud.check.job import engine_of
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Finding
+from tests.support.past_runs import ended_run
 
 
 def job_finding(**credentials: Any) -> Finding:
@@ -46,7 +47,7 @@ def test_an_unknown_engine_is_not_guessed() -> None:
 
 def test_the_version_of_the_last_run_is_shown(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly")
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     findings = check_dbt_cloud({"job_id": job, "dbt_version_override": "latest-fusion"})["findings"]
     (engine,) = (each["message"] for each in findings if each["check"] == "engine")
     assert engine.startswith("The job runs dbt Fusion, version `latest-fusion`")

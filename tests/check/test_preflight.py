@@ -13,12 +13,12 @@ from dlt_dbtcloud import (
     DBTCloudConfiguration,
     InvalidCredentialsException,
     check_dbt_cloud,
-    run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import ConnectionReport, Finding
 from tests.conftest import WriteConfig
 from tests.support.manifests import source_entry
+from tests.support.past_runs import ended_run
 from tests.support.wire import WireServer
 
 TOKEN = "dbtc_s3cr3t_of_a_user"
@@ -286,7 +286,7 @@ def test_a_pipeline_is_compared_with_the_sources_of_the_job(
     assert finding["fix"] == f"`run_dbt_cloud_job(job_id={job})`, which runs it once"
     assert "dlt pipeline flights, load" in by_check(report)["trigger"]["message"]
     assert not cloud.runs
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     report = check_dbt_cloud({"job_id": job}, pipeline=loaded_pipeline)
     assert [finding["check"] for finding in report["findings"]] == [*CHECKS[:-1], *LOADED]
     assert "`raw.airlines`" in report["findings"][-1]["message"]

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from dlt.common.configuration import plugins
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.cli.console import Console
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
 from tests.support.clock import until
 from tests.support.forks import forked
+from tests.support.past_runs import ended_run
 from tests.support.processes import run, run_python
 from tests.support.watching import is_waited_for
 
@@ -128,7 +128,7 @@ def test_an_output_without_some_characters_is_not_an_error(
 def test_the_log_of_dlt_is_shown_as_messages_unless_it_has_a_format(
     cli: Cli, cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))["id"]
+    run_id = ended_run(cloud, cloud.create_job("Nightly"))["id"]
     done = cli("cancel", run_id)
     assert "warning: Run" in done.err
     monkeypatch.setenv("RUNTIME__LOG_FORMAT", "{message}")

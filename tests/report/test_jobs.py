@@ -20,6 +20,7 @@ from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
 from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
+from tests.support.past_runs import ended_run
 from tests.support.results import FILES, MANIFEST, RUN_RESULTS
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
@@ -29,8 +30,8 @@ def test_runs_and_results_are_read_from_the_api(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", outcome=["success", "error"], artifacts=ARTIFACTS)
-    runs = [run_dbt_cloud_job(job_id=job) for _ in range(2)]
-    run_dbt_cloud_job(job_id=cloud.create_job("Other"))
+    runs = [ended_run(cloud, job) for _ in range(2)]
+    ended_run(cloud, cloud.create_job("Other"))
     found = read_trend(client, job, 30)
     assert (found.job, found.origin) == ("Nightly", "dbt Cloud's API")
     assert [(each.id, each.status, each.url) for each in found.runs] == [
@@ -51,7 +52,7 @@ def test_runs_before_the_days_are_left_out(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly")
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     assert len(read_trend(client, job, 1).runs) == 1
     assert read_trend(client, job, 0).runs == ()
 
@@ -60,7 +61,7 @@ def test_a_run_that_cannot_be_read_is_named(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", artifacts=ARTIFACTS)
-    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(2)]
+    ids = [ended_run(cloud, job)["id"] for _ in range(2)]
     cloud.fail("get_run", "status", calls=None, status=401, run_id=ids[0])
     found = read_trend(client, job, 30)
     assert {each.run for each in found.nodes} == {ids[1]}

@@ -24,6 +24,7 @@ from dlt_dbtcloud.report import Load
 from dlt_dbtcloud.report.runs import read_page
 from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.fake_dbt import write_fake
+from tests.support.past_runs import ended_run, started_run
 from tests.support.recordings import FUSION, Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS
 
@@ -46,7 +47,7 @@ for name, content in {ARTIFACTS}.items():
 def scripted(cloud: DBTCloudEmulator, **options: Any) -> int:
     """Run a scripted job and return the id of its run."""
     job = cloud.create_job("Nightly", **{"artifacts": ARTIFACTS, **options})
-    run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    run_id = started_run(cloud, job)["id"]
     assert run_id is not None
     return run_id
 
@@ -61,7 +62,7 @@ def test_a_failed_run_of_dbt_core(
     cloud: DBTCloudEmulator, tmp_path: Path, client: DBTCloudClientV2
 ) -> None:
     job = Replay(cloud, tmp_path, "failed_model").create_job("Nightly")
-    page = read_page(client, run_dbt_cloud_job(job_id=job)["id"])
+    page = read_page(client, ended_run(cloud, job)["id"])
     assert (page.run.status, page.run.job) == ("Error", "Nightly")
     assert (page.run.engine or "").startswith("dbt Core 1.11.")
     assert page.run.adapter == "duckdb"
@@ -84,7 +85,7 @@ def test_a_failed_run_of_dbt_fusion(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
 ) -> None:
     job = replayed_job(cloud, tmp_path, "failures")
-    page = read_page(client, run_dbt_cloud_job(job_id=job)["id"])
+    page = read_page(client, ended_run(cloud, job)["id"])
     assert (page.run.engine or "").startswith("dbt Fusion 2.0")
     failed = {each.unique_id: each.message or "" for each in page.executions}
     assert "no_such_column" in failed["model.orchard.broken"]
@@ -106,7 +107,7 @@ def test_stale_sources_of_dbt_fusion(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
 ) -> None:
     job = Replay(cloud, tmp_path, "stale_source", FUSION).create_job("Press")
-    page = read_page(client, run_dbt_cloud_job(job_id=job)["id"])
+    page = read_page(client, ended_run(cloud, job)["id"])
     (found,) = page.freshness
     assert found.unique_id == "source.orchard.stock.harvest_2025"
     assert found.age
@@ -117,7 +118,7 @@ def test_medians_are_those_of_successful_runs_before(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", outcome=["success", "error", "success"], artifacts=ARTIFACTS)
-    runs = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(3)]
+    runs = [ended_run(cloud, job)["id"] for _ in range(3)]
     assert read_page(client, runs[0]).past == {}
     past = read_page(client, runs[2]).past
     assert (past["model.shop.orders"].seconds, past["model.shop.orders"].runs) == (1.5, 1)

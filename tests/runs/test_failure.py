@@ -32,6 +32,7 @@ from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights, own_results, statuses
 from tests.support.manifests import read_manifest, read_results
+from tests.support.past_runs import ended_run, started_run
 from tests.support.recordings import load, replayed_job
 from tests.support.wire import WireServer
 
@@ -45,7 +46,7 @@ FILES = {"run_results.json": {"results": [ERROR]}, "manifest.json": {"nodes": {}
 
 def failed(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
     job = cloud.create_job("Nightly", outcome="error", artifacts=files, **options)
-    return run_dbt_cloud_job(job_id=job)
+    return ended_run(cloud, job)
 
 
 def test_an_explanation_takes_three_requests(
@@ -186,7 +187,7 @@ def test_secrets_in_a_command_are_redacted(
 
 def test_a_cancellation_by_a_person_differs_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     cancel_dbt_cloud_run(run_id=run["id"])
     with pytest.raises(DBTCloudRunCancelled) as caught:
         get_dbt_cloud_run_status(run_id=run["id"], raise_on_failure=True)

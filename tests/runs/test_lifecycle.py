@@ -36,6 +36,7 @@ from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.nodes import FAILED_FILES
+from tests.support.past_runs import ended_run
 from tests.support.threads import in_background, interrupting
 
 
@@ -465,7 +466,7 @@ def test_a_retry_is_triggered_within_the_timeout(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", outcome="error", artifacts=FAILED_FILES)
-    failed = run_dbt_cloud_job(job_id=job)
+    failed = ended_run(cloud, job)
     cloud.fail("retry_run", "rate_limit", retry_after=2, calls=None)
     config = resolve_configuration(DBTCloudConfiguration(timeout=5.0))
     clock = FakeClock()
@@ -486,7 +487,7 @@ def test_retries_without_waiting_log_a_warning(
 def ended(cloud: DBTCloudEmulator, outcome: Any) -> Part:
     """Return a part whose run has come to an end."""
     job = cloud.create_job(f"the {outcome}", outcome=outcome)
-    return Part(run=run_dbt_cloud_job(job_id=job))
+    return Part(run=ended_run(cloud, job))
 
 
 def gone() -> Part:

@@ -25,6 +25,7 @@ from dlt_dbtcloud.values import Relation
 from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.flights import Flights
+from tests.support.past_runs import ended_run
 
 SOURCES = {
     f"source.shop.raw.{name}": {
@@ -69,7 +70,7 @@ def narrowed_body(*arguments: Any, **options: Any) -> TriggerData | None:
 def job_with(cloud: DBTCloudEmulator, files: Any, **options: Any) -> str:
     """Return a job that has run once."""
     job = cloud.create_job("Nightly", artifacts=files, **options)
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     return str(job)
 
 

@@ -54,8 +54,8 @@ def test_an_unusual_end_is_noticed_as_soon_as_without_history(
     regular, placed = checks(1500, (), wait), checks(1500, past, wait)
     for age in regular:
         if not any(window.begins <= age <= window.ends for window in windows):
-            after = bisect_left(placed, age - 1e-6)
-            assert abs(age - placed[after]) < 1e-6
+            next_placed = placed[bisect_left(placed, age - 1e-6)]
+            assert next_placed - age < 1e-6
     for before, after in pairwise([0.0, *placed]):
         assert after - before <= max(1.5, regular_pause(before, wait)) + 1e-9
 

@@ -20,6 +20,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.warnings import find_warnings
 from tests.support.clock import FakeClock, clocked
 from tests.support.fake_dbt import write_fake
+from tests.support.past_runs import ended_run
 from tests.support.recordings import replayed_job
 from tests.support.scripted_dbt import Act, scripted_job
 
@@ -221,7 +222,7 @@ def test_a_retry_has_the_warnings_of_the_run_that_it_retries(
         Act(again, 0, MANIFEST),
     ]
     job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
-    failed = run_dbt_cloud_job(job_id=job)
+    failed = ended_run(cloud, job)
     monkeypatch.setenv("DBT_CLOUD__RAISE_ON_WARNING", "true")
     if keeps_warning:
         with pytest.raises(DBTCloudRunWarning) as raised:
@@ -246,7 +247,7 @@ def test_warnings_that_cannot_be_read_raise_if_the_call_asks_for_it(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = job_with(cloud, "dbt build", run_results=BUILT)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     cloud.fail("get_artifact", "status", status=403, calls=None)
     timed = clocked(client, FakeClock())
     error = find_warnings(timed, run, None, ReadRuns(), is_strict=True)
@@ -259,7 +260,7 @@ def test_results_that_are_still_uploaded_are_awaited(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = job_with(cloud, "dbt build", run_results=BUILT)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     cloud.fail("get_artifact", "status", status=404, calls=5)
     timed = clocked(client, FakeClock())
     error = find_warnings(timed, run, None, ReadRuns(), is_strict=True)
@@ -287,7 +288,7 @@ def test_a_log_without_warnings_needs_no_results(
         '(target / "run_results.json").write_text(\'{"results": []}\')',
     )
     job = cloud.create_job("Nightly", project_dir=tmp_path, dbt_executable=program)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     before = len(cloud.requests)
     find_warnings(client, run, None, ReadRuns(), is_strict=True)
     prefix = f"{run['id']}/"
@@ -299,7 +300,7 @@ def test_a_log_without_warnings_needs_no_results(
 def test_the_warnings_of_dbt_fusion_have_a_message(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path, is_strict: bool
 ) -> None:
-    run = run_dbt_cloud_job(job_id=replayed_job(cloud, tmp_path, "built"))
+    run = ended_run(cloud, replayed_job(cloud, tmp_path, "built"))
     error = find_warnings(client, run, None, ReadRuns(), is_strict=is_strict)
     assert error is not None
     (failure,) = error.failures

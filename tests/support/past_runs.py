@@ -1,16 +1,43 @@
-"""Past runs of a job, with durations that no test has to wait for."""
+"""Past runs of a job: a test begins after them, and waits for none of them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any, cast
+
+from werkzeug.datastructures import MultiDict
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.payloads import id_of
+from dlt_dbtcloud.typing import Run
+from tests.support.clock import DBT_PATIENCE
 
-__all__ = ["add_past_runs", "finish_after"]
+__all__ = ["add_past_runs", "ended_run", "finish_after", "started_run"]
+
+
+def started_run(cloud: DBTCloudEmulator, job: int | None, **data: Any) -> Run:
+    """Start a run as somebody else, without a request, and return the API's payload of it.
+
+    Args:
+        cloud: The emulator.
+        job: The job.
+        data: The overrides of the trigger.
+    """
+    path = {"account_id": cloud.account_id, "id": job}
+    call = Call(path, MultiDict(), {"cause": "a test", **data})
+    with cloud._state.changed:
+        answer = cloud._jobs.trigger_job(call)
+    return cast("Run", json.loads(answer.get_data())["data"])
+
+
+def ended_run(cloud: DBTCloudEmulator, job: int | None, **data: Any) -> Run:
+    """Return a run that somebody else has started, as `started_run` does, and that has ended."""
+    return cloud.wait_for_run(started_run(cloud, job, **data)["id"], DBT_PATIENCE)
 
 
 def add_past_runs(

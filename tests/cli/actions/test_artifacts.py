@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.cli.actions.artifacts import UnsafePathError, target_file
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
+from tests.support.past_runs import ended_run
 from tests.support.wire import WireServer
 
 UNSAFE = [
@@ -47,7 +47,7 @@ def test_artifacts_are_listed_and_downloaded(
     cli: Cli, cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
     files = {"manifest.json": {"nodes": {}}, "compiled/shop/a.sql": b"select 1"}
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly", artifacts=files))["id"]
+    run = ended_run(cloud, cloud.create_job("Nightly", artifacts=files))["id"]
     assert cli("artifacts", "list", run).out.splitlines() == sorted(files)
     assert cli("artifacts", "list", run, "--json").json == sorted(files)
     done = cli("artifacts", "download", run)
@@ -61,7 +61,7 @@ def test_artifacts_are_listed_and_downloaded(
 def test_an_artifact_that_does_not_exist_is_bad_input(
     cli: Cli, cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))["id"]
+    run = ended_run(cloud, cloud.create_job("Nightly"))["id"]
     done = cli("artifacts", "download", run, "nothing.json")
     assert done.status == 2
     assert "status 404" in done.err

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.cli.actions.listings import jobs_view, runs_view
 from dlt_dbtcloud.cli.console import render
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Job, Run
 from tests.cli.conftest import Cli
+from tests.support.past_runs import ended_run
 
 JOBS: list[Job] = [
     {"id": 70471823, "name": "Nightly \x1b[31mbuild", "execute_steps": ["dbt seed", "dbt build"]},
@@ -58,7 +58,7 @@ def test_runs_are_those_of_a_job_with_a_status_newest_first(
 ) -> None:
     nightly = cloud.create_job("Nightly", outcome=["success", "error", "error"])
     hourly = cloud.create_job("Hourly", outcome="error")
-    ids = [run_dbt_cloud_job(job_id=job)["id"] for job in (nightly, nightly, nightly, hourly)]
+    ids = [ended_run(cloud, job)["id"] for job in (nightly, nightly, nightly, hourly)]
 
     def listed(*words: object) -> list[int]:
         return [run["id"] for run in cli("runs", *words, "--json").json]

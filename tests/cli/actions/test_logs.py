@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.cli.actions.logs import new_parts
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import RunStep
 from tests.cli.conftest import Cli
+from tests.support.past_runs import ended_run, started_run
 from tests.support.threads import interrupting
 from tests.support.watching import is_waited_for
 
@@ -66,7 +66,7 @@ def test_debug_logs_replace_the_logs_if_there_are_any() -> None:
 def test_logs_of_a_run_are_printed(
     cli: Cli, cloud: DBTCloudEmulator, options: tuple[str, ...]
 ) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))
+    run = ended_run(cloud, cloud.create_job("Nightly"))
     done = cli("logs", run["id"], *options)
     assert done.status == 0
     assert done.out.count("Invoke dbt with `dbt build`") >= 2
@@ -75,7 +75,7 @@ def test_logs_of_a_run_are_printed(
 
 def test_follow_ends_with_the_run(cli: Cli, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=0.1, outcome="error")
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     done = cli("logs", run["id"], "--follow")
     assert done.status == 0
     assert done.out.count("as scripted") == 1
@@ -84,20 +84,20 @@ def test_follow_ends_with_the_run(cli: Cli, cloud: DBTCloudEmulator) -> None:
 
 def test_follow_ends_with_124_after_the_timeout(cli: Cli, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Long", duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     done = cli("logs", run["id"], "--follow", "--timeout", "0.05")
     assert done.status == 124
 
 
 def test_follow_survives_an_outage(cli: Cli, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     cloud.fail("get_run", "status", status=503)
     assert cli("logs", run["id"], "--follow").status == 0
 
 
 def test_a_step_is_chosen_by_its_index(cli: Cli, cloud: DBTCloudEmulator) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))
+    run = ended_run(cloud, cloud.create_job("Nightly"))
     done = cli("logs", run["id"], "--step", "4", "--json")
     assert [each["index"] for each in done.json] == [4]
     missing = cli("logs", run["id"], "--step", "9")
@@ -107,7 +107,7 @@ def test_a_step_is_chosen_by_its_index(cli: Cli, cloud: DBTCloudEmulator) -> Non
 
 def test_ctrl_c_ends_with_130(cli: Cli, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Long", duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     with interrupting(KeyboardInterrupt, partial(is_waited_for, cloud)):
         done = cli("logs", run["id"], "--follow")
     assert done.status == 130

@@ -9,10 +9,10 @@ from pathlib import Path
 import dlt
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.cli.conftest import Cli
+from tests.support.past_runs import ended_run
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_page_is_written_and_opened(
     cli: Cli, cloud: DBTCloudEmulator, isolated: Path, opened: list[str]
 ) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))["id"]
+    run = ended_run(cloud, cloud.create_job("Nightly"))["id"]
     done = cli("report", run)
     assert (done.status, done.out) == (0, f"run-{run}.html\n")
     assert (isolated / f"run-{run}.html").read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -46,7 +46,7 @@ def test_the_page_of_a_job_shows_its_last_runs(
 ) -> None:
     job = cloud.create_job("Nightly", outcome=["success", "error"])
     for _ in range(2):
-        run_dbt_cloud_job(job_id=job)
+        ended_run(cloud, job)
     done = cli("report", "--job", job, "--days", 7, "--json")
     assert done.json == {"job_id": job, "file": f"job-{job}.html"}
     text = (isolated / f"job-{job}.html").read_text(encoding="utf-8")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.cli.actions.results import results_view
 from dlt_dbtcloud.cli.console import render
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
 from tests.cli.conftest import Cli
 from tests.support.nodes import result
+from tests.support.past_runs import ended_run
 
 RESULTS = [
     result("model.shop.stg_orders", execution_time=1.0),
@@ -83,14 +83,14 @@ def test_results_that_took_no_time_have_no_bars() -> None:
 def test_json_is_the_list_of_the_helper(cli: Cli, cloud: DBTCloudEmulator) -> None:
     files = {"run_results.json": {"results": [result("model.shop.a")]}}
     job = cloud.create_job("Nightly", artifacts=files)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     done = cli("results", run["id"], "--json")
     assert [each["unique_id"] for each in done.json] == ["model.shop.a"]
     assert done.err == ""
 
 
 def test_a_run_without_results_is_empty(cli: Cli, cloud: DBTCloudEmulator) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))
+    run = ended_run(cloud, cloud.create_job("Nightly"))
     done = cli("results", run["id"])
     assert (done.status, done.out) == (0, "")
     assert "no results" in done.err

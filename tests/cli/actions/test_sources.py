@@ -9,10 +9,11 @@ import dlt
 import pytest
 import yaml
 
-from dlt_dbtcloud import dbt_sources, run_dbt_cloud_job
+from dlt_dbtcloud import dbt_sources
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli, Done
 from tests.support.nodes import manifest
+from tests.support.past_runs import ended_run
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_only_a_file_that_the_command_has_written_is_replaced(sources: Any, isol
 
 def test_a_difference_to_the_job_is_a_failure(sources: Any, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest()})
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     done = sources("--check", "--job-id", job)
     assert done.status == 1
     assert "airlines" in done.out

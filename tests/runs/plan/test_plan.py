@@ -16,6 +16,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Plan
 from tests.conftest import WriteConfig
 from tests.support.loads import SharedLoads, load_tables
+from tests.support.past_runs import ended_run
 from tests.support.scripted_dbt import Act, scripted_job
 
 AIRLINES, PLANES = "source.shop.raw.airlines", "source.shop.raw.planes"
@@ -76,7 +77,7 @@ def job_with(cloud: DBTCloudEmulator, *steps: str, files: Any = None, **options:
     files = files or {"manifest.json": MANIFEST, "run_results.json": results()}
     steps = steps or ("dbt build",)
     job = cloud.create_job("Nightly", artifacts=files, execute_steps=[*steps], **options)
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     return job
 
 
@@ -229,7 +230,7 @@ def test_the_medians_of_three_runs_count(
     acts = [Act(statuses, 0, MANIFEST, execution_time=each) for each in (1e4, 9e6, 2e4, 3e4)]
     job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
     for _ in acts:
-        run_dbt_cloud_job(job_id=job)
+        ended_run(cloud, job)
     plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert plan["runs_considered"] == 3
     assert plan["seconds"] == 3e4 * len(FED)
@@ -249,7 +250,7 @@ def test_each_command_has_its_own_results(
     ]
     steps = ["dbt seed", "dbt run --select +stg", "dbt test"]
     job = scripted_job(cloud, tmp_path, steps, acts)
-    run_dbt_cloud_job(job_id=job, data={"generate_docs_override": True})
+    ended_run(cloud, job, generate_docs_override=True)
     before = len(cloud.requests)
     plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert len(cloud.requests) - before == 6

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud import DBTCloudClientV2, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.retry.backlog import Backlogs, Execution, RetryMethod, Task, task_after
 from dlt_dbtcloud.typing import RunStatus
 from tests.support import recordings
 from tests.support.nodes import result
+from tests.support.past_runs import ended_run
 from tests.support.scripted_dbt import Act, scripted_job
 
 SUCCESS, ERROR, CANCELLED = RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED
@@ -164,7 +165,7 @@ def test_tests_that_are_not_part_of_a_command_are_not_left() -> None:
 def test_a_recorded_run_of_dbt_fusion_that_built_nothing_leaves_the_whole_command(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str
 ) -> None:
-    run = run_dbt_cloud_job(job_id=recordings.replayed_job(cloud, isolated, name))
+    run = ended_run(cloud, recordings.replayed_job(cloud, isolated, name))
     (task,) = Backlogs(client).of(run).tasks
     assert task == Task(recordings.load(name)[0]["command"])
 
@@ -173,7 +174,7 @@ def test_a_recorded_run_of_dbt_fusion_that_built_nothing_leaves_the_whole_comman
 def test_a_recorded_run_of_dbt_fusion_with_failures_leaves_the_failed_nodes(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str
 ) -> None:
-    run = run_dbt_cloud_job(job_id=recordings.replayed_job(cloud, isolated, name))
+    run = ended_run(cloud, recordings.replayed_job(cloud, isolated, name))
     (task,) = Backlogs(client).of(run).tasks
     listed = recordings.load(name)[0]["artifacts"]["run_results.json"]["results"]
     unsuccessful = [
@@ -225,7 +226,7 @@ def test_results_of_fewer_nodes_than_the_command_selects_leave_it_whole(
     ]
     files = {"run_results.json": {"results": listed}, "manifest.json": MANIFEST}
     job = cloud.create_job("Nightly", execute_steps=[step], outcome="error", artifacts=files)
-    (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
+    (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
     assert (task.nodes is None) is is_whole
 
 
@@ -239,7 +240,7 @@ def test_a_manifest_that_lost_a_node_does_not_show_that_results_are_complete(
     listed.append({"unique_id": TEST, "status": "skipped"})
     files = {"run_results.json": {"results": listed}, "manifest.json": lost}
     job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
-    (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
+    (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
     assert task == Task("dbt build")
 
 
@@ -249,7 +250,7 @@ def test_a_manifest_that_lost_all_nodes_is_not_that_of_a_project_without_nodes(
     for nodes, left in (({}, frozenset()), ({A: {"tags": 5}}, None)):
         files = {"run_results.json": {"results": []}, "manifest.json": {"nodes": nodes}}
         job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
-        (task,) = Backlogs(client).of(run_dbt_cloud_job(job_id=job)).tasks
+        (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
         assert task.nodes == left
 
 
@@ -267,6 +268,6 @@ def test_a_retry_with_a_lost_result_did_not_surely_fail_by_other_tests_only(
         Act({A: "success", TEST: "fail", **lost}, exit_code=1, manifest=MANIFEST),
     ]
     job = scripted_job(cloud, isolated, ["dbt run"], acts)
-    retry = client.retry_run(run_dbt_cloud_job(job_id=job)["id"])
+    retry = client.retry_run(ended_run(cloud, job)["id"])
     cloud.wait_for_run(id_of(retry))
     assert Backlogs(client).of(retry).only_other_tests_failed is only_others

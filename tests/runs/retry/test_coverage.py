@@ -24,6 +24,7 @@ from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.loads import SharedLoads, load_tables
+from tests.support.past_runs import ended_run
 from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 
 STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
@@ -82,7 +83,7 @@ def run_narrowed(
 ) -> Run:
     """Run a job whose first run leaves a manifest, then narrowed to the load."""
     job = scripted_job(cloud, folder, [step], [act(ALL), *acts])
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     return run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, **options)
 
 
@@ -243,7 +244,7 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
     cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, client: DBTCloudClientV2
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({})])
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     clock = FakeClock()
 
     def end_in_time() -> None:
@@ -265,7 +266,7 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     client: DBTCloudClientV2,
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act(BUILT)])
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     clock = FakeClock()
     clock.at(0.0, lambda: cloud.wait_for_run(cloud.runs[-1]["id"]))
     cloud.fail("get_artifact", "rate_limit", retry_after=300)

@@ -31,6 +31,7 @@ from tests.conftest import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.flights import Flights, executed, own_results, statuses
 from tests.support.manifests import read_manifest
+from tests.support.past_runs import ended_run, started_run
 from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 from tests.support.shop import write_shop
 from tests.support.threads import in_background
@@ -123,21 +124,21 @@ def fail(cloud: DBTCloudEmulator, files: Any = FILES, **options: Any) -> Run:
         "dbt_version_override": "1.9",
         "timeout_seconds_override": 60,
     }
-    run = run_dbt_cloud_job(job_id=job, data=overrides, wait_for_outcome=False)
+    run = started_run(cloud, job, **overrides)
     cloud.finish_run(run["id"], "error", at_command=2)
     return cloud.runs[-1]
 
 
 def outdate(cloud: DBTCloudEmulator, run: Run) -> None:
     """Start a newer run of the job, so that the API does not retry this run."""
-    newer = run_dbt_cloud_job(job_id=run["job_definition_id"], wait_for_outcome=False)
+    newer = started_run(cloud, run["job_definition_id"])
     cloud.finish_run(newer["id"])
 
 
 def test_the_api_retries_if_it_can(cloud: DBTCloudEmulator, failed: Run) -> None:
     again = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
     assert again["retrying_run_id"] == failed["id"]
-    assert [request.path for request in cloud.requests if request.method == "POST"][1:] == [
+    assert [request.path for request in cloud.requests if request.method == "POST"] == [
         f"/api/v2/accounts/{cloud.account_id}/runs/{failed['id']}/retry/"
     ]
 
@@ -197,7 +198,7 @@ def test_a_run_is_retried_once_by_several_calls(
 def test_a_successful_retry_is_not_repeated(cloud: DBTCloudEmulator, isolated: Path) -> None:
     acts = [Act({"model.shop.a": "error"}, exit_code=1), Act({"model.shop.a": "success"})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     again = [retry_dbt_cloud_run(run_id=run["id"]) for _ in range(2)]
     assert again[0]["id"] == again[1]["id"] != run["id"]
     assert again[0]["is_success"]
@@ -270,7 +271,7 @@ def test_a_run_that_did_not_fail_is_not_retried(
     cloud: DBTCloudEmulator, outcome: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("x", duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     if outcome:
         cloud.finish_run(run["id"], outcome)
     assert retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)["id"] == run["id"]
@@ -280,7 +281,7 @@ def test_a_run_that_did_not_fail_is_not_retried(
 
 def test_a_cancelled_run_resumes_with_the_cancelled_command(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("x", execute_steps=["dbt seed", "dbt build"], duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     cloud.finish_run(run["id"], "cancelled", at_command=2)
     retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == ["dbt build"]
@@ -290,7 +291,7 @@ def test_a_cancelled_command_is_not_narrowed(
     cloud: DBTCloudEmulator,
 ) -> None:
     job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=FILES, duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     cloud.finish_run(run["id"], "cancelled")
     retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
@@ -329,8 +330,8 @@ def test_a_run_without_a_started_command_is_retried_with_the_commands_of_the_job
     cloud: DBTCloudEmulator,
 ) -> None:
     job = cloud.create_job("x", duration=None)
-    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    second = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    first = started_run(cloud, job)
+    second = started_run(cloud, job)
     assert cancel_dbt_cloud_run(run_id=second["id"])["is_cancelled"]
     cloud.finish_run(first["id"])
     retry_dbt_cloud_run(run_id=second["id"], wait_for_outcome=False)
@@ -451,7 +452,7 @@ def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_comm
         ["dbt seed", "dbt build", "dbt test"],
         [Act({}), FAILURE, part, Act({}), part, Act({}), whole, Act({})],
     )
-    repeated(run_dbt_cloud_job(job_id=job)["id"])
+    repeated(ended_run(cloud, job)["id"])
     # `c` alone is left after the API's retry, and `dbt test` has seen its old data
     only_c = "--select package:shop,resource_type:model,file:c.sql --indirect-selection empty"
     assert executed_commands(isolated) == [
@@ -515,7 +516,7 @@ def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
         Act({"model.shop.a": "success", "model.shop.d": "success"}, manifest=renamed),
     ]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    assert repeated(run_dbt_cloud_job(job_id=job)["id"])["is_success"]
+    assert repeated(ended_run(cloud, job)["id"])["is_success"]
     # the node that does not exist cannot be selected
     assert executed_commands(isolated) == ["build", "retry", "build"]
 
@@ -529,7 +530,7 @@ def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
         Act(results, exit_code=1, manifest=MANIFEST, message="Compilation Error", execution_time=0)
     ]
     job = scripted_job(cloud, isolated, ["dbt build"], [*acts, Act(FIXED)])
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     assert retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=wait)["retrying_run_id"] is None
     cloud.wait_for_run(cloud.runs[-1]["id"])
     assert executed_commands(isolated) == ["build", "build"]
@@ -580,7 +581,7 @@ def test_dbt_fusion_is_not_asked_to_retry_a_command_without_some_tests(
     """Its `dbt retry` executes all tests of what it builds."""
     manifest = {**MANIFEST, "metadata": {"dbt_version": "2.0.0-preview.196"}}
     acts = [Act(BROKEN, exit_code=1, manifest=manifest), Act(FIXED)]
-    run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, [f"dbt {options}"], acts))
+    run = ended_run(cloud, scripted_job(cloud, isolated, [f"dbt {options}"], acts))
     repeated(run["id"])
     assert executed_commands(isolated) == [options, f"{kept} {UNDONE}{ending}"]
 
@@ -592,7 +593,7 @@ def test_a_command_whose_hook_failed_is_retried_whole_at_once(
     built = {**FIXED, "model.shop.a": "success"}
     hook = "operation.shop.shop-on-run-end-0"
     acts = [Act({**built, hook: "error"}, exit_code=1, manifest=MANIFEST), Act(built)]
-    run = run_dbt_cloud_job(job_id=scripted_job(cloud, isolated, ["dbt build"], acts))
+    run = ended_run(cloud, scripted_job(cloud, isolated, ["dbt build"], acts))
     repeated(run["id"])
     assert executed_commands(isolated) == ["build", "build"]
 
@@ -614,7 +615,7 @@ def test_no_way_begins_after_the_timeout(
     cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act({}, manifest=MANIFEST)])
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     config = resolve_configuration(DBTCloudConfiguration(timeout=60.0))
     clock = FakeClock()
 
@@ -632,7 +633,7 @@ def test_a_token_that_may_not_read_results_retries_the_whole_command(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
     assert repeated(run["id"])["is_success"]
     assert executed_commands(isolated) == ["build", "build"]
@@ -642,7 +643,7 @@ def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
     cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     # results and manifest of the failed run are read first
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
     config = resolve_configuration(DBTCloudConfiguration())
@@ -656,7 +657,7 @@ def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
     cloud: DBTCloudEmulator, isolated: Path, raises: bool
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE])
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
     if not raises:
         assert retry_dbt_cloud_run(run_id=run["id"])["is_error"]
@@ -670,7 +671,7 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
 ) -> None:
     acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST)]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    first = run_dbt_cloud_job(job_id=job)
+    first = ended_run(cloud, job)
     nothing = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
     cloud.wait_for_run(nothing["id"])
     workers = [in_background(lambda: repeated(first["id"])) for _ in range(3)]
@@ -708,20 +709,19 @@ def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
     ],
 )
 def test_a_retry_succeeds_when_the_data_are_fixed(
-    recorded: Recorded, tmp_path: Path, step: str, is_outdated: bool
+    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path, step: str, is_outdated: bool
 ) -> None:
     flights = Flights(recorded("narrowed_retry" if is_outdated else "retry"), tmp_path)
     flights.load_for_dbt()
     flights.make_times_impossible()
-    run = run_dbt_cloud_job(job_id=flights.job(step))
+    run = ended_run(cloud, flights.job(step))
     undone = {
         each["name"] for each in own_results(run["id"]) if each["status"] in ("error", "skipped")
     }
     assert "fct_flights" in undone
     assert not {"dim_airports", "mart_route_traffic"} & (undone if "--exclude" in step else set())
     if is_outdated:
-        only_deps = {"steps_override": ["dbt deps"]}
-        run_dbt_cloud_job(job_id=run["job_definition_id"], data=only_deps)
+        ended_run(cloud, run["job_definition_id"], steps_override=["dbt deps"])
     flights.make_times_possible()
     again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
     assert (again["retrying_run_id"] is None) is is_outdated
@@ -750,16 +750,18 @@ def test_a_command_without_results_is_retried_unchanged(
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == list(steps[1:])
 
 
-def test_a_namesake_in_another_package_is_not_retried(recorded: Recorded, tmp_path: Path) -> None:
+def test_a_namesake_in_another_package_is_not_retried(
+    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path
+) -> None:
     project = write_shop(tmp_path / "shop")
     broken = project / "models/shared/same.sql"
     broken.write_text("select 1 / 'none' as id, no_such_column")
     steps = ["dbt run --select same"]
     job = recorded("namesake").create_job("Shop", execute_steps=steps, project_dir=project)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     assert statuses(own_results(run["id"])) == {"error": 1, "success": 1}
     # a newer run prevents a retry by the API
-    run_dbt_cloud_job(job_id=job, data={"steps_override": ["dbt deps"]})
+    ended_run(cloud, job, steps_override=["dbt deps"])
     broken.write_text("select 2 as id")
     again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
     assert [each["unique_id"] for each in own_results(again["id"])] == ["model.shop.same"]
@@ -787,7 +789,7 @@ def test_retries_succeed_when_a_transient_fault_ends(
 
 def test_a_scripted_job_is_retried_by_the_api(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly", outcome=["error", "success"])
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     again = repeated(run["id"])
     assert again["retrying_run_id"] == run["id"]
     assert again["is_success"]
