@@ -86,18 +86,19 @@ class Watch:
             if not has_finished(run) and id_of(run) not in self.errors
         ]
 
-    def until(self, timeout: float, wait_seconds: float) -> None:
+    def until(self, timeout: float, wait_seconds: float, *, at_once: bool = False) -> None:
         """Watch until all runs have finished, or the time is up.
 
         Args:
             timeout: Seconds to wait; the last check follows them.
             wait_seconds: The longest pause between two checks; 0 for a second. It is exceeded in
                 outages, and after the API has limited the rate of requests.
+            at_once: Whether the first check has no pause before it.
 
         A permanent error ends the watch of all runs.
         """
         try:
-            self._until(timeout, wait_seconds)
+            self._until(timeout, wait_seconds, at_once=at_once)
         except DBTCloudException as error:
             self.give_up(error)
         finally:
@@ -114,9 +115,9 @@ class Watch:
         self.runs[id_of(run)] = run
         self._progress.replace(run_id, run, _age(run, self._clock) or 0.0)
 
-    def _until(self, timeout: float, wait_seconds: float) -> None:
+    def _until(self, timeout: float, wait_seconds: float, *, at_once: bool) -> None:
         self._progress.show()
-        pause = self._next_pause(wait_seconds)
+        pause = self._client.shortest_pause if at_once else self._next_pause(wait_seconds)
         while pending := self.pending:
             left = timeout - self._waited
             if left <= 0:
@@ -268,7 +269,7 @@ def cancel_and_confirm(
             request_cancel(client, id_of(run), timeout=left())
         except DBTCloudException as error:
             watch.give_up(error, id_of(run))
-    watch.until(left(), wait_seconds=1.0)
+    watch.until(left(), wait_seconds=1.0, at_once=True)
     return watch
 
 

@@ -35,8 +35,11 @@ from tests.support.threads import in_background, interrupting
 from tests.support.watching import is_waited_for
 
 CALL = """
-import dlt, signal, sys
+import dlt, signal, sys, time
 from dlt_dbtcloud import run_dbt_cloud_job
+# the module is the clock of the call, whose pauses are short
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(min(seconds, 0.02))
 {before}
 folder = {folder!r}
 pipeline = dlt.attach("flights", pipelines_dir=folder) if folder else None

@@ -28,7 +28,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.exceptions import run_error
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
-from dlt_dbtcloud.runs.watch import find_run
+from dlt_dbtcloud.runs.watch import cancel_and_confirm, find_run
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.watching import watch_runs
@@ -363,6 +363,16 @@ def test_a_missing_run_of_many_ends_the_watch(
 )
 def test_the_end_of_a_run_is_read_from_its_flags(run: Run, is_ended: bool) -> None:
     assert has_finished(run) is is_ended
+
+
+def test_a_cancellation_is_confirmed_at_once_if_it_has_taken_effect(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    runs = [client.start_job_run(cloud.create_job("Long", duration=None)) for _ in range(2)]
+    clock = FakeClock()
+    watch = cancel_and_confirm(clocked(client, clock), runs)
+    assert all(run["is_cancelled"] for run in watch.runs.values())
+    assert clock.now == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
