@@ -98,7 +98,7 @@ def test_a_lost_response_after_a_failed_run_does_not_return_the_failed_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Flaky", outcome=["error", "success"])
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     load = LastLoad("flights", "1732150000.123")
     for expected in ("Error", "Success"):
         cloud.fail("trigger_job", "cut", when="after")
@@ -121,7 +121,7 @@ def test_simultaneous_workers_share_one_run(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     config.wait_seconds = 0.2
     # after dlt has set its level for the config
     caplog.set_level("INFO", logger="dlt")
@@ -246,7 +246,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
         other.get_account()
         with pytest.raises(DBTCloudRateLimitError):
             other.get_account()
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     config.wait_seconds = 60.0
     load = LastLoad("flights", f"{clock.time():.5f}")
     trigger = Trigger(str(job), {"cause": "x"}, load, reuse_queued_run=reuse_queued_run)
@@ -260,7 +260,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
 def run_on_a_fake_clock(client: DBTCloudClientV2, jobs: list[int], **options: Any) -> list[Run]:
     """Run jobs with a time limit that a slow machine does not use up."""
     clock = FakeClock()
-    config = resolve_configuration(DBTCloudConfiguration(timeout=60.0, **options))
+    config = DBTCloudConfiguration(timeout=60.0, **options)
     config.wait_seconds = 10.0
     triggers = [Trigger(str(job), {"cause": "x"}) for job in jobs]
     return Lifecycle(clocked(client, clock), config).run_all(triggers)
@@ -322,7 +322,7 @@ def test_a_failed_clean_up_does_not_hide_a_successful_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     cloud.fail("trigger_job", "status", when="before")
     # the searches after the lost answer and after the repeated one are answered
     cloud.fail("list_runs", "status", calls=None, skip=8)
@@ -391,7 +391,7 @@ def test_a_rate_limit_ends_by_the_timeout(
     if "skip" not in lists:
         cloud.fail("trigger_job", "rate_limit", calls=None)
     clock = FakeClock()
-    config = resolve_configuration(DBTCloudConfiguration(timeout=200.0))
+    config = DBTCloudConfiguration(timeout=200.0)
     load = LastLoad("flights", f"{clock.time():.5f}")
     trigger = Trigger(str(job), {"cause": "x"}, load, timeout=config.timeout)
     with pytest.raises(error):
@@ -449,7 +449,7 @@ def test_the_first_status_check_is_waited_for(
 ) -> None:
     run_id = client.trigger_job_run(cloud.create_job("Nightly"))
     cloud.fail("get_run", "status", calls=12)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     assert Lifecycle(clocked(client, FakeClock()), config).follow(run_id)["is_success"]
 
 
@@ -458,7 +458,7 @@ def test_a_run_that_is_not_known_yet_is_watched_by_its_id(
 ) -> None:
     run_id = client.trigger_job_run(cloud.create_job("Nightly"))
     cloud.fail("get_run", "status", status=404)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     assert Lifecycle(clocked(client, FakeClock()), config).follow(run_id)["is_success"]
 
 
@@ -468,7 +468,7 @@ def test_a_retry_is_triggered_within_the_timeout(
     job = cloud.create_job("Nightly", outcome="error", artifacts=FAILED_FILES)
     failed = ended_run(cloud, job)
     cloud.fail("retry_run", "rate_limit", retry_after=2, calls=None)
-    config = resolve_configuration(DBTCloudConfiguration(timeout=5.0))
+    config = DBTCloudConfiguration(timeout=5.0)
     clock = FakeClock()
     with pytest.raises(DBTCloudRateLimitError):
         Lifecycle(clocked(client, clock), config).retry(failed["id"])

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 import requests
-from dlt.common.configuration import resolve_configuration
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -231,7 +230,7 @@ def test_a_run_that_is_not_known_yet_is_cancelled_and_retried(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     """Also if it is not known to the request for its cancellation."""
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     for route in ("get_run", "cancel_run"):
         run = client.start_job_run(cloud.create_job(f"Long {route}", duration=None))
         cloud.fail(route, "status", status=404, when="before")

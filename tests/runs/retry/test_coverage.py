@@ -8,7 +8,6 @@ from typing import Any
 
 import dlt
 import pytest
-from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import (
     DBTCloudClientV2,
@@ -252,7 +251,7 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
         clock.now = 60.0
 
     clock.at(0.0, end_in_time)
-    config = resolve_configuration(DBTCloudConfiguration(timeout=60.0))
+    config = DBTCloudConfiguration(timeout=60.0)
     trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_orders), only_loaded=True)
     with pytest.raises(DBTCloudRunFailed, match="3 of 3 nodes are not in its results"):
         Lifecycle(clocked(client, clock), config).run_all([trigger])
@@ -270,7 +269,7 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     clock = FakeClock()
     clock.at(0.0, lambda: cloud.wait_for_run(cloud.runs[-1]["id"]))
     cloud.fail("get_artifact", "rate_limit", retry_after=300)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_orders), only_loaded=True)
     (run,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert run["is_success"]

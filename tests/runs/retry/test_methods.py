@@ -8,7 +8,6 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
-from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import (
     DBTCloudAPIError,
@@ -339,7 +338,7 @@ def test_a_run_without_a_started_command_is_retried_with_the_commands_of_the_job
 
 
 def test_a_run_that_does_not_exist_cannot_be_retried(client: DBTCloudClientV2) -> None:
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     with pytest.raises(DBTCloudNotFoundError):
         Lifecycle(clocked(client, FakeClock()), config).retry(1)
 
@@ -616,7 +615,7 @@ def test_no_way_begins_after_the_timeout(
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act({}, manifest=MANIFEST)])
     run = ended_run(cloud, job)
-    config = resolve_configuration(DBTCloudConfiguration(timeout=60.0))
+    config = DBTCloudConfiguration(timeout=60.0)
     clock = FakeClock()
 
     def end_in_time() -> None:
@@ -646,7 +645,7 @@ def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
     run = ended_run(cloud, job)
     # results and manifest of the failed run are read first
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     with pytest.raises(DBTCloudAPIError, match="401"):
         Lifecycle(clocked(client, FastClock()), config).retry(run["id"])
     assert cloud.runs[-1]["is_success"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dlt.common.configuration import resolve_configuration
 
 from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -137,7 +136,7 @@ def test_workers_whose_lists_lag_end_with_one_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     config.wait_seconds = 10.0
     cloud.fail("list_runs", "lag", seconds=3600, calls=None)
 
@@ -158,7 +157,7 @@ def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, is_own: bool
 ) -> None:
     trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
-    config = resolve_configuration(DBTCloudConfiguration())
+    config = DBTCloudConfiguration()
     config.wait_seconds = 10.0
     if not is_own:
         client.start_job_run(trigger.job_id, {"cause": trigger.cause})

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from dlt.common.configuration import resolve_configuration
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -80,7 +79,7 @@ def new_timer(clock: FakeClock) -> NewTimer:
 
 @pytest.fixture
 def config(cloud: DBTCloudEmulator) -> DBTCloudConfiguration:
-    resolved = resolve_configuration(DBTCloudConfiguration(raise_on_failure=True))
+    resolved = DBTCloudConfiguration(raise_on_failure=True)
     resolved.wait_seconds = 10.0
     return resolved
 
