@@ -73,7 +73,7 @@ def test_an_outage_is_waited_out_once(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Kind
 ) -> None:
     job = cloud.create_job("Nightly", artifacts=ARTIFACTS)
-    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(6)]
+    ids = [ended_run(cloud, job)["id"] for _ in range(6)]
     cloud.fail("get_artifact", kind, calls=None)
     clock = FakeClock(ahead=3600.0)
     found = read_trend(clocked(client, clock), job, 30)
@@ -87,7 +87,7 @@ def test_a_run_without_some_results_is_named(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", outcome=["success", "error"], artifacts=ARTIFACTS)
-    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(2)]
+    ids = [ended_run(cloud, job)["id"] for _ in range(2)]
     cloud.fail("get_artifact", "status", status=403, calls=None)
     found = read_trend(clocked(client, FakeClock(ahead=3600.0)), job, 30)
     # the other run failed, and so may have no results

@@ -97,7 +97,7 @@ def test_a_failure_of_dbt_fusion_that_no_node_explains(
     cloud: DBTCloudEmulator, tmp_path: Path
 ) -> None:
     job = Replay(cloud, tmp_path, "no_database", FUSION).create_job("Press")
-    text = dbt_cloud_run_report(run_id=run_dbt_cloud_job(job_id=job)["id"])
+    text = dbt_cloud_run_report(run_id=ended_run(cloud, job)["id"])
     failed = text[text.index('<section id="failed"') : text.index('<section id="time"')]
     assert "Failed to create schema" in failed
     assert failed.index("Failed to create schema") < failed.index("Compilation Error")
@@ -166,9 +166,9 @@ def running(cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path) -
         project_dir=tmp_path,
         dbt_executable=write_fake(tmp_path, SLOW),
     )
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     (tmp_path / "second").touch()
-    run_id = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    run_id = started_run(cloud, job)["id"]
     assert run_id is not None
 
     def has_begun() -> bool:

@@ -110,7 +110,7 @@ def test_a_report_that_cannot_be_written_starts_nothing(
 
 
 def test_a_page_is_printed(cli: Cli, cloud: DBTCloudEmulator, isolated: Path) -> None:
-    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"))["id"]
+    run = ended_run(cloud, cloud.create_job("Nightly"))["id"]
     done = cli("report", run, "-o", "-")
     assert done.status == 0
     assert done.out.startswith("<!doctype html>")
@@ -123,7 +123,7 @@ def test_a_page_is_printed(cli: Cli, cloud: DBTCloudEmulator, isolated: Path) ->
 
 def test_a_run_and_a_job_are_an_error(cli: Cli, cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Nightly")
-    run = run_dbt_cloud_job(job_id=job)["id"]
+    run = ended_run(cloud, job)["id"]
     for words in ((run, "--job", job), ("--run-id", run, "--job", job)):
         done = cli("report", *words)
         assert done.status == 2
