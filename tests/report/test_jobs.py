@@ -13,7 +13,6 @@ from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudNotFoundError,
     dbt_cloud_results,
-    run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind
@@ -130,7 +129,7 @@ def test_results_in_files_are_those_of_the_api(
         artifacts=FILES,
         run_generate_sources=checks_sources,
     )
-    ids = [run_dbt_cloud_job(job_id=job)["id"] for _ in range(2)]
+    ids = [ended_run(cloud, job)["id"] for _ in range(2)]
     pipeline = dlt.pipeline(
         "lake", destination=dlt.destinations.filesystem(str(tmp_path)), dataset_name="raw"
     )
