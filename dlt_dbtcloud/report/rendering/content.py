@@ -67,6 +67,11 @@ class Content:
         fresh = self.freshness.get(key)
         return outcome_of(fresh.status) if fresh else "unknown"
 
+    def worst_test(self, key: str) -> Outcome | None:
+        """Return the worst outcome of the tests of a node that were executed."""
+        tests = [self.outcome(test) for test in self.graph.tests(key) if test in self.last]
+        return min(tests, key=WORST_FIRST.index, default=None)
+
     def name(self, key: str) -> str:
         """Return the name of a node, else its id."""
         name = self.texts.line(self.graph.nodes[key].name, NAME_LENGTH)

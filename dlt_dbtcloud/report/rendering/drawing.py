@@ -67,7 +67,7 @@ class Drawing:
             "threads": threads,
             "span": round(max(0.0, lanes.end - lanes.start), 3),
             "bands": self._bands(lanes.start),
-            **lineage_views(page, self._graph, self._content.number, self._texts),
+            **lineage_views(self._content),
             "refresh": page.refresh,
         }
 
@@ -98,12 +98,7 @@ class Drawing:
         elif key in self._content.freshness:
             fresh = self._content.freshness[key].status
             status = statuses.index(line(fresh, 40), outcome_of(fresh))
-        tests = [
-            self._content.outcome(test)
-            for test in self._graph.tests(key)
-            if test in self._content.last
-        ]
-        worst = min(tests, key=WORST_FIRST.index, default=None)
+        worst = self._content.worst_test(key)
         return [
             line(node.name, NAME_LENGTH) or line(key, NAME_LENGTH),
             types.index(line(node.resource_type, 40)),

@@ -1,18 +1,18 @@
 """The lineage of a run: from the tables that dlt loaded to the exposures, in several views.
 
-A view shows all nodes, the folders, the packages, or a folder with the folders around it.
+A view shows all nodes, the folders, the packages, or a folder with the folders around it. A large
+project has one of the nodes around those that failed.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dlt_dbtcloud.report.page import RunPage
-from dlt_dbtcloud.report.rendering.graph import Graph, is_drawn
+from dlt_dbtcloud.report.rendering.content import Content
+from dlt_dbtcloud.report.rendering.graph import is_drawn
 from dlt_dbtcloud.report.rendering.layout import Edge, Layout, layered
-from dlt_dbtcloud.report.rendering.texts import Texts
 
 __all__ = ["lineage_views"]
 
@@ -21,6 +21,8 @@ __all__ = ["lineage_views"]
 _MAX_NODES, _FEW = 2_500, 150
 # members of a folder beyond which it has no view of its own
 _MAX_MEMBERS = 1_000
+# nodes around those that failed
+_NEAR = 300
 _NAME = 150
 _NO_FOLDER = "(no folder)"
 # precede the ids of nodes, the positions of tables and the names of groups, which may be alike
@@ -28,9 +30,7 @@ _NODE, _TABLE, _GROUP = "node ", "table ", "group "
 _Json = Any
 
 
-def lineage_views(
-    page: RunPage, graph: Graph, number: Mapping[str, int], texts: Texts
-) -> dict[str, _Json]:
+def lineage_views(content: Content) -> dict[str, _Json]:
     """Return the views of the lineage, the first one first, and the groups that they show.
 
     A view has a key, a title, columns, rows, items and edges. An item is a list that begins with
@@ -40,35 +40,44 @@ def lineage_views(
     numbers of its nodes, and the key of its view, if it has one.
 
     Args:
-        page: The data of the page.
-        graph: The graph of its nodes.
-        number: The numbers of the nodes.
-        texts: Prepares its texts.
+        content: The nodes of the page.
     """
-    lineage = _Lineage(page, graph, number, texts)
-    if not lineage.drawn:
-        return {"views": [], "groups": []}
-    views = [lineage.nodes()] if len(lineage.drawn) <= _MAX_NODES else []
-    folders = {key: graph.nodes[key].folder or _NO_FOLDER for key in lineage.drawn}
-    packages = {key: graph.nodes[key].package or "" for key in lineage.drawn}
-    keys = {name: f"folder-{i}" for i, name in enumerate(dict.fromkeys(folders.values()))}
-    if len(keys) > 1:
+    lineage = _Lineage(content)
+    nodes, drawn = content.graph.nodes, lineage.drawn
+    if not drawn:
+        return {"views": [], "groups": [], "note": ""}
+    folders = {key: nodes[key].folder or _NO_FOLDER for key in drawn}
+    packages = {key: nodes[key].package or "" for key in drawn}
+    sizes = Counter(folders.values())
+    keys = {name: f"folder-{i}" for i, name in enumerate(sizes) if sizes[name] <= _MAX_MEMBERS}
+    is_large = len(drawn) > _MAX_NODES
+    views = [*lineage.failed()] if is_large else [lineage.nodes()]
+    if len(sizes) > 1 or is_large:
         views += [lineage.grouped("folders", "Folders", folders, keys)]
         views += lineage.folders(folders, keys)
     if len({*packages.values()}) > 1:
         views += [lineage.grouped("packages", "Packages", packages, {})]
-    if len(lineage.drawn) > _FEW:
+    if _FEW < len(drawn) <= _MAX_NODES:
         views.sort(key=lambda view: view["key"] != "folders")
-    return {"views": views, "groups": lineage.groups}
+    note = _note(len(drawn), has_unopened=len(keys) < len(sizes)) if is_large else ""
+    return {"views": views, "groups": lineage.groups, "note": note}
+
+
+def _note(count: int, *, has_unopened: bool) -> str:
+    """Return why a large project has no view of all nodes."""
+    words = f"{count:,} nodes are too many for one view, so that they are grouped by folder."
+    if has_unopened:
+        words += f" A folder of more than {_MAX_MEMBERS:,} nodes cannot be opened."
+    return words
 
 
 class _Lineage:
-    def __init__(
-        self, page: RunPage, graph: Graph, number: Mapping[str, int], texts: Texts
-    ) -> None:
+    def __init__(self, content: Content) -> None:
+        graph, load = content.graph, content.page.load
+        self._content = content
         self._graph = graph
-        self._number = number
-        self._texts = texts
+        self._number = content.number
+        self._texts = content.texts
         self.groups: list[_Json] = []
         self._positions: dict[tuple[str, str | None], int] = {}
         self.drawn = [key for key, node in graph.nodes.items() if is_drawn(node)]
@@ -76,7 +85,7 @@ class _Lineage:
         self._edges = [
             (parent, key) for key in self.drawn for parent in graph.parents[key] if parent in kept
         ]
-        loaded = page.load.tables if page.load else ()
+        loaded = load.tables if load else ()
         self._tables = {
             f"{_TABLE}{i}": each for i, each in enumerate(loaded) if kept.intersection(each.sources)
         }
@@ -89,13 +98,34 @@ class _Lineage:
 
     def nodes(self) -> _Json:
         """Return the view of all nodes."""
-        nodes = self._graph.nodes
-        sources = [_NODE + key for key in self.drawn if nodes[key].resource_type == "source"]
-        floors = dict.fromkeys(sources, 1) if self._tables else {}
+        return self._of("nodes", "All nodes", self.drawn)
+
+    def failed(self) -> Iterator[_Json]:
+        """Yield a view of the nodes that failed with the nearest ones around them, if any did."""
+        outcome, worst_test = self._content.outcome, self._content.worst_test
+        near = dict.fromkeys(key for key in self.drawn if "bad" in (outcome(key), worst_test(key)))
+        if not near:
+            return
+        drawn, waiting = {*self.drawn}, deque(near)
+        while waiting and len(near) < _NEAR:
+            key = waiting.popleft()
+            around = [*self._graph.parents[key], *self._graph.children.get(key, ())]
+            new = [each for each in around if each in drawn and each not in near]
+            near.update(dict.fromkeys(new[: _NEAR - len(near)]))
+            waiting.extend(new)
+        yield self._of("failed", "Around failures", [key for key in self.drawn if key in near])
+
+    def _of(self, key: str, title: str, shown: Sequence[str]) -> _Json:
+        """Return a view of nodes, with the tables that feed them."""
+        nodes = dict.fromkeys(_NODE + each for each in shown)
+        loads = [edge for edge in self._loads if edge[1] in nodes]
         edges = [(_NODE + a, _NODE + b) for a, b in self._edges]
-        keys = [*self._tables, *(_NODE + key for key in self.drawn)]
-        layout = layered(keys, [*self._loads, *edges], floors)
-        return self._view("nodes", "All nodes", layout, self._item)
+        kinds = self._graph.nodes
+        sources = [_NODE + each for each in shown if kinds[each].resource_type == "source"]
+        floors = dict.fromkeys(sources, 1) if loads else {}
+        tables = dict.fromkeys(table for table, _ in loads)
+        layout = layered([*tables, *nodes], [*loads, *edges], floors)
+        return self._view(key, title, layout, self._item)
 
     def grouped(
         self, key: str, title: str, groups: Mapping[str, str], keys: Mapping[str, str]
@@ -129,17 +159,16 @@ class _Lineage:
             if not key.startswith(_GROUP):
                 return self._item(key)
             name = key.removeprefix(_GROUP)
-            return self._group(name, members[name], keys[name])
+            return self._group(name, members[name], keys.get(name))
 
-        for name, inside in members.items():
-            if len(inside) > _MAX_MEMBERS:
-                continue
+        for name, view in keys.items():
+            inside = members[name]
             own = dict.fromkeys(_NODE + key for key in inside)
             tables = [edge for edge in self._loads if edge[1] in own]
             around = [end for edge in edges[name] for end in edge if end not in own]
             nodes = dict.fromkeys([*(table for table, _ in tables), *around, *own])
             layout = layered([*nodes], [*tables, *edges[name]])
-            yield self._view(keys[name], name, layout, item)
+            yield self._view(view, name, layout, item)
 
     def _item(self, key: str) -> list[_Json]:
         table = self._tables.get(key)

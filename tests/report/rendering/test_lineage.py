@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from dlt_dbtcloud.report import Load, LoadedTable, Node, RunHead, RunPage
+from dlt_dbtcloud.report import Execution, Load, LoadedTable, Node, RunHead, RunPage
 from dlt_dbtcloud.report.rendering.content import Content
 from dlt_dbtcloud.report.rendering.lineage import lineage_views
 from dlt_dbtcloud.report.rendering.texts import Texts
@@ -14,8 +14,7 @@ from tests.support.reports import BOARD, LATE, MART, ORDERS, STAGED, shop_page
 
 
 def lineage_of(page: RunPage) -> Any:
-    content = Content(page, Texts())
-    return lineage_views(page, content.graph, content.number, content.texts)
+    return lineage_views(Content(page, Texts()))
 
 
 def views_of(page: RunPage) -> Any:
@@ -102,6 +101,32 @@ def test_many_nodes_are_shown_by_folder_first() -> None:
 def test_very_many_nodes_are_shown_by_folder_only() -> None:
     keys = [view["key"] for view in views_of(chain(3_000, 5))]
     assert keys == ["folders", *(f"folder-{i}" for i in range(5))]
+
+
+def test_very_many_nodes_in_one_folder_are_explained() -> None:
+    found = lineage_of(chain(3_000, 1))
+    assert [view["key"] for view in found["views"]] == ["folders"]
+    # the folder cannot be opened
+    assert [(len(numbers), view) for _, numbers, view in found["groups"]] == [(3_000, None)]
+    assert found["note"] == (
+        "3,000 nodes are too many for one view, so that they are grouped by folder. "
+        "A folder of more than 1,000 nodes cannot be opened."
+    )
+    assert "cannot be opened" not in lineage_of(chain(3_000, 5))["note"]
+    assert lineage_of(chain(400, 1))["note"] == ""
+
+
+def test_of_very_many_nodes_those_around_failures_are_shown_first() -> None:
+    page = chain(3_000, 1)
+    test = Node("test.shop.t", "t", "test", parents=("model.shop.m2900",))
+    failed = Execution("model.shop.m1000", 1, "error"), Execution("test.shop.t", 1, "fail")
+    page = replace(page, nodes=(*page.nodes, test), executions=failed)
+    first = views_of(page)[0]
+    ids = Content(page, Texts()).ids
+    shown = {int(ids[item[3]].rpartition("m")[2]) for item in first["items"]}
+    assert first["key"] == "failed"
+    assert len(shown) == 300
+    assert {*range(930, 1_071), *range(2_830, 2_971)} <= shown
 
 
 def test_a_table_of_several_sources_leads_to_each() -> None:

@@ -12,6 +12,7 @@ function startLineage() {
     return;
   }
   find("lineage-tools").hidden = false;
+  find("lineage-note").textContent = page.data.note;
   const search = find("lineage-search");
   search.value = chosen.search;
   search.oninput = () => { chosen.search = search.value; chosen.match = 0; lookUp(false); };
