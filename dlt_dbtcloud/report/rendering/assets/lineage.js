@@ -250,14 +250,14 @@ function rescale(scale, across = null, down = null) {
   const at = [(map.scrollLeft + left) / before, (map.scrollTop + top) / before];
   svg.setAttribute("width", Math.round(width * chosen.scale));
   svg.setAttribute("height", Math.round(height * chosen.scale));
-  map.scrollTo({ left: at[0] * chosen.scale - left, top: at[1] * chosen.scale - top, behavior: "instant" });
+  map.scrollTo({ left: at[0] * chosen.scale - left, top: at[1] * chosen.scale - top });
 }
 
 // Scrolls the map, not the page, to a box.
 function center(box) {
   const map = find("graph").firstElementChild;
   const [outer, inner] = [map.getBoundingClientRect(), box.getBoundingClientRect()];
-  map.scrollBy({ left: inner.left + inner.width / 2 - outer.left - outer.width / 2, top: inner.top + inner.height / 2 - outer.top - outer.height / 2, behavior: "instant" });
+  map.scrollBy({ left: inner.left + inner.width / 2 - outer.left - outer.width / 2, top: inner.top + inner.height / 2 - outer.top - outer.height / 2 });
 }
 
 // Lets the pointer drag the map, and the wheel zoom it.
@@ -270,7 +270,7 @@ function watchMap(map) {
     if (!from) return;
     if (!event.buttons) { stop(); return; }
     map.classList.add("dragged");
-    map.scrollTo({ left: from[0] - event.clientX, top: from[1] - event.clientY, behavior: "instant" });
+    map.scrollTo({ left: from[0] - event.clientX, top: from[1] - event.clientY });
   });
   const stop = () => { from = null; map.classList.remove("dragged"); };
   map.addEventListener("pointerup", stop);
