@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.json import json
 
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.problems import Problems
@@ -23,7 +23,7 @@ from dlt_dbtcloud.loads import RESULTS_SCHEMA
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
 from dlt_dbtcloud.report.trend import NodeTime, SourceAge, Trend, TrendRun
 from dlt_dbtcloud.typing import Run
-from dlt_dbtcloud.values import as_mapping, as_number, as_seconds, as_text
+from dlt_dbtcloud.values import as_integer, as_mapping, as_number, as_seconds, as_text
 
 __all__ = ["read_trend", "stored_trend"]
 
@@ -106,28 +106,18 @@ def stored_trend(pipeline: dlt.Pipeline, job_id: int, days: int, now: float) -> 
     runs.sort(key=lambda run: run.id)
     ids = {run.id for run in runs}
     # ids rise with time, so that a bound is enough for the database
-    since = "run_id", f">= {int(min(ids, default=0))}"
+    since = "run_id", f">= {min(ids, default=0)}"
+    nodes = _rows(pipeline, "dbt_node_results", _NODE_COLUMNS, since)
+    sources = _rows(pipeline, "dbt_source_freshness", _SOURCE_COLUMNS, since)
     return Trend(
         int(job_id),
         days,
         now,
         f"dataset `{pipeline.dataset_name}` of pipeline `{pipeline.pipeline_name}`",
-        next((row[1] for row in rows if row[1]), None),
+        next((name for row in rows if (name := as_text(row[1]))), None),
         tuple(runs[-_MAX_RUNS:]),
-        tuple(
-            NodeTime(run, key, name or key, kind or "", status, float(seconds or 0.0))
-            for run, key, name, kind, status, seconds in _rows(
-                pipeline, "dbt_node_results", _NODE_COLUMNS, since
-            )
-            if run in ids
-        ),
-        tuple(
-            SourceAge(run, key, status, as_number(age))
-            for run, key, status, age in _rows(
-                pipeline, "dbt_source_freshness", _SOURCE_COLUMNS, since
-            )
-            if run in ids
-        ),
+        tuple(node for row in nodes if (node := _stored_node(row)) and node.run in ids),
+        tuple(age for row in sources if (age := _stored_age(row)) and age.run in ids),
     )
 
 
@@ -243,16 +233,38 @@ def _rows(
 
 def _stored_run(row: Sequence[Any]) -> TrendRun | None:
     run_id, _, status, created, seconds, url, steps, cause = row
-    if not isinstance(created, datetime):
+    number = _integer(run_id)
+    if number is None or not isinstance(created, datetime):
         return None
     moment = created if created.tzinfo else created.replace(tzinfo=timezone.utc)
-    run = Run(id=run_id, trigger={"cause": cause or ""})
-    commands = json.loads(steps) if isinstance(steps, str) and steps else steps
+    run = Run(id=number, trigger={"cause": as_text(cause) or ""})
     return TrendRun(
-        id=run_id,
-        status=status or "",
+        id=number,
+        status=as_text(status) or "",
         created_at=moment.timestamp(),
-        seconds=as_number(seconds),
-        url=url,
-        is_narrowed=bool(commands) and bound_load(run) is not None,
+        seconds=_number(seconds),
+        url=as_text(url),
+        # a list of commands, or its JSON
+        is_narrowed=steps not in (None, "", "null", "[]", []) and bound_load(run) is not None,
     )
+
+
+def _stored_node(row: Sequence[Any]) -> NodeTime | None:
+    run, (key, name, kind, status), seconds = _integer(row[0]), map(as_text, row[1:5]), row[5]
+    if run is None or not key:
+        return None
+    return NodeTime(run, key, name or key, kind or "", status or "", _number(seconds) or 0.0)
+
+
+def _stored_age(row: Sequence[Any]) -> SourceAge | None:
+    run, (key, status), age = _integer(row[0]), map(as_text, row[1:3]), row[3]
+    return None if run is None or not key else SourceAge(run, key, status or "", _number(age))
+
+
+def _number(value: object) -> float | None:
+    """Return a number of a destination, which may be a decimal."""
+    return as_number(float(value)) if isinstance(value, Decimal) else as_number(value)
+
+
+def _integer(value: object) -> int | None:
+    return as_integer(_number(value))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import dlt
@@ -17,6 +19,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
+from dlt_dbtcloud.report.rendering.pages import render_trend
 from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
 from tests.support.past_runs import ended_run
@@ -142,6 +145,37 @@ def test_results_in_files_are_those_of_the_api(
     assert {*stored.nodes} == {*read.nodes}
     assert {*stored.sources} == {*read.sources}
     assert (len(stored.nodes), bool(stored.sources)) == (len(read.nodes), checks_sources)
+
+
+def test_stored_rows_may_be_anything(isolated: Path) -> None:
+    pipeline = dlt.pipeline("odd", destination=dlt.destinations.duckdb("odd.duckdb"))
+    now = datetime.now(timezone.utc)
+    run = {
+        "run_id": Decimal(1),
+        "job_definition_id": 7,
+        "job_name": 3,
+        "created_at": now,
+        "status_humanized": 4,
+        "run_seconds": 1.5,
+        "href": 5,
+        "cause": 6,
+        "steps_override": "{no json",
+    }
+    node = {"run_id": 1, "unique_id": "model.a.b", "name": 4, "resource_type": 5, "status": 6}
+    nodes = [{**node, "execution_time": 1.5}, {**node, "unique_id": None}]
+    pipeline.run([run, {**run, "run_id": 2}, {**run, "run_id": None}], table_name="dbt_runs")
+    pipeline.run(nodes, table_name="dbt_node_results")
+    with pipeline.sql_client() as client:
+        client.execute_sql("UPDATE dbt_runs SET run_seconds = 'inf' WHERE run_id = 2")
+        client.execute_sql("UPDATE dbt_node_results SET execution_time = 'nan'")
+    found = stored_trend(pipeline, 7, 30, time.time())
+    assert found
+    assert [(each.id, each.status, each.seconds) for each in found.runs] == [
+        (1, "", 1.5),
+        (2, "", None),
+    ]
+    assert [(each.run, each.name, each.seconds) for each in found.nodes] == [(1, "model.a.b", 0.0)]
+    assert render_trend(found)
 
 
 def test_a_pipeline_without_results_has_no_trend(loaded_pipeline: dlt.Pipeline) -> None:

@@ -33,7 +33,7 @@ def report(options: argparse.Namespace, console: Console) -> ExitStatus:
         check_writable(output)
     if output == STDOUT and (options.open or console.is_json):
         raise InputError("`-o -` prints the page: leave out `--open` and `--json`.")
-    subject, text = _page(options)
+    subject, text = _page(options, console)
     (kind, number), *_ = subject.items()
     name = f"{kind.removesuffix('_id')}-{number}.html" if output is None else output
     write_file(text, name)
@@ -85,14 +85,14 @@ def report_of(options: argparse.Namespace, console: Console, run: Run) -> None:
     console.note(f"Wrote the report to {options.report}.")
 
 
-def _page(options: argparse.Namespace) -> tuple[dict[str, int], str]:
+def _page(options: argparse.Namespace, console: Console) -> tuple[dict[str, int], str]:
     """Return the run or job of a page, and the page."""
     is_run = options.run_id is not None or options.bare_run_id is not None
     if options.job is not None and is_run:
         raise InputError("Pass a run, or the job whose last runs the page shows, not both.")
     if options.job is not None:
         job_id = int(valid_id("job_id", options.job))
-        return {"job_id": job_id}, _job_page(options, job_id)
+        return {"job_id": job_id}, _job_page(options, console, job_id)
     if options.days is not None or options.pipeline is not None:
         raise InputError("Pass the job whose last runs the page shows: `--job JOB`.")
     with connected(options) as (client, config):
@@ -100,7 +100,7 @@ def _page(options: argparse.Namespace) -> tuple[dict[str, int], str]:
         return {"run_id": int(run_id)}, run_report(client, run_id)
 
 
-def _job_page(options: argparse.Namespace, job_id: int) -> str:
+def _job_page(options: argparse.Namespace, console: Console, job_id: int) -> str:
     """Return the page of the last runs of a job, from the tables of results if it has any."""
     days = options.days or _DAYS
     if options.pipeline is not None:
@@ -108,6 +108,7 @@ def _job_page(options: argparse.Namespace, job_id: int) -> str:
         stored = stored_trend(pipeline, job_id, days, time.time())
         if stored is not None:
             return render_trend(stored)
+        console.note(f"Pipeline `{options.pipeline}` has loaded no results of the job.")
     with connected(options) as (client, _):
         return render_trend(read_trend(client, job_id, days), client.redact)
 
