@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from dlt_dbtcloud.report.page import Execution, Outcome, Step, has_content, outcome_of
+from dlt_dbtcloud.report.page import Execution, Freshness, Outcome, Step, has_content, outcome_of
 from dlt_dbtcloud.report.rendering.content import (
     WORST_FIRST,
     Content,
@@ -80,22 +81,33 @@ class View:
             "counts": self._counts(),
             "load": self._load(),
             "failures": self._failures(),
-            "failed_more": max(0, self._content.count("bad") - _MAX_FAILURES),
             "broken_steps": self._broken_steps(),
             "warnings": self._warnings(),
             "stale": self._stale(),
             "problems": [line(each, 400) for each in page.problems[:_MAX_PROBLEMS]],
+            "more": self._more(),
             "phases": self._phases(),
             "slowest": self._slowest(),
             "has_past": bool(page.past),
             "critical": self._critical(),
-            "rows": [self._row(key) for key in self._listed()[:_MAX_ROWS]],
-            "rows_more": max(0, len(self._listed()) - _MAX_ROWS),
+            "rows": [self._row(key) for key in self._listed[:_MAX_ROWS]],
             "steps": self._steps(),
             "words": _LEGEND,
             "made_at": time_text(page.made_at),
             "is_live": page.refresh is not None,
         }
+
+    def _more(self) -> dict[str, int]:
+        """Return how many items of each list are left out."""
+        counts = {
+            "failures": (self._content.count("bad"), _MAX_FAILURES),
+            "warnings": (self._content.count("warn"), _MAX_WARNINGS),
+            "stale": (len(self._not_fresh), _MAX_WARNINGS),
+            "problems": (len(self._page.problems), _MAX_PROBLEMS),
+            "rows": (len(self._listed), _MAX_ROWS),
+            "steps": (len(self._page.steps), _MAX_STEPS),
+        }
+        return {name: max(0, count - limit) for name, (count, limit) in counts.items()}
 
     def _facts(self) -> list[tuple[str, str]]:
         run, line = self._page.run, self._texts.line
@@ -218,10 +230,11 @@ class View:
     def _warnings(self) -> list[dict[str, Any]]:
         return [self._short(each) for each in self._latest("warn")[:_MAX_WARNINGS]]
 
+    @cached_property
+    def _not_fresh(self) -> list[Freshness]:
+        return [each for each in self._page.freshness if outcome_of(each.status) in ("bad", "warn")]
+
     def _stale(self) -> list[dict[str, Any]]:
-        stale = [
-            each for each in self._page.freshness if outcome_of(each.status) in ("bad", "warn")
-        ]
         return [
             {
                 "name": self._content.name(each.unique_id),
@@ -230,7 +243,7 @@ class View:
                 "text": self._content.freshness_text(each.unique_id),
                 "error": self._texts.block(each.error, 400),
             }
-            for each in stale[:_MAX_WARNINGS]
+            for each in self._not_fresh[:_MAX_WARNINGS]
         ]
 
     def _phases(self) -> list[dict[str, Any]]:
@@ -298,6 +311,7 @@ class View:
             "waiting": duration_text(max(0.0, span - busy)),
         }
 
+    @cached_property
     def _listed(self) -> list[str]:
         """Return the nodes of the run in dbt's order, or the worst first if they are many."""
         content = self._content

@@ -189,6 +189,21 @@ def test_of_many_nodes_the_worst_need_no_scripts() -> None:
     assert "and 103 more nodes, which need JavaScript" in rows
 
 
+def test_long_lists_are_cut_with_their_counts() -> None:
+    warned = tuple(Execution(f"test.shop.t{i}", 5, "warn") for i in range(60))
+    failed = tuple(Execution(f"model.shop.m{i}", 5, "error") for i in range(1_030))
+    stale = tuple(Freshness(f"source.shop.raw.s{i}", "error") for i in range(52))
+    problems = tuple(f"problem {i}" for i in range(21))
+    steps = tuple(Step(i, f"step {i}", "Success") for i in range(103))
+    changes = {"freshness": stale, "problems": problems, "steps": steps}
+    text = Document(render_run(shop_page(executions=(*warned, *failed), **changes))).text
+    assert "1,005 more nodes failed; the table of nodes has them all." in text
+    assert "and 10 more; the table of nodes has them all" in text
+    for count in (2, 1, 3):
+        assert f"and {count} more " in text
+    assert "Warnings 133" in text
+
+
 def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
     step = Step(4, "Invoke dbt", "Error", "dbt build", BEGAN, BEGAN + 1, "Compilation Error: x")
     page = shop_page(executions=(), nodes=(), freshness=(), steps=(step,))
