@@ -324,12 +324,12 @@ def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
             "`dataset_name` to `dlt.pipeline`, as on the machine that loads."
         )
     try:
-        if not pipeline.schema_names:
-            # another machine has loaded, or none has
+        is_foreign = not pipeline.schema_names and _newest_load_id(pipeline) is not None
+        if is_foreign:
+            # perhaps by this pipeline on another machine
             pipeline.sync_destination()
         if pipeline.schema_names:
             return _newest_load_id(pipeline, _schemas_of_data(pipeline))
-        is_foreign = _newest_load_id(pipeline) is not None
     except Exception as error:
         raise DBTCloudException(
             f"{unknown}, and its destination cannot be queried: {type(error).__name__}. Run the "

@@ -24,7 +24,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract.items_transform import ItemTransform
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
-from dlt_dbtcloud.source.destination import active_pipeline, file_formats
+from dlt_dbtcloud.source.destination import StoredTables, active_pipeline
 from dlt_dbtcloud.source.schema import DLT_COLUMNS, TABLES
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def file_format(table: str) -> str | None:
     known = Container()
     if not find_spec("pyarrow") or DestinationCapabilitiesContext not in known:
         return None
-    schema = dlt.current.source().resources[table].compute_table_schema()
+    stored = StoredTables()
+    schema = stored.schema(table)
     columns = schema["columns"]
     if any(columns[name]["data_type"] != own["data_type"] for name, own in TABLES[table].items()):
         return None
@@ -130,7 +131,7 @@ def file_format(table: str) -> str | None:
         return _WITHOUT_DRIVER.get(kind, "parquet")
     if requested or schema.get("table_format"):
         return None
-    if kind == "filesystem" and not file_formats(table) <= {"parquet"}:
+    if kind == "filesystem" and not stored.file_formats(table) <= {"parquet"}:
         return None
     return _REPLACED_FORMATS.get((kind, str(preferred)))
 

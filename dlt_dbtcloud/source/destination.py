@@ -24,13 +24,11 @@ from dlt.destinations.fs_client import FSClientBase
 from dlt_dbtcloud.source.schema import KEYS, Row
 
 __all__ = [
+    "StoredTables",
     "Versions",
     "active_pipeline",
     "combined",
-    "file_formats",
     "from_json",
-    "is_append_only",
-    "stored",
 ]
 
 
@@ -45,60 +43,138 @@ def active_pipeline() -> dlt.Pipeline | None:
     return pipeline if isinstance(pipeline, dlt.Pipeline) else None
 
 
-def stored(
-    table: str, columns: Sequence[str], where: Mapping[str, Collection[int]] | None = None
-) -> Iterator[tuple[Any, ...]]:
-    """Yield rows of a table from the destination, while a source is extracted.
+class StoredTables:
+    """Result tables in the destination of the active pipeline, while a source is extracted."""
 
-    A table is empty if it is new, or if the present load drops, empties or replaces it. If the
-    destination cannot be queried, a warning is logged.
+    def __init__(self) -> None:
+        self._schemas: dict[str, TTableSchema] = {}
 
-    Args:
-        table: A result table.
-        columns: The columns to read.
-        where: The values of columns that select the rows.
+    def rows(
+        self,
+        table: str,
+        columns: Sequence[str],
+        where: Mapping[str, Collection[int]] | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of a table.
 
-    Raises:
-        DltException: The destination cannot be read now.
-    """
-    pipeline = active_pipeline()
-    if pipeline is None or _is_emptied(table):
-        return
-    try:
-        yield from _select(pipeline, table, columns, where or {})
-    except DestinationUndefinedEntity:
-        return
-    except SqlClientNotAvailable as error:
-        logger.warning(
-            f"`{table}` cannot be read from the destination, so values of earlier loads are lost "
-            f"from the rows that are loaded again. {error}"
-        )
+        A table is empty if it is new, or if the present load drops, empties or replaces it. If the
+        destination cannot be queried, a warning is logged.
 
+        Args:
+            table: A result table.
+            columns: The columns to read.
+            where: The values of columns that select the rows.
 
-def is_append_only(table: str) -> bool:
-    """Return whether the destination cannot merge rows into a table, as with plain files."""
-    pipeline = active_pipeline()
-    if pipeline is None or pipeline.destination is None:
-        return False
-    schema = _table_schema(table)
-    if schema.get("write_disposition") != "merge":
-        return False
-    return resolve_merge_strategy({table: schema}, schema, _capabilities(pipeline)) is None
-
-
-def file_formats(table: str) -> set[str]:
-    """Return the formats of the files that a table consists of, if it consists of files."""
-    pipeline = active_pipeline()
-    if pipeline is None or _is_emptied(table):
-        return set()
-    with pipeline.dataset(schema=dlt.current.source_schema()).destination_client as client:
-        if not isinstance(client, FSClientBase):
-            return set()
+        Raises:
+            DltException: The destination cannot be read now.
+        """
+        pipeline = active_pipeline()
+        if pipeline is None or self._is_emptied(table):
+            return
         try:
-            files = client.list_table_files(_normalized(table))
+            yield from self._select(pipeline, table, columns, where or {})
         except DestinationUndefinedEntity:
+            return
+        except SqlClientNotAvailable as error:
+            logger.warning(
+                f"`{table}` cannot be read from the destination, so values of earlier loads are "
+                f"lost from the rows that are loaded again. {error}"
+            )
+
+    def is_append_only(self, table: str) -> bool:
+        """Return whether the destination cannot merge rows into a table, as with plain files."""
+        pipeline = active_pipeline()
+        if pipeline is None or pipeline.destination is None:
+            return False
+        schema = self._loading(table)
+        if schema.get("write_disposition") != "merge":
+            return False
+        return resolve_merge_strategy({table: schema}, schema, _capabilities(pipeline)) is None
+
+    def file_formats(self, table: str) -> set[str]:
+        """Return the formats of the files that a table consists of, if it consists of files."""
+        pipeline = active_pipeline()
+        if pipeline is None or self._is_emptied(table):
             return set()
-    return {PurePosixPath(name.removesuffix(".gz")).suffix.removeprefix(".") for name in files}
+        with pipeline.dataset(schema=dlt.current.source_schema()).destination_client as client:
+            if not isinstance(client, FSClientBase):
+                return set()
+            try:
+                files = client.list_table_files(_normalized(table))
+            except DestinationUndefinedEntity:
+                return set()
+        return {PurePosixPath(name.removesuffix(".gz")).suffix.removeprefix(".") for name in files}
+
+    def schema(self, table: str) -> TTableSchema:
+        """Return the schema of a table that is loaded, which dlt takes milliseconds to compute."""
+        if table not in self._schemas:
+            resource = dlt.current.source().resources[table]
+            self._schemas[table] = resource.compute_table_schema()
+        return self._schemas[table]
+
+    def _loading(self, table: str) -> TTableSchema:
+        """Return the part of a table's schema that decides how it is loaded."""
+        resource = dlt.current.source().resources[table]
+        disposition, table_format = resource.write_disposition, resource.table_format
+        if not isinstance(disposition, str) or callable(table_format):
+            return self.schema(table)
+        known: TTableSchema = {"name": table, "write_disposition": disposition, "columns": {}}
+        return {**known, "table_format": table_format} if table_format else known
+
+    def _is_emptied(self, table: str) -> bool:
+        """Return whether the present load drops, empties or replaces a table."""
+        if self._loading(table).get("write_disposition") == "replace":
+            return True
+        try:
+            state = dlt.current.load_package_state()["state"]
+        except CurrentLoadPackageStateNotAvailable:
+            # the source is iterated without a load
+            return False
+        emptied = (*state.get("dropped_tables", ()), *state.get("truncated_tables", ()))
+        return _normalized(table) in [each["name"] for each in emptied]
+
+    def _select(
+        self,
+        pipeline: dlt.Pipeline,
+        table: str,
+        columns: Sequence[str],
+        where: Mapping[str, Collection[int]],
+    ) -> Iterator[tuple[Any, ...]]:
+        schema = self._schema_with(table, (*columns, *where))
+        with pipeline.dataset(schema=schema).sql_client as client:
+            names = {
+                column: client.escape_column_name(schema.naming.normalize_identifier(column))
+                for column in (*columns, *where)
+            }
+            selected = ", ".join(names[column] for column in columns)
+            qualified = client.make_qualified_table_name(_normalized(table))
+            query = f"SELECT {selected} FROM {qualified}"  # noqa: S608, names are escaped
+            if where:
+                query += f" WHERE {_condition(where, names)}"
+            with client.execute_query(query) as cursor:
+                while chunk := cursor.fetchmany(_CHUNK):
+                    yield from map(tuple, chunk)
+
+    def _schema_with(self, table: str, columns: Collection[str]) -> Schema:
+        """Return a schema with a table, even if another pipeline has loaded it.
+
+        dlt finds the files of a table only if its schema describes the table as loaded.
+
+        Args:
+            table: The table.
+            columns: The columns to read, as files of an earlier version may have no others.
+        """
+        schema = dlt.current.source_schema()
+        name = _normalized(table)
+        if name in schema.tables and has_table_seen_data(schema.tables[name]):
+            return schema
+        known = self.schema(table)
+        read = {column: known["columns"][column] for column in columns}
+        loaded = cast(TTableSchema, {**known, "columns": read, "x-normalizer": {"seen-data": True}})
+        extended = schema.clone()
+        extended.drop_tables([name] if name in schema.tables else [])
+        extended.update_table(normalize_table_identifiers(loaded, schema.naming))
+        return extended
 
 
 def from_json(value: Any) -> Any:
@@ -114,70 +190,9 @@ def _capabilities(pipeline: dlt.Pipeline) -> DestinationCapabilitiesContext:
     return pipeline.destination.capabilities()
 
 
-def _is_emptied(table: str) -> bool:
-    """Return whether the present load drops, empties or replaces a table."""
-    if _table_schema(table).get("write_disposition") == "replace":
-        return True
-    try:
-        state = dlt.current.load_package_state()["state"]
-    except CurrentLoadPackageStateNotAvailable:
-        # the source is iterated without a load
-        return False
-    emptied = (*state.get("dropped_tables", ()), *state.get("truncated_tables", ()))
-    return _normalized(table) in [each["name"] for each in emptied]
-
-
 def _normalized(table: str) -> str:
     """Return the name of a table in the destination."""
     return dlt.current.source_schema().naming.normalize_table_identifier(table)
-
-
-def _table_schema(table: str) -> TTableSchema:
-    return dlt.current.source().resources[table].compute_table_schema()
-
-
-def _schema(table: str, columns: Collection[str]) -> Schema:
-    """Return a schema with a table, even if another pipeline has loaded it.
-
-    dlt finds the files of a table only if its schema describes the table as loaded.
-
-    Args:
-        table: The table.
-        columns: The columns to read, as files of an earlier version may have no others.
-    """
-    schema = dlt.current.source_schema()
-    name = _normalized(table)
-    if name in schema.tables and has_table_seen_data(schema.tables[name]):
-        return schema
-    known = _table_schema(table)
-    read = {column: known["columns"][column] for column in columns}
-    loaded = cast(TTableSchema, {**known, "columns": read, "x-normalizer": {"seen-data": True}})
-    extended = schema.clone()
-    extended.drop_tables([name] if name in schema.tables else [])
-    extended.update_table(normalize_table_identifiers(loaded, schema.naming))
-    return extended
-
-
-def _select(
-    pipeline: dlt.Pipeline,
-    table: str,
-    columns: Sequence[str],
-    where: Mapping[str, Collection[int]],
-) -> Iterator[tuple[Any, ...]]:
-    schema = _schema(table, (*columns, *where))
-    with pipeline.dataset(schema=schema).sql_client as client:
-        names = {
-            column: client.escape_column_name(schema.naming.normalize_identifier(column))
-            for column in (*columns, *where)
-        }
-        selected = ", ".join(names[column] for column in columns)
-        qualified = client.make_qualified_table_name(_normalized(table))
-        query = f"SELECT {selected} FROM {qualified}"  # noqa: S608, names are escaped
-        if where:
-            query += f" WHERE {_condition(where, names)}"
-        with client.execute_query(query) as cursor:
-            while chunk := cursor.fetchmany(_CHUNK):
-                yield from map(tuple, chunk)
 
 
 def _condition(where: Mapping[str, Collection[int]], names: Mapping[str, str]) -> str:
@@ -202,11 +217,13 @@ class Versions:
 
     Args:
         table: The table.
+        stored: The tables in the destination.
         is_catalogued: Whether rows have columns from a catalog, which not every run has.
     """
 
-    def __init__(self, table: str, *, is_catalogued: bool = False) -> None:
+    def __init__(self, table: str, stored: StoredTables, *, is_catalogued: bool = False) -> None:
         self._table = table
+        self._tables = stored
         self._keys = KEYS[table]
         self._kept = (*_SPAN, *((_CATALOG,) if is_catalogued else ()))
         self._rows: dict[_Key, Row] = {}
@@ -222,7 +239,7 @@ class Versions:
         """Return and forget the rows that are new to the destination of the active pipeline."""
         if not self._rows:
             return []
-        appends = is_append_only(self._table)
+        appends = self._tables.is_append_only(self._table)
         known = self._known(all_keys=appends)
         new = self._to_append(known) if appends else self._to_merge(known)
         before = self._with_columns({key: known[key] for key in new if key in known})
@@ -297,7 +314,8 @@ class Versions:
         """Yield the rows of the environments from the destination, from some catalogs or all."""
         environments = {row["environment_id"] for row in self._rows.values()}
         of_catalogs = {_CATALOG: {*catalogs}} if catalogs else {}
-        return stored(self._table, names, {"environment_id": environments, **of_catalogs})
+        where = {"environment_id": environments, **of_catalogs}
+        return self._tables.rows(self._table, names, where)
 
 
 def combined(row: Row, other: Row) -> Row:

@@ -15,7 +15,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import COOL_DOWN, RateLimiter
 from dlt_dbtcloud.exceptions import DBTCloudAuthError, DBTCloudException, DBTCloudRateLimitError
 from dlt_dbtcloud.payloads import has_finished, id_of
-from dlt_dbtcloud.source.destination import Versions, from_json, stored
+from dlt_dbtcloud.source.destination import StoredTables, Versions, from_json
 from dlt_dbtcloud.source.incremental import Bookmarks, NewRun
 from dlt_dbtcloud.source.rows import (
     KnownLoad,
@@ -125,6 +125,7 @@ class Extraction:
         runs: The runs, with the tables that they are new to.
         bookmarks: Where the runs are remembered, if they are.
         known: The last load of the pipeline, which one of the runs may be bound to.
+        stored: The tables in the destination.
     """
 
     def __init__(
@@ -134,14 +135,16 @@ class Extraction:
         *,
         bookmarks: Bookmarks | None = None,
         known: KnownLoad | None = None,
+        stored: StoredTables | None = None,
     ) -> None:
         self._client = client
         self._runs = runs
         self._bookmarks = bookmarks
         self._known = known
         self._limiter = RateLimiter(clock=client.clock)
-        self._nodes = Versions("dbt_nodes", is_catalogued=True)
-        self._parents = Versions("dbt_node_parents")
+        self._stored = stored or StoredTables()
+        self._nodes = Versions("dbt_nodes", self._stored, is_catalogued=True)
+        self._parents = Versions("dbt_node_parents", self._stored)
         self._unread = UnreadRuns(bookmarks.unread if bookmarks else ())
         self._is_over = False
 
@@ -176,7 +179,8 @@ class Extraction:
         runs = [new.run for new in self._runs if table in new.tables]
         if table == "dbt_runs":
             return redacted_rows(table, map(run_row, runs), self._client)
-        return _without_known_tables(load_rows([*filter(has_finished, runs)], self._known))
+        of_runs = load_rows([*filter(has_finished, runs)], self._known, self._stored)
+        return _without_known_tables(of_runs, self._stored)
 
     def read_batch(self, pending: deque[NewRun], read: list[NewRun]) -> Rows:
         """Return the rows of pending runs, in any thread, until there are enough.
@@ -292,12 +296,14 @@ def _freshness_rows(reader: RunReader) -> Iterator[Row]:
         yield from freshness_rows(reader.read_run(), step, sources)
 
 
-def _without_known_tables(rows: list[Row]) -> list[Row]:
+def _without_known_tables(rows: list[Row], stored: StoredTables) -> list[Row]:
     """Return the rows of loads whose tables the destination does not know yet."""
     if not rows:
         return []
     key = KEYS["dbt_run_loads"]
-    known = {each[:-1] for each in stored("dbt_run_loads", [*key, "tables"]) if from_json(each[-1])}
+    known = {
+        each[:-1] for each in stored.rows("dbt_run_loads", [*key, "tables"]) if from_json(each[-1])
+    }
     return [row for row in rows if tuple(row[name] for name in key) not in known]
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
 from dlt_dbtcloud.payloads import RELATED, has_finished, lean_run
-from dlt_dbtcloud.source.destination import is_append_only, stored
+from dlt_dbtcloud.source.destination import StoredTables
 from dlt_dbtcloud.source.schema import KEYS
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.values import as_datetime
@@ -172,7 +172,7 @@ def _naive(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
 
 
-def without_stored(runs: list[NewRun], tables: Iterable[str]) -> list[NewRun]:
+def without_stored(runs: list[NewRun], tables: Iterable[str], stored: StoredTables) -> list[NewRun]:
     """Return runs without the append-only tables that already have them.
 
     Append-only tables do not take runs in progress, whose rows could not be replaced later.
@@ -180,11 +180,12 @@ def without_stored(runs: list[NewRun], tables: Iterable[str]) -> list[NewRun]:
     Args:
         runs: The runs.
         tables: The tables that are loaded.
+        stored: The tables in the destination.
     """
     known = {
-        table: {run_id for (run_id,) in stored(table, ["run_id"])}
+        table: {run_id for (run_id,) in stored.rows(table, ["run_id"])}
         for table in tables
-        if "run_id" in KEYS[table] and is_append_only(table)
+        if "run_id" in KEYS[table] and stored.is_append_only(table)
     }
     return [
         NewRun(run, frozenset(table for table in of_run if _takes(known.get(table), run)))

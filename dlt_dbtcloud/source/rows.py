@@ -16,7 +16,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import FreshnessResult, Manifest, Result, Results
 from dlt_dbtcloud.payloads import command_of, has_finished, id_of, log_tail
 from dlt_dbtcloud.redaction import Redact, redact
-from dlt_dbtcloud.source.destination import from_json, stored
+from dlt_dbtcloud.source.destination import StoredTables, from_json
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStatus, RunStep
 from dlt_dbtcloud.values import (
@@ -248,21 +248,22 @@ def freshness_rows(run: Run, step: RunStep, sources: Results[FreshnessResult]) -
         }
 
 
-def load_rows(runs: Sequence[Run], known: KnownLoad | None) -> list[Row]:
+def load_rows(
+    runs: Sequence[Run], known: KnownLoad | None, stored: StoredTables | None = None
+) -> list[Row]:
     """Return the rows of the loads that triggered runs.
 
     A retry has the loads of the run that it retries.
 
-    Call it during the extraction of a source: it reads rows of retried runs from the destination.
-
     Args:
         runs: The runs, with their triggers.
         known: The details of a load that may be among them.
+        stored: The tables in the destination, which have the loads of other retried runs.
     """
     rows = {id_of(run): [*_own_rows(run, known)] for run in runs}
     unknown = (run for run in runs if not any(row["tables"] for row in rows[id_of(run)]))
     retries = {id_of(run): before for run in unknown if (before := retried_run(run))}
-    rows |= _stored_rows({*retries.values()} - rows.keys())
+    rows |= _stored_rows({*retries.values()} - rows.keys(), stored)
     # in the order of ids, a retry follows the run that it retries
     for run_id, before in sorted(retries.items()):
         key = next((row["key"] for row in rows[run_id]), None)
@@ -292,11 +293,12 @@ def _known_rows(run: Run, known: KnownLoad, key: str | None) -> Iterator[Row]:
         }
 
 
-def _stored_rows(run_ids: Collection[int]) -> dict[int, list[Row]]:
+def _stored_rows(run_ids: Collection[int], stored: StoredTables | None) -> dict[int, list[Row]]:
     """Return the rows of runs from the destination."""
     rows: dict[int, list[Row]] = {run_id: [] for run_id in run_ids}
     names = [*TABLES["dbt_run_loads"]]
-    for values in stored("dbt_run_loads", names, {"run_id": run_ids}) if run_ids else ():
+    found = stored.rows("dbt_run_loads", names, {"run_id": run_ids}) if stored and run_ids else ()
+    for values in found:
         row = dict(zip(names, values, strict=True))
         rows[row["run_id"]].append({**row, "tables": from_json(row["tables"])})
     return rows

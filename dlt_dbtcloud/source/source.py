@@ -31,7 +31,7 @@ from dlt_dbtcloud.loads import (
     tables_by_load,
 )
 from dlt_dbtcloud.source.arrow import ArrowStep
-from dlt_dbtcloud.source.destination import active_pipeline
+from dlt_dbtcloud.source.destination import StoredTables, active_pipeline
 from dlt_dbtcloud.source.extract import Extraction, Rows
 from dlt_dbtcloud.source.incremental import (
     Bookmarks,
@@ -151,8 +151,10 @@ def results_source(
                 if bookmarks
                 else one_run(client, str(run_id), tables)
             )
-            runs = without_stored(runs, tables)
-            yield from Extraction(client, runs, bookmarks=bookmarks, known=known).rows(tables)
+            stored = StoredTables()
+            runs = without_stored(runs, tables, stored)
+            extraction = Extraction(client, runs, bookmarks=bookmarks, known=known, stored=stored)
+            yield from extraction.rows(tables)
 
     return _source(rows)
 
