@@ -33,7 +33,7 @@ from tests.support.processes import start_guard
 from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
 from tests.support.settings import EmptySettings
 from tests.support.temporary import keep_in_memory
-from tests.support.warehouse import warehouse
+from tests.support.warehouse import new_pipeline, warehouse
 
 pytest_plugins = ["pytester"]
 
@@ -226,8 +226,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
     """Return a pipeline into a new DuckDB."""
-    destination = warehouse("shop.duckdb")
-    return dlt.pipeline("shop", destination=destination, dataset_name="raw")
+    return new_pipeline("shop", warehouse("shop.duckdb"))
 
 
 @pytest.fixture(scope="session")
