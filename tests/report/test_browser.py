@@ -254,7 +254,9 @@ def test_a_page_of_many_nodes_shows_some_rows_at_a_time(opened: Page, tmp_path: 
         assert found.page.locator("#table tbody tr").count() == 100
         found.page.click("#table .more button")
         assert found.page.locator("#table tbody tr").count() == 600
-        assert "Folders" in found.texts("#lineage-views button[aria-pressed=true]")
+        views = "#lineage-views button"
+        assert found.texts(views) == ["Around failures", "Folders", "All nodes"]
+        assert found.texts(f"{views}[aria-pressed=true]") == ["Around failures"]
 
 
 @pytest.mark.parametrize("removes", [False, True])

@@ -21,8 +21,8 @@ __all__ = ["lineage_views"]
 _MAX_NODES, _FEW = 2_500, 150
 # members of a folder beyond which it has no view of its own
 _MAX_MEMBERS = 1_000
-# nodes around those that failed
-_NEAR = 300
+# nodes around those that failed, at most, and as a part of all
+_NEAR, _NEAR_PART = 300, 1 / 3
 _NAME = 150
 _NO_FOLDER = "(no folder)"
 # precede the ids of nodes, the positions of tables and the names of groups, which may be alike
@@ -51,14 +51,15 @@ def lineage_views(content: Content) -> dict[str, _Json]:
     sizes = Counter(folders.values())
     keys = {name: f"folder-{i}" for i, name in enumerate(sizes) if sizes[name] <= _MAX_MEMBERS}
     is_large = len(drawn) > _MAX_NODES
-    views = [*lineage.failed()] if is_large else [lineage.nodes()]
+    views = [] if is_large else [lineage.nodes()]
     if len(sizes) > 1 or is_large:
         views += [lineage.grouped("folders", "Folders", folders, keys)]
         views += lineage.folders(folders, keys)
     if len({*packages.values()}) > 1:
         views += [lineage.grouped("packages", "Packages", packages, {})]
-    if _FEW < len(drawn) <= _MAX_NODES:
+    if len(drawn) > _FEW:
         views.sort(key=lambda view: view["key"] != "folders")
+        views = [*lineage.failed(), *views]
     note = _note(len(drawn), has_unopened=len(keys) < len(sizes)) if is_large else ""
     return {"views": views, "groups": lineage.groups, "note": note}
 
@@ -107,11 +108,12 @@ class _Lineage:
         if not near:
             return
         drawn, waiting = {*self.drawn}, deque(near)
-        while waiting and len(near) < _NEAR:
+        limit = min(_NEAR, int(len(drawn) * _NEAR_PART))
+        while waiting and len(near) < limit:
             key = waiting.popleft()
             around = [*self._graph.parents[key], *self._graph.children.get(key, ())]
             new = [each for each in around if each in drawn and each not in near]
-            near.update(dict.fromkeys(new[: _NEAR - len(near)]))
+            near.update(dict.fromkeys(new[: limit - len(near)]))
             waiting.extend(new)
         yield self._of("failed", "Around failures", [key for key in self.drawn if key in near])
 

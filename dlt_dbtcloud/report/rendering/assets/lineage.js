@@ -139,6 +139,17 @@ function lastWords(text, width) {
   return cut(name, width, 12);
 }
 
+// Returns the begin of counts that fits into a line.
+function firstParts(text, width) {
+  const parts = text.split(" · ");
+  let line = text;
+  while (parts.length > 1 && measure(line, 10) > width) {
+    parts.pop();
+    line = `${parts.join(" · ")} …`;
+  }
+  return cut(line, width, 10);
+}
+
 function worst(numbers) {
   const order = ["bad", "warn", "active", "skipped", "good", "idle", "unknown"];
   return numbers.map((number) => outcome(page.nodes[number])).sort((a, b) => order.indexOf(a) - order.indexOf(b))[0];
@@ -155,7 +166,7 @@ function drawItem(item, index) {
   const [first, second] = kind === 0 ? twoLines(name, width) : [lastWords(name, width)];
   write(first, second || sub ? 13 : 19, second && "two");
   if (second) write(second, 24.5, "two");
-  else if (sub) write(cut(sub, width, 10), 25, "sub");
+  else if (sub) write(firstParts(sub, width), 25, "sub");
   const tests = kind === 0 && page.nodes[subject].tests;
   if (tests) parts.push(draw("use", { href: `#icon-${tests}`, class: `icon ${tests}`, x: BOX.width - 10, y: -5, width: 14, height: 14 }));
   return draw("g", {
