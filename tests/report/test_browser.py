@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,99 @@ def test_the_table_filters_and_sorts(opened: Page, tmp_path: Path) -> None:
         assert found.page.locator("th[aria-sort=descending]").inner_text().startswith("Time")
         found.page.keyboard.press("Enter")
         assert found.texts(rows)[-1] == "stg"
+
+
+def test_the_worst_nodes_come_first_and_counts_lead_to_theirs(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
+        rows = "#table tbody th"
+        assert found.texts(rows)[:3] == ["mart", "orders", "recent"]
+        found.page.click("a.count[data-filter=skipped]")
+        assert found.texts(rows) == ["late"]
+        assert found.texts("#filter-count") == ["1 of 10 nodes"]
+        found.page.fill("#filter-text", "nothing like it")
+        assert found.texts("#table tbody td") == ["No node matches."]
+
+
+def test_the_address_names_the_node_that_is_open(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
+        page = found.page
+        page.click(".failure button.node")
+        page.wait_for_url("**/run.html#node=model.shop.mart")
+        page.keyboard.press("Escape")
+        assert page.url.endswith("/run.html")
+    opened.goto("about:blank")
+    with Visit(opened).of(f"{(tmp_path / 'run.html').as_uri()}#node=model.shop.stg", waits=True):
+        opened.locator("#panel dl").wait_for()
+        assert opened.inner_text("#panel h2") == "stg"
+
+
+def test_a_node_leads_to_its_places(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page(), 400) as found:
+        page = found.page
+        page.click(".failure button.node")
+        page.click("#panel button:has-text('In the timeline')")
+        assert not page.is_visible("#panel")
+        assert page.evaluate("document.activeElement.className") == "track"
+        page.click(".failure button.node")
+        page.click("#panel button:has-text('In the lineage')")
+        focused = "document.activeElement.getAttribute('aria-label')"
+        assert page.evaluate(focused).startswith("mart, model · error")
+
+
+def test_messages_can_be_copied(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page()) as found:
+        page = found.page
+        page.click(".copied button")
+        page.locator(".copied button:has-text('Copied')").wait_for()
+        page.focus("#filter-text")
+        page.keyboard.press("Control+V")
+        assert page.input_value("#filter-text") == "No column amout"
+        # a page in a frame must not use the clipboard
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        page.click(".copied button")
+        page.locator(".copied button:has-text('Selected')").wait_for()
+        assert page.evaluate("getSelection().toString()") == "No column amout"
+
+
+def test_times_are_those_of_the_reader(opened: Page, tmp_path: Path) -> None:
+    devtools = opened.context.new_cdp_session(opened)
+    devtools.send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    try:
+        with visit(opened, tmp_path, shop_page()) as found:
+            queued = found.page.locator("dd time").first
+            assert queued.inner_text() == "2026-09-21 19:43:20 GMT+5:30"
+            assert queued.get_attribute("title") == "2026-09-21 14:13:20 UTC"
+    finally:
+        devtools.send("Emulation.setTimezoneOverride", {"timezoneId": ""})
+        devtools.detach()
+
+
+def test_names_stay_in_their_boxes(opened: Page, tmp_path: Path) -> None:
+    names = ("a_name_" * 20, "x" * 140, "short", "\u0645" * 100, "two.words_" * 3)
+    page = shop_page()
+    nodes = [
+        replace(each, name=name, folder=f"models/{name}/{name}")
+        for each, name in zip(page.nodes, names * 2, strict=True)
+    ]
+    with visit(opened, tmp_path, replace(page, nodes=tuple(nodes))) as found:
+        for title in ("All nodes", "Folders"):
+            found.page.click(f"#lineage-views button:has-text('{title}')")
+            widths = found.page.locator(".box").evaluate_all(
+                "boxes => boxes.flatMap(box => [...box.querySelectorAll('text')].map(text =>"
+                " box.firstElementChild.getBBox().width - text.getBBox().x - text.getBBox().width))"
+            )
+            assert min(widths) >= 0
+
+
+def test_paper_is_light(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page(), is_dark=True) as found:
+        colour = "getComputedStyle(document.body).color"
+        assert found.page.evaluate(colour) == "rgb(230, 231, 228)"
+        found.page.emulate_media(media="print")
+        try:
+            assert found.page.evaluate(colour) == "rgb(27, 31, 38)"
+        finally:
+            found.page.emulate_media(media="screen")
 
 
 def test_a_bar_shows_its_node_on_hover_and_its_details_on_click(

@@ -125,7 +125,7 @@ function twoLines(text, width) {
     lines.push(line);
   }
   if (words.length) lines[lines.length - 1] += "…";
-  return lines.map((line) => cut(line, width, 11));
+  return lines.length === 1 ? [cut(text, width, 12)] : lines.map((line) => cut(line, width, 11));
 }
 
 // Returns the end of a folder's name that fits into a line.
@@ -159,7 +159,8 @@ function drawItem(item, index) {
   const [column, row, kind, subject] = item;
   const [name, sub, shape, words] = itemTexts(item);
   const left = kind === 2 ? 10 : 28;
-  const width = BOX.width - left - 8;
+  // the text of a failed node is bold
+  const width = (BOX.width - left - 8) * (shape === "bad" ? 0.9 : 1);
   const parts = [draw("rect", { width: BOX.width, height: BOX.height, rx: 5 })];
   if (kind !== 2) parts.push(draw("use", { href: `#icon-${shape}`, class: `icon ${shape}`, x: 9, y: 8.5, width: 13, height: 13 }));
   const write = (text, at, kind = null) => parts.push(" ", draw("text", { x: left, y: at, class: kind, direction: "ltr", "unicode-bidi": "plaintext" }, text));
