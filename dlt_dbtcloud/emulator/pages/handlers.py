@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from werkzeug.wrappers import Response
@@ -16,6 +15,7 @@ from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
 from dlt_dbtcloud.emulator.errors import ApiError, not_found
 from dlt_dbtcloud.emulator.models import Artifacts, Job, Run, Step
+from dlt_dbtcloud.emulator.pages.cache import Cache, Page, Render
 from dlt_dbtcloud.emulator.pages.run_page import (
     StepState,
     executes,
@@ -36,15 +36,14 @@ from dlt_dbtcloud.report import (
 from dlt_dbtcloud.report.rendering.pages import MissingJinjaError, check_jinja
 from dlt_dbtcloud.typing import RunStatus
 
-__all__ = ["Pages", "pause_after"]
+__all__ = ["Pages"]
 
 
 _NOT_IMPLEMENTED = 501
 _HTML, _TEXT = "text/html; charset=utf-8", "text/plain; charset=utf-8"
-# seconds between two looks of a live page, at least, and for each second that it takes to make one
-_SHORTEST, _PER_SECOND = 1.0, 25.0
+# seconds between two looks at the overview, at least
 _OVERVIEW = 3.0
-# runs of a job in the overview, and pages that are kept
+# runs of a job in the overview, and runs whose earlier times are kept
 _RUNS, _KEPT = 20, 16
 # earlier runs with which the times of nodes are compared
 _PAST = 5
@@ -67,51 +66,54 @@ class Pages:
         self._runs = runs
         self._account_id = account_id
         self._redact = redactor(secret)
-        self._pages: OrderedDict[int, tuple[str, str]] = OrderedDict()
-        self._past: dict[int, dict[str, PastTime]] = {}
-        self._lock = threading.Lock()
-        self._seconds = self._overview_seconds = 0.0
+        self._cache = Cache()
+        self._past: OrderedDict[int, dict[str, PastTime]] = OrderedDict()
 
     def show_overview(self, _call: Call) -> Response:
         """Show the jobs and their runs."""
         _check_jinja()
-        began = time.thread_time()
         with self._state.changed:
             account = self._state.account(self._account_id)
-            jobs = [
+            name = str(account.fields["name"])
+            jobs = tuple(
                 self._job(job)
                 for job in self._state.jobs.values()
                 if job.account_id == account.id and not job.is_deleted
-            ]
-            name = str(account.fields["name"])
-        pause = max(_OVERVIEW, pause_after(self._overview_seconds))
-        text = render_overview(Overview(name, account.id, tuple(jobs), pause), self._redact)
-        self._overview_seconds = time.thread_time() - began
-        return _document(text, f"{zlib.crc32(text.encode()):x}")
+            )
+        # the durations of runs in progress are no events
+        events = name, tuple(replace(job, runs=tuple(map(_event, job.runs))) for job in jobs)
+
+        def prepare() -> tuple[str, Render]:
+            overview = Overview(name, account.id, jobs)
+            return _digest(repr(overview)), lambda pause: render_overview(
+                replace(overview, refresh=pause), self._redact
+            )
+
+        return _document(self._cache.page(None, events, prepare, is_live=True, shortest=_OVERVIEW))
 
     def show_run(self, call: Call) -> Response:
         """Show a run; while it runs, the page reads itself again."""
         _check_jinja()
         with self._state.changed:
             run = self._find(call)
-            states = states_of(run, _path(run))
-            earlier, before = self._earlier(run), self._before(run)
-            is_final = run.is_finished
-            tag = _tag(run, states)
-        # one at a time, so that several readers of a live page cost no more than one
-        with self._lock:
-            known = self._pages.get(run.id)
-            if known is None or known[0] != tag:
-                began = time.thread_time()
-                pause = None if is_final else pause_after(self._seconds)
-                if run.id not in self._past:
-                    # what was before a run does not change
-                    self._past[run.id] = times_before(before)
-                page = page_of(run, states, _path(run), earlier, self._past[run.id], pause)
-                known = tag, render_run(page, self._redact)
-                self._seconds = time.thread_time() - began
-                self._keep(run.id, known)
-        return _document(known[1], tag)
+            is_live = not run.is_finished
+            steps = tuple((step.status, step.finished_at) for step in run.steps)
+            events = run.status, run.status_message, run.updated_at, steps
+
+        def prepare() -> tuple[str, Render]:
+            with self._state.changed:
+                states = states_of(run, _path(run))
+                earlier, before = self._earlier(run), self._before(run)
+
+            def render(pause: float) -> str:
+                refresh = pause if is_live else None
+                past = self._past_of(run, before)
+                page = page_of(run, states, _path(run), earlier, past, refresh)
+                return render_run(page, self._redact)
+
+            return _tag(run, states), render
+
+        return _document(self._cache.page(run.id, events, prepare, is_live=is_live))
 
     def show_log(self, call: Call) -> Response:
         """Send the log of a step as text."""
@@ -134,11 +136,13 @@ class Pages:
         response.headers["Content-Security-Policy"] = _SANDBOX
         return response
 
-    def _keep(self, run_id: int, page: tuple[str, str]) -> None:
-        self._pages[run_id] = page
-        while len(self._pages) > _KEPT:
-            oldest, _ = self._pages.popitem(last=False)
-            self._past.pop(oldest, None)
+    def _past_of(self, run: Run, before: Sequence[Sequence[Artifacts]]) -> dict[str, PastTime]:
+        """Return the times of nodes before a run, which do not change."""
+        if run.id not in self._past:
+            self._past[run.id] = times_before(before)
+            if len(self._past) > _KEPT:
+                self._past.popitem(last=False)
+        return self._past[run.id]
 
     def _find(self, call: Call) -> Run:
         run = self._state.run(call.account_id, call.id)
@@ -186,15 +190,6 @@ def _check_jinja() -> None:
         raise ApiError(_NOT_IMPLEMENTED, str(error)) from error
 
 
-def pause_after(seconds: float) -> float:
-    """Return the seconds until a live page reads itself again, so that pages cost little.
-
-    Args:
-        seconds: The CPU seconds that the last page took.
-    """
-    return max(_SHORTEST, _PER_SECOND * seconds)
-
-
 def _overview_run(run: Run) -> OverviewRun:
     end = run.finished_at or datetime.now(timezone.utc)
     return OverviewRun(
@@ -207,6 +202,10 @@ def _overview_run(run: Run) -> OverviewRun:
     )
 
 
+def _event(run: OverviewRun) -> OverviewRun:
+    return replace(run, seconds=None)
+
+
 def _path(run: Run) -> str:
     job = run.job
     return f"/deploy/{job.account_id}/projects/{job.fields['project_id']}/runs/{run.id}/"
@@ -216,12 +215,16 @@ def _tag(run: Run, states: Sequence[StepState]) -> str:
     """Return a text that changes whenever the page of a run does."""
     parts = [str(run.status), str(run.updated_at), str(run.status_message)]
     parts += [f"{each.step.status} {each.step.finished_at} {each.step.log}" for each in states]
-    return f"{zlib.crc32(chr(0).join(parts).encode('utf-8', 'replace')):08x}-{len(states)}"
+    return f"{_digest(chr(0).join(parts))}-{len(states)}"
 
 
-def _document(text: str, tag: str) -> Response:
-    response = Response(text, content_type=_HTML)
-    response.set_etag(tag)
+def _digest(text: str) -> str:
+    return f"{zlib.crc32(text.encode('utf-8', 'replace')):08x}"
+
+
+def _document(page: Page) -> Response:
+    response = Response(page.text, content_type=_HTML)
+    response.set_etag(page.tag)
     # a policy of the header is added to that of the document
     response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
     return response
