@@ -158,33 +158,33 @@ def test_commands_are_forked_from_one_process(write: Write) -> None:
     assert dbt.run()[1][0].startswith("True ")
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        ("return", 0),
-        ("sys.exit()", 0),
-        ("sys.exit(2)", 2),
-        ("sys.exit('no')", 1),
-        ("1 / 0", 1),
-        ("os._exit(7)", 7),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
-        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(600)", -signal.SIGINT),
-        ("import atexit; atexit.register(print, 'at exit')", 0),
-        ("threading.Timer(0.1, print, ['later']).start()", 0),
-        ("print('out'); print('err', file=sys.stderr); print('out')", 0),
-        ("sys.stdout.write('no end')", 0),
-    ],
-)
-def test_the_exit_code_and_output_are_those_of_a_new_process(
-    write: Write, body: str, code: int
-) -> None:
-    dbt = write(body)
-    forked, plain = dbt.forked(), dbt.plain()
-    assert forked
-    results = [ended(forked), ended(plain)]
-    assert [result[0] for result in results] == [code, code]
-    # a traceback begins with the frames of the program
-    assert results[0][1][-1:] == results[1][1][-1:]
+# bodies of commands, and the exit codes of a process that executes them
+ENDS = {
+    "return": 0,
+    "sys.exit()": 0,
+    "sys.exit(2)": 2,
+    "sys.exit('no')": 1,
+    "1 / 0": 1,
+    "os._exit(7)": 7,
+    "os.kill(os.getpid(), signal.SIGSEGV)": -signal.SIGSEGV,
+    "os.kill(os.getpid(), signal.SIGINT); time.sleep(600)": -signal.SIGINT,
+    "import atexit; atexit.register(print, 'at exit')": 0,
+    "threading.Timer(0.1, print, ['later']).start()": 0,
+    "print('out'); print('err', file=sys.stderr); print('out')": 0,
+    "sys.stdout.write('no end')": 0,
+}
+
+
+def test_the_exit_code_and_output_are_those_of_a_new_process(write: Write) -> None:
+    numbered = enumerate(ENDS)
+    dbt = write("\n".join(f"if sys.argv[1] == '{number}': {body}" for number, body in numbered))
+    for number, (body, code) in enumerate(ENDS.items()):
+        forked, plain = dbt.forked(str(number)), dbt.plain(str(number))
+        assert forked
+        results = [ended(forked), ended(plain)]
+        assert [result[0] for result in results] == [code, code], body
+        # a traceback begins with the frames of the program
+        assert results[0][1][-1:] == results[1][1][-1:], body
 
 
 def test_many_commands_at_once_have_their_own_output_and_exit_code(write: Write) -> None:
