@@ -247,7 +247,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
         with pytest.raises(DBTCloudRateLimitError):
             other.get_account()
     config = DBTCloudConfiguration()
-    config.wait_seconds = 60.0
+    config.wait_seconds = 300.0
     load = LastLoad("flights", f"{clock.time():.5f}")
     trigger = Trigger(str(job), {"cause": "x"}, load, reuse_queued_run=reuse_queued_run)
     (ended,) = Lifecycle(clocked(client, clock), config).run_all([trigger])

@@ -42,6 +42,11 @@ class Fault:
     kind: Any
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def duration(self) -> float:
+        """Seconds for a run, which must not end before a late request takes effect."""
+        return 20 if self.kind == "late" else 5
+
     def __str__(self) -> str:
         return " ".join([self.kind, *(f"{k}={v}" for k, v in self.options.items())])
 
@@ -111,7 +116,7 @@ def test_a_trigger_creates_exactly_one_run(
     load: LastLoad | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    job = cloud.create_job("Nightly", duration=20)
+    job = cloud.create_job("Nightly", duration=fault.duration)
     cloud.fail("trigger_job", fault.kind, **fault.options)
     ended = run(client, job, config, load, clock)
     assert ended["is_success"]
@@ -134,7 +139,7 @@ def test_a_failed_status_check_is_not_a_failed_run(
     job = cloud.create_job("Nightly", duration=None)
     cloud.fail("get_run", fault.kind, **fault.options)
 
-    clock.at(20, lambda: cloud.finish_run(cloud.runs[0]["id"]))
+    clock.at(fault.duration, lambda: cloud.finish_run(cloud.runs[0]["id"]))
     assert run(client, job, config, load, clock)["is_success"]
     assert len(cloud.runs) == 1
     assert ("get_run", fault.kind) in cloud.struck
