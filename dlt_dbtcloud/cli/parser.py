@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from dlt_dbtcloud.cli.commands import COMMANDS, Command, Example
@@ -20,6 +21,7 @@ _EXIT_STATUSES = (
 )
 
 
+@cache
 def new_parser() -> argparse.ArgumentParser:
     """Return the parser of `python -m dlt_dbtcloud`, which looks like dlt's."""
     from rich_argparse import RichHelpFormatter
