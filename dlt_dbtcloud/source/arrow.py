@@ -54,6 +54,9 @@ _SLICE = 2000
 # characters of a row's id, as of dlt's own ids
 _ID_LENGTH = 14
 _ENCODER = msgspec.json.Encoder()
+# patterns of texts that CSV does not preserve
+_LOST = r"\\\."
+_LOST_OR_EMPTY = rf"\A\z|{_LOST}"
 
 
 class _JsonHints(logging.Filter):
@@ -222,11 +225,9 @@ def _fits_csv(table: pa.Table) -> bool:
 
     for field in table.schema:
         if pa.types.is_string(field.type):
-            texts = table[field.name]
-            is_lost = pc.match_substring(texts, "\\.")
-            if field.nullable:
-                is_lost = pc.or_(is_lost, pc.equal(texts, ""))
-            if pc.any(is_lost).as_py():
+            # unlike a comparison with a text, a pattern does not make pyarrow import pandas
+            lost = _LOST_OR_EMPTY if field.nullable else _LOST
+            if pc.any(pc.match_substring_regex(table[field.name], lost)).as_py():
                 return False
     return True
 

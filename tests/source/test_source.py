@@ -30,6 +30,7 @@ from tests.support.results import (
     nightly,
     requested_files,
     rows,
+    sizes,
 )
 
 
@@ -289,10 +290,6 @@ def test_a_run_without_artifacts_is_loaded_with_a_warning(
     before = len(cloud.requests)
     extracted(pipeline)
     assert len(cloud.requests) == before + 1
-
-
-def sizes(tables: dict[str, list[Row]]) -> dict[str, int]:
-    return {table: len(rows) for table, rows in tables.items() if rows}
 
 
 def test_the_end_of_a_failed_steps_log_is_kept(

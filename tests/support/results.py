@@ -131,6 +131,11 @@ def extracted(pipeline: dlt.Pipeline, source: DltSource | None = None) -> dict[s
     return rows
 
 
+def sizes(tables: dict[str, list[Row]]) -> dict[str, int]:
+    """Return the numbers of extracted rows, without those of empty tables."""
+    return {table: len(rows) for table, rows in tables.items() if rows}
+
+
 def _keep(rows: list[Row], row: Row) -> bool:
     rows.append(row)
     return False

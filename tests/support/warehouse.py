@@ -1,4 +1,4 @@
-"""DuckDB destinations for cheap loads."""
+"""Destinations for cheap loads."""
 
 from __future__ import annotations
 
@@ -6,34 +6,18 @@ from typing import Any
 
 import dlt
 import duckdb
-from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
-from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
-__all__ = ["new_pipeline", "shared_warehouse", "warehouse"]
+__all__ = ["explicit", "new_pipeline", "shared_warehouse", "warehouse"]
 
 
 class _Warehouse(DuckDB):
-    """A DuckDB file with an explicit configuration.
+    """A DuckDB file that is open until the end."""
 
-    dlt resolves the configuration of a destination up to 20 times a load, and looks for each of its
-    fields in ten places.
-    """
-
-    def __init__(self, path: str, *, stays_open: bool) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__(path)
-        self._connection = duckdb.connect(path) if stays_open else None
-        defaults = self.spec()
-        names = [
-            name
-            for name, hint in defaults.get_resolvable_fields().items()
-            if not is_hint_not_resolvable(hint)
-        ]
-        self.config_params = {
-            **{name: getattr(defaults, name) for name in names},
-            "credentials": resolve_configuration(DuckDbCredentials(path)),
-        }
+        self._connection = duckdb.connect(path)
 
     @property
     def destination_type(self) -> str:
@@ -42,12 +26,24 @@ class _Warehouse(DuckDB):
 
 def warehouse(path: str) -> DuckDB:
     """Return a destination for a DuckDB file, which no other process can open meanwhile."""
-    return _Warehouse(path, stays_open=True)
+    return explicit(_Warehouse(path))
 
 
 def shared_warehouse(path: str) -> DuckDB:
     """Return a destination for a DuckDB file, which is closed between loads."""
-    return _Warehouse(path, stays_open=False)
+    return explicit(DuckDB(path))
+
+
+def explicit(destination: Any) -> Any:
+    """Resolve the configuration of a destination once, and return the destination.
+
+    dlt resolves it up to 20 times a load, and looks for each of its fields in ten places.
+    """
+    resolved = destination.configuration(destination.spec(), accept_partial=True)
+    for name, hint in resolved.get_resolvable_fields().items():
+        if not is_hint_not_resolvable(hint):
+            destination.config_params[name] = getattr(resolved, name)
+    return destination
 
 
 def new_pipeline(name: str, destination: Any, **options: Any) -> dlt.Pipeline:
