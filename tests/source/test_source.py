@@ -34,18 +34,32 @@ from tests.support.results import (
 )
 
 
-def test_a_run_fills_every_table(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    run_id = finished_run(nightly(cloud, run_generate_sources=True))
-    pipeline.run(dbt_cloud_results(run_id=run_id))
-    assert counts(pipeline) == {
-        "dbt_runs": 1,
-        "dbt_run_steps": 5,
-        "dbt_node_results": 2,
-        "dbt_nodes": 4,
-        "dbt_node_parents": 3,
-        "dbt_source_freshness": 1,
-        "dbt_run_loads": 0,
-    }
+def test_a_run_fills_every_table_and_loading_again_changes_no_count(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
+    job = nightly(cloud, run_generate_sources=True)
+    older, newer = finished_run(job), finished_run(job)
+    pipeline.run(dbt_cloud_results(run_id=newer))
+    shared = {"dbt_nodes": 4, "dbt_node_parents": 3, "dbt_run_loads": 0}
+    of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
+    assert counts(pipeline) == {**shared, **of_run}
+    assert_values(pipeline, newer)
+    pipeline.run(dbt_cloud_results(run_id=older))
+    twice = {table: 2 * count for table, count in of_run.items()}
+    assert counts(pipeline) == {**shared, **twice}
+    again = extracted(pipeline, dbt_cloud_results(run_id=str(older)))
+    for table in ("dbt_nodes", "dbt_node_parents"):
+        spans = rows(pipeline, f"SELECT DISTINCT first_run_id, last_run_id FROM {table}")
+        assert spans == [(older, newer)]
+        assert again[table] == []
+    # the other rows replace those of the same keys
+    for table, found in again.items():
+        stored = rows(pipeline, f"SELECT {', '.join(KEYS[table])} FROM {table}")
+        assert {tuple(row[name] for name in KEYS[table]) for row in found} <= {*stored}
+
+
+def assert_values(pipeline: dlt.Pipeline, run_id: int) -> None:
+    """Assert the values of the loaded rows of a run."""
     (result,) = rows(pipeline, "SELECT * EXCLUDE (_dlt_load_id, _dlt_id) FROM dbt_source_freshness")
     assert result[:5] == (run_id, 4, "source.shop.raw.orders", "warn", None)
     (times,) = rows(
@@ -85,29 +99,6 @@ def test_empty_tables_are_created_with_all_columns(
     before = len(pipeline.list_completed_load_packages())
     pipeline.run(dbt_cloud_results())
     assert len(pipeline.list_completed_load_packages()) == before
-
-
-def test_loading_again_changes_no_count(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    job = nightly(cloud)
-    older, newer = finished_run(job), finished_run(job)
-    pipeline.run(dbt_cloud_results(run_id=newer))
-    pipeline.run(dbt_cloud_results(run_id=older))
-    assert {table: count for table, count in counts(pipeline).items() if count} == {
-        "dbt_runs": 2,
-        "dbt_run_steps": 8,
-        "dbt_node_results": 4,
-        "dbt_nodes": 4,
-        "dbt_node_parents": 3,
-    }
-    again = extracted(pipeline, dbt_cloud_results(run_id=str(older)))
-    for table in ("dbt_nodes", "dbt_node_parents"):
-        spans = rows(pipeline, f"SELECT DISTINCT first_run_id, last_run_id FROM {table}")
-        assert spans == [(older, newer)]
-        assert again[table] == []
-    # the other rows replace those of the same keys
-    for table, found in again.items():
-        stored = rows(pipeline, f"SELECT {', '.join(KEYS[table])} FROM {table}")
-        assert {tuple(row[name] for name in KEYS[table]) for row in found} <= {*stored}
 
 
 def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
@@ -337,7 +328,7 @@ def test_dlt_keeps_no_token(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     run_id = finished_run(nightly(cloud))
-    info = pipeline.run(dbt_cloud_results(run_id=run_id))
+    info = pipeline.run(dbt_cloud_results(run_id=run_id).with_resources("dbt_runs", "dbt_nodes"))
     kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
     assert cloud.api_token.encode() not in kept_by_dlt
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -99,11 +99,6 @@ def finished_run(job: int, **trigger: Any) -> int:
     return id_of(run)
 
 
-def load_quickly(pipeline: dlt.Pipeline, run_id: int | None = None) -> None:
-    """Load the results without waiting for late artifacts."""
-    pipeline.run(quick_results(run_id))
-
-
 def quick_results(run_id: int | None = None) -> DltSource:
     """Return the source of results, which does not wait for late artifacts."""
     config = resolve_configuration(DBTCloudConfiguration())

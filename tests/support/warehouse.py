@@ -46,13 +46,15 @@ def explicit(destination: Any) -> Any:
     return destination
 
 
-def new_pipeline(name: str, destination: Any, **options: Any) -> dlt.Pipeline:
-    """Return a pipeline into a dataset `raw`, which neither stores nor restores its state there.
+def new_pipeline(
+    name: str, destination: Any, *, dataset_name: str = "raw", **options: Any
+) -> dlt.Pipeline:
+    """Return a pipeline that neither stores nor restores its state in the destination.
 
     The state is a quarter of the work of a small load.
     """
     pipeline: dlt.Pipeline = dlt.pipeline(
-        name, destination=destination, dataset_name="raw", **options
+        name, destination=destination, dataset_name=dataset_name, **options
     )
     pipeline.config.restore_from_destination = False
     return pipeline
