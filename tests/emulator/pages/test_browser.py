@@ -11,6 +11,7 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.browser import MISSING, find_chromium, open_page
 from tests.support.emulator_api import Api
+from tests.support.fake_dbt import write_fake
 from tests.support.results import MANIFEST, RUN_RESULTS
 
 if TYPE_CHECKING:
@@ -21,6 +22,23 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason=MISSING),
 ]
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
+# runs a test and then a model, each when it may
+GATED = f"""
+here = pathlib.Path(__file__).parent
+def line(words):
+    print(time.strftime("%H:%M:%S"), words, flush=True)
+def wait(name):
+    while not (here / name).exists():
+        time.sleep(0.05)
+if (here / "gated").exists():
+    wait("test")
+    line(" 1 of 2 START test not_null_orders_id ........ [RUN]")
+    wait("model")
+    line(" 2 of 2 START sql table model raw.orders ......... [RUN]")
+    wait("never")
+for name, content in {ARTIFACTS}.items():
+    (target / name).write_text(json.dumps(content))
+"""
 FRAME = "<!doctype html><iframe src='{url}'></iframe>"
 READ = """url => fetch(url).then(response => response.text(), error => "refused")"""
 
@@ -48,6 +66,52 @@ def test_a_live_page_shows_the_end_of_its_run(
     assert page.input_value("#filter-text") == "orders"
     assert page.locator(".live").count() == 0
     assert errors == []
+
+
+def test_an_open_panel_follows_its_node(
+    cloud: DBTCloudEmulator, api: Api, page: Page, tmp_path: Path
+) -> None:
+    for name in ("dbt_project.yml", "profiles.yml"):
+        (tmp_path / name).write_text("{}\n")
+    job = cloud.create_job(
+        "Nightly", project_dir=tmp_path, dbt_executable=write_fake(tmp_path, GATED)
+    )
+    api.ended(api.trigger(job)["id"])
+    (tmp_path / "gated").touch()
+    run = api.trigger(job)
+    page.goto(run["href"])
+    # the node of an earlier manifest, before any has begun
+    page.locator("#panel").wait_for(state="hidden")
+    page.locator(".box", has_text="orders").first.click()
+    page.locator("#panel dl").wait_for()
+    (tmp_path / "test").touch()
+    # the test has begun, and comes before the model now
+    page.locator("header", has_text="1 running").wait_for()
+    page.wait_for_function("page.nodes[chosen.node].name === 'orders'")
+    page.wait_for_function("document.querySelector('.here').textContent.includes('orders')")
+    assert page.inner_text("#panel h2") == "orders"
+    (tmp_path / "model").touch()
+    # the panel shows that its node has begun, and the reader stays where they were
+    page.locator("#panel .chip", has_text="running").wait_for()
+    assert page.inner_text("#panel h2") == "orders"
+    assert page.evaluate("document.activeElement.id") == "panel-title"
+    api.post(f"/runs/{run['id']}/cancel/")
+    page.locator(".live").wait_for(state="detached")
+
+
+def test_a_page_says_so_when_its_run_or_server_is_gone(
+    cloud: DBTCloudEmulator, api: Api, page: Page
+) -> None:
+    run = api.trigger(cloud.create_job("Nightly", duration=None))
+    page.goto(run["href"])
+    live = page.locator(".live")
+    live.wait_for()
+    cloud.reset()
+    page.locator(".live", has_text="no longer known to the server").wait_for()
+    with DBTCloudEmulator() as other:
+        page.goto(other.url)
+        page.locator(".live", has_text="live").wait_for()
+    page.locator(".live", has_text="the server does not answer").wait_for()
 
 
 def test_the_overview_leads_to_a_run(cloud: DBTCloudEmulator, api: Api, page: Page) -> None:

@@ -12,20 +12,22 @@ let opener = null;
 
 function closePanel() {
   find("panel").hidden = true;
-  chosen.node = null;
+  chosen.node = chosen.id = null;
   address("");
   for (const box of document.querySelectorAll(".here")) box.classList.remove("here");
   if (opener && opener.isConnected) opener.focus({ preventScroll: true });
   opener = null;
 }
 
-async function openPanel(number, from = null) {
+async function openPanel(number, from = null, isAgain = false) {
   const node = page.nodes[number];
   if (!node) return;
   if (from && !find("panel").contains(from)) opener = from;
   chosen.node = number;
+  chosen.state = stateOf(node);
   hideTip();
   const panel = find("panel");
+  const [top, isFocused] = [isAgain ? panel.scrollTop : 0, !isAgain || panel.contains(document.activeElement)];
   const close = make("button", { type: "button", class: "close", "aria-label": "Close" }, "✕");
   close.addEventListener("click", closePanel);
   const title = make("h2", { id: "panel-title", tabindex: "-1" }, label(node.name));
@@ -33,7 +35,7 @@ async function openPanel(number, from = null) {
   panel.replaceChildren(close, make("p", { class: "kicker" }, node.type.replace("_", " ")), title, make("div", { class: "row" }, status, ...places(number)));
   panel.hidden = false;
   panel.scrollTop = 0;
-  title.focus({ preventScroll: true });
+  if (isFocused) title.focus({ preventScroll: true });
   markHere(number);
   let details = null;
   try {
@@ -44,8 +46,13 @@ async function openPanel(number, from = null) {
   if (chosen.node !== number || !details) return;
   panel.append(...describe(node, details));
   copyButtons(panel);
+  panel.scrollTop = top;
+  [chosen.id] = details;
   address(`#${NODE}${encodeURIComponent(details[0])}`);
 }
+
+// The state of a node that the panel shows, and that a live page may change.
+const stateOf = (node) => JSON.stringify([node.status, node.execution]);
 
 // The links from a node to its places in the timeline and the lineage.
 function places(number) {
@@ -76,7 +83,14 @@ async function openAddress() {
   try {
     const id = decodeURIComponent(location.hash.slice(NODE.length + 1));
     const number = (await readDetails()).findIndex((details) => details[0] === id);
-    if (number >= 0 && number !== chosen.node) openPanel(number);
+    if (number < 0) return;
+    if (id !== chosen.id) openPanel(number);
+    else if (stateOf(page.nodes[number]) !== chosen.state) openPanel(number, null, true);
+    else {
+      // a live page numbers its nodes anew
+      chosen.node = number;
+      markHere(number);
+    }
   } catch (error) {
     // it is no address of a node, or its details cannot be read
   }

@@ -59,7 +59,7 @@ function duration(seconds) {
 const page = { data: null, nodes: [], details: null, timeline: null };
 const chosen = {
   zoom: 1, onlyCritical: false, view: null, scale: 1, search: "", match: 0,
-  filter: "", status: "", type: "", sort: 2, descending: false, shown: 100, node: null,
+  filter: "", status: "", type: "", sort: 2, descending: false, shown: 100, node: null, id: null, state: "",
 };
 
 function read() {

@@ -7,17 +7,27 @@ async function refresh() {
     // nobody looks, so the server has nothing to do
     if (document.hidden) return setTimeout(refresh, 1000 * wait);
     const response = await fetch(location.href, { cache: "no-cache", credentials: "omit" });
-    const isNew = tag !== response.headers.get("ETag");
-    if (response.ok && isNew) {
+    if (response.status === 404) return markLive("no longer known to the server");
+    if (!response.ok) throw new Error(response.statusText);
+    markLive("live");
+    if (tag !== response.headers.get("ETag")) {
       tag = response.headers.get("ETag");
       replace(await response.text());
     }
     wait = page.data.refresh;
   } catch (error) {
     // the server may have stopped; it is asked again, but less often
+    markLive("the server does not answer");
     wait = 10;
   }
   return wait && setTimeout(refresh, 1000 * wait);
+}
+
+function markLive(text) {
+  const live = document.querySelector(".live");
+  if (!live) return;
+  live.textContent = text;
+  live.classList.toggle("stale", text !== "live");
 }
 
 function replace(text) {
@@ -34,10 +44,8 @@ function replace(text) {
     const top = logs.get(details.id);
     if (log) log.scrollTop = top === null || top === undefined ? log.scrollHeight : top;
   }
-  const node = chosen.node;
   start();
   if (focused && find(focused)) find(focused).focus({ preventScroll: true });
-  if (node !== null) markHere(node);
   scrollTo(across, down);
 }
 
