@@ -61,9 +61,9 @@ class Content:
 
     def outcome(self, key: str) -> Outcome:
         """Return the outcome of a node; `unknown` if it is not in the run."""
-        last = self.last.get(key)
-        if last is not None:
-            return outcome_of(self.page.executions[last].status)
+        execution = self.execution(key)
+        if execution is not None:
+            return outcome_of(execution.status)
         fresh = self.freshness.get(key)
         return outcome_of(fresh.status) if fresh else "unknown"
 
@@ -76,6 +76,11 @@ class Content:
         """Return the name of a node, else its id."""
         name = self.texts.line(self.graph.nodes[key].name, NAME_LENGTH)
         return name or self.texts.line(key, NAME_LENGTH)
+
+    def execution(self, key: str) -> Execution | None:
+        """Return the last execution of a node; None if it is not in the run."""
+        last = self.last.get(key)
+        return None if last is None else self.page.executions[last]
 
     def message(self, execution: Execution) -> str | None:
         """Return the message of an execution, else the number of a test's failures."""

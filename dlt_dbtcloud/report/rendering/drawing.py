@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from dlt_dbtcloud.report.page import outcome_of
@@ -13,12 +14,22 @@ from dlt_dbtcloud.report.rendering.timeline import critical_path, timeline
 __all__ = ["Drawing"]
 
 
-# characters of each kind of text
-_MESSAGE, _CODE, _DESCRIPTION, _COMMENT = 4_000, 6_000, 2_000, 300
-# and those that remain if the page would be too large
-_CUT_MESSAGE, _CUT_DESCRIPTION = 400, 200
+# characters of code, and of the description of a column
+_CODE, _COMMENT = 6_000, 300
 _MAX_COLUMNS = 300
 _Json = Any
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The texts that the details of a node have: their characters, and whether there is code."""
+
+    message: int
+    description: int
+    has_code: bool
+
+
+_FULL, _SHORT, _BARE = _Kind(4_000, 2_000, True), _Kind(400, 200, False), _Kind(0, 0, False)
 
 
 class Drawing:
@@ -33,6 +44,7 @@ class Drawing:
         self._page = content.page
         self._texts = content.texts
         self._graph = content.graph
+        self._details: dict[tuple[str, _Kind], tuple[list[_Json], int]] = {}
 
     def data(self) -> dict[str, _Json]:
         """Return what is drawn at once: lists whose items refer to each other by position."""
@@ -77,23 +89,30 @@ class Drawing:
         Args:
             budget: Characters of all details.
         """
-        details: list[_Json] = [None] * len(self._content.ids)
         order = sorted(
             self._content.ids,
             key=lambda key: (WORST_FIRST.index(self._content.outcome(key)), _rank(key)),
         )
-        for key in order:
-            detail = self._detail(key, has_code=budget > 0)
-            budget -= _size(detail)
-            details[self._content.number[key]] = detail
-        return details
+        kept = {key: self._detail(key, _BARE) for key in order}
+        budget -= sum(size for _, size in kept.values())
+        for kind in (_SHORT, _FULL):
+            for key in order:
+                if budget <= 0:
+                    # the texts of all others do not have to be prepared
+                    break
+                _, before = kept[key]
+                kept[key] = self._detail(key, kind)
+                budget -= kept[key][1] - before
+        found: list[_Json] = [None] * len(order)
+        for key, (detail, _) in kept.items():
+            found[self._content.number[key]] = detail
+        return found
 
     def _node(self, key: str, types: _Table, folders: _Table, statuses: _Table) -> list[_Json]:
-        node, last = self._graph.nodes[key], self._content.last.get(key)
+        node, execution = self._graph.nodes[key], self._content.execution(key)
         line = self._texts.line
         status = -1
-        if last is not None:
-            execution = self._page.executions[last]
+        if execution is not None:
             status = statuses.index(line(execution.status, 40), outcome_of(execution.status))
         elif key in self._content.freshness:
             fresh = self._content.freshness[key].status
@@ -104,41 +123,49 @@ class Drawing:
             types.index(line(node.resource_type, 40)),
             folders.index(line(node.folder, 100), line(node.package, 60)),
             status,
-            -1 if last is None else last,
+            self._content.last.get(key, -1),
             worst if worst in ("bad", "warn") else None,
             [self._content.number[parent] for parent in self._graph.parents[key]],
         ]
 
-    def _detail(self, key: str, *, has_code: bool) -> list[_Json]:
-        content = self._content
-        node, last = self._graph.nodes[key], content.last.get(key)
+    def _detail(self, key: str, kind: _Kind) -> tuple[list[_Json], int]:
+        """Return the details of a node, and about their characters; each is made once."""
+        found = self._details.get((key, kind))
+        if found is None:
+            detail = self._made_detail(key, kind)
+            found = self._details[key, kind] = detail, _size(detail)
+        return found
+
+    def _made_detail(self, key: str, kind: _Kind) -> list[_Json]:
+        content, node = self._content, self._graph.nodes[key]
+        execution, past = content.execution(key), self._page.past.get(key)
         line, block = self._texts.line, self._texts.block
-        execution = None if last is None else self._page.executions[last]
-        past = self._page.past.get(key)
-        code = block(node.code, _CODE) if has_code else ""
-        columns = node.columns[:_MAX_COLUMNS] if has_code else ()
-        fresh = self._content.freshness.get(key)
-        message = content.message(execution) if execution else fresh.error if fresh else None
+        columns = node.columns[:_MAX_COLUMNS] if kind.has_code else ()
+        has_texts = kind is not _BARE
         return [
             line(key, 300),
-            block(message, _MESSAGE if has_code else _CUT_MESSAGE),
-            block(node.description, _DESCRIPTION if has_code else _CUT_DESCRIPTION),
-            line(node.relation, 300),
+            block(self._message(key), kind.message) if has_texts else "",
+            block(node.description, kind.description) if has_texts else "",
+            line(node.relation, 300) if has_texts else "",
             line(node.materialized, 40),
-            line(node.path, 300),
+            line(node.path, 300) if has_texts else "",
             [
                 [line(each.name, 100), line(each.type, 60), line(each.description, _COMMENT)]
                 for each in columns
             ],
-            code,
-            [line(each, 100) for each in node.owners[:10]],
-            [line(each, 60) for each in node.tags[:20]],
+            block(node.code, _CODE) if kind.has_code else "",
+            [line(each, 100) for each in node.owners[:10]] if has_texts else [],
+            [line(each, 60) for each in node.tags[:20]] if has_texts else [],
             execution.failures if execution else None,
             execution.rows if execution else None,
             [round(past.seconds, 3), past.runs] if past else None,
             content.freshness_text(key),
-            int(bool(node.code or node.columns) and not has_code),
+            int(bool(node.code or node.columns or not has_texts) and kind is not _FULL),
         ]
+
+    def _message(self, key: str) -> str | None:
+        execution, fresh = self._content.execution(key), self._content.freshness.get(key)
+        return self._content.message(execution) if execution else fresh.error if fresh else None
 
     def _bands(self, start: float) -> list[_Json]:
         """Return the steps that executed nodes: their index, name, begin and end."""

@@ -13,7 +13,7 @@ __all__ = ["data_json", "details_text", "digest"]
 
 
 # characters of all details before compression, at first
-_BUDGET = 12_000_000
+_BUDGET = 6_000_000
 # escaped in the element: an end tag, comments, entities, and the ends of lines of JavaScript
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 

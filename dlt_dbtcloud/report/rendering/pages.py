@@ -40,8 +40,9 @@ _RUN_SCRIPTS = (
     "run.js",
     "live.js",
 )
-# bytes of the compressed details of all nodes
-_DETAILS = 1_000_000
+# bytes of a page, at most: of its nodes if they are many; and of its compressed details
+_SIZE, _SIZE_PER_NODE, _DETAILS = 2_000_000, 1_000, 1_000_000
+_PLACE = '<script type="text/plain" id="details">'
 
 
 class MissingJinjaError(ImportError):
@@ -66,14 +67,18 @@ def render_run(page: RunPage, redact: Redact = redact) -> str:
     """
     content = Content(page, Texts(redact))
     drawing = Drawing(content)
-    return render(
+    document = render(
         "run.html.j2",
         _RUN_SCRIPTS,
         View(content).shown(),
         data=data_json(drawing.data()),
-        details=details_text(drawing.details, _DETAILS),
         may_fetch=page.refresh is not None,
     )
+    # no text of the page contains the tag, as all are escaped
+    before, place, after = document.rpartition(_PLACE)
+    most = max(_SIZE, _SIZE_PER_NODE * len(content.ids))
+    room = max(0, min(_DETAILS, most - len(document.encode())))
+    return before + place + details_text(drawing.details, room) + after
 
 
 def render_overview(overview: Overview, redact: Redact = redact) -> str:
@@ -140,7 +145,6 @@ def render(
     shown: Mapping[str, Any],
     *,
     data: str = "null",
-    details: str = "",
     may_fetch: bool = False,
 ) -> str:
     """Return a document.
@@ -150,7 +154,6 @@ def render(
         scripts: The files of its scripts.
         shown: What the template shows.
         data: The data of its scripts, as `data_json` returns them.
-        details: The details of its scripts, as `details_text` returns them.
         may_fetch: Whether its scripts may read from the server that it is from.
     """
     style, script = _asset("page.css"), "\n".join(map(_asset, scripts))
@@ -169,7 +172,6 @@ def render(
         style=_trusted(style),
         script=_trusted(script),
         data=_trusted(data),
-        details=details,
     )
 
 

@@ -321,8 +321,7 @@ class View:
         return listed
 
     def _row(self, key: str) -> dict[str, Any]:
-        node, last = self._graph.nodes[key], self._content.last.get(key)
-        execution = None if last is None else self._page.executions[last]
+        node, execution = self._graph.nodes[key], self._content.execution(key)
         status = execution.status if execution else self._content.freshness[key].status
         return {
             "name": self._content.name(key),

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import random
 import re
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.report import made_page
 from dlt_dbtcloud.report import (
     Execution,
     Freshness,
@@ -187,6 +189,24 @@ def test_of_many_nodes_the_worst_need_no_scripts() -> None:
     assert "m600" not in rows
     # with the two sources
     assert "and 103 more nodes, which need JavaScript" in rows
+
+
+def test_a_page_of_2000_nodes_has_at_most_2_mb() -> None:
+    chance = random.Random(7)
+
+    def noise(digits: int) -> str:
+        return f"{chance.getrandbits(4 * digits):x}"
+
+    page = made_page(2_000)
+    nodes = tuple(
+        replace(node, name=noise(150), folder=noise(60), description=noise(400), columns=())
+        for node in page.nodes
+    )
+    steps = tuple(Step(i, noise(200), "Error", log=noise(40_000)) for i in range(20))
+    text = render_run(replace(page, nodes=nodes, steps=steps))
+    assert 1_500_000 < len(text.encode()) <= 2_000_000
+    details = details_of(Document(text))
+    assert len(details) == 2_000
 
 
 def test_long_lists_are_cut_with_their_counts() -> None:

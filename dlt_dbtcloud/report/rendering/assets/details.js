@@ -139,7 +139,7 @@ function describe(node, details) {
     parts.push(make("h3", {}, "Columns"), make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body))));
   }
   if (code) parts.push(make("h3", {}, "Compiled SQL"), copied({ dir: "ltr", class: "code" }, code));
-  if (isCut) parts.push(make("p", { class: "quiet" }, "Its columns and SQL are left out, to keep the page small."));
+  if (isCut) parts.push(make("p", { class: "quiet" }, "Its columns, SQL and long texts are left out, to keep the page small."));
   return parts;
 }
 
