@@ -15,7 +15,7 @@ unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak scale subsets record compare format lock clean
+.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak scale subsets record compare picture format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -75,6 +75,9 @@ record: $(VENV)/.dev ## Record the runs of dbt Core, and of dbt Fusion if it is 
 
 compare: $(VENV)/.dev ## Compare all recordings with real dbt Core, in about two minutes
 	@$(BIN)/python -m pytest --compare $(ARGS)
+
+picture: $(VENV)/.dev ## Take the picture of the page of a run for docs/ again, with an installed Chromium
+	@$(BIN)/python -m tests.support.picture
 
 lock: $(VENV)/.uv ## Pin the newest versions of all dependencies in constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate \

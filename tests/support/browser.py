@@ -29,7 +29,7 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def open_page() -> Iterator[Page]:
+def open_page(device_scale_factor: float = 1.0) -> Iterator[Page]:
     """Yield a page of a browser that has no window.
 
     Tests visit one address after another, as a new page takes four times as long.
@@ -41,7 +41,7 @@ def open_page() -> Iterator[Page]:
             args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
         )
         try:
-            page = browser.new_page()
+            page = browser.new_page(device_scale_factor=device_scale_factor)
             page.set_default_timeout(1000 * PATIENCE)
             yield page
         finally:

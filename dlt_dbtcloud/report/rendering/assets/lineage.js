@@ -121,7 +121,7 @@ function twoLines(text, width) {
   while (words.length && lines.length < 2) {
     let line = words.shift();
     const end = lines.length ? "…" : "";
-    while (words.length && measure(line + words[0] + end, 11) <= width) line += words.shift();
+    while (words.length && measure(line + words[0] + end, lines.length ? 11 : 12) <= width) line += words.shift();
     lines.push(line);
   }
   if (words.length) lines[lines.length - 1] += "…";
