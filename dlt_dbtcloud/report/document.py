@@ -16,9 +16,13 @@ class HtmlDocument(str):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        """Return a short text; a notebook keeps it beside the document."""
+        return f"<HtmlDocument of {len(self):,} characters>"
+
     def _repr_html_(self) -> str:
         """Return a frame of its own origin, so that neither styles nor scripts leave it."""
         return (
-            '<iframe sandbox="allow-scripts allow-popups" width="100%" '
+            '<iframe sandbox="allow-scripts allow-popups allow-popups-to-escape-sandbox" width="100%" '
             f'height="{_HEIGHT}" frameborder="0" srcdoc="{escape(self)}"></iframe>'
         )

@@ -329,3 +329,5 @@ def test_a_notebook_displays_the_page_in_a_frame(cloud: DBTCloudEmulator) -> Non
     assert isinstance(document, str)
     assert shown.startswith('<iframe sandbox="allow-scripts')
     assert "<script" not in shown
+    assert repr(document) == f"<HtmlDocument of {len(document):,} characters>"
+    assert str(document).startswith("<!doctype html>")
