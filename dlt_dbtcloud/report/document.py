@@ -23,6 +23,6 @@ class HtmlDocument(str):
     def _repr_html_(self) -> str:
         """Return a frame of its own origin, so that neither styles nor scripts leave it."""
         return (
-            '<iframe sandbox="allow-scripts allow-popups allow-popups-to-escape-sandbox" width="100%" '
-            f'height="{_HEIGHT}" frameborder="0" srcdoc="{escape(self)}"></iframe>'
+            '<iframe sandbox="allow-scripts allow-popups allow-popups-to-escape-sandbox" '
+            f'width="100%" height="{_HEIGHT}" frameborder="0" srcdoc="{escape(self)}"></iframe>'
         )

@@ -14,14 +14,14 @@ from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.problems import Problems
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import step_results
-from dlt_dbtcloud.cause import bound_load
+from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.exceptions import DBTCloudException
 from dlt_dbtcloud.loads import RESULTS_SCHEMA
 from dlt_dbtcloud.payloads import has_finished, id_of, time_of
-from dlt_dbtcloud.report.trend import NodeTime, SourceAge, Trend, TrendRun
+from dlt_dbtcloud.report.trend import Kind, NodeTime, SourceAge, Trend, TrendRun
 from dlt_dbtcloud.typing import Run
 from dlt_dbtcloud.values import as_integer, as_mapping, as_number, as_seconds, as_text
 
@@ -37,7 +37,7 @@ _MAX_OUTAGES = 3
 _MAX_ROWS = 500_000
 _RUN_COLUMNS = (
     *("run_id", "job_name", "status_humanized", "created_at", "run_seconds", "href"),
-    *("steps_override", "cause"),
+    *("steps_override", "cause", "retried_run_id"),
 )
 _NODE_COLUMNS = ("run_id", "unique_id", "name", "resource_type", "status", "execution_time")
 _SOURCE_COLUMNS = ("run_id", "unique_id", "status", "age_seconds")
@@ -141,8 +141,25 @@ def _run(run: Run) -> TrendRun:
         created_at=time_of(run, "created_at") or 0.0,
         seconds=as_seconds(run.get("run_duration")),
         url=run.get("href"),
-        is_narrowed=bool(trigger.get("steps_override")) and bound_load(run) is not None,
+        kind=_kind(run, trigger.get("steps_override"), retried_run(run)),
     )
+
+
+def _kind(run: Run, steps: object, retried: object) -> Kind:
+    """Return which part of its job a run executed.
+
+    Args:
+        run: The run, with its cause.
+        steps: The commands that replaced those of the job: a list or its JSON.
+        retried: The run that it retries, if any.
+    """
+    listed = steps if isinstance(steps, list) else ()
+    commands = steps if isinstance(steps, str) else " ".join(map(str, listed))
+    if retried is not None:
+        return "other"
+    if commands in ("", "null", "[]"):
+        return "whole"
+    return "narrowed" if "source:" in commands and bound_load(run) else "other"
 
 
 def _all_results(
@@ -221,8 +238,15 @@ def _rows(
         def quoted(column: str) -> str:
             return client.escape_column_name(schema.naming.normalize_identifier(column))
 
-        place = client.make_qualified_table_name(schema.naming.normalize_tables_path(table))
-        query = f"SELECT {', '.join(map(quoted, columns))} FROM {place} "  # noqa: S608, names are escaped
+        name = schema.naming.normalize_tables_path(table)
+        stored = schema.tables[name]["columns"]
+        # an older version may not have loaded all
+        read = [
+            quoted(each) if schema.naming.normalize_identifier(each) in stored else "NULL"
+            for each in columns
+        ]
+        place = client.make_qualified_table_name(name)
+        query = f"SELECT {', '.join(read)} FROM {place} "  # noqa: S608, names are escaped
         query += f"WHERE {quoted(condition[0])} {condition[1]} ORDER BY {quoted('run_id')} DESC"
         try:
             with client.execute_query(query) as cursor:
@@ -232,7 +256,7 @@ def _rows(
 
 
 def _stored_run(row: Sequence[Any]) -> TrendRun | None:
-    run_id, _, status, created, seconds, url, steps, cause = row
+    run_id, _, status, created, seconds, url, steps, cause, retried = row
     number = _integer(run_id)
     if number is None or not isinstance(created, datetime):
         return None
@@ -244,8 +268,7 @@ def _stored_run(row: Sequence[Any]) -> TrendRun | None:
         created_at=moment.timestamp(),
         seconds=_number(seconds),
         url=as_text(url),
-        # a list of commands, or its JSON
-        is_narrowed=steps not in (None, "", "null", "[]", []) and bound_load(run) is not None,
+        kind=_kind(run, steps, retried),
     )
 
 

@@ -6,8 +6,12 @@ Times are in seconds since 1970, durations in seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["NodeTime", "SourceAge", "Trend", "TrendRun"]
+__all__ = ["Kind", "NodeTime", "SourceAge", "Trend", "TrendRun"]
+
+
+Kind = Literal["whole", "narrowed", "other"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class TrendRun:
         created_at: When it was triggered.
         seconds: Its duration from the start to the end.
         url: Its page.
-        is_narrowed: Whether it built only what its load changed.
+        kind: Whether it executed its whole job, or only what its load changed; a retry and a run
+            of other commands do neither.
     """
 
     id: int
@@ -28,7 +33,7 @@ class TrendRun:
     created_at: float
     seconds: float | None = None
     url: str | None = None
-    is_narrowed: bool = False
+    kind: Kind = "whole"
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,29 @@ def test_a_run_without_some_results_is_named(
     assert [each.partition(" is not read")[0] for each in found.problems] == [f"run {ids[0]}"]
 
 
+def test_runs_are_whole_narrowed_or_neither(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
+) -> None:
+    job = cloud.create_job("Nightly", outcome=["success", "success", "success", "error"])
+    load = "dlt pipeline shop, load 1790000000.5 [dlt:0123456789ab]"
+    narrowed = ["dbt build --select source:raw.orders+"]
+    ids = [
+        client.trigger_job_run(job, {"cause": f"Test: {load}"}),
+        client.trigger_job_run(job, {"cause": f"Test: {load}", "steps_override": narrowed}),
+        client.trigger_job_run(job, {"cause": "Test", "steps_override": ["dbt seed"]}),
+        client.trigger_job_run(job, {"cause": f"Test: {load}", "steps_override": narrowed}),
+    ]
+    assert client.retry_run(ids[-1])["id"]
+    lake = dlt.destinations.filesystem(str(tmp_path))
+    pipeline = dlt.pipeline("lake", destination=lake, dataset_name="raw")
+    pipeline.run(dbt_cloud_results(job_id=job))
+    stored = stored_trend(pipeline, job, 30, time.time())
+    assert stored
+    for found in (read_trend(client, job, 30), stored):
+        kinds = [run.kind for run in found.runs]
+        assert kinds == ["whole", "narrowed", "other", "narrowed", "other"]
+
+
 def test_an_unknown_job_is_an_error(client: DBTCloudClientV2) -> None:
     with pytest.raises(DBTCloudNotFoundError):
         read_trend(client, 1, 30)

@@ -170,8 +170,8 @@ def flaky_tests(trend: Trend) -> list[Flaky]:
 def saving(runs: Sequence[TrendRun]) -> Saving | None:
     """Return the time that narrowed runs saved; None without successful runs of both kinds."""
     good = [each for each in runs if outcome_of(each.status) == "good" and each.seconds is not None]
-    whole = [each.seconds or 0.0 for each in good if not each.is_narrowed]
-    narrowed = [each.seconds or 0.0 for each in good if each.is_narrowed]
+    whole = [each.seconds or 0.0 for each in good if each.kind == "whole"]
+    narrowed = [each.seconds or 0.0 for each in good if each.kind == "narrowed"]
     if not whole or not narrowed:
         return None
     usual = median(whole)
@@ -240,7 +240,10 @@ def _chart(trend: Trend, texts: Texts) -> dict[str, Any]:
         height = max(_LOWEST, 100 * (run.seconds or 0.0) / top)
         middle = (number + 0.5) * slot
         words = [f"Run {run.id}", texts.line(run.status, 40), time_text(run.created_at)]
-        words += [duration_text(run.seconds), "narrowed to its load" if run.is_narrowed else ""]
+        words += [
+            duration_text(run.seconds),
+            "narrowed to its load" if run.kind == "narrowed" else "",
+        ]
         outcome = outcome_of(run.status)
         bars.append(
             {
@@ -251,7 +254,7 @@ def _chart(trend: Trend, texts: Texts) -> dict[str, Any]:
                 "height": round(height, 2),
                 "outcome": outcome,
                 "is_marked": outcome != "good" and len(runs) <= _MARKED,
-                "is_narrowed": run.is_narrowed,
+                "is_narrowed": run.kind == "narrowed",
                 "url": texts.url(run.url),
                 "words": ", ".join(filter(None, words)),
             }

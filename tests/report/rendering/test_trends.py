@@ -73,8 +73,9 @@ def test_narrowed_runs_are_compared_with_whole_ones() -> None:
     runs = [
         TrendRun(1, "Success", BEGAN, 100.0),
         TrendRun(2, "Success", BEGAN, 300.0),
-        TrendRun(3, "Success", BEGAN, 40.0, is_narrowed=True),
-        TrendRun(4, "Error", BEGAN, 1.0, is_narrowed=True),
+        TrendRun(3, "Success", BEGAN, 40.0, kind="narrowed"),
+        TrendRun(5, "Success", BEGAN, 2.0, kind="other"),
+        TrendRun(4, "Error", BEGAN, 1.0, kind="narrowed"),
     ]
     assert saving(runs) == Saving(160.0, 1, 2)
     assert saving(runs[:2]) is None
