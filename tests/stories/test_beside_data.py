@@ -27,9 +27,14 @@ def broken() -> Iterator[dict[str, int]]:
     raise ValueError("no more")
 
 
-def some_results(**options: Any) -> Any:
-    """Return the source of results with the tables of runs and of their loads."""
-    return dbt_cloud_results(**options).with_resources("dbt_runs", "dbt_run_loads")
+def loaded_runs(**options: Any) -> Any:
+    """Return the source of results with the table of runs."""
+    return dbt_cloud_results(**options).with_resources("dbt_runs")
+
+
+def run_loads(**options: Any) -> Any:
+    """Return the source of results with the table of the loads of runs."""
+    return dbt_cloud_results(**options).with_resources("dbt_run_loads")
 
 
 def fail_to_load(pipeline: dlt.Pipeline) -> None:
@@ -63,16 +68,16 @@ def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
 ) -> None:
     # the source does not know the pipeline that will load it
     pipeline.activate()
-    made_before = some_results()
+    made_before = loaded_runs()
     failed.activate()
     job = nightly(cloud)
     if results != "none":
         finished_run(job)
     before = len(cloud.runs)
     for _ in range(times):
-        made: Any = some_results(run_id=1) if results == "a failure" else made_before
+        made: Any = loaded_runs(run_id=1) if results == "a failure" else made_before
         if results in ("rows", "none"):
-            made = some_results()
+            made = loaded_runs()
         with suppress(PipelineStepFailed):
             failed.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
         with pytest.raises(DBTCloudException, match=FAILED):
@@ -87,7 +92,7 @@ def test_another_process_knows_of_a_failed_load_also_without_its_trace(
     pipeline = shared_loads.copy("shop", fail_to_load)
     attach = partial(dlt.attach, "shop", pipelines_dir=pipeline.pipelines_dir)
     trace = Path(pipeline.working_dir) / "trace.pickle"
-    pipeline.run(some_results())
+    pipeline.run(loaded_runs())
     for _ in range(2):
         with pytest.raises(DBTCloudException, match=FAILED):
             run_dbt_cloud_job(job_id=job, pipeline=attach())
@@ -101,7 +106,7 @@ def test_a_failed_load_of_a_table_of_results_does_not_stop_the_job(
     cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
     with pytest.raises(PipelineStepFailed):
-        copy.run(some_results(run_id=1).resources["dbt_runs"])
+        copy.run(loaded_runs(run_id=1).resources["dbt_runs"])
     assert run_dbt_cloud_job(job_id=nightly(cloud), pipeline=copy)["is_success"]
 
 
@@ -110,9 +115,9 @@ def test_a_load_after_a_failed_one_is_a_success(
 ) -> None:
     job = nightly(cloud)
     finished_run(job)
-    failed.run(some_results())
+    failed.run(loaded_runs())
     failed.run([], table_name="orders")
-    failed.run(some_results())
+    failed.run(loaded_runs())
     run = run_dbt_cloud_job(job_id=job, pipeline=failed)
     assert run["is_success"]
     fail_to_load(failed)
@@ -128,33 +133,32 @@ def test_a_load_of_results_is_not_the_last_load(
     before = pipeline.default_schema.version_hash
     load = last_load(pipeline)
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run(some_results(run_id=run["id"]))
+    pipeline.run(run_loads(run_id=run["id"]))
     assert last_load(pipeline) == load
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
     assert pipeline.default_schema_name == "shop"
     assert pipeline.default_schema.version_hash == before
     query = (
-        "SELECT runs.run_id, pipeline_name, dataset_name, tables->>'orders', loads.schema_name "
-        "FROM dbt_runs AS runs JOIN dbt_run_loads USING (run_id) "
-        "JOIN _dlt_loads AS loads USING (load_id)"
+        "SELECT run_id, pipeline_name, dataset_name, tables->>'orders', loads.schema_name "
+        "FROM dbt_run_loads JOIN _dlt_loads AS loads USING (load_id)"
     )
     expected = [(run["id"], "shop", "raw", "2", "shop")]
     assert rows(pipeline, query) == expected
     # the row counts are kept, although dlt forgets them with the next load
-    pipeline.run(some_results(pipeline=pipeline))
+    pipeline.run(run_loads(pipeline=pipeline))
     assert rows(pipeline, query) == expected
 
 
 def test_data_is_loaded_after_the_results(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    pipeline.run(some_results())
+    pipeline.run(loaded_runs())
     # data without a schema goes into the schema of the first load
     pipeline.run([{"id": 1}], table_name="orders")
     assert pipeline.default_schema_name == "dbt_cloud_results"
     assert loaded_tables(pipeline) == {"orders": 1}
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     assert run["is_success"]
-    pipeline.run(some_results())
+    pipeline.run(loaded_runs())
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
 
 
@@ -162,12 +166,12 @@ def test_a_load_without_results_between_data_and_job_changes_nothing(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    pipeline.run(some_results())
+    pipeline.run(loaded_runs())
     pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
-    pipeline.run(some_results())
+    pipeline.run(loaded_runs())
     assert [*loaded_tables(pipeline)] == ["orders"]
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    pipeline.run(some_results())
+    pipeline.run(run_loads())
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(pipeline, query) == [(run["id"], '{"orders":null}')]
 
@@ -176,11 +180,11 @@ def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
     cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
     with pytest.raises(PipelineStepFailed):
-        copy.run(some_results(run_id=7))
+        copy.run(loaded_runs(run_id=7))
     run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=copy)
     assert run["is_success"]
     assert [*loaded_tables(copy)] == ["orders"]
-    copy.run(some_results())
+    copy.run(run_loads())
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(copy, query) == [(run["id"], '{"orders":null}')]
 
@@ -198,7 +202,7 @@ def test_each_package_of_a_load_is_joined_with_its_run(
 
     pipeline.run([one(), two()])
     run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)
-    pipeline.run(some_results(run_id=run["id"]))
+    pipeline.run(run_loads(run_id=run["id"]))
     found = rows(
         pipeline,
         "SELECT schema_name, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1",
@@ -214,7 +218,7 @@ def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt
     assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
     for run in (first, queued):
         cloud.finish_run(run["id"])
-    copy.run(some_results(job_id=job))
+    copy.run(run_loads(job_id=job))
     query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
     assert rows(copy, query) == [(queued["id"], '{"orders":1}')]
 

@@ -200,28 +200,38 @@ def misplaced(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("fields", "place", "line"),
+    ("fields", "tables", "place", "line"),
     [
         (
             {"schema": "prod"},
+            ["airlines"],
             "prod.airlines",
             "set `schema: raw` of source `landing.carriers` in `models/landing.yml`, or pass "
             '`dataset_name="prod"`',
         ),
-        ({"schema": "RAW data"}, "RAW data.airlines", "set `schema: raw` of source"),
-        ({"schema": None}, "(no schema).airlines", "set `schema: raw` of source"),
-        ({"identifier": "Airlines!"}, "raw.Airlines!", "set `identifier: airlines` of source"),
+        (
+            {"schema": "RAW data"},
+            ["airlines", "unheard_of"],
+            "RAW data.airlines",
+            "set `schema: raw` of source",
+        ),
+        ({"schema": None}, ["airlines"], "(no schema).airlines", "set `schema: raw` of source"),
+        (
+            {"identifier": "Airlines!"},
+            ["airlines", "unheard_of"],
+            "raw.Airlines!",
+            "set `identifier: airlines` of source",
+        ),
     ],
 )
-@pytest.mark.parametrize("tables", [["airlines"], ["airlines", "unheard_of"]])
 def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
     cloud: DBTCloudEmulator,
     shared_loads: SharedLoads,
     caplog: pytest.LogCaptureFixture,
     fields: dict[str, Any],
+    tables: list[str],
     place: str,
     line: str,
-    tables: list[str],
 ) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(**fields)})
     run_dbt_cloud_job(job_id=job)

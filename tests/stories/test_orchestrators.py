@@ -6,7 +6,7 @@ import inspect
 import os
 import re
 import runpy
-import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from dlt_dbtcloud import DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.pages import DOCS, ROOT, blocks
 from tests.support.processes import run
+from tests.support.results import nightly, rows
 
 EXAMPLES = ROOT / "examples" / "orchestrators"
+EXAMPLE = EXAMPLES / "shop.py"
 (PAGE,) = [page for page in DOCS if page.stem == "orchestrators"]
 SECONDS_PER_MINUTE = 60
 
@@ -38,27 +40,44 @@ def test_the_page_shows_the_examples() -> None:
     assert files <= {*shown("python"), *shown("yaml")}
 
 
-def test_cron_loads_builds_and_loads_the_results(
-    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, isolated: Path
+def test_cron_runs_the_example_in_its_folder_and_keeps_its_log(
+    monkeypatch: pytest.MonkeyPatch, isolated: Path
 ) -> None:
-    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Nightly", duration=0.5)))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    (isolated / "shop.py").write_text((EXAMPLES / "shop.py").read_text())
+    stand_in = isolated / "bin" / "python"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\necho "$PWD: $@"\necho failed >&2\n')
+    stand_in.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
     (line,) = shown("text")
     command = re.sub(r"^(\S+ ){5}", "", line).replace("/srv/shop", str(isolated))
-    done = run(["sh", "-c", command])
-    log = (isolated / "shop.log").read_text()
-    assert done.returncode == 0, log
+    for runs in (1, 2):
+        assert run(["sh", "-c", command]).returncode == 0
+        log = f"{isolated}: {EXAMPLE.name}\nfailed\n"
+        assert (isolated / "shop.log").read_text() == runs * log
+
+
+def test_the_example_loads_builds_and_loads_the_results(
+    cloud: DBTCloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    isolated: Path,
+) -> None:
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(nightly(cloud, duration=0.5)))
+    # the folders that it makes
+    monkeypatch.setattr(tempfile, "tempdir", str(isolated))
+    names = runpy.run_path(str(EXAMPLE), run_name="__main__")
     (built,) = cloud.runs
-    assert log.endswith(f"dbt Cloud run: {built['id']}\n")
-    assert str(built["href"]) in log
+    done = capsys.readouterr()
+    assert done.out == f"dbt Cloud run: {built['id']}\n"
+    assert str(built["href"]) in done.err
+    assert rows(names["shop"](), "SELECT run_id FROM dbt_runs") == [(built["id"],)]
 
 
 def test_the_workflow_configures_the_job_and_leaves_it_enough_time() -> None:
     job = workflow()
     keys = {name.removeprefix("DBT_CLOUD__").lower() for name in job["env"]}
     assert keys <= {*DBTCloudConfiguration.get_resolvable_fields()}
-    shop = runpy.run_path(str(EXAMPLES / "shop.py"), run_name="shop")
+    shop = runpy.run_path(str(EXAMPLE), run_name="shop")
     (timeout,) = re.findall(r"timeout=(\d+)", inspect.getsource(shop["build"]))
     assert job["timeout-minutes"] * SECONDS_PER_MINUTE > int(timeout)
 
@@ -66,4 +85,4 @@ def test_the_workflow_configures_the_job_and_leaves_it_enough_time() -> None:
 def test_the_workflow_runs_the_example() -> None:
     command = workflow()["steps"][-1]["run"]
     assert command.split()[0] == "python"
-    assert (ROOT / command.split()[1]) == EXAMPLES / "shop.py"
+    assert (ROOT / command.split()[1]) == EXAMPLE
