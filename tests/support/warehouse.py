@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import dlt
 import duckdb
 from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
+from dlt.common.destination import Destination
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
+
+_Destination = TypeVar("_Destination", bound=Destination[Any, Any])
 
 __all__ = ["explicit", "new_pipeline", "shared_warehouse", "warehouse"]
 
@@ -34,7 +37,7 @@ def shared_warehouse(path: str) -> DuckDB:
     return explicit(DuckDB(path))
 
 
-def explicit(destination: Any) -> Any:
+def explicit(destination: _Destination) -> _Destination:
     """Resolve the configuration of a destination once, and return the destination.
 
     dlt resolves it up to 20 times a load, and looks for each of its fields in ten places.
