@@ -14,6 +14,8 @@ _Destination = TypeVar("_Destination", bound=Destination[Any, Any])
 
 __all__ = ["explicit", "new_pipeline", "shared_warehouse", "warehouse"]
 
+_Destination = TypeVar("_Destination", bound=Destination[Any, Any])
+
 
 class _Warehouse(DuckDB):
     """A DuckDB file that is open until the end."""
