@@ -24,6 +24,7 @@ from tests.support.clock import FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
 from tests.support.past_runs import ended_run
 from tests.support.results import FILES, MANIFEST, RUN_RESULTS
+from tests.support.warehouse import explicit, new_pipeline
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 
@@ -109,8 +110,7 @@ def test_runs_are_whole_narrowed_or_neither(
         client.trigger_job_run(job, {"cause": f"Test: {load}", "steps_override": narrowed}),
     ]
     assert client.retry_run(ids[-1])["id"]
-    lake = dlt.destinations.filesystem(str(tmp_path))
-    pipeline = dlt.pipeline("lake", destination=lake, dataset_name="raw")
+    pipeline = new_pipeline("lake", explicit(dlt.destinations.filesystem(str(tmp_path))))
     pipeline.run(dbt_cloud_results(job_id=job))
     stored = stored_trend(pipeline, job, 30, time.time())
     assert stored
@@ -140,8 +140,7 @@ def test_loaded_results_are_read_from_the_destination(loaded: LoadedFlights) -> 
     assert stored_trend(pipeline, 1, 30, time.time()) is None
 
 
-@pytest.mark.parametrize("checks_sources", [True, False])
-@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+@pytest.mark.parametrize(("file_format", "checks_sources"), [("jsonl", True), ("parquet", False)])
 def test_results_in_files_are_those_of_the_api(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
@@ -156,9 +155,7 @@ def test_results_in_files_are_those_of_the_api(
         run_generate_sources=checks_sources,
     )
     ids = [ended_run(cloud, job)["id"] for _ in range(2)]
-    pipeline = dlt.pipeline(
-        "lake", destination=dlt.destinations.filesystem(str(tmp_path)), dataset_name="raw"
-    )
+    pipeline = new_pipeline("lake", explicit(dlt.destinations.filesystem(str(tmp_path))))
     pipeline.run(dbt_cloud_results(job_id=job), loader_file_format=file_format)
     # a run that is loaded again counts once
     pipeline.run(dbt_cloud_results(run_id=ids[1]), loader_file_format=file_format)
