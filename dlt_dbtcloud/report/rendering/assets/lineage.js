@@ -116,7 +116,7 @@ function cut(text, width, size) {
 // Returns a name as one line or two, broken or cut between its words.
 function twoLines(text, width) {
   if (measure(text, 12) <= width) return [text];
-  const words = text.split(/(?<=[_.\s-])/);
+  const words = text.split(/(?<=[^\p{L}\p{N}])/u);
   const lines = [];
   while (words.length && lines.length < 2) {
     let line = words.shift();
