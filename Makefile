@@ -15,7 +15,7 @@ unexport UV_BUILD_CONSTRAINT UV_CONSTRAINT UV_OVERRIDE UV_PYTHON UV_REQUIRE_HASH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench soak scale subsets record compare picture format lock clean
+.PHONY: help demo demo-fusion check test static pytest costs fusion test-latest test-oldest interop bench live soak scale subsets record compare picture format lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 13
@@ -56,6 +56,9 @@ bench: $(VENV)/.dev ## Measure side by side with dlt.helpers.dbt_cloud
 	@$(BIN)/python -m benchmarks.report
 	@$(BIN)/python -m benchmarks.checks
 	@$(BIN)/python -m benchmarks.emulator
+
+live: $(VENV)/.dev ## Measure live pages during runs of 2,000 models, in about ten minutes (ARGS='--models 200')
+	@$(BIN)/python -m benchmarks.live $(ARGS)
 
 soak: $(VENV)/.dev ## Run a thousand calls with 30 % faulty answers, for five minutes at most (SEED=7 CALLS=200)
 	@$(BIN)/python -m benchmarks.soak $(if $(SEED),--seed $(SEED)) $(if $(CALLS),--calls $(CALLS))
