@@ -102,7 +102,7 @@ def logged_executions(
 
 
 def past_times(runs: Iterable[Iterable[Execution]]) -> dict[str, PastTime]:
-    """Return the median times of nodes in runs; of a node in several steps, the longest counts.
+    """Return the median times of nodes, by the longest execution in each run.
 
     Args:
         runs: The executions of each run.
@@ -134,7 +134,7 @@ class _Names:
                 self._ids.setdefault((node.resource_type, name), node.unique_id)
 
     def id_of(self, words: str) -> str:
-        """Return the id of the node that a line is about, or one made of its name."""
+        """Return the id of the node of a line, or one made of its name."""
         *kinds, name = words.split()
         short = name if "::" in name else name.rpartition(".")[2]
         kind = next((word for word in _WORDS if word in kinds), None)

@@ -53,7 +53,7 @@ class History:
         return past_times(runs)
 
     def find_manifest(self) -> tuple[Manifest, int | None]:
-        """Return the manifest of the last run that has one, and the run; an empty one if none."""
+        """Return the last manifest, perhaps empty, and the run that wrote it."""
         try:
             for reader in self._readers():
                 if manifest := reader.read_manifest():

@@ -84,7 +84,7 @@ def read_trend(client: DBTCloudClientV2, job_id: int, days: int) -> Trend:
 
 
 def stored_trend(pipeline: dlt.Pipeline, job_id: int, days: int, now: float) -> Trend | None:
-    """Return the runs of a job in the last days from the tables that `dbt_cloud_results` loaded.
+    """Return the last runs of a job from the tables that `dbt_cloud_results` loaded.
 
     Args:
         pipeline: The pipeline that has loaded them.
@@ -165,7 +165,7 @@ def _kind(run: Run, steps: object, retried: object) -> Kind:
 def _all_results(
     client: DBTCloudClientV2, runs: Sequence[Run], problems: Problems
 ) -> tuple[list[NodeTime], list[SourceAge]]:
-    """Return the executions and the ages of sources in runs; note what cannot be read."""
+    """Return the executions and source ages of runs; note their problems."""
     patient = client.patient(OUTAGE, cool_down=COOL_DOWN)
     nodes: list[NodeTime] = []
     sources: list[SourceAge] = []
@@ -190,7 +190,7 @@ def _all_results(
 def _results(
     client: DBTCloudClientV2, run: Run, problems: Problems
 ) -> tuple[list[NodeTime], list[SourceAge]]:
-    """Return the executions and the ages of sources in a run; note what cannot be read."""
+    """Return the executions and source ages of a run; note its problems."""
     reader = RunReader(client, Run(id=id_of(run)))
     nodes = [
         NodeTime(
@@ -219,7 +219,7 @@ def _results(
 def _rows(
     pipeline: dlt.Pipeline, table: str, columns: Sequence[str], condition: tuple[str, str]
 ) -> list[tuple[Any, ...]]:
-    """Return rows of a table in dlt's dataset, newest runs first; none if it does not exist.
+    """Return rows of a table in dlt's dataset, newest runs first.
 
     Args:
         pipeline: The pipeline that has loaded it.

@@ -61,7 +61,7 @@ def _tables(name: str, load_id: str, manifest: Manifest) -> tuple[LoadedTable, .
 
 @contextmanager
 def _pipeline(name: str, load_id: str) -> Iterator[dlt.Pipeline | None]:
-    """Yield the active pipeline with the load, or one on this machine; the active one stays so."""
+    """Yield the active pipeline if it made the load, else one on this machine."""
     current = Container()[PipelineContext]
     pipeline = cast(dlt.Pipeline, current.pipeline()) if current.is_active() else None
     # another folder may have a pipeline of the same name

@@ -278,7 +278,7 @@ def _reported(
 
 
 def _message(result: NodeResult, manifest: Manifest, log: FusionLog) -> str | None:
-    """Return the message of a node, or the lines about it in the log of dbt Fusion."""
+    """Return the message of a node, or its lines in the log of dbt Fusion."""
     message = message_of(result, manifest)
     if result["status"] not in FAILED or has_content(message):
         return message

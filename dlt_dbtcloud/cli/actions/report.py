@@ -101,7 +101,7 @@ def _page(options: argparse.Namespace, console: Console) -> tuple[dict[str, int]
 
 
 def _job_page(options: argparse.Namespace, console: Console, job_id: int) -> str:
-    """Return the page of the last runs of a job, from the tables of results if it has any."""
+    """Return the page of the last runs of a job."""
     days = options.days or _DAYS
     if options.pipeline is not None:
         pipeline = attached(options.pipeline, options.pipelines_dir)

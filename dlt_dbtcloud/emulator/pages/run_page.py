@@ -68,7 +68,7 @@ class StepState:
 
 
 def states_of(run: Run, url: str) -> tuple[StepState, ...]:
-    """Return the states of the steps of a run; the caller has acquired the emulator's state.
+    """Return the states of the steps of a run, under the lock of the emulator's state.
 
     Args:
         run: The run.
@@ -151,7 +151,7 @@ def times_before(runs: Iterable[Iterable[Artifacts]]) -> dict[str, PastTime]:
 
 
 def executes(step: ModelStep) -> bool:
-    """Return whether the results of a step are of executed nodes, not only of compiled ones."""
+    """Return whether a step executes nodes, and does not only compile them."""
     return subcommand(step.planned.arguments) not in _COMPILING
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from dlt_dbtcloud.report.page import outcome_of
 from dlt_dbtcloud.report.rendering.content import NAME_LENGTH, WORST_FIRST, Content
-from dlt_dbtcloud.report.rendering.graph import TESTS
 from dlt_dbtcloud.report.rendering.lineage import lineage_views
 from dlt_dbtcloud.report.rendering.timeline import critical_path, timeline
 
@@ -91,7 +90,10 @@ class Drawing:
         """
         order = sorted(
             self._content.ids,
-            key=lambda key: (WORST_FIRST.index(self._content.outcome(key)), _rank(key)),
+            key=lambda key: (
+                WORST_FIRST.index(self._content.outcome(key)),
+                self._graph.is_test(key),
+            ),
         )
         kept = {key: self._detail(key, _BARE) for key in order}
         budget -= sum(size for _, size in kept.values())
@@ -194,10 +196,6 @@ class _Table:
 
     def index(self, *row: str) -> int:
         return self._positions.setdefault(row, len(self._positions))
-
-
-def _rank(key: str) -> int:
-    return 1 if key.partition(".")[0] in TESTS else 0
 
 
 def _size(value: _Json) -> int:

@@ -1,4 +1,4 @@
-"""The graph of a project: what a node is made of, and what was skipped because it failed."""
+"""The graph of a project: the ancestors of nodes, and the nodes that a failure skips."""
 
 from __future__ import annotations
 
@@ -48,9 +48,13 @@ class Graph:
         found = {unique_id, *self.ancestors(unique_id)}
         return sorted(key for key in found if self._type(key) == "source")
 
+    def is_test(self, unique_id: str) -> bool:
+        """Return whether a node is a test."""
+        return self._type(unique_id) in TESTS
+
     def tests(self, unique_id: str) -> list[str]:
         """Return the ids of the tests of a node."""
-        return [key for key in self.children.get(unique_id, ()) if self._type(key) in TESTS]
+        return [key for key in self.children.get(unique_id, ()) if self.is_test(key)]
 
     def blocked_by(self, unique_id: str) -> set[str]:
         """Return the ids of the nodes that `dbt build` skips if a node fails.
@@ -58,7 +62,7 @@ class Graph:
         A test blocks the common descendants of all nodes that it depends on. A unit test also
         blocks the node that it tests.
         """
-        if self._type(unique_id) not in TESTS:
+        if not self.is_test(unique_id):
             return self.descendants(unique_id)
         tested = self.parents.get(unique_id, ())
         below = [self.descendants(parent) for parent in tested]
@@ -67,7 +71,7 @@ class Graph:
         return (common | itself) - {unique_id}
 
     def awaited(self, unique_id: str, executed: Container[str]) -> list[str]:
-        """Return the ids of the executed nodes for which `dbt build` waits before a node, sorted.
+        """Return the ids of executed nodes for which `dbt build` waits before a node.
 
         Nodes that are not executed, such as ephemeral models, make it wait for those before them.
 
@@ -84,9 +88,9 @@ class Graph:
         return sorted(key for key in found if key in executed)
 
     def blockers(self, unique_id: str) -> set[str]:
-        """Return the ids of the nodes for which `dbt build` waits before it runs a node."""
+        """Return the ids of nodes for which `dbt build` waits before a node."""
         parents = {*self.parents.get(unique_id, ())}
-        if self._type(unique_id) in TESTS:
+        if self.is_test(unique_id):
             return parents
         tests = {test for parent in parents for test in self.tests(parent)}
         if not tests:

@@ -31,7 +31,7 @@ _Json = Any
 
 
 def lineage_views(content: Content) -> dict[str, _Json]:
-    """Return the views of the lineage, the first one first, and the groups that they show.
+    """Return the views of the lineage in order, and the groups that they show.
 
     A view has a key, a title, columns, rows, items and edges. An item is a list that begins with
     its column and row: a node, `[..., 0, number]`, a group of nodes, `[..., 1, position]`, or a
@@ -102,7 +102,7 @@ class _Lineage:
         return self._of("nodes", "All nodes", self.drawn)
 
     def failed(self) -> Iterator[_Json]:
-        """Yield a view of the nodes that failed with the nearest ones around them, if any did."""
+        """Yield a view of the failed nodes and those around them, if any."""
         outcome, worst_test = self._content.outcome, self._content.worst_test
         near = dict.fromkeys(key for key in self.drawn if "bad" in (outcome(key), worst_test(key)))
         if not near:

@@ -54,7 +54,7 @@ class Texts:
         return f"{kept.rstrip()}\n… {cut:,} more characters were cut" if cut else kept
 
     def tail(self, text: str | None, limit: int) -> str:
-        """Return the last lines of a log without backtraces, with a note on what was cut."""
+        """Return the end of a log without backtraces, noting the cut characters."""
         if not text:
             return ""
         size = _first_size(limit)

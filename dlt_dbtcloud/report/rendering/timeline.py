@@ -142,7 +142,7 @@ def _path(executions: Sequence[Execution], of_step: Mapping[str, int], graph: Gr
 
 
 def phases(page: RunPage) -> list[Phase]:
-    """Return where the time of a run went: the queue, the set-up, each step, and the rest."""
+    """Return the parts of the time of a run: queue, set-up, steps and rest."""
     run = page.run
     now = run.finished_at or page.made_at
     found: list[Phase] = []

@@ -1,4 +1,4 @@
-"""What the page of a job's runs over time shows: slow and slowing nodes, flaky tests, freshness."""
+"""Values of the page of a job's runs: slow and slowing nodes, flaky tests, freshness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the template of a page shows: its head, failures, warnings, times and steps."""
+"""Values of the template of a page: its head, failures, warnings, times and steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from dlt_dbtcloud.report.rendering.content import (
     growth,
     time_text,
 )
-from dlt_dbtcloud.report.rendering.graph import TESTS
 from dlt_dbtcloud.report.rendering.timeline import Slow, critical_path, phases, slowest
 
 __all__ = ["View"]
@@ -54,7 +53,7 @@ _SLOWER, _SLOWER_SECONDS = 50, 0.5
 
 
 class View:
-    """Makes what the template of a page shows, as texts that it escapes.
+    """Makes the values of the template of a page, as texts that it escapes.
 
     Args:
         content: The nodes of the page.
@@ -161,10 +160,11 @@ class View:
     def _failure(self, execution: Execution, skipped: set[str]) -> dict[str, Any]:
         key = execution.unique_id
         # models before their tests
-        order = {each: (_rank(each), self._content.number[each]) for each in skipped}
+        is_test = self._graph.is_test
+        order = {each: (is_test(each), self._content.number[each]) for each in skipped}
         blocked = sorted(self._graph.blocked_by(key) & skipped, key=order.__getitem__)
-        shown = [each for each in blocked if not _rank(each)][:_MAX_NAMES]
-        tests = sum(map(_rank, blocked))
+        shown = [each for each in blocked if not is_test(each)][:_MAX_NAMES]
+        tests = sum(map(is_test, blocked))
         loaded, others = self._feeding(key)
         return {
             **self._short(execution),
@@ -204,7 +204,7 @@ class View:
         }
 
     def _broken_steps(self) -> list[dict[str, Any]]:
-        """Return the failed steps that none of their nodes explains, with the end of their logs."""
+        """Return the failed steps that no node explains, with their logs."""
         failed = [each for each in self._page.steps if outcome_of(each.status) == "bad"]
         stale = any(outcome_of(each.status) == "bad" for each in self._page.freshness)
         shown = []
@@ -313,7 +313,7 @@ class View:
 
     @cached_property
     def _listed(self) -> list[str]:
-        """Return the nodes of the run in dbt's order, or the worst first if they are many."""
+        """Return the nodes of the run in dbt's order; many, worst first."""
         content = self._content
         listed = [key for key in content.ids if key in content.last or key in content.freshness]
         if len(listed) > _MAX_ROWS:
@@ -375,7 +375,3 @@ def _label(name: str, share: float) -> str:
     if needed > share * _WIDE:
         return "none"
     return "wide-only" if needed > share * _NARROW else "always"
-
-
-def _rank(key: str) -> int:
-    return 1 if key.partition(".")[0] in TESTS else 0
