@@ -10,8 +10,6 @@ from dlt.common.configuration.specs.base_configuration import is_hint_not_resolv
 from dlt.common.destination import Destination
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
 
-_Destination = TypeVar("_Destination", bound=Destination[Any, Any])
-
 __all__ = ["explicit", "new_pipeline", "shared_warehouse", "warehouse"]
 
 _Destination = TypeVar("_Destination", bound=Destination[Any, Any])
