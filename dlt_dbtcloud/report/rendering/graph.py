@@ -74,29 +74,25 @@ class Graph:
         """Return the ids of executed nodes for which `dbt build` waits before a node.
 
         Nodes that are not executed, such as ephemeral models, make it wait for those before them.
+        A node that is not a test also waits for the tests of the nodes that it is made of.
 
         Args:
             unique_id: The node.
             executed: The ids of the nodes that are executed.
         """
-        found: set[str] = set()
+        before: set[str] = set()
         waiting = [unique_id]
         while waiting:
-            new = self.blockers(waiting.pop()) - found
-            found |= new
+            new = {*self.parents.get(waiting.pop(), ())} - before
+            before |= new
             waiting.extend(key for key in new if key not in executed)
-        return sorted(key for key in found if key in executed)
-
-    def blockers(self, unique_id: str) -> set[str]:
-        """Return the ids of nodes for which `dbt build` waits before a node."""
-        parents = {*self.parents.get(unique_id, ())}
-        if self.is_test(unique_id):
-            return parents
-        tests = {test for parent in parents for test in self.tests(parent)}
-        if not tests:
-            return parents
-        above = self.ancestors(unique_id)
-        return parents | {test for test in tests if above.issuperset(self.parents[test])}
+        before.discard(unique_id)
+        found = {key for key in before if key in executed}
+        tests = {test for key in before for test in self.tests(key) if test in executed}
+        if tests and not self.is_test(unique_id):
+            above = self.ancestors(unique_id)
+            found |= {test for test in tests if above.issuperset(self.parents[test])}
+        return sorted(found)
 
     def _type(self, unique_id: str) -> str:
         node = self.nodes.get(unique_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -40,8 +41,24 @@ def test_dbt_waits_for_the_tests_of_what_a_node_is_made_of() -> None:
         Node("test.of_both", "of_both", "test", parents=("model.a", "model.b")),
     ]
     graph = Graph(nodes)
-    assert graph.blockers("model.c") == {"model.a", "test.of_a"}
-    assert graph.blockers("test.of_a") == {"model.a"}
+    assert graph.awaited("model.c", graph.nodes) == ["model.a", "test.of_a"]
+    assert graph.awaited("test.of_a", graph.nodes) == ["model.a"]
+    # those that are not executed are not awaited
+    assert graph.awaited("model.c", {"test.of_a"}) == ["test.of_a"]
+    assert graph.awaited("model.c", {}) == []
+
+
+def test_the_last_of_very_many_nodes_waits_for_the_first_in_time() -> None:
+    # a wide project of which only the ends are executed
+    nodes = [Node("model.0", "0", "model")]
+    for i in range(1, 4_000):
+        parents = tuple({f"model.{i - 1}", f"model.{i // 2}"})
+        nodes += [Node(f"model.{i}", str(i), "model", parents=parents)]
+        nodes += [Node(f"test.{i}", str(i), "test", parents=(f"model.{i}",))]
+    graph = Graph(nodes)
+    began = time.thread_time()
+    assert graph.awaited("model.3999", {"model.0", "model.3999"}) == ["model.0"]
+    assert time.thread_time() - began < 5
 
 
 def test_unknown_parents_and_loops_are_dropped() -> None:
