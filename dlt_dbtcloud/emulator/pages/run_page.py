@@ -41,6 +41,9 @@ __all__ = ["StepState", "executes", "page_of", "states_of", "times_before"]
 
 # the load in the cause of a run
 _LOAD = re.compile(r": dlt pipeline (.+), load (\d+(?:\.\d+)?)(?:: retry of run \d+)? \[dlt:\w+\]$")
+# a retry that a client made of commands
+_RETRY = re.compile(r": retry of run (\d{1,19}) \[dlt:\w+\]$")
+_NO_MANIFEST = "it has no manifest, so that its project is that of an earlier run"
 _MAX_FILES = 100
 _PULL_REQUESTS = (
     *("github_pull_request_id", "gitlab_merge_request_id", "azure_pull_request_id"),
@@ -114,7 +117,8 @@ def page_of(
     now = time.time()
     results = {each.step.index: _read(each.artifacts, _RESULTS) for each in states}
     manifests = (_read(each.artifacts, "manifest.json") for each in reversed(states))
-    manifest = next(filter(None, manifests), None) or _read(earlier or {}, "manifest.json")
+    own = next(filter(None, manifests), None)
+    manifest = own or _read(earlier or {}, "manifest.json")
     code = {key: text for each in results.values() for key, text in code_of(each).items()}
     nodes = nodes_of(manifest, code)
     executions: list[Execution] = []
@@ -134,6 +138,7 @@ def page_of(
         freshness=tuple(freshness),
         load=_load(run),
         past=past or {},
+        problems=(_NO_MANIFEST,) if manifest and not own and run.is_finished else (),
         refresh=refresh,
     )
 
@@ -193,8 +198,13 @@ def _head(run: Run, adapter: str | None) -> RunHead:
         git_branch=run.trigger["git_branch"],
         git_sha=run.trigger["git_sha"],
         pull_request=next(filter(None, map(run.trigger.get, _PULL_REQUESTS)), None),
-        retries=run.retrying.id if run.retrying else None,
+        retries=run.retrying.id if run.retrying else _retried(run),
     )
+
+
+def _retried(run: Run) -> int | None:
+    match = _RETRY.search(run.trigger["cause"] or "")
+    return int(match[1]) if match else None
 
 
 def _engine(version: str | None) -> str | None:

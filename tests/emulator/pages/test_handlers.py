@@ -14,6 +14,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.report.rendering.test_pages import Document
 from tests.support.emulator_api import Api
+from tests.support.fake_dbt import write_fake
 from tests.support.recordings import Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS, SOURCES
 
@@ -63,6 +64,28 @@ def test_a_run_is_the_page_of_its_link(cloud: DBTCloudEmulator, api: Api) -> Non
     names = [node[0] for node in data_of(document)["nodes"]]
     assert names[:2] == ["orders", "test.shop.not_null_orders_id.ab12"]
     assert data_of(document)["refresh"] is None
+
+
+def test_a_run_without_a_manifest_has_the_project_of_an_earlier_one(
+    cloud: DBTCloudEmulator, api: Api, tmp_path: Path
+) -> None:
+    for name in ("dbt_project.yml", "profiles.yml"):
+        (tmp_path / name).write_text("{}\n")
+    failing = f"""
+if (pathlib.Path(__file__).parent / "fails").exists():
+    sys.exit("Compilation Error")
+(target / "manifest.json").write_text({json.dumps(json.dumps(MANIFEST))})
+"""
+    program = write_fake(tmp_path, failing)
+    job = cloud.create_job("Nightly", project_dir=tmp_path, dbt_executable=program)
+    api.ended(api.trigger(job)["id"])
+    (tmp_path / "fails").touch()
+    cause = "Nightly: retry of run 7 [dlt:0123456789ab]"
+    document = page(api.ended(api.trigger(job, cause=cause)["id"])["href"])
+    assert "its project is that of an earlier run" in document.text
+    assert "The step failed, but none of its nodes did." in document.text
+    assert "Retry of Run 7" in document.text
+    assert "board" in {node[0] for node in data_of(document)["nodes"]}
 
 
 def test_slow_nodes_are_compared_with_earlier_runs(cloud: DBTCloudEmulator, api: Api) -> None:
