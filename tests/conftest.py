@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -166,6 +167,13 @@ def write_config(isolated: Path) -> WriteConfig:
         _reload(isolated)
 
     return write
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls that have no clock of the test sleep for 0.02 s at most."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture

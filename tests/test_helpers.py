@@ -159,14 +159,14 @@ def test_an_error_names_a_host_that_returns_pages(cloud: DBTCloudEmulator, job: 
     for route in ("trigger_job", "list_runs"):
         cloud.fail(route, "html", when="before", status=200, calls=None)
     with pytest.raises(DBTCloudTriggerUnknownError, match=r"in the way.*check that `base_api_url`"):
-        run_dbt_cloud_job(timeout=0.5)
+        run_dbt_cloud_job(timeout=0.1)
 
 
 def test_an_error_names_a_refused_connection(job: int) -> None:
     with WireServer() as server:
         url = server.url
     with pytest.raises(DBTCloudTransportError, match=os.strerror(errno.ECONNREFUSED)):
-        run_dbt_cloud_job({"base_api_url": url}, timeout=0.5)
+        run_dbt_cloud_job({"base_api_url": url}, timeout=0.1)
 
 
 @pytest.mark.parametrize(

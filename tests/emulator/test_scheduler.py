@@ -130,11 +130,17 @@ def test_cancelling_a_finished_run_changes_nothing(cloud: DBTCloudEmulator, api:
     assert api.run(run)["finished_at"] == before["finished_at"]
 
 
-def test_a_run_that_exceeds_its_timeout_is_cancelled_with_a_message(
-    cloud: DBTCloudEmulator, api: Api
-) -> None:
-    job = cloud.create_job("Slow", duration=60, timeout_seconds=3600, artifacts={})
-    run = api.ended(api.trigger(job, timeout_seconds_override=1)["id"])
+def test_a_run_that_exceeds_its_timeout_is_cancelled_with_a_message() -> None:
+    clock = FakeClock()
+    with DBTCloudEmulator(new_timer=partial(FakeTimer, clock)) as cloud:
+        api = Api(cloud)
+        with api.session:
+            job = cloud.create_job("Slow", duration=60, timeout_seconds=3600, artifacts={})
+            run_id = api.trigger(job, timeout_seconds_override=1)["id"]
+            clock.sleep(0.9)
+            assert api.run(run_id)["status"] == 3
+            clock.sleep(0.1)
+            run = api.run(run_id)
     assert run["status"] == 30
     assert run["status_message"] == (
         "This run timed out after running for 1 second, which exceeded the configured timeout of "

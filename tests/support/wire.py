@@ -107,7 +107,12 @@ class KeepAliveServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            # seconds until it notices that it has to end
+            target=self._server.serve_forever,
+            args=(0.02,),
+            daemon=True,
+        )
 
     @property
     def url(self) -> str:

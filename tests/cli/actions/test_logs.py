@@ -89,7 +89,7 @@ def test_follow_ends_with_124_after_the_timeout(cli: Cli, cloud: DBTCloudEmulato
     assert done.status == 124
 
 
-def test_follow_survives_an_outage(cli: Cli, cloud: DBTCloudEmulator) -> None:
+def test_follow_survives_an_outage(cli: Cli, cloud: DBTCloudEmulator, short_pauses: None) -> None:
     job = cloud.create_job("Nightly", duration=0.1)
     run = started_run(cloud, job)
     cloud.fail("get_run", "status", status=503)

@@ -297,7 +297,7 @@ def test_a_cancelled_command_is_not_narrowed(
 
 
 def test_a_load_that_another_worker_built_is_not_retried(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, short_pauses: None
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
     cloud.fail("get_artifact", "hang", when="before", seconds=3600)
