@@ -209,11 +209,29 @@ class _Response(HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    response_class = _Response
+    """A connection that closes a response whose headers urllib3 refuses."""
+
+    _newest: _Response | None = None
+
+    def response_class(self, sock: Any, *args: Any, **options: Any) -> _Response:  # type: ignore[override]  # called like the class
+        """Return a response, and remember it until its headers are read."""
+        self._newest = _Response(sock, *args, **options)
+        return self._newest
+
+    def getresponse(self) -> Any:
+        """Return the response to the request."""
+        try:
+            response = super().getresponse()
+        except BaseException:
+            if self._newest is not None:
+                self._newest.close()
+            raise
+        self._newest = None
+        return response
 
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _Response
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):

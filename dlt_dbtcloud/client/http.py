@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
@@ -226,9 +226,16 @@ class Transport:
         is_retried = method == "GET" and self._patience is None
         sender = session if is_retried else self._single
         headers = {"Accept": "application/json", **parts.pop("headers", {})}
+        received: list[Response] = []
         # hooks of a request replace those of its session
-        hooks = {"response": [limit_body, *session.hooks["response"]]}
-        with self._as_transport_error(method, url):
+        hooks = {
+            "response": [
+                lambda each, **_: received.append(each),
+                limit_body,
+                *session.hooks["response"],
+            ]
+        }
+        with self._as_transport_error(method, url), _closing_on_error(received):
             host = urlsplit(url).hostname or ""
             direct = {"no_proxy": host} if is_loopback(host) else {}
             options: dict[str, Any] = {
@@ -333,6 +340,17 @@ class TokenAuth(AuthBase):
         for form in self._forms:
             text = text.replace(form, "***")
         return text
+
+
+@contextmanager
+def _closing_on_error(responses: Sequence[Response]) -> Iterator[None]:
+    """Close the responses after an error; requests leaves those open that it cannot read."""
+    try:
+        yield
+    except BaseException:
+        for each in responses:
+            each.close()
+        raise
 
 
 def _forget_token(response: Response) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pickle
 import socket
 import ssl
 import traceback
+import warnings
 from base64 import b64encode
 from collections.abc import Callable
 from email.utils import formatdate
@@ -443,6 +445,32 @@ def test_a_list_that_repeats_its_first_page_is_an_error() -> None:
         with pytest.raises(DBTCloudServerError, match="repeats"):
             list(runs)
     assert server.requests == 2
+
+
+UNREADABLE = {
+    "two lengths": b"200 OK\r\nContent-Length: 7, 8",
+    "many encodings": b"200 OK\r\nContent-Encoding: " + b",".join([b"gzip"] * 50),
+    "redirect in no encoding": b"302 Found\r\nLocation: \xff\xfe",
+}
+
+
+@pytest.mark.parametrize("head", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("is_file", [False, True])
+def test_the_socket_of_a_response_that_cannot_be_read_is_closed(
+    head: bytes, is_file: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    answer = b"HTTP/1.1 " + head + b"\r\nConnection: close\r\n\r\n{}"
+    with WireServer(answer) as server, DBTCloudClientV2(TOKEN, 1, server.url) as client:
+        patient = client.patient(0)
+        calls: list[Callable[[], object]] = [
+            lambda: patient.get_run_status(5),
+            lambda: patient.download_run_artifact(5, "m.json", tmp_path / "m.json"),
+        ]
+        with pytest.raises(DBTCloudTransportError):
+            calls[is_file]()
+    warnings.simplefilter("always")
+    gc.collect()
+    assert not [each.message for each in recwarn if each.category is ResourceWarning]
 
 
 ENCODINGS: dict[str, Callable[[str], str]] = {

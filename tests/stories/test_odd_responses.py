@@ -198,8 +198,6 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
 }
 
 
-# requests leaves the sockets of some responses that it cannot read to the garbage collector
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", RESPONSES)
 def test_every_error_is_one_of_ours(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
