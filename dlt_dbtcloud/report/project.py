@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
 from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.report.page import Column, Node
@@ -49,4 +48,4 @@ def _folder(manifest: Manifest, unique_id: str, path: str | None) -> str | None:
     source = manifest.entry(unique_id).source_name
     if source:
         return f"source {source}"
-    return str(PurePosixPath(path.replace("\\", "/")).parent) if path else None
+    return (path.replace("\\", "/").rpartition("/")[0] or ".") if path else None

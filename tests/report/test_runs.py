@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -22,11 +23,13 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report import Load
 from dlt_dbtcloud.report.runs import read_page
+from tests.report.rendering.test_pages import Document, details_of
 from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.fake_dbt import write_fake
 from tests.support.past_runs import ended_run, started_run
 from tests.support.recordings import FUSION, Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS
+from tests.support.strange import COMMAND, PASSWORD, leaking_artifacts
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 # writes its results, or begins the second node in the second run and does not end
@@ -314,6 +317,14 @@ def test_the_token_does_not_reach_the_page(cloud: DBTCloudEmulator) -> None:
     )
     assert cloud.api_token not in text
     assert "1 succeeded" in text
+
+
+def test_secrets_in_artifacts_do_not_reach_the_page(cloud: DBTCloudEmulator) -> None:
+    run_id = scripted(cloud, artifacts=leaking_artifacts(), execute_steps=[COMMAND])
+    document = Document(dbt_cloud_run_report(run_id=run_id))
+    data = document.content("application/json") + json.dumps(details_of(document))
+    assert PASSWORD not in document.text + data
+    assert "me:***" in data
 
 
 def test_an_unknown_run_is_an_error(cloud: DBTCloudEmulator) -> None:

@@ -19,8 +19,9 @@ from dlt_dbtcloud.report import (
     Step,
 )
 from dlt_dbtcloud.report.trend import NodeTime, SourceAge, Trend, TrendRun
+from tests.support.results import MANIFEST, RUN_RESULTS
 
-__all__ = ["strange_page", "strange_trend"]
+__all__ = ["COMMAND", "PASSWORD", "leaking_artifacts", "strange_page", "strange_trend"]
 
 
 _TEXTS: Sequence[str] = (
@@ -40,6 +41,43 @@ _NUMBERS: Sequence[float] = (
 _KINDS = ("model", "test", "unit_test", "source", "exposure", "macro")
 _STATUSES = ("success", "error", "skipped", "warn", "pass", "fail", "brand new")
 _COUNTS = (None, 0, 1, -5, 10**18)
+
+
+PASSWORD = "s3cretpw99"
+COMMAND = f"dbt build --vars '{{password: {PASSWORD}}}'"
+_LEAK = f"postgres://me:{PASSWORD}@db/x password={PASSWORD}"
+# fields that say what the others mean
+_KEPT = frozenset(
+    ("unique_id", "status", "started_at", "completed_at", "nodes", "attached_node", "resource_type")
+)
+
+
+def leaking_artifacts() -> dict[str, Any]:
+    """Return artifacts with a password in each of their texts that a page shows."""
+    texts = ("original_file_path", "description", "compiled_code", "relation_name", "package_name")
+    manifest = {
+        section: {key: {**dict.fromkeys(texts, "x"), **entry} for key, entry in entries.items()}
+        for section, entries in MANIFEST.items()
+        if section != "metadata"
+    }
+    message = {**RUN_RESULTS["results"][0], "message": "x", "thread_id": "x"}
+    found: dict[str, Any] = _leaking(
+        {
+            "manifest.json": {**MANIFEST, **manifest},
+            "run_results.json": {"results": [message, *RUN_RESULTS["results"][1:]]},
+        }
+    )
+    return found
+
+
+def _leaking(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _leaking(each, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return value if name in _KEPT else [_leaking(each, name) for each in value]
+    if isinstance(value, str) and name not in _KEPT:
+        return f"{value}/{_LEAK}/{value}"
+    return value
 
 
 class _Source:

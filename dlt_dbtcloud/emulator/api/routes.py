@@ -86,6 +86,7 @@ ROUTES = (
     ("GET", f"{_V2}runs/<int:id>/artifacts/<path:name>", "get_artifact"),
     # pages/handlers.py
     ("GET", "/", "show_overview"),
+    ("GET", "/favicon.ico", "show_icon"),
     ("GET", _RUN, "show_run"),
     ("GET", f"{_RUN}steps/<int:step>/log.txt", "show_log"),
     ("GET", f"{_RUN}steps/<int:step>/dbt.log", "show_debug_log"),

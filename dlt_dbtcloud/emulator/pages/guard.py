@@ -15,6 +15,8 @@ __all__ = ["HEADERS", "check_origin", "is_page"]
 
 _LOOPBACK = re.compile(r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?", re.IGNORECASE)
 _FORBIDDEN = 403
+# a browser requests the icon of each host that it shows
+_PATHS = ("/", "/favicon.ico")
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -27,7 +29,7 @@ HEADERS: Mapping[str, str] = {
 
 def is_page(method: str, path: str) -> bool:
     """Return whether a request is for a page, which needs no token."""
-    return path.startswith("/deploy/") or (path == "/" and method in ("GET", "HEAD"))
+    return path.startswith("/deploy/") or (path in _PATHS and method in ("GET", "HEAD"))
 
 
 def check_origin(headers: Mapping[str, str]) -> None:

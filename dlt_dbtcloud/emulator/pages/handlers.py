@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 
 from werkzeug.wrappers import Response
 
+from dlt_dbtcloud.emulator.api.answers import no_content
 from dlt_dbtcloud.emulator.api.payloads import humanize_status
 from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.api.runs import Runs
@@ -90,6 +91,10 @@ class Pages:
             )
 
         return _document(self._cache.page(None, events, prepare, is_live=True, shortest=_OVERVIEW))
+
+    def show_icon(self, _call: Call) -> Response:
+        """Show that the pages have no icon."""
+        return no_content()
 
     def show_run(self, call: Call) -> Response:
         """Show a run; while it runs, the page reads itself again."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator
 from datetime import datetime, timezone
-from pathlib import PurePosixPath
 from typing import Any
 
 from dlt_dbtcloud.report import Column, Execution, Freshness, Node, limits_text
@@ -120,7 +119,7 @@ def seconds_of(time: object) -> float | None:
 def _node(key: str, entry: dict[str, Any], code: dict[str, str]) -> Node:
     path = _text(entry.get("original_file_path"))
     source = _text(entry.get("source_name"))
-    folder = f"source {source}" if source else str(PurePosixPath(path).parent) if path else None
+    folder = f"source {source}" if source else (path.rpartition("/")[0] or ".") if path else None
     config = _object(entry.get("config"))
     name, version = _text(entry.get("name")), entry.get("version")
     parents = _texts(_object(entry.get("depends_on")).get("nodes"))

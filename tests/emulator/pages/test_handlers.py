@@ -12,11 +12,12 @@ import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
-from tests.report.rendering.test_pages import Document
+from tests.report.rendering.test_pages import Document, details_of
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake
 from tests.support.recordings import Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS, SOURCES
+from tests.support.strange import COMMAND, PASSWORD, leaking_artifacts
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 
@@ -160,7 +161,10 @@ def test_pages_are_no_requests_of_the_api(cloud: DBTCloudEmulator, api: Api) -> 
     before = cloud.requests
     page(run["href"])
     page(cloud.url)
+    # as each browser does
+    assert requests.get(f"{cloud.url}/favicon.ico", timeout=60).status_code == 204
     assert cloud.requests == before
+    assert cloud.unhandled == []
 
 
 def test_logs_and_artifacts_are_downloads(cloud: DBTCloudEmulator, api: Api) -> None:
@@ -189,6 +193,14 @@ def test_no_page_shows_the_token(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(job)
     for url in (cloud.url, run["href"]):
         assert cloud.api_token not in requests.get(url, timeout=60).text
+
+
+def test_secrets_in_artifacts_are_not_on_the_page(cloud: DBTCloudEmulator, api: Api) -> None:
+    job = cloud.create_job("x", artifacts=leaking_artifacts(), execute_steps=[COMMAND])
+    document = page(api.trigger(job)["href"])
+    data = document.content("application/json") + json.dumps(details_of(document))
+    assert PASSWORD not in document.text + data
+    assert "me:***" in data
 
 
 @pytest.mark.parametrize(
