@@ -34,6 +34,12 @@ def test_a_node_is_in_the_column_after_its_last_parent() -> None:
     assert 2 <= layout.rows < 3
 
 
+def test_a_node_without_parents_is_beside_its_first_child_unless_it_has_a_floor() -> None:
+    edges = [("a", "b"), ("b", "c"), ("c", "d"), ("seed", "c"), ("seed", "d"), ("source", "d")]
+    layout = layered(["a", "b", "c", "d", "seed", "source"], edges, {"source": 0})
+    assert columns(layout) == {"a": 0, "b": 1, "c": 2, "d": 3, "seed": 1, "source": 0}
+
+
 def test_a_floor_moves_a_node_and_its_descendants() -> None:
     layout = layered("abcd", DIAMOND, {"a": 1})
     assert columns(layout) == {"a": 1, "b": 2, "c": 2, "d": 3}

@@ -117,3 +117,16 @@ def test_any_number_of_runs_has_a_page(count: int) -> None:
     bars = [a for tag, a in document.tags if tag == "rect" and "run" in (a["class"] or "").split()]
     assert len(bars) == min(count, 200)
     assert all(0 <= float((bar["x"] or "").removesuffix("%")) < 100 for bar in bars)
+
+
+@pytest.mark.parametrize(
+    ("longest", "levels"),
+    [(0.0, ("0.10 s", "0.05 s")), (61.0, ("1 min 30 s", "45.0 s")), (5_000.0, ("1 h 30 min",))],
+)
+def test_the_scale_of_runs_ends_at_a_round_duration(
+    longest: float, levels: tuple[str, ...]
+) -> None:
+    run = TrendRun(1, "Success", BEGAN, longest)
+    text = Document(render_trend(replace(trend(), runs=(run,)))).text
+    for level in levels:
+        assert level in text
