@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +24,15 @@ from tests.support.processes import run, run_python
 from tests.support.watching import is_waited_for
 
 DLT = str(Path(sys.executable).with_name("dlt"))
+# `python -m dlt_dbtcloud` with an output that has no reader from the beginning
+UNREAD = """
+import os, runpy, sys
+read, write = os.pipe()
+os.close(read)
+os.dup2(write, 1)
+sys.stdout = open(1, "w", closefd=False)
+runpy.run_module("dlt_dbtcloud", run_name="__main__", alter_sys=True)
+"""
 MAIN = "import sys; from dlt_dbtcloud.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -72,18 +80,8 @@ def test_a_signal_shows_how_to_resume_and_has_its_status(
 
 
 def test_a_closed_pipe_ends_quietly(cloud: DBTCloudEmulator) -> None:
-    read, write = os.pipe()
-    os.close(read)
-    with os.fdopen(write, "wb") as closed:
-        done = subprocess.run(  # the pipe has no reader from the beginning
-            [sys.executable, "-m", "dlt_dbtcloud", "jobs", "--json"],
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-    assert (done.returncode, done.stderr) == (141, "")
+    with forked(UNREAD, "jobs", "--json") as process:
+        assert (process.wait(), process.errors) == (141, "")
 
 
 @pytest.mark.parametrize("name", [None, "NO_COLOR"])
