@@ -68,7 +68,7 @@ def test_the_help_imports_neither_dlt_nor_the_helpers() -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_shows_how_to_resume_and_has_its_status(
-    cloud: DBTCloudEmulator, number: signal.Signals, status: int
+    cloud: DBTCloudEmulator, forking: None, number: signal.Signals, status: int
 ) -> None:
     with forked(MAIN, "run", str(cloud.create_job("Long", duration=None))) as process:
         until(lambda: is_waited_for(cloud))
@@ -79,7 +79,7 @@ def test_a_signal_shows_how_to_resume_and_has_its_status(
         assert process.output == ""
 
 
-def test_a_closed_pipe_ends_quietly(cloud: DBTCloudEmulator) -> None:
+def test_a_closed_pipe_ends_quietly(cloud: DBTCloudEmulator, forking: None) -> None:
     with forked(UNREAD, "jobs", "--json") as process:
         assert (process.wait(), process.errors) == (141, "")
 
