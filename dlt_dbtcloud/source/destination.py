@@ -48,6 +48,7 @@ class StoredTables:
 
     def __init__(self) -> None:
         self._schemas: dict[str, TTableSchema] = {}
+        self._dataset: dlt.Dataset | None = None
 
     def rows(
         self,
@@ -141,7 +142,7 @@ class StoredTables:
         where: Mapping[str, Collection[int]],
     ) -> Iterator[tuple[Any, ...]]:
         schema = self._schema_with(table, (*columns, *where))
-        with pipeline.dataset(schema=schema).sql_client as client:
+        with self._dataset_of(pipeline, schema).sql_client as client:
             names = {
                 column: client.escape_column_name(schema.naming.normalize_identifier(column))
                 for column in (*columns, *where)
@@ -154,6 +155,13 @@ class StoredTables:
             with client.execute_query(query) as cursor:
                 while chunk := cursor.fetchmany(_CHUNK):
                     yield from map(tuple, chunk)
+
+    def _dataset_of(self, pipeline: dlt.Pipeline, schema: Schema) -> dlt.Dataset:
+        """Return the dataset of a schema, whose client takes milliseconds to make."""
+        if schema is not dlt.current.source_schema():
+            return pipeline.dataset(schema=schema)
+        self._dataset = self._dataset or pipeline.dataset(schema=schema)
+        return self._dataset
 
     def _schema_with(self, table: str, columns: Collection[str]) -> Schema:
         """Return a schema with a table, even if another pipeline has loaded it.

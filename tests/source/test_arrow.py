@@ -141,7 +141,7 @@ def test_tables_are_the_same_with_and_without_pyarrow(
             assert formats(info) == {preferred, *rest}
             if kind != "filesystem":
                 # merged, which changes nothing
-                pipeline.run(dbt_cloud_results(run_id=runs[0]).with_resources(*tables))
+                pipeline.run(dbt_cloud_results(run_id=runs[0]).with_resources(*NUMBERS))
         else:
             assert formats(info).isdisjoint({"parquet", "csv"})
         found.append(shown(pipeline, tables))

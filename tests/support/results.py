@@ -116,6 +116,9 @@ def extracted(pipeline: dlt.Pipeline, source: DltSource | None = None) -> dict[s
         source: The source, by default `quick_results`.
     """
     source = source or quick_results()
+    if source.name in pipeline.schema_names:
+        # as dlt does before a load
+        source.schema = pipeline.schemas[source.name].clone()
     rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     for table in rows:
         if table in source.selected_resources:
