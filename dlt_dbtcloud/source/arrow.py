@@ -225,7 +225,6 @@ def _fits_csv(table: pa.Table) -> bool:
 
     for field in table.schema:
         if pa.types.is_string(field.type):
-            # unlike a comparison with a text, a pattern does not make pyarrow import pandas
             lost = _LOST_OR_EMPTY if field.nullable else _LOST
             if pc.any(pc.match_substring_regex(table[field.name], lost)).as_py():
                 return False
