@@ -342,7 +342,7 @@ def _counts(run_results: bytes | None) -> str | None:
     try:
         found = json.loads(run_results or b"")["results"]
         statuses = Counter(_COUNTED.get(result["status"], "PASS") for result in found)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return None
     texts = (f"{name}={statuses[name]}" for name in ("PASS", "WARN", "ERROR", "SKIP", "NO-OP"))
     return f"Done. {' '.join(texts)} TOTAL={len(found)}"

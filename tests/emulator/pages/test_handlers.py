@@ -207,6 +207,7 @@ def test_secrets_in_artifacts_are_not_on_the_page(cloud: DBTCloudEmulator, api: 
     "artifacts",
     [
         {},
+        {"manifest.json": b"[" * 100_000, "run_results.json": b"[" * 100_000},
         {"manifest.json": b"no json", "run_results.json": b"[1]"},
         {"manifest.json": {"nodes": [1], "sources": {"a": 1, "b": {"name": 7, "columns": [2]}}}},
         {"run_results.json": {"results": [{"unique_id": "a.b", "status": "x", "timing": [5]}]}},
