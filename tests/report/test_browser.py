@@ -385,6 +385,19 @@ def test_no_part_is_wider_than_the_window(opened: Page, tmp_path: Path, width: i
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_log_is_shown_from_its_end(opened: Page, tmp_path: Path) -> None:
+    page = shop_page()
+    log = "\n".join(f"line {i}" for i in range(300))
+    steps = tuple(replace(step, log=log) for step in page.steps)
+    left = "pre => pre.scrollHeight - pre.clientHeight - pre.scrollTop"
+    with visit(opened, tmp_path, replace(page, steps=steps)) as found:
+        failed = found.page.locator("#step-5 pre")
+        assert failed.evaluate("pre => pre.scrollTop") > 0
+        assert failed.evaluate(left) < 2
+        found.page.click("#step-1 summary")
+        until(lambda: found.page.locator("#step-1 pre").evaluate(left) < 2)
+
+
 def test_a_page_can_be_printed(opened: Page, tmp_path: Path) -> None:
     with visit(opened, tmp_path, shop_page()) as found:
         assert found.page.pdf().startswith(b"%PDF")

@@ -282,12 +282,14 @@ class View:
         seconds, past = slow.execution.seconds, slow.past
         before = past.seconds if past else 0.0
         is_slower = seconds - before > max(_SLOWER_SECONDS, before * _SLOWER / 100)
+        # the time of a running node is not comparable yet, and that of a log is in whole seconds
+        has_ended = outcome_of(slow.execution.status) != "active"
         return {
             **self._short(slow.execution),
             "median": duration_text(past.seconds) if past else "",
             "runs": past.runs if past else 0,
-            "change": _change(seconds, past.seconds) if past else "",
-            "is_slower": past is not None and is_slower,
+            "change": _change(seconds, past.seconds) if past and has_ended else "",
+            "is_slower": past is not None and is_slower and has_ended,
             "width": round(100 * seconds / longest, 1),
             "mark": round(99 * before / longest, 1) if past else None,
         }

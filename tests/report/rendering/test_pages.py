@@ -224,6 +224,14 @@ def test_long_lists_are_cut_with_their_counts() -> None:
     assert "Warnings 133" in text
 
 
+def test_a_running_node_is_not_compared_with_its_median() -> None:
+    page = shop_page()
+    running = tuple(replace(each, status="running") for each in page.executions)
+    text = Document(render_run(replace(page, executions=running))).text
+    assert "+100 %" not in text
+    assert "mart 1.00 s 5 runs · 0.50 s" in text
+
+
 def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
     step = Step(4, "Invoke dbt", "Error", "dbt build", BEGAN, BEGAN + 1, "Compilation Error: x")
     page = shop_page(executions=(), nodes=(), freshness=(), steps=(step,))

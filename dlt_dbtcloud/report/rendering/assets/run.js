@@ -5,6 +5,8 @@ function start() {
   startLineage();
   startTable();
   copyButtons(document);
+  // later, a live page keeps the place in each log
+  if (!("ready" in document.documentElement.dataset)) document.querySelectorAll("#steps details[open] > pre").forEach(showEnd);
   localTimes();
   breakNames();
   openAddress();
@@ -21,6 +23,12 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !find("panel").hidden) closePanel();
   else if (event.key === "Escape") hideTip();
 });
+// a log is shown from its end
+const showEnd = (log) => { log.scrollTop = log.scrollHeight; };
+document.addEventListener("toggle", (event) => {
+  const log = event.target instanceof Element && event.target.matches("#steps details[open]") && event.target.querySelector("pre");
+  if (log && !log.scrollTop) showEnd(log);
+}, true);
 addEventListener("hashchange", openAddress);
 addEventListener("beforeprint", () => {
   chosen.zoom = 1;
