@@ -15,6 +15,7 @@ from dlt_dbtcloud.report import RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.rendering.pages import render_trend
 from tests.support.browser import MISSING, find_chromium, open_page
+from tests.support.clock import until
 from tests.support.reports import hostile, shop_page
 from tests.support.strange import strange_page, strange_trend
 
