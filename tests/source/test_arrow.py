@@ -161,61 +161,52 @@ def test_tables_are_the_same_with_and_without_pyarrow(
     assert "arrow" not in caplog.text
 
 
-@pytest.mark.parametrize("has_pyarrow_first", [True, False])
 def test_a_table_is_continued_after_pyarrow_is_installed_or_removed(
-    cloud: DBTCloudEmulator,
-    pipeline: dlt.Pipeline,
-    without_pyarrow: pytest.MonkeyPatch,
-    has_pyarrow_first: bool,
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, without_pyarrow: pytest.MonkeyPatch
 ) -> None:
     job = catalogued(cloud)
-    finished_run(job)
-    if has_pyarrow_first:
-        without_pyarrow.undo()
-    first = pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))
-    finished_run(job)
-    if has_pyarrow_first:
-        without_pyarrow.setitem(sys.modules, "pyarrow", None)
-    else:
-        without_pyarrow.undo()
-    schema = pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"]
-    second = pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))
-    expected = [{"parquet"}, {"insert_values"}]
-    assert [formats(first), formats(second)] == expected[:: 1 if has_pyarrow_first else -1]
-    assert pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"] == schema
-    for table, number in NUMBERS.items():
+    found, schemas = [], []
+    for is_installed in (False, True, False):
+        if is_installed:
+            without_pyarrow.undo()
+        else:
+            without_pyarrow.setitem(sys.modules, "pyarrow", None)
+        finished_run(job)
+        found.append(formats(pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))))
+        schemas.append(pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"])
+    assert found == [{"insert_values"}, {"parquet"}, {"insert_values"}]
+    assert schemas[1:] == schemas[:-1]
+    for table, number in {"dbt_runs": 3, "dbt_node_results": 6, "dbt_nodes": 4}.items():
         loads = rows(
             pipeline,
             f"SELECT count(DISTINCT _dlt_id), count(DISTINCT load_id) FROM {table} "
             "JOIN _dlt_loads ON _dlt_load_id = load_id",
         )
-        # all nodes have a longer span, so the second load writes them again
-        assert loads == [(number, 1 if table == "dbt_nodes" else 2)]
+        # all nodes have a longer span, so each load writes them again
+        assert loads == [(number, 1 if table == "dbt_nodes" else 3)]
 
 
-@pytest.mark.parametrize("has_pyarrow_first", [True, False])
 def test_files_of_a_table_keep_their_format(
-    cloud: DBTCloudEmulator, without_pyarrow: pytest.MonkeyPatch, has_pyarrow_first: bool
+    cloud: DBTCloudEmulator, without_pyarrow: pytest.MonkeyPatch
 ) -> None:
     files = explicit(dlt.destinations.filesystem("lake"))
-    lake = new_pipeline("lake", files)
     job = nightly(cloud)
     first = finished_run(job)
-    if has_pyarrow_first:
-        without_pyarrow.undo()
-    before = formats(lake.run(dbt_cloud_results(run_id=first).dbt_node_results))
-    assert before == {"parquet" if has_pyarrow_first else "jsonl"}
+    before = new_pipeline("lake", files).run(dbt_cloud_results(run_id=first).dbt_node_results)
+    assert formats(before) == {"jsonl"}
     without_pyarrow.undo()
     other = new_pipeline("lake", files, pipelines_dir="elsewhere")
-    finished_run(job)
-    again: dict[str, Any] = {"refresh": "drop_sources"}
-    loads: list[tuple[set[str], dict[str, Any]]] = [(before, {})]
-    # those of a table that is dropped have the new one
-    loads += [] if has_pyarrow_first else [({"parquet"}, again)]
-    for expected, options in loads:
+    loads: list[tuple[str, int, dict[str, Any]]] = [
+        ("jsonl", 4, {}),
+        # those of a table that is dropped have the new one
+        ("parquet", 6, {"refresh": "drop_sources"}),
+        ("parquet", 8, {}),
+    ]
+    for expected, number, options in loads:
+        finished_run(job)
         info = other.run(dbt_cloud_results().dbt_node_results, **options)
-        assert formats(info) == expected
-        assert rows(other, "SELECT count(*) FROM dbt_node_results") == [(4,)]
+        assert formats(info) == {expected}
+        assert rows(other, "SELECT count(*) FROM dbt_node_results") == [(number,)]
 
 
 @pytest.fixture

@@ -56,7 +56,10 @@ class SharedLoads:
         """
         loaded = self._loaded(name, load, *arguments)
         self._copies += 1
-        return _pipeline(name, copytree(loaded.pipelines_dir, self._folder / f"c{self._copies}"))
+        copy = _pipeline(name, copytree(loaded.pipelines_dir, self._folder / f"c{self._copies}"))
+        # no other machine changes the copy of the state in the destination
+        copy.config.restore_from_destination = False
+        return copy
 
     def _loaded(self, name: str, load: Callable[..., object], *arguments: str) -> dlt.Pipeline:
         key = (name, load, arguments)
