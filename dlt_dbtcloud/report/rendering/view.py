@@ -315,12 +315,10 @@ class View:
 
     @cached_property
     def _listed(self) -> list[str]:
-        """Return the nodes of the run in dbt's order; many, worst first."""
+        """Return the nodes of the run, the worst first."""
         content = self._content
         listed = [key for key in content.ids if key in content.last or key in content.freshness]
-        if len(listed) > _MAX_ROWS:
-            listed.sort(key=lambda key: WORST_FIRST.index(content.outcome(key)))
-        return listed
+        return sorted(listed, key=lambda key: WORST_FIRST.index(content.outcome(key)))
 
     def _row(self, key: str) -> dict[str, Any]:
         node, execution = self._graph.nodes[key], self._content.execution(key)
