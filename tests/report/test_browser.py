@@ -386,6 +386,15 @@ def test_no_part_is_wider_than_the_window(opened: Page, tmp_path: Path, width: i
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_nodes_without_times_have_no_timeline(opened: Page, tmp_path: Path) -> None:
+    page = shop_page()
+    untimed = tuple(replace(each, started_at=None) for each in page.executions)
+    with visit(opened, tmp_path, replace(page, executions=untimed)) as found:
+        assert "It is not known when the nodes were executed." in found.texts("#timeline")
+    with visit(opened, tmp_path, replace(page, executions=())) as found:
+        assert "No node has been executed." in found.texts("#timeline")
+
+
 def test_a_log_is_shown_from_its_end(opened: Page, tmp_path: Path) -> None:
     page = shop_page()
     log = "\n".join(f"line {i}" for i in range(300))

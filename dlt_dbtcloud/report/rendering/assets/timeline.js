@@ -9,7 +9,7 @@ function startTimeline() {
   const place = find("timeline");
   place.replaceChildren();
   if (!data.threads.length || !data.executions.some((each) => each[5] >= 0)) {
-    place.append(make("p", { class: "quiet" }, "No node has been executed."));
+    place.append(make("p", { class: "quiet" }, data.executions.length ? "It is not known when the nodes were executed." : "No node has been executed."));
     return;
   }
   const span = Math.max(data.span, 0.001);
