@@ -14,6 +14,7 @@ import pytest
 from dlt_dbtcloud.report import RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.rendering.pages import render_trend
+from dlt_dbtcloud.report.trend import Trend
 from tests.support.browser import MISSING, find_chromium, open_page
 from tests.support.clock import until
 from tests.support.reports import hostile, shop_page
@@ -324,6 +325,39 @@ USE = """() => {
   each("details", (details) => { details.open = true; });
   dispatchEvent(new Event("beforeprint"));
 }"""
+
+
+# the Hebrew texts that change the order of the texts beside them
+BESIDE = """() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const isAlone = (element) => {
+    const { display, unicodeBidi } = getComputedStyle(element);
+    if (display === "inline") return unicodeBidi === "normal" ? null : true;
+    const { data } = walker.currentNode;
+    return display.startsWith("inline") || element.textContent.trim() === data.trim();
+  };
+  while (walker.nextNode()) {
+    if (!walker.currentNode.data.includes("שמש")) continue;
+    let [element, alone] = [walker.currentNode.parentElement, null];
+    if (element.closest("script, style, title, option")) continue;
+    for (; element && alone === null; element = element.parentElement) alone = isAlone(element);
+    if (!alone) found.push(walker.currentNode.data);
+  }
+  return found;
+}"""
+
+
+def test_texts_from_right_to_left_are_isolated(opened: Page, tmp_path: Path) -> None:
+    page = hostile(shop_page())
+    nodes = [replace(each, resource_type="model שמש") for each in page.nodes]
+    with visit(opened, tmp_path, replace(page, nodes=tuple(nodes))) as found:
+        found.page.locator("#table button.node").first.click()
+        found.page.locator("#panel dl").wait_for()
+        assert found.page.evaluate(BESIDE) == []
+    trend = Trend(1, 30, 0.0, "dataset `שמש` of pipeline `x`", "שמש", problems=("שמש",))
+    with visit(opened, tmp_path, render_trend(trend), waits=False) as found:
+        assert found.page.evaluate(BESIDE) == []
 
 
 @pytest.mark.parametrize("first", range(0, 24, 12))

@@ -128,7 +128,7 @@ def hostile(value: Any, prefix: str = "") -> Any:
     if isinstance(value, str):
         return (
             f"<script>hit('{prefix}')</script>{value}\"'><img src=x onerror=hit('{prefix}')>"
-            "</script><!--{{7*7}}\x00\x1b[31m\u202e&lt;\u2028"
+            "</script><!--{{7*7}}\x00\x1b[31m\u202e&lt;\u2028שמש"
         )
     return value
 
