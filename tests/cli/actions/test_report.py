@@ -58,7 +58,7 @@ def test_the_page_of_a_job_shows_its_last_runs(
     done = cli("report", "--job", job, *words)
     assert done.status == 0
     assert "has loaded no results of the job" in done.err
-    assert "from dbt Cloud&#39;s API" in (isolated / "p.html").read_text(encoding="utf-8")
+    assert "<bdi>dbt Cloud&#39;s API</bdi>" in (isolated / "p.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("words", [("--days", "7"), ("--pipeline", "flights"), ("--job", "x")])
