@@ -156,7 +156,11 @@ _COMMANDS = (
             ),
             new_option("job", "the page of the last runs of this job instead", metavar="JOB"),
             new_option("days", "so many days; 30 by default", metavar="N", type=count),
-            new_option("pipeline", "the pipeline that has loaded their results", metavar="NAME"),
+            new_option(
+                "pipeline",
+                "the pipeline of the run's load or of the job's results",
+                metavar="NAME",
+            ),
             EXTRAS["pipelines_dir"],
         ),
     ),

@@ -93,8 +93,11 @@ def _page(options: argparse.Namespace, console: Console) -> tuple[dict[str, int]
     if options.job is not None:
         job_id = int(valid_id("job_id", options.job))
         return {"job_id": job_id}, _job_page(options, console, job_id)
-    if options.days is not None or options.pipeline is not None:
+    if options.days is not None or (options.pipeline is not None and not is_run):
         raise InputError("Pass the job whose last runs the page shows: `--job JOB`.")
+    if options.pipeline is not None:
+        # the page finds the load in the active pipeline
+        attached(options.pipeline, options.pipelines_dir)
     with connected(options) as (client, config):
         run_id = required_run(config)
         return {"run_id": int(run_id)}, run_report(client, run_id)

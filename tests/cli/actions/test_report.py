@@ -9,6 +9,7 @@ from pathlib import Path
 import dlt
 import pytest
 
+from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.cli.conftest import Cli
@@ -59,6 +60,22 @@ def test_the_page_of_a_job_shows_its_last_runs(
     assert done.status == 0
     assert "has loaded no results of the job" in done.err
     assert "<bdi>dbt Cloud&#39;s API</bdi>" in (isolated / "p.html").read_text(encoding="utf-8")
+
+
+def test_the_load_of_a_run_is_found_in_its_pipeline(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+) -> None:
+    run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=loaded_pipeline)
+    name, folder = loaded_pipeline.pipeline_name, loaded_pipeline.pipelines_dir
+    # the active pipeline is another one
+    dlt.pipeline("other")
+    named = ("--pipeline", name, "--pipelines-dir", folder)
+    for words, is_known in (((), False), (named, True)):
+        done = cli("report", run["id"], "-o", "run.html", *words)
+        assert done.status == 0, done.err
+        text = (isolated / "run.html").read_text(encoding="utf-8")
+        assert (">airlines<" in text) is is_known
+        assert f"of pipeline <bdi>{name}</bdi>" in text
 
 
 @pytest.mark.parametrize("words", [("--days", "7"), ("--pipeline", "flights"), ("--job", "x")])
