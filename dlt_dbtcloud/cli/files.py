@@ -87,8 +87,8 @@ def _replace(file: Path, content: bytes) -> None:
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    """Return the folder, or the nearest one above it that exists, even as a broken link."""
+    return next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
 
 
 def _reason(error: Exception) -> str:

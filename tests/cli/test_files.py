@@ -80,6 +80,7 @@ def test_a_device_is_written_and_stays() -> None:
         ("file/page.html", "`file/page.html` cannot be written"),
         ("x" * 300, "cannot be written"),
         ("loop/page.html", "cannot be written"),
+        ("lost/page.html", "cannot be written"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_found_before(
@@ -88,5 +89,6 @@ def test_a_file_that_cannot_be_written_is_found_before(
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("loop").symlink_to("loop")
+    Path("lost").symlink_to("file/nothing")
     with pytest.raises(InputError, match=reason):
         check_writable(name)
