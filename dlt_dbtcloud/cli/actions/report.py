@@ -42,7 +42,7 @@ def report(options: argparse.Namespace, console: Console) -> ExitStatus:
     elif output != STDOUT:
         console.show(name)
     if options.open and not _open(Path(name).resolve().as_uri()):
-        console.note("There is no browser to open it with.")
+        console.note("Found no browser to open it.")
     return ExitStatus.SUCCESS
 
 
@@ -74,13 +74,13 @@ def report_of(options: argparse.Namespace, console: Console, run: Run) -> None:
     """
     run_id = run.get("id")
     if run_id is None:
-        console.note("There is no run, and so no report.")
+        console.note("No run was triggered, so no report was written.")
         return
     try:
         text = dbt_cloud_run_report(run_id=run_id, connection=options.connection)
         write_file(text, options.report)
     except (DltException, OSError) as error:
-        console.error(f"There is no report: {message_of(error)}")
+        console.error(f"The report was not written: {message_of(error)}")
         return
     console.note(f"Wrote the report to {options.report}.")
 

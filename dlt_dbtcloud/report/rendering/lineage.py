@@ -17,7 +17,7 @@ from dlt_dbtcloud.report.rendering.layout import Edge, Layout, layered
 __all__ = ["lineage_views"]
 
 
-# nodes beyond which there is no view of all nodes, and beyond which the folders come first
+# the most nodes that one view shows, and the number beyond which folders come first
 _MAX_NODES, _FEW = 2_500, 150
 # members of a folder beyond which it has no view of its own
 _MAX_MEMBERS = 1_000

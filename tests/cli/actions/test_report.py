@@ -112,7 +112,7 @@ def test_a_report_that_fails_does_not_change_the_outcome(cli: Cli, cloud: DBTClo
     cloud.fail("get_run", "status", status=403, skip=1, calls=None)
     done = cli("run", cloud.create_job("Nightly"), "--report", "run.html")
     assert done.status == 0
-    assert "There is no report" in done.err
+    assert "The report was not written" in done.err
 
 
 @pytest.mark.parametrize("name", ["folder", "file/run.html", "", "-"])
