@@ -263,7 +263,12 @@ def load_rows(
     rows = {id_of(run): [*_own_rows(run, known)] for run in runs}
     unknown = (run for run in runs if not any(row["tables"] for row in rows[id_of(run)]))
     retries = {id_of(run): before for run in unknown if (before := retried_run(run))}
-    rows |= _stored_rows({*retries.values()} - rows.keys(), stored)
+    # the tables of an earlier load are known to the destination only
+    lacking = {
+        each for each in retries.values() if not any(row["tables"] for row in rows.get(each, ()))
+    }
+    for run_id, found in _stored_rows(lacking, stored).items():
+        rows[run_id] = found or rows.get(run_id, [])
     # in the order of ids, a retry follows the run that it retries
     for run_id, before in sorted(retries.items()):
         key = next((row["key"] for row in rows[run_id]), None)
