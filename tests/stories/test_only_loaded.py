@@ -42,7 +42,7 @@ from tests.support.flights import Flights, executed, own_results
 from tests.support.forks import Fork, forked
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.threads import in_background
-from tests.support.warehouse import warehouse
+from tests.support.warehouse import new_pipeline, warehouse
 
 SOURCE = {
     "package_name": "shop",
@@ -61,8 +61,7 @@ NARROWED = ["dbt build --select source:landing.carriers+"]
 
 @pytest.fixture
 def pipeline() -> dlt.Pipeline:
-    destination = warehouse("flights.duckdb")
-    return dlt.pipeline("flights", destination=destination, dataset_name="raw")
+    return new_pipeline("flights", warehouse("flights.duckdb"))
 
 
 @pytest.fixture
@@ -251,7 +250,7 @@ def test_a_source_in_another_duckdb_file_runs_the_whole_job_with_a_warning(
 ) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(database="other")})
     run_dbt_cloud_job(job_id=job)
-    pipeline = dlt.pipeline("flights", destination=warehouse("lake.duckdb"), dataset_name="raw")
+    pipeline = new_pipeline("flights", warehouse("lake.duckdb"))
     load_tables(pipeline, "airlines")
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
     assert steps_of(cloud.runs[-1]) is None
