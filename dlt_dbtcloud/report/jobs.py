@@ -113,7 +113,7 @@ def stored_trend(pipeline: dlt.Pipeline, job_id: int, days: int, now: float) -> 
         int(job_id),
         days,
         now,
-        f"dataset `{pipeline.dataset_name}` of pipeline `{pipeline.pipeline_name}`",
+        f"dataset {pipeline.dataset_name} of pipeline {pipeline.pipeline_name}",
         next((name for row in rows if (name := as_text(row[1]))), None),
         tuple(runs[-_MAX_RUNS:]),
         tuple(node for row in nodes if (node := _stored_node(row)) and node.run in ids),

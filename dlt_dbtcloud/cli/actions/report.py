@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
+import dlt
 from dlt.common.exceptions import DltException
 
 from dlt_dbtcloud.cli.console import Console
@@ -15,6 +17,8 @@ from dlt_dbtcloud.cli.inputs import attached, connected, required_run
 from dlt_dbtcloud.cli.statuses import ExitStatus, InputError, message_of
 from dlt_dbtcloud.client.credentials import valid_id
 from dlt_dbtcloud.helpers import dbt_cloud_run_report
+from dlt_dbtcloud.loads import RESULTS_SCHEMA
+from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
 from dlt_dbtcloud.report.rendering.pages import render_trend
 from dlt_dbtcloud.report.runs import check_jinja, run_report
@@ -89,12 +93,14 @@ def _page(options: argparse.Namespace, console: Console) -> tuple[dict[str, int]
     """Return the run or job of a page, and the page."""
     is_run = options.run_id is not None or options.bare_run_id is not None
     if options.job is not None and is_run:
-        raise InputError("Pass a run, or the job whose last runs the page shows, not both.")
+        raise InputError("Pass a run for its page, or `--job` for that of a job, not both.")
     if options.job is not None:
         job_id = int(valid_id("job_id", options.job))
         return {"job_id": job_id}, _job_page(options, console, job_id)
-    if options.days is not None or (options.pipeline is not None and not is_run):
-        raise InputError("Pass the job whose last runs the page shows: `--job JOB`.")
+    if options.days is not None:
+        raise InputError("`--days` is an option of the page of a job: pass `--job JOB`.")
+    if options.pipeline is not None and not is_run:
+        raise InputError("Pass the run or the job of the page: `RUN`, or `--job JOB`.")
     if options.pipeline is not None:
         # the page finds the load in the active pipeline
         attached(options.pipeline, options.pipelines_dir)
@@ -111,9 +117,23 @@ def _job_page(options: argparse.Namespace, console: Console, job_id: int) -> str
         stored = stored_trend(pipeline, job_id, days, time.time())
         if stored is not None:
             return render_trend(stored)
-        console.note(f"Pipeline `{options.pipeline}` has loaded no results of the job.")
+        console.note(
+            f"Pipeline `{options.pipeline}` has no results of job {job_id}{_place(pipeline)}; "
+            "reading the API instead."
+        )
     with connected(options) as (client, _):
         return render_trend(read_trend(client, job_id, days), client.redact)
+
+
+def _place(pipeline: dlt.Pipeline) -> str:
+    """Return where the results of a pipeline were looked for, if it has loaded any."""
+    if RESULTS_SCHEMA not in pipeline.schema_names:
+        return ""
+    # the destination of the script may be another one, which its code passes
+    with suppress(DltException, ImportError):
+        place = redact(str(pipeline.destination_client().config))
+        return f" in the configured destination `{place}`"
+    return ""
 
 
 def _open(address: str) -> bool:

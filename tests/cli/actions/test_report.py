@@ -9,11 +9,12 @@ from pathlib import Path
 import dlt
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
+from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.cli.conftest import Cli
 from tests.support.past_runs import ended_run
+from tests.support.warehouse import new_pipeline
 
 
 @pytest.fixture
@@ -58,8 +59,29 @@ def test_the_page_of_a_job_shows_its_last_runs(
     words = ("--pipeline", loaded_pipeline.pipeline_name, "--pipelines-dir", folder, "-o", "p.html")
     done = cli("report", "--job", job, *words)
     assert done.status == 0
-    assert "has loaded no results of the job" in done.err
+    assert f"has no results of job {job}; reading the API instead." in done.err
     assert "<bdi>dbt Cloud&#39;s API</bdi>" in (isolated / "p.html").read_text(encoding="utf-8")
+
+
+def test_the_destination_that_was_read_is_named(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = cloud.create_job("Nightly")
+    ended_run(cloud, job)
+    # the script passes the file in code, so that the command line does not know it
+    file = isolated / "of_script.duckdb"
+    pipeline = new_pipeline("flights", dlt.destinations.duckdb(str(file)))
+    pipeline.run(dbt_cloud_results(job_id=job))
+    words = ("--job", job, "--pipeline", "flights", "-o", "-")
+    done = cli("report", *words)
+    assert done.status == 0, done.err
+    place = f"duckdb:///{isolated / 'flights.duckdb'}"
+    noted = f"has no results of job {job} in the configured destination `{place}`"
+    assert noted in " ".join(done.err.split())
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(file))
+    done = cli("report", *words)
+    assert (done.status, done.err) == (0, "")
+    assert "of pipeline flights" in done.out
 
 
 def test_the_load_of_a_run_is_found_in_its_pipeline(
@@ -78,13 +100,21 @@ def test_the_load_of_a_run_is_found_in_its_pipeline(
         assert f"of pipeline <bdi>{name}</bdi>" in text
 
 
-@pytest.mark.parametrize("words", [("--days", "7"), ("--pipeline", "flights"), ("--job", "x")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--days", "7"), "pass `--job JOB`"),
+        (("7", "--days", "7"), "`--days` is an option of the page of a job"),
+        (("--pipeline", "flights"), "`RUN`, or `--job JOB`"),
+        (("--job", "x"), "job_id"),
+    ],
+)
 def test_days_without_a_job_are_an_error(
-    cli: Cli, cloud: DBTCloudEmulator, words: tuple[str, ...]
+    cli: Cli, cloud: DBTCloudEmulator, words: tuple[str, ...], message: str
 ) -> None:
     done = cli("report", *words)
     assert done.status == 2
-    assert "job" in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("success", 0), ("error", 1)])
