@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
@@ -343,7 +343,7 @@ class TokenAuth(AuthBase):
 
 
 @contextmanager
-def _closing_on_error(responses: Sequence[Response]) -> Iterator[None]:
+def _closing_on_error(responses: list[Response]) -> Iterator[None]:
     """Close the responses after an error; requests leaves those open that it cannot read."""
     try:
         yield
@@ -351,6 +351,9 @@ def _closing_on_error(responses: Sequence[Response]) -> Iterator[None]:
         for each in responses:
             each.close()
         raise
+    finally:
+        # each refers to its hooks, and so to this list
+        responses.clear()
 
 
 def _forget_token(response: Response) -> None:
