@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import cached_property
 
 from dlt_dbtcloud.report.page import Execution, Node, Outcome, RunPage, has_content, outcome_of
 from dlt_dbtcloud.report.rendering.graph import Graph
 from dlt_dbtcloud.report.rendering.texts import Texts
+from dlt_dbtcloud.report.rendering.timeline import critical_path
 
 __all__ = [
     "NAME_LENGTH",
@@ -54,6 +56,13 @@ class Content:
         self.ids = [*(executed | dict.fromkeys(self.graph.nodes))]
         self.number = {unique_id: i for i, unique_id in enumerate(self.ids)}
         self.freshness = {each.unique_id: each for each in page.freshness}
+
+    @cached_property
+    def critical_path(self) -> list[int]:
+        """Return the positions of the critical path's executions; none before the run's end."""
+        if outcome_of(self.page.run.status) == "active":
+            return []
+        return critical_path(self.page.executions, self.graph)
 
     def count(self, outcome: Outcome) -> int:
         """Return the number of executed nodes with an outcome."""

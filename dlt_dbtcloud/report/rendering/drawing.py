@@ -8,7 +8,7 @@ from typing import Any
 from dlt_dbtcloud.report.page import outcome_of
 from dlt_dbtcloud.report.rendering.content import NAME_LENGTH, WORST_FIRST, Content
 from dlt_dbtcloud.report.rendering.lineage import lineage_views
-from dlt_dbtcloud.report.rendering.timeline import critical_path, timeline
+from dlt_dbtcloud.report.rendering.timeline import timeline
 
 __all__ = ["Drawing"]
 
@@ -49,7 +49,7 @@ class Drawing:
         """Return what is drawn at once: lists whose items refer to each other by position."""
         page = self._page
         lanes = timeline(page.executions)
-        path = set(critical_path(page.executions, self._graph))
+        path = set(self._content.critical_path)
         statuses = _Table()
         threads = [self._texts.line(name, 60) for name in lanes.threads]
         executions = []

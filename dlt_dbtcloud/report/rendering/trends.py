@@ -203,6 +203,7 @@ def trend_values(trend: Trend, texts: Texts) -> dict[str, Any]:
         "chart": _chart(trend, texts),
         "slowest": [_slow(each, texts) for each in slow[:_COUNT]],
         "slowing": [_slow(each, texts) for each in slowing[:_COUNT]],
+        "is_comparable": any(each.before is not None for each in slow),
         "flaky": [_flaky(each, texts) for each in flaky_tests(trend)[:_COUNT]],
         "sources": _sources(trend, texts),
         "saved": saved and {**vars(saved), "text": _signed(saved.seconds)},

@@ -15,7 +15,7 @@ from dlt_dbtcloud.report.rendering.content import (
     growth,
     time_text,
 )
-from dlt_dbtcloud.report.rendering.timeline import Slow, critical_path, phases, slowest
+from dlt_dbtcloud.report.rendering.timeline import Slow, phases, slowest
 
 __all__ = ["View"]
 
@@ -296,7 +296,7 @@ class View:
 
     def _critical(self) -> dict[str, Any] | None:
         executions = self._page.executions
-        path = critical_path(executions, self._graph)
+        path = self._content.critical_path
         if len(path) < 2:
             return None
         first, last = executions[path[0]], executions[path[-1]]

@@ -232,6 +232,16 @@ def test_a_running_node_is_not_compared_with_its_median() -> None:
     assert "mart 1.00 s 5 runs · 0.50 s" in text
 
 
+def test_a_run_in_progress_has_no_critical_path() -> None:
+    page = shop_page()
+    assert "Critical path" in Document(render_run(page)).text
+    head = replace(page.run, status="Running", finished_at=None)
+    found = Document(render_run(replace(page, run=head)))
+    assert "Critical path" not in found.text
+    data = json.loads(found.content("application/json"))
+    assert not any(each[-1] for each in data["executions"])
+
+
 def test_a_step_that_failed_without_a_node_shows_its_log() -> None:
     step = Step(4, "Invoke dbt", "Error", "dbt build", BEGAN, BEGAN + 1, "Compilation Error: x")
     page = shop_page(executions=(), nodes=(), freshness=(), steps=(step,))

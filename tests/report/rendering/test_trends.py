@@ -48,6 +48,14 @@ def test_a_node_is_slowing_if_its_newer_half_is_slower() -> None:
     assert found == {"steady": False, "slowing": True, "few": False}
 
 
+@pytest.mark.parametrize(("runs", "is_compared"), [(0, False), (3, False), (4, True)])
+def test_a_few_times_are_not_compared(runs: int, is_compared: bool) -> None:
+    steady = [node(i, "steady", "success", 5.0) for i in range(runs)]
+    text = Document(render_trend(trend(*steady))).text
+    assert ("No node has become clearly slower." in text) is is_compared
+    assert ("are compared after four successful runs" in text) is not is_compared
+
+
 def test_a_node_that_a_run_executes_twice_counts_once() -> None:
     (found,) = slow_nodes(trend(node(1, "a", "success", 3), node(1, "a", "success", 5)))
     assert found.times == (5,)
