@@ -29,6 +29,7 @@ from dlt_dbtcloud import (
     DBTCloudConfiguration,
     DBTCloudRunFailed,
     dbt_cloud_results,
+    dbt_cloud_run_report,
     get_dbt_cloud_run_results,
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
@@ -42,6 +43,7 @@ DEMO = Path(__file__).parents[1] / ".demo"
 DEMO_PROJECT = DEMO / "flights_dbt"
 BROKEN_MODEL = DEMO_PROJECT / "models" / "marts" / "dim_carriers.sql"
 DATABASE = DEMO / "flights.duckdb"
+PAGE = DEMO / "failed-run.html"
 MART = """
     SELECT carrier, flights, 100 * on_time_share AS "% on time",
            100 * cancelled_share AS "% cancelled", avg_arrival_delay_minutes AS "minutes late"
@@ -80,7 +82,8 @@ def main() -> bool:
         is_repaired = break_and_retry(pipeline)
     print_query(pipeline, "The slowest models and the load that they were built from", LOADS)
     print_query(pipeline, "Punctuality of the carriers (analytics.mart_carrier_punctuality)", MART)
-    announce(f"""The data are in {DATABASE}. Try next:
+    announce(f"""The data are in {DATABASE}, and the embedded dbt Cloud has ended. Try next:
+  the page of the failed run:           {PAGE}
   how much time `only_loaded` saves:    .venv/bin/python examples/only_what_changed.py
   the same on dbt Core and dbt Fusion:  make demo-fusion
   more questions to the results:        examples/results.sql
@@ -97,7 +100,7 @@ def build_one_table(pipeline: dlt.Pipeline) -> None:
 
 
 def break_and_retry(pipeline: dlt.Pipeline) -> bool:
-    """Break a model, show the failure, repair the model and retry.
+    """Break a model, show the failure, write its page, repair the model and retry.
 
     Returns:
         Whether the retry succeeded.
@@ -113,6 +116,7 @@ def break_and_retry(pipeline: dlt.Pipeline) -> bool:
         announce("The error names what failed, and the load behind it:")
         console.print(str(error), markup=False, soft_wrap=True)
         failed = error.run_id
+    PAGE.write_text(dbt_cloud_run_report(run_id=failed), encoding="utf-8")
     BROKEN_MODEL.write_text(text)
     announce("The model is repaired, and a retry runs only what failed or was skipped ...")
     retried = retry_dbt_cloud_run(run_id=failed)

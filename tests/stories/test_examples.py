@@ -97,6 +97,9 @@ def test_the_demo_names_a_compilation_error_and_builds_a_year_of_flights_without
     assert "1. model.flights.dim_carriers" in done.stdout
     assert "mart_carrier_punctuality" in done.stdout
     assert "Hawaiian Airlines" in done.stdout
+    page = (isolated / ".demo" / "failed-run.html").read_text(encoding="utf-8")
+    assert "What failed" in page
+    assert ">airlines<" in page
     left = {path.name for path in isolated.iterdir()}
     assert left == {"examples", ".demo"}
     assert not {path.name for path in (isolated / "examples/flights_dbt").iterdir()} & {
