@@ -60,9 +60,17 @@ class Content:
     @cached_property
     def critical_path(self) -> list[int]:
         """Return the positions of the critical path's executions; none before the run's end."""
-        if outcome_of(self.page.run.status) == "active":
-            return []
-        return critical_path(self.page.executions, self.graph)
+        return [] if self.is_in_progress else critical_path(self.page.executions, self.graph)
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether the run is queued or running."""
+        return outcome_of(self.page.run.status) in ("active", "idle")
+
+    @property
+    def absent(self) -> str:
+        """The words for a node that is not executed."""
+        return "not in this run yet" if self.is_in_progress else "not in this run"
 
     def count(self, outcome: Outcome) -> int:
         """Return the number of executed nodes with an outcome."""

@@ -80,6 +80,7 @@ class Drawing:
             "bands": self._bands(lanes.start),
             **lineage_views(self._content),
             "refresh": page.refresh,
+            "absent": self._content.absent,
         }
 
     def details(self, budget: int) -> list[_Json]:

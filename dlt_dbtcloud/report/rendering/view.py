@@ -40,9 +40,8 @@ _WORDS: Mapping[Outcome, str] = {
     "good": "succeeded",
     "idle": "nothing to do",
 }
-_LEGEND: Sequence[tuple[str, Outcome]] = (
-    *((_WORDS[each], each) for each in WORST_FIRST if each not in ("active", "unknown")),
-    ("not in this run", "unknown"),
+_LEGEND: Sequence[tuple[str, Outcome]] = tuple(
+    (_WORDS[each], each) for each in WORST_FIRST if each not in ("active", "unknown")
 )
 # widths of a window that is narrow, of one that is not, and of a character of a label
 _NARROW, _WIDE, _CHARACTER = 340, 900, 7.5
@@ -91,7 +90,7 @@ class View:
             "critical": self._critical(),
             "rows": [self._row(key) for key in self._listed[:_MAX_ROWS]],
             "steps": self._steps(),
-            "words": _LEGEND,
+            "words": (*_LEGEND, (self._content.absent, "unknown")),
             "made_at": time_text(page.made_at),
             "is_live": page.refresh is not None,
         }

@@ -102,6 +102,9 @@ def test_the_policy_allows_only_its_own_style_and_script() -> None:
 def test_a_live_page_may_read_itself_again() -> None:
     document = Document(render_run(shop_page(refresh=1.0)))
     assert "connect-src 'self'" in document.policy
+    alone = "This page loads nothing from anywhere."
+    assert alone not in document.text
+    assert alone in Document(render_run(shop_page())).text
 
 
 @pytest.mark.parametrize("page", [shop_page(), hostile(shop_page())], ids=["usual", "hostile"])
@@ -232,12 +235,16 @@ def test_a_running_node_is_not_compared_with_its_median() -> None:
     assert "mart 1.00 s 5 runs · 0.50 s" in text
 
 
-def test_a_run_in_progress_has_no_critical_path() -> None:
+@pytest.mark.parametrize("status", ["Queued", "Running"])
+def test_a_run_in_progress_has_no_critical_path(status: str) -> None:
     page = shop_page()
-    assert "Critical path" in Document(render_run(page)).text
-    head = replace(page.run, status="Running", finished_at=None)
+    ended = Document(render_run(page)).text
+    assert "Critical path" in ended
+    assert "not in this run yet" not in ended
+    head = replace(page.run, status=status, finished_at=None)
     found = Document(render_run(replace(page, run=head)))
     assert "Critical path" not in found.text
+    assert "not in this run yet" in found.text
     data = json.loads(found.content("application/json"))
     assert not any(each[-1] for each in data["executions"])
 

@@ -31,7 +31,7 @@ async function openPanel(number, from = null, isAgain = false) {
   const close = make("button", { type: "button", class: "close", "aria-label": "Close" }, "✕");
   close.addEventListener("click", closePanel);
   const title = make("h2", { id: "panel-title", tabindex: "-1" }, label(node.name));
-  const status = node.status ? chip(node.status) : make("span", { class: "quiet" }, "not in this run");
+  const status = node.status ? chip(node.status) : make("span", { class: "quiet" }, page.data.absent);
   panel.replaceChildren(close, make("p", { class: "kicker" }, node.type.replace("_", " ")), title, make("div", { class: "row" }, status, ...places(number)));
   panel.hidden = false;
   panel.scrollTop = 0;

@@ -81,7 +81,7 @@ const WORDS = { bad: "failed", warn: "warned", skipped: "skipped", active: "runn
 const ORDER = Object.keys(WORDS);
 
 const outcome = (node) => (node.status ? node.status[1] : "unknown");
-const statusText = (node) => (node.status ? node.status[0] : "not in this run");
+const statusText = (node) => (node.status ? node.status[0] : page.data.absent);
 const seconds = (node) => (node.execution ? node.execution[4] : 0);
 
 function showTip(lines, x, y) {

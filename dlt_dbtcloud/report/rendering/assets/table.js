@@ -22,7 +22,7 @@ function startTable() {
   const statuses = ORDER.map((kind) => [kind, WORDS[kind], count(kind)]).filter((each) => each[2]);
   const checked = nodes.filter((node) => node.status && !node.execution).length;
   if (checked) statuses.push([CHECKED, "sources, checked", checked]);
-  const others = inRun && inRun < nodes.length ? [[NOT_RUN, "not in this run", nodes.length - inRun], [PROJECT, "All of the project", nodes.length]] : [];
+  const others = inRun && inRun < nodes.length ? [[NOT_RUN, page.data.absent, nodes.length - inRun], [PROJECT, "All of the project", nodes.length]] : [];
   const titled = ([value, title, number]) => [value, `${title} (${number.toLocaleString("en")})`];
   options(find("filter-status"), [["", inRun ? "All in this run" : "All", inRun || nodes.length], ...statuses, ...others].map(titled), "status");
   const types = [...new Set(nodes.map((node) => node.type))].sort();
