@@ -360,11 +360,8 @@ def test_texts_from_right_to_left_are_isolated(opened: Page, tmp_path: Path) -> 
         assert found.page.evaluate(BESIDE) == []
 
 
-@pytest.mark.parametrize("first", range(0, 24, 12))
-def test_arbitrary_data_do_nothing_and_break_no_part(
-    opened: Page, tmp_path: Path, first: int
-) -> None:
-    for seed in range(first, first + 12):
+def test_arbitrary_data_do_nothing_and_break_no_part(opened: Page, tmp_path: Path) -> None:
+    for seed in range(8):
         with visit(opened, tmp_path, render_run(strange_page(seed))) as found:
             found.page.evaluate(USE)
             assert found.page.evaluate("hits") == []
