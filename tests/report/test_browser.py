@@ -426,6 +426,16 @@ def test_nodes_without_times_have_no_timeline(opened: Page, tmp_path: Path) -> N
         assert "No node has been executed." in found.texts("#timeline")
 
 
+def test_a_page_without_nodes_has_no_legend(opened: Page, tmp_path: Path) -> None:
+    parts = ("#lineage-tools", "#lineage-legend")
+    for page, is_shown in (
+        (shop_page(), True),
+        (shop_page(nodes=(), executions=(), freshness=()), False),
+    ):
+        with visit(opened, tmp_path, page) as found:
+            assert [found.page.is_visible(part) for part in parts] == [is_shown] * 2
+
+
 def test_a_log_is_shown_from_its_end(opened: Page, tmp_path: Path) -> None:
     page = shop_page()
     log = "\n".join(f"line {i}" for i in range(300))

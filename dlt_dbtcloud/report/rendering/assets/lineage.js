@@ -11,7 +11,7 @@ function startLineage() {
     place.append(make("p", { class: "quiet" }, "The project of this run is not known."));
     return;
   }
-  find("lineage-tools").hidden = false;
+  find("lineage-tools").hidden = find("lineage-legend").hidden = false;
   find("lineage-note").textContent = page.data.note;
   const search = find("lineage-search");
   search.value = chosen.search;
