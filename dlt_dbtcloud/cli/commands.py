@@ -149,13 +149,22 @@ _COMMANDS = (
         positional=(_RUN,),
         extras=(
             new_option(
-                "output", "the file; by default `run-RUN.html`", "--output", "-o", metavar="FILE"
+                "output",
+                "the file, or `-` to print the page; by default `run-RUN.html` or `job-JOB.html`",
+                "--output",
+                "-o",
+                metavar="FILE",
             ),
             new_option(
                 "open", "show it in the browser as well", action="store_true", default=False
             ),
             new_option("job", "the page of the last runs of this job instead", metavar="JOB"),
-            new_option("days", "so many days; 30 by default", metavar="N", type=count),
+            new_option(
+                "days",
+                "the number of days on the page of a job; 30 by default",
+                metavar="N",
+                type=count,
+            ),
             new_option(
                 "pipeline",
                 "the pipeline of the run's load or of the job's results",
