@@ -236,13 +236,6 @@ class Transport:
             ]
         }
         with self._as_transport_error(method, url), _closing_on_error(received):
-            host = urlsplit(url).hostname or ""
-            direct = {"no_proxy": host} if is_loopback(host) else {}
-            options: dict[str, Any] = {
-                **session.merge_environment_settings(url, {**direct}, stream, None, None)
-            }
-            # those of the session are added otherwise
-            options["proxies"] = direct or options["proxies"]
             response = sender.send(
                 # no variable of a traceback refers to the request with its token
                 session.prepare_request(
@@ -250,7 +243,7 @@ class Transport:
                         method, url, headers=headers, auth=self._auth, hooks=hooks, **parts
                     )
                 ),
-                **options,
+                **_settings(session, url, stream=stream),
                 timeout=_timeout(session, within),
                 # a POST that follows a redirect becomes a GET, or is sent a second time
                 allow_redirects=method == "GET",
@@ -360,6 +353,15 @@ def _forget_token(response: Response) -> None:
     """Drop the token from the requests of a response, which tracebacks may show."""
     for each in (*response.history, response):
         each.request.headers.pop("Authorization", None)
+
+
+def _settings(session: requests.Session, url: str, *, stream: bool) -> dict[str, Any]:
+    """Return the settings of a request from its session and environment; loopback has no proxy."""
+    host = urlsplit(url).hostname or ""
+    direct = {"no_proxy": host} if is_loopback(host) else {}
+    merged = session.merge_environment_settings(url, {**direct}, stream, None, None)
+    # those of the session are added otherwise
+    return {**merged, "proxies": direct or merged["proxies"]}
 
 
 def _timeout(session: requests.Session, within: float | None) -> tuple[float, float]:

@@ -238,28 +238,15 @@ def _chart(trend: Trend, texts: Texts) -> dict[str, Any]:
     width = min(0.8 * slot, _WIDEST)
     bars = []
     for number, run in enumerate(runs):
-        height = max(_LOWEST, 100 * (run.seconds or 0.0) / top)
         middle = (number + 0.5) * slot
-        words = [f"Run {run.id}", texts.line(run.status, 40), time_text(run.created_at)]
-        words += [
-            duration_text(run.seconds),
-            "narrowed to its load" if run.kind == "narrowed" else "",
-        ]
-        outcome = outcome_of(run.status)
-        bars.append(
-            {
-                "x": round(middle - width / 2, 2),
-                "middle": round(middle, 2),
-                "y": round(100 - height, 2),
-                "width": round(width, 2),
-                "height": round(height, 2),
-                "outcome": outcome,
-                "is_marked": outcome != "good" and len(runs) <= _MARKED,
-                "is_narrowed": run.kind == "narrowed",
-                "url": texts.url(run.url),
-                "words": ", ".join(filter(None, words)),
-            }
-        )
+        bar = _bar(run, top, texts)
+        bar |= {
+            "x": round(middle - width / 2, 2),
+            "middle": round(middle, 2),
+            "width": round(width, 2),
+            "is_marked": bar["outcome"] != "good" and len(runs) <= _MARKED,
+        }
+        bars.append(bar)
     first, last = (runs[0].created_at, runs[-1].created_at) if runs else (None, None)
     keys = {(bar["outcome"], "") for bar in bars}
     keys |= {("good", "narrowed") for bar in bars if bar["is_narrowed"]}
@@ -271,6 +258,27 @@ def _chart(trend: Trend, texts: Texts) -> dict[str, Any]:
         "first": time_text(first),
         "last": time_text(last),
         "more": len(trend.runs) - len(runs),
+    }
+
+
+def _bar(run: TrendRun, top: float, texts: Texts) -> dict[str, Any]:
+    """Return the bar of a run without its place; its height is in percent of `top`."""
+    height = max(_LOWEST, 100 * (run.seconds or 0.0) / top)
+    is_narrowed = run.kind == "narrowed"
+    words = (
+        f"Run {run.id}",
+        texts.line(run.status, 40),
+        time_text(run.created_at),
+        duration_text(run.seconds),
+        "narrowed to its load" if is_narrowed else "",
+    )
+    return {
+        "y": round(100 - height, 2),
+        "height": round(height, 2),
+        "outcome": outcome_of(run.status),
+        "is_narrowed": is_narrowed,
+        "url": texts.url(run.url),
+        "words": ", ".join(filter(None, words)),
     }
 
 
