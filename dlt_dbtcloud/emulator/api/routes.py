@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import IntegerConverter, Map, Rule
 
 from dlt_dbtcloud.emulator.api.queries import Query
 from dlt_dbtcloud.emulator.models import JSON
@@ -113,6 +113,12 @@ class Call:
         return int(self.path["id"])
 
 
+class _IdConverter(IntegerConverter):
+    """Accepts ids of up to 64 bits; werkzeug before 3.1 fails on numbers that Python refuses."""
+
+    regex = r"\d{1,19}"
+
+
 @cache
 def url_map() -> Map:
     """Return the map from URLs to names of handlers, which is slow to build.
@@ -120,4 +126,4 @@ def url_map() -> Map:
     A path without its last slash is redirected (308), and `//` is not a path of the API.
     """
     rules = [Rule(path, methods=[method], endpoint=name) for method, path, name in ROUTES]
-    return Map(rules, merge_slashes=False)
+    return Map(rules, merge_slashes=False, converters={"int": _IdConverter})
