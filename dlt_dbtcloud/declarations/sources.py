@@ -39,7 +39,7 @@ def dbt_sources(pipeline: dlt.Pipeline) -> dict[str, Any]:
 
     Each dlt schema is a source. It has the database, schema, columns, descriptions and types of the
     tables, nested ones included. `loaded_at_query` selects the end of the schema's last load from
-    `_dlt_loads`, on dbt Core from 1.10 and on dbt Fusion. There are no thresholds for freshness:
+    `_dlt_loads`, on dbt Core from 1.10.13 and on dbt Fusion. There are no thresholds for freshness:
     until the project sets them, dbt does not check it.
 
     Neither a connection nor credentials are needed; a database that only they provide is omitted.
