@@ -21,8 +21,9 @@ from dlt_dbtcloud.emulator.dbt import template
 # Python, dbt and its libraries read variables with these prefixes when they are imported
 STARTUP = tuple(
     "PYTHON _PYTHON LANG LC_ TZ HOME LD_ GLIBC_ MALLOC_ OPENSSL_ COVERAGE_ SETUPTOOLS_ DUCKDB_ "
-    "OTEL_ NETWORKX_ _NETWORKX_ MSGPACK_ PENDULUM_ PROTOCOL_BUFFERS_ TEMPORARILY_DISABLE_PROTOBUF_ "
-    "SSLKEYLOGFILE DBT_MACRO_DEBUGGING DBT_RECORDER_ DBT_ENGINE_RECORDER_ DBT_PACKAGE_HUB_URL".split()
+    "OTEL_ NETWORKX_ _NETWORKX_ MSGPACK_ PENDULUM_ PROTOCOL_BUFFERS_ "
+    "TEMPORARILY_DISABLE_PROTOBUF_ SSLKEYLOGFILE DBT_MACRO_DEBUGGING DBT_RECORDER_ "
+    "DBT_ENGINE_RECORDER_ DBT_PACKAGE_HUB_URL".split()
 )
 # the first lines of a script that pip or uv wrote; a long path is in the second one
 INTERPRETER = re.compile(r"""#!/bin/sh\n'''exec' ["']?(/[^"'\n]+?)["']? "\$0" "\$@"\n|#!(/\S+)\n""")
