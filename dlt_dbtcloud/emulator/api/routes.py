@@ -114,7 +114,7 @@ class Call:
 
 
 class _IdConverter(IntegerConverter):
-    """Accepts ids of up to 64 bits; werkzeug before 3.1 fails on numbers that Python refuses."""
+    """An id of up to 64 bits; older versions of werkzeug fail on thousands of digits."""
 
     regex = r"\d{1,19}"
 
