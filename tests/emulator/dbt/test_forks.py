@@ -329,8 +329,8 @@ def test_a_killed_template_ends_all_its_steps(write: Write) -> None:
     def log(line: str) -> None:
         if line.startswith("True "):
             template.append(int(line.split()[1]))
-        if len(template) == 3:
-            os.kill(template[0], signal.SIGKILL)
+            if len(template) == 3:
+                os.kill(template[0], signal.SIGKILL)
 
     def run(_: int) -> str:
         process = dbt.forked()
