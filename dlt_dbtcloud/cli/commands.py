@@ -74,6 +74,7 @@ def _bare(name: str, noun: str) -> Option:
 
 _RUN = _bare("run", "run")
 _JOB = _bare("job", "job")
+_REPORT = new_option("report", "write the page of the run to this file", metavar="FILE")
 
 _COMMANDS = (
     Command(
@@ -105,7 +106,7 @@ _COMMANDS = (
             "raise_on_warning",
         ),
         positional=(_JOB,),
-        extras=(new_option("report", "write the page of the run to this file", metavar="FILE"),),
+        extras=(_REPORT,),
     ),
     Command(
         "status",
@@ -118,6 +119,7 @@ _COMMANDS = (
         helper="get_dbt_cloud_run_status",
         arguments=("run_id", *_WAIT, "cancel_on_abandon", "raise_on_failure"),
         positional=(_RUN,),
+        extras=(_REPORT,),
     ),
     Command(
         "results",
@@ -158,7 +160,13 @@ _COMMANDS = (
             new_option(
                 "open", "show it in the browser as well", action="store_true", default=False
             ),
-            new_option("job", "the page of the last runs of this job instead", metavar="JOB"),
+            new_option(
+                "job",
+                "the page of the last runs of this job instead; by default that of the config",
+                metavar="JOB",
+                nargs="?",
+                const=True,
+            ),
             new_option(
                 "days",
                 "the number of days on the page of a job; 30 by default",
@@ -177,10 +185,14 @@ _COMMANDS = (
         "retry",
         "Retry a failed run from where it failed.",
         "runs:retry",
-        (Example("retry 70471823900 --retries 2", "retry a run, and twice again if it fails"),),
+        (
+            Example("retry 70471823900 --retries 2", "retry a run, and twice again if it fails"),
+            Example("retry 70471823900 --report run.html", "write the page of the retry"),
+        ),
         helper="retry_dbt_cloud_run",
         arguments=("run_id", *_WAIT, "retries", "cancel_on_abandon", "raise_on_failure"),
         positional=(_RUN,),
+        extras=(_REPORT,),
     ),
     Command(
         "cancel",

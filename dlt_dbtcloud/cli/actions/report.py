@@ -16,6 +16,7 @@ from dlt_dbtcloud.cli.files import STDOUT, check_writable, write_file
 from dlt_dbtcloud.cli.inputs import attached, connected, required_run
 from dlt_dbtcloud.cli.statuses import ExitStatus, InputError, message_of
 from dlt_dbtcloud.client.credentials import valid_id
+from dlt_dbtcloud.configuration import required_job_id
 from dlt_dbtcloud.helpers import dbt_cloud_run_report
 from dlt_dbtcloud.loads import RESULTS_SCHEMA
 from dlt_dbtcloud.redaction import redact
@@ -95,7 +96,7 @@ def _page(options: argparse.Namespace, console: Console) -> tuple[dict[str, int]
     if options.job is not None and is_run:
         raise InputError("Pass a run for its page, or `--job` for that of a job, not both.")
     if options.job is not None:
-        job_id = int(valid_id("job_id", options.job))
+        job_id = _job_id(options)
         return {"job_id": job_id}, _job_page(options, console, job_id)
     if options.days is not None:
         raise InputError("`--days` is an option of the page of a job: pass `--job JOB`.")
@@ -107,6 +108,14 @@ def _page(options: argparse.Namespace, console: Console) -> tuple[dict[str, int]
     with connected(options) as (client, config):
         run_id = required_run(config)
         return {"run_id": int(run_id)}, run_report(client, run_id)
+
+
+def _job_id(options: argparse.Namespace) -> int:
+    """Return the job that was passed, or else the configured one."""
+    if options.job is not True:
+        return int(valid_id("job_id", options.job))
+    with connected(options) as (_, config):
+        return int(required_job_id(config))
 
 
 def _job_page(options: argparse.Namespace, console: Console, job_id: int) -> str:

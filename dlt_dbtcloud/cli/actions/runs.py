@@ -35,8 +35,6 @@ _STYLES = {
 
 def run(options: argparse.Namespace, console: Console) -> ExitStatus:
     """Trigger a job."""
-    if options.report is not None:
-        check_report(options.report)
     return _show(options, console, run_dbt_cloud_job)
 
 
@@ -94,6 +92,8 @@ def _show(options: argparse.Namespace, console: Console, helper: Callable[..., R
 
     If the helper raises, a run that has finished is printed as well.
     """
+    if options.report is not None:
+        check_report(options.report)
     try:
         payload = helper(**helper_arguments(options))
     except DBTCloudRunError as error:
@@ -109,7 +109,7 @@ def _show(options: argparse.Namespace, console: Console, helper: Callable[..., R
 
 
 def _report(options: argparse.Namespace, console: Console, payload: Run) -> None:
-    if getattr(options, "report", None) is not None:
+    if options.report is not None:
         report_of(options, console, payload)
 
 

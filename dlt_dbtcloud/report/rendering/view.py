@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from dlt_dbtcloud.report.page import Execution, Freshness, Outcome, Step, has_content, outcome_of
+from dlt_dbtcloud.report.page import (
+    Execution,
+    Freshness,
+    Outcome,
+    RunHead,
+    Step,
+    has_content,
+    outcome_of,
+)
 from dlt_dbtcloud.report.rendering.content import (
     WORST_FIRST,
     Content,
@@ -107,23 +115,28 @@ class View:
         }
         return {name: max(0, count - limit) for name, (count, limit) in counts.items()}
 
-    def _facts(self) -> list[tuple[str, str]]:
+    def _facts(self) -> list[tuple[str, str, str]]:
+        """Return words, texts, and the URL that a text links to, if any."""
         run, line = self._page.run, self._texts.line
         end = run.finished_at if run.finished_at is not None else self._page.made_at
         duration = None if run.created_at is None else end - run.created_at
         request = f"pull request {run.pull_request}" if run.pull_request else ""
         git = (line(run.git_branch), line(run.git_sha, 40)[:12], request)
         facts = [
-            ("Queued", time_text(run.created_at)),
-            ("Started", time_text(run.started_at)),
-            ("Finished", time_text(run.finished_at)),
-            ("Duration", duration_text(duration)),
-            ("Cause", line(run.cause, 255)),
-            ("Engine", " · ".join(filter(None, (line(run.engine, 60), line(run.adapter, 40))))),
-            ("Git", " · ".join(filter(None, git))),
-            ("Retry of", f"Run {run.retries}" if run.retries else ""),
+            ("Queued", time_text(run.created_at), ""),
+            ("Started", time_text(run.started_at), ""),
+            ("Finished", time_text(run.finished_at), ""),
+            ("Duration", duration_text(duration), ""),
+            ("Cause", line(run.cause, 255), ""),
+            ("Engine", " · ".join(filter(None, (line(run.engine, 60), line(run.adapter, 40)))), ""),
+            ("Git", " · ".join(filter(None, git)), ""),
+            (
+                "Retry of",
+                f"Run {run.retries}" if run.retries else "",
+                self._texts.url(_retried_url(run)),
+            ),
         ]
-        return [(name, text) for name, text in facts if text]
+        return [each for each in facts if each[1]]
 
     def _load(self) -> dict[str, Any] | None:
         load = self._page.load
@@ -353,6 +366,12 @@ class View:
             ],
             "is_open": outcome_of(step.status) in ("bad", "active"),
         }
+
+
+def _retried_url(run: RunHead) -> str | None:
+    """Return the page of the run that a run retries, which differs from its own by the id."""
+    before, separator, after = (run.url or "").rpartition(f"/{run.id}")
+    return f"{before}/{run.retries}{after}" if separator and after in ("", "/") else None
 
 
 def _change(now: float, before: float) -> str:

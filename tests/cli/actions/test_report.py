@@ -1,4 +1,4 @@
-"""`report` writes the page of a run, and `run --report` does when the run has ended."""
+"""`report` writes the page of a run, and `--report` does when a command has waited for it."""
 
 from __future__ import annotations
 
@@ -61,6 +61,23 @@ def test_the_page_of_a_job_shows_its_last_runs(
     assert done.status == 0
     assert f"has no results of job {job}; reading the API instead." in done.err
     assert "<bdi>dbt Cloud&#39;s API</bdi>" in (isolated / "p.html").read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_job_is_that_of_the_config(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = cli("report", "--job")
+    assert done.status == 2
+    assert "`job_id` is missing" in done.err
+    job = cloud.create_job("Nightly")
+    ended_run(cloud, job)
+    monkeypatch.setenv("DBT_CLOUD__JOB_NAME", "Nightly")
+    assert cli("report", "--job", "--days", 7).out == f"job-{job}.html\n"
+    assert "1 run" in (isolated / f"job-{job}.html").read_text(encoding="utf-8")
+    # an empty variable of a script is a mistake, not a wish
+    done = cli("report", "--job", "")
+    assert done.status == 2
+    assert "job_id" in done.err
 
 
 def test_the_destination_that_was_read_is_named(
@@ -134,6 +151,26 @@ def test_a_run_is_reported_if_its_failure_is_raised(
     job = cloud.create_job("Nightly", outcome="error")
     assert cli("run", job, "--raise-on-failure", "--report", "run.html").status == 1
     assert (isolated / "run.html").exists()
+
+
+def test_a_retry_and_a_status_are_reported(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    job = cloud.create_job("Nightly", outcome=["error", "success"])
+    run = ended_run(cloud, job)["id"]
+    for command in ("retry", "status"):
+        done = cli(command, run, "--report", f"{command}.html")
+        assert f"Wrote the report to {command}.html." in done.err
+    assert ">Error<" in (isolated / "status.html").read_text(encoding="utf-8")
+    assert ">Success<" in (isolated / "retry.html").read_text(encoding="utf-8")
+
+
+def test_a_retry_whose_report_cannot_be_written_starts_nothing(
+    cli: Cli, cloud: DBTCloudEmulator, isolated: Path
+) -> None:
+    run = ended_run(cloud, cloud.create_job("Nightly", outcome="error"))["id"]
+    assert cli("retry", run, "--report", "-").status == 2
+    assert [each["id"] for each in cloud.runs] == [run]
 
 
 def test_a_report_that_fails_does_not_change_the_outcome(cli: Cli, cloud: DBTCloudEmulator) -> None:

@@ -143,6 +143,24 @@ def test_links_lead_to_the_web_or_nowhere() -> None:
         assert url not in text
 
 
+@pytest.mark.parametrize(
+    ("url", "retried"),
+    [
+        ("https://x.example/runs/77/", "https://x.example/runs/76/"),
+        ("https://x.example/runs/77", "https://x.example/runs/76"),
+        ("https://x.example/runs/177", None),
+        ("https://x.example/runs/77/steps", None),
+        ("javascript:alert(1)/77", None),
+        (None, None),
+    ],
+)
+def test_a_retry_links_to_the_run_it_retries(url: str | None, retried: str | None) -> None:
+    document = Document(render_run(shop_page(run=replace(shop_page().run, url=url))))
+    links = [attrs.get("href") or "" for tag, attrs in document.tags if tag == "a"]
+    assert [link for link in links if link.rstrip("/").endswith("/76")] == [retried] * bool(retried)
+    assert "Run 76" in document.text
+
+
 def test_what_failed_comes_first_with_its_consequences() -> None:
     text = Document(render_run(shop_page())).text
     failed = text[text.index("No column amout") :]
