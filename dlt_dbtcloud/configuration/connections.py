@@ -32,6 +32,7 @@ __all__ = [
     "is_set",
     "known_connections",
     "line_that_sets",
+    "misplaced_settings",
     "prefix_of",
     "section_of",
     "valid_connection",
@@ -43,6 +44,9 @@ SECTION = "dbt_cloud"
 # unless it is that of an emulator
 _EMULATED = "DBT_CLOUD_EMULATED"
 _ACCOUNT = frozenset({"api_token", "account_id", "base_api_url"})
+# sections that are written for `[dbt_cloud]`
+_MISSPELT = ("dbtcloud", "dbt-cloud", "dbtCloud", "DBT_CLOUD", "dbt.cloud", "dbt", "dbt_platform")
+_MISPLACED = (*_MISSPELT, "sources.dbt_cloud", "destination.dbt_cloud", "credentials.dbt_cloud")
 
 _QUOTE = '"'
 # environment variables separate sections by `__`
@@ -184,12 +188,42 @@ def line_that_sets(
 
 def file_sections(connection: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the section of a connection in each file, with the name of the file."""
-    *above, key = _path(connection)
     for provider in _providers():
         if isinstance(provider, BaseDocProvider):
-            section, _ = provider.get_value(key, dict, "", *above)
-            if isinstance(section, Mapping):
-                yield provider.name, section
+            yield provider.name, _section(provider, *_path(connection))
+
+
+def misplaced_settings(fields: Iterable[str]) -> list[str]:
+    """Return sentences about variables and sections that were probably meant for `[dbt_cloud]`.
+
+    Args:
+        fields: The fields of the spec.
+    """
+    prefix = prefix_of(None)
+    meant = {_letters(prefix + name): f"{prefix}{name.upper()}" for name in fields}
+    variables = [
+        f"`{name}` in the environment is not read: name it `{meant[_letters(name)]}`."
+        for name in sorted(os.environ)
+        if _letters(name) in meant and not name.startswith(prefix)
+    ]
+    sections = [
+        f"`[{section}]` in `{provider.name}` is not read: name it `{section_of(None)}`."
+        for provider in _providers()
+        if isinstance(provider, BaseDocProvider)
+        for section in _MISPLACED
+        if not {*_section(provider, *section.split("."))}.isdisjoint(fields)
+    ]
+    return [*variables, *sections]
+
+
+def _letters(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _section(provider: BaseDocProvider, *path: str) -> Mapping[str, Any]:
+    *above, key = path
+    section, _ = provider.get_value(key, dict, "", *above)
+    return section if isinstance(section, Mapping) else {}
 
 
 def _require_known(name: str, fields: Iterable[str]) -> None:

@@ -23,6 +23,7 @@ from dlt_dbtcloud.client.outages import Clock
 from dlt_dbtcloud.configuration.connections import (
     connection_traces,
     file_sections,
+    misplaced_settings,
     prefix_of,
     section_of,
     valid_connection,
@@ -117,10 +118,11 @@ def resolved_config(
         arguments = " and ".join(f"`{name}=…`" for name in missing if name in _ARGUMENTS)
         others = {*missing} - {*_ARGUMENTS}
         passed = [*([arguments] if arguments else []), *(["`credentials`"] if others else [])]
+        hints = "".join(f" {hint}" for hint in misplaced_settings(missing))
         raise InvalidCredentialsException(
             f"{keys} {'is' if len(missing) == 1 else 'are'} missing. Pass {' and '.join(passed)} "
             f"to the call, or set {keys} under `{section_of(connection)}` in "
-            f"`.dlt/secrets.toml`, or {variables} in the environment.",
+            f"`.dlt/secrets.toml`, or {variables} in the environment.{hints}",
             *missing,
         )
     return cast(DBTCloudConfiguration, credentials)
@@ -180,6 +182,8 @@ def _resolve(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> DBTCloudC
     try:
         return resolve_configuration(config, explicit_value=given)
     except ConfigFieldMissingException as error:
+        for hint in misplaced_settings(fields_of_spec()):
+            logger.warning(hint)
         if not config.connection:
             raise
         name, fields = config.connection, fields_of_spec()

@@ -274,6 +274,47 @@ def test_misspelt_keys_of_the_section_are_named_once(
     ]
 
 
+@pytest.mark.parametrize(
+    "section", ["dbtcloud", "dbt-cloud", "DBT_CLOUD", "dbt.cloud", "dbt", "sources.dbt_cloud"]
+)
+def test_a_token_in_another_section_is_named(
+    write_config: WriteConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    section: str,
+) -> None:
+    monkeypatch.delenv("DBT_CLOUD__API_TOKEN")
+    write_config("secrets.toml", f'[{section}]\napi_token = "{TOKEN}"\n[dbt_package]\njob_id = 1')
+    with pytest.raises(ConfigFieldMissingException):
+        configured()
+    warned = [record.getMessage() for record in caplog.records]
+    assert warned == [f"`[{section}]` in `secrets.toml` is not read: name it `[dbt_cloud]`."]
+
+
+def test_variables_with_one_underscore_are_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("DBT_CLOUD__API_TOKEN")
+    monkeypatch.setenv("DBT_CLOUD_API_TOKEN", TOKEN)
+    monkeypatch.setenv("DBTCLOUD_JOB_ID", "7")
+    monkeypatch.setenv("JOB_ID", "7")
+    with pytest.raises(ConfigFieldMissingException):
+        configured()
+    assert [record.getMessage() for record in caplog.records] == [
+        "`DBTCLOUD_JOB_ID` in the environment is not read: name it `DBT_CLOUD__JOB_ID`.",
+        "`DBT_CLOUD_API_TOKEN` in the environment is not read: name it `DBT_CLOUD__API_TOKEN`.",
+    ]
+    monkeypatch.setenv("DBT_CLOUD__API_TOKEN", TOKEN)
+    # an id that is missing is named, others are not
+    hint = "`DBTCLOUD_JOB_ID` in the environment is not read: name it `DBT_CLOUD__JOB_ID`."
+    with pytest.raises(InvalidCredentialsException) as caught:
+        resolved_config(configured(), "job_id")
+    assert str(caught.value).endswith(f"in the environment. {hint}")
+    with pytest.raises(InvalidCredentialsException) as caught:
+        resolved_config(configured(), "account_id")
+    assert str(caught.value).endswith("in the environment.")
+
+
 def test_retries_must_not_be_negative() -> None:
     with pytest.raises(ConfigurationValueError, match="`retries=-1` must be 0 or more"):
         configured({"retries": -1})
