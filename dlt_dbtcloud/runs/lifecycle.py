@@ -261,22 +261,27 @@ class Lifecycle:
             for part in lost:
                 part.run = None
                 self._start(part)
-            duplicates = [part for part in self._parts if part.has_lost_its_duplicate]
-            for part in duplicates:
-                self._find_kept(part)
+            self._find_kept()
             if not any(part.pending for part in self._parts):
                 return
             self._wait()
 
-    def _find_kept(self, part: Part) -> None:
-        """Replace a cancelled run of another process by the run that it kept."""
-        try:
-            kept = existing_run(self._client, cast(Trigger, part.trigger))
-        except DBTCloudException as error:
-            logger.warning(f"{run_name(cast(Run, part.run))} may be a cancelled duplicate. {error}")
-        else:
-            if kept:
-                part.run, part.is_retry = kept, retried_run(kept) is not None
+    def _find_kept(self) -> None:
+        """Replace cancelled runs of loads by those that other processes kept."""
+        for pause in _KEPT_LOOKS:
+            cancelled = [part for part in self._parts if part.has_lost_its_duplicate]
+            if not cancelled or pause > self._seconds_left:
+                return
+            self._client.clock.sleep(pause)
+            for part in cancelled:
+                try:
+                    kept = existing_run(self._client, cast(Trigger, part.trigger))
+                except DBTCloudException as error:
+                    name = run_name(cast(Run, part.run))
+                    logger.warning(f"{name} may be a cancelled duplicate. {error}")
+                    return
+                if kept:
+                    part.run, part.is_retry = kept, retried_run(kept) is not None
 
     def _cancel_duplicates(self) -> None:
         for part in self._parts:

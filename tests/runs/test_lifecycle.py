@@ -83,14 +83,17 @@ def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, loaded_pipeline: dlt
 
 @pytest.mark.parametrize("outcome", ["error", "cancelled"])
 def test_an_unsuccessful_run_is_followed_by_another(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, outcome: Any
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, outcome: Any
 ) -> None:
     job = cloud.create_job("Flaky", outcome=[outcome, "success"])
-    first = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
-    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    trigger = Trigger(str(job), {"cause": "x"}, LastLoad("flights", "1732150000.123"))
+    first, again, found = (
+        Lifecycle(clocked(client, FakeClock()), DBTCloudConfiguration()).run_all([trigger])[0]
+        for _ in range(3)
+    )
     assert not first["is_success"]
     assert again["is_success"]
-    assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)["id"] == again["id"]
+    assert found["id"] == again["id"]
     assert len(cloud.runs) == 2
 
 

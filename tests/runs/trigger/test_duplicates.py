@@ -178,6 +178,31 @@ def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
     assert len(cloud.runs) == 2
 
 
+@pytest.mark.parametrize(("lists", "is_found"), [(1, True), (3, True), (None, False)])
+def test_the_kept_run_is_searched_for_while_lists_lag(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, lists: int | None, is_found: bool
+) -> None:
+    trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
+    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+
+    def cancel() -> None:
+        kept = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+        client.cancel_run(first["id"])
+        cloud.wait_for_run(id_of(first))
+        cloud.finish_run(id_of(kept))
+        cloud.fail("list_runs", "lag", seconds=3600, calls=lists)
+
+    clock = FakeClock()
+    clock.at(10, cancel)
+    lifecycle = Lifecycle(clocked(client, clock), DBTCloudConfiguration())
+    ended = lifecycle.run_all([trigger])[0]
+    kept = cloud.runs[1]
+    assert ended["id"] == (kept["id"] if is_found else first["id"])
+    assert bool(ended["is_success"]) is is_found
+    # a person may have cancelled the run
+    assert len(cloud.runs) == 2
+
+
 def test_a_cool_down_keeps_no_duplicate_of_an_earlier_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
