@@ -115,6 +115,8 @@ def _job_id(options: argparse.Namespace) -> int:
     if options.job is not True:
         return int(valid_id("job_id", options.job))
     with connected(options) as (_, config):
+        if not (config.job_id or config.job_name):
+            raise InputError("No job is configured: pass `--job JOB`, or set `job_id`.")
         return int(required_job_id(config))
 
 

@@ -68,7 +68,7 @@ def test_the_page_of_a_job_is_that_of_the_config(
 ) -> None:
     done = cli("report", "--job")
     assert done.status == 2
-    assert "`job_id` is missing" in done.err
+    assert "pass `--job JOB`" in done.err
     job = cloud.create_job("Nightly")
     ended_run(cloud, job)
     monkeypatch.setenv("DBT_CLOUD__JOB_NAME", "Nightly")
