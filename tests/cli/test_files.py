@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dlt_dbtcloud.cli.files import check_writable, write_file
 from dlt_dbtcloud.cli.statuses import InputError
+from tests.support.forks import run_forked
 
 FULL = Path("/dev/full")
 # a file of more than some bytes cannot be written, as on a full disk
@@ -35,17 +34,10 @@ def test_a_file_and_its_folders_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of files' sizes")
-def test_an_older_file_stays_if_the_disk_is_full(tmp_path: Path) -> None:
+def test_an_older_file_stays_if_the_disk_is_full(tmp_path: Path, forking: None) -> None:
     file = tmp_path / "pages" / "page.html"
     write_file("old", str(file))
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(file)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    assert done.stdout == f"`{file}` is not written: File too large.\n"
+    assert run_forked(LIMITED, str(file)) == f"`{file}` is not written: File too large.\n"
     assert file.read_text(encoding="utf-8") == "old"
     assert list(file.parent.iterdir()) == [file]
 

@@ -9,7 +9,6 @@ import pty
 import re
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 from dlt.common.configuration import plugins
@@ -18,12 +17,18 @@ from dlt_dbtcloud.cli.console import Console
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
 from tests.support.clock import until
-from tests.support.forks import forked
+from tests.support.forks import forked, run_forked
 from tests.support.past_runs import ended_run
-from tests.support.processes import run, run_python
+from tests.support.processes import run
 from tests.support.watching import is_waited_for
 
-DLT = str(Path(sys.executable).with_name("dlt"))
+# the program `dlt`
+DLT = """
+import sys
+from importlib.metadata import entry_points
+(program,) = entry_points(group="console_scripts", name="dlt")
+sys.exit(program.load()())
+"""
 # `python -m dlt_dbtcloud` with an output that has no reader from the beginning
 UNREAD = """
 import os, runpy, sys
@@ -40,18 +45,22 @@ def test_dlt_finds_the_plugin() -> None:
     assert plugins.manager().get_plugin("dlt-dbtcloud") is sys.modules["dlt_dbtcloud.plugin"]
 
 
-def test_dlt_executes_the_command(cloud: DBTCloudEmulator) -> None:
+def test_dlt_executes_the_command(cloud: DBTCloudEmulator, forking: None) -> None:
     """Standard output is the JSON alone, and the exit status is the command's own."""
     job = cloud.create_job("Nightly", outcome="error")
-    done = run([DLT, "dbt-cloud", "run", str(job), "--json"])
-    assert done.returncode == 1, done.stderr
-    assert json.loads(done.stdout)["id"] == cloud.runs[0]["id"]
-    assert "Traceback" not in done.stderr
+    with forked(DLT, "dbt-cloud", "run", str(job), "--json") as process:
+        assert process.wait() == 1, process.errors
+        assert json.loads(process.output)["id"] == cloud.runs[0]["id"]
+        assert "Traceback" not in process.errors
 
 
-def test_the_plugin_imports_nothing_of_the_package_at_the_start() -> None:
-    code = "import sys, dlt_dbtcloud.plugin as _; print(*sys.modules, sep='\\n')"
-    modules = run_python(code).split()
+def test_the_plugin_imports_nothing_of_the_package_at_the_start(forking: None) -> None:
+    code = (
+        "import sys\n"
+        "for name in [*sys.modules]: name.startswith('dlt_dbtcloud') and sys.modules.pop(name)\n"
+        "import dlt_dbtcloud.plugin; print(*sys.modules, sep='\\n')"
+    )
+    modules = run_forked(code).split()
     assert [name for name in modules if name.startswith("dlt_dbtcloud.")] == ["dlt_dbtcloud.plugin"]
 
 

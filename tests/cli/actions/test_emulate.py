@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -19,26 +18,24 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from tests.cli.conftest import Cli
 from tests.support.clock import until
 from tests.support.fake_dbt import write_fake
-from tests.support.processes import is_alive, running
+from tests.support.forks import forked
+from tests.support.processes import is_alive
 from tests.support.tiny import write_tiny
 
 SLEEPING = """
 print("started", os.getpid(), flush=True)
 time.sleep(600)
 """
+MAIN = "import sys; from dlt_dbtcloud.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
-def test_it_serves_until_sigterm_and_ends_dbt(isolated: Path) -> None:
+def test_it_serves_until_sigterm_and_ends_dbt(isolated: Path, forking: None) -> None:
     project = write_tiny(isolated / "tiny")
     program = write_fake(isolated, SLEEPING)
-    words = ["emulate", str(project), "--dbt-executable", program]
-    command = [sys.executable, "-m", "dlt_dbtcloud", *words]
-    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout
-        lines = [process.stdout.readline() for _ in range(4)]
-        environment = dict(
-            shlex.split(line)[1].split("=", 1) for line in lines if line.startswith("export ")
-        )
+    with forked(MAIN, "emulate", str(project), "--dbt-executable", program) as process:
+        until(lambda: "until Ctrl-C" in process.errors)
+        output = process.output
+        environment = dict(shlex.split(line)[1].split("=", 1) for line in output.splitlines())
         job = environment["DBT_CLOUD__JOB_ID"]
         with DBTCloudClientV2(
             environment["DBT_CLOUD__API_TOKEN"],
@@ -54,10 +51,9 @@ def test_it_serves_until_sigterm_and_ends_dbt(isolated: Path) -> None:
             until(lambda: re.search(r"started \d+", log()))
             (started,) = re.findall(r"started (\d+)", log())
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert (output, "Traceback" in errors) == ("", False)
-    assert f"Job {job} builds {project}." in errors
+        assert process.wait() == 143
+        assert (process.output, "Traceback" in process.errors) == (output, False)
+        assert f"Job {job} builds {project}." in process.errors
     until(lambda: not is_alive(int(started)))
 
 
