@@ -22,6 +22,7 @@ START = (
 # what importing the package, and loading into DuckDB, imports at some time
 _PRELOADED = (
     "dlt_dbtcloud.helpers",
+    "dlt_dbtcloud.lineage",
     "dlt_dbtcloud.emulator",
     "dlt_dbtcloud.loads",
     "dlt_dbtcloud.source",
@@ -33,12 +34,15 @@ _PRELOADED = (
     "rich.console",
     "rich.table",
 )
+# the names of all modules after each of these imports, as of a program that imports no more
+imported: dict[str, frozenset[str]] = {}
 
 
 def program() -> str:
     """Fork for each request, and return its code in the fork; end when no more can come."""
     for module in _PRELOADED:
         import_module(module)
+        imported[module] = frozenset(sys.modules)
     _forget_settings()
     # the garbage of forks has nothing of it, which saves copies of its memory
     gc.freeze()
