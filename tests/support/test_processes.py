@@ -32,7 +32,7 @@ from tests.support.processes import running, start_guard
 
 start_guard()
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def child():
     with running([sys.executable, "hanging.py"], stdout=-1) as process:
         while len(list(__import__("pathlib").Path("pids").iterdir())) < 3:
@@ -45,11 +45,15 @@ def test_that_fails(child):
 def test_that_hangs(child):
     child.communicate()
 
+def test_that_passes(child):
+    pass
+
 @pytest.fixture
 def stuck(child):
     yield
     child.wait()
 
+@pytest.mark.timeout(0.1)
 def test_whose_teardown_hangs(stuck):
     pass
 """
@@ -114,7 +118,11 @@ def test_forks_end_with_a_child_that_has_ended(pids: Path) -> None:
         ("test_that_fails", []),
         ("test_that_hangs", [*AT_ONCE, "--timeout-method=signal"]),
         ("test_that_hangs", [*AT_ONCE, "--timeout-method=thread"]),
-        ("test_whose_teardown_hangs", ["--timeout=3", "--timeout-method=thread"]),
+        # the child starts before the time begins
+        (
+            "test_whose_teardown_hangs",
+            ["--timeout-method=thread", "test_inner.py::test_that_passes"],
+        ),
     ],
 )
 def test_a_session_ends_with_its_tests_children(
