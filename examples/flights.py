@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
 from importlib.util import find_spec
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TextIO
 
@@ -118,10 +118,18 @@ def _pages(path: Path, types: dict[str, TDataType], last_day: date | None) -> It
             yield page
 
 
-def _until(last_day: date, header: list[str], lines: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Return the lines up to and including a day; the file is not sorted by day."""
+def _until(last_day: date, header: list[str], lines: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Return the lines up to and including a day.
+
+    The flights of January come first in their file; the weather is sorted by airport.
+    """
     month, day = header.index("month"), header.index("day")
-    return (line for line in lines if date(2013, int(line[month]), int(line[day])) <= last_day)
+
+    def is_early(line: list[str]) -> bool:
+        return date(2013, int(line[month]), int(line[day])) <= last_day
+
+    is_at_the_beginning = header[0] == "year" and last_day <= date(2013, 1, 31)
+    return takewhile(is_early, lines) if is_at_the_beginning else filter(is_early, lines)
 
 
 def _rows(

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import WriteConfig
 from tests.support.clock import DBT_PATIENCE
+from tests.support.flights import flights_source
 from tests.support.forks import forked
 from tests.support.processes import ROOT, run
 from tests.support.wire import WireServer
@@ -74,6 +76,21 @@ def assert_is_one_clear_line(done: subprocess.CompletedProcess[str], *words: str
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+
+
+def test_a_day_has_its_flights_and_the_weather_at_each_airport() -> None:
+    tables = {name: [*resource] for name, resource in flights_source(days=2).resources.items()}
+    assert Counter(row["day"] for row in tables["flights"]) == {1: 842, 2: 943}
+    assert {row["month"] for row in tables["flights"]} == {1}
+    weather = Counter((row["origin"], row["day"]) for row in tables["weather"])
+    assert weather == {
+        ("EWR", 1): 22,
+        ("JFK", 1): 22,
+        ("LGA", 1): 23,
+        ("EWR", 2): 24,
+        ("JFK", 2): 24,
+        ("LGA", 2): 24,
+    }
 
 
 @pytest.mark.dbt

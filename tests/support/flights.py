@@ -55,7 +55,7 @@ class Flights:
 
     def load(self, *tables: str, days: int = 1) -> None:
         """Load some of the tables, by default all."""
-        source = _flights(days)
+        source = flights_source(days)
         self.pipeline.run(source.with_resources(*tables) if tables else source)
 
     def load_for_dbt(self, *tables: str) -> None:
@@ -64,7 +64,7 @@ class Flights:
             others = dlt.pipeline(
                 "before", destination=self.pipeline.destination, dataset_name="raw"
             )
-            others.run(_flights(1))
+            others.run(flights_source(1))
             self.pipeline.activate()
         if tables:
             self.load(*tables)
@@ -126,7 +126,8 @@ class Flights:
         file.write_text(text)
 
 
-def _flights(days: int) -> DltSource:
+def flights_source(days: int) -> DltSource:
+    """Return the source of the example."""
     sys.path.insert(0, str(EXAMPLES))
     try:
         from flights import nycflights
