@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+import dlt
+import duckdb
 import pytest
 import tomlkit
 import yaml
@@ -34,6 +38,10 @@ LONGEST_LINE = 100
 SHOP = ROOT / "examples" / "orchestrators"
 SOURCES = ROOT / "docs" / "dbt-sources.md"
 TOKEN = "dbtc_0123456789abcdef"
+DATABASE = re.compile(r'dlt\.pipeline\("(\w+)", destination="duckdb"')
+LOAD = re.compile(
+    r"^pipeline = dlt\.pipeline\(.*\)\npipeline\.run\(\[.*\], table_name=\S+\)\n", re.MULTILINE
+)
 
 
 def prose(page: Path) -> list[str]:
@@ -62,28 +70,69 @@ def test_every_language_is_checked() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
-        pytest.param(block, id=str(block), marks=engine(block))
-        for block in blocks("python")
+def groups() -> list[list[Block]]:
+    """Return the blocks of Python to run, in groups that begin with the same load."""
+    found: dict[str, list[Block]] = {}
+    for block in blocks("python"):
         # `make interop` runs those of orchestrators, and cron the script that they import
-        if not re.search(r"^(import|def) shop", block.code, re.MULTILINE)
+        is_script = re.search(r"^(import|def) shop", block.code, re.MULTILINE)
         # a test of its own runs it
-        and block.page != SOURCES
+        if not is_script and block.page != SOURCES:
+            load = LOAD.search(block.code)
+            key = load[0] if load and not engine(block) else str(block)
+            found.setdefault(key, []).append(block)
+    return [*found.values()]
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[KeepAliveServer]:
+    """Return a server that receives events of OpenLineage."""
+    with KeepAliveServer({}) as server:
+        yield server
+
+
+def execute(block: Block, pipeline: dlt.Pipeline | None = None) -> dict[str, Any]:
+    """Execute a block and return its names.
+
+    Args:
+        block: The block. Its database is opened once, and not for each step of a load.
+        pipeline: The pipeline that has run the load with which the block begins.
+    """
+    names = {"__name__": "docs", "pipeline": pipeline}
+    # the lines stay where they are
+    code = LOAD.sub("\n\n", block.code) if pipeline else block.code
+    with ExitStack() as opened:
+        for name in DATABASE.findall(block.code):
+            opened.enter_context(duckdb.connect(f"{name}.duckdb"))
+        exec(compile(code, str(block), "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param(group, id=" ".join(map(str, group)), marks=engine(group[0]))
+        for group in groups()
     ],
 )
 def test_python_runs(
-    cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, isolated: Path, block: Block
+    cloud: DBTCloudEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    isolated: Path,
+    backend: KeepAliveServer,
+    group: list[Block],
 ) -> None:
-    for section in ("", "PROD__"):
-        monkeypatch.setenv(f"DBT_CLOUD__{section}JOB_ID", str(cloud.create_job("Nightly")))
+    """A load with which several blocks begin is run once, and each has a job of its own."""
+    monkeypatch.setenv("OPENLINEAGE_URL", backend.url)
     for folder in ("examples", ".venv-fusion"):
         (isolated / folder).symlink_to(ROOT / folder)
-    with KeepAliveServer({}) as backend:
-        monkeypatch.setenv("OPENLINEAGE_URL", backend.url)
-        exec(compile(block.code, str(block), "exec"), {"__name__": "docs"})
-        assert bool(backend.requests) == ("emit_openlineage" in block.code)
+    pipeline = None
+    for block in group:
+        for section in ("", "PROD__"):
+            monkeypatch.setenv(f"DBT_CLOUD__{section}JOB_ID", str(cloud.create_job("Nightly")))
+        sent = backend.requests
+        pipeline = execute(block, pipeline)["pipeline"]
+        assert (backend.requests > sent) == ("emit_openlineage" in block.code)
 
 
 def test_first_example_loads_no_results_of_a_skipped_run(
@@ -93,8 +142,7 @@ def test_first_example_loads_no_results_of_a_skipped_run(
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
     # leaves a manifest without sources
     dlt_dbtcloud.run_dbt_cloud_job()
-    names: dict[str, Any] = {"__name__": "docs"}
-    exec(blocks("python")[0].code, names)
+    names = execute(blocks("python")[0])
     assert capsys.readouterr().out == "Skipped\n"
     assert "dbt_cloud_results" not in names["pipeline"].schema_names
     assert len(cloud.runs) == 1
@@ -110,9 +158,9 @@ def test_python_is_formatted(tmp_path: Path) -> None:
     assert "$(BLOCKS)" in mypy
 
 
-def test_the_yaml_of_sources_is_what_the_example_writes(isolated: Path) -> None:
+def test_the_yaml_of_sources_is_what_the_example_writes() -> None:
     (example,) = [block for block in blocks("python") if block.page == SOURCES]
-    exec(example.code, {"__name__": "docs"})
+    execute(example)
     written, thresholds = [block for block in blocks("yaml") if block.page == SOURCES]
     assert yaml.safe_load(written.code) == yaml.safe_load(Path("sources.yml").read_text())
     # those that dbt checks in a test of its own
