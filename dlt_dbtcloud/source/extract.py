@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import dlt
 
@@ -30,7 +31,7 @@ from dlt_dbtcloud.source.rows import (
 )
 from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
 
-__all__ = ["Extraction", "Rows", "UnreadRuns"]
+__all__ = ["Batch", "Extraction", "Rows", "UnreadRuns"]
 
 
 # tables that need no artifacts
@@ -45,6 +46,13 @@ _RUNS_AT_ONCE = 50
 _NEVER_DUE_TO_A_RUN = (DBTCloudAuthError, DBTCloudRateLimitError)
 
 Rows = Mapping[str, list[Row]]
+
+
+class Batch(NamedTuple):
+    """Runs that were read, with the rows of their artifacts."""
+
+    runs: Sequence[NewRun]
+    rows: Rows
 
 
 class UnreadRuns:
@@ -154,17 +162,24 @@ class Extraction:
         Args:
             tables: The selected tables.
         """
-        read: list[NewRun] = []
+        of_runs = [table for table in tables if table in _WITHOUT_ARTIFACTS]
+        runs = self._runs if len(of_runs) < len(tables) else []
+        pending, read = deque(runs), list[NewRun]()
+
+        def taken() -> Iterator[NewRun]:
+            # until another worker has taken the last one
+            with suppress(IndexError):
+                while True:
+                    yield pending.popleft()
 
         @dlt.defer
         def read_batch() -> Rows:
-            return _without_empty(self.read_batch(pending, read))
+            batch = self.read_batch(taken())
+            read.extend(batch.runs)
+            return _without_empty(batch.rows)
 
-        of_runs = [table for table in tables if table in _WITHOUT_ARTIFACTS]
-        runs = self._runs if len(of_runs) < len(tables) else []
         try:
             yield _without_empty({table: self.rows_of_runs(table) for table in of_runs})
-            pending = deque(runs)
             while pending:
                 yield read_batch()
             while len(read) < len(runs):
@@ -182,31 +197,23 @@ class Extraction:
         of_runs = load_rows([*filter(has_finished, runs)], self._known, self._stored)
         return _without_known_tables(of_runs, self._stored)
 
-    def read_batch(self, pending: deque[NewRun], read: list[NewRun]) -> Rows:
-        """Return the rows of pending runs, in any thread, until there are enough.
+    def read_batch(self, runs: Iterable[NewRun]) -> Batch:
+        """Return the rows of the first runs, in any thread, until there are enough.
 
         dlt takes as long for one row as for a thousand.
-
-        Args:
-            pending: The runs, which it removes.
-            read: The runs that were read, to which it adds.
 
         Raises:
             DBTCloudException: There is an outage.
         """
-        batch: dict[str, list[Row]] = {}
-        for _ in range(_RUNS_AT_ONCE):
-            try:
-                new = pending.popleft()
-            except IndexError:
-                # another worker removed the last one
-                break
-            for table, rows in self.read_run(new).items():
-                batch.setdefault(table, []).extend(rows)
+        read: list[NewRun] = []
+        rows: dict[str, list[Row]] = {}
+        for new in runs:
+            for table, of_run in self.read_run(new).items():
+                rows.setdefault(table, []).extend(of_run)
             read.append(new)
-            if self._is_over or sum(map(len, batch.values())) >= _ROWS_AT_ONCE:
+            if self._is_over or _are_enough(rows, len(read)):
                 break
-        return batch
+        return Batch(read, rows)
 
     def read_run(self, new: NewRun) -> Rows:
         """Return the rows of a run's artifacts, in any thread. `finish` returns those it shares.
@@ -282,6 +289,11 @@ class Extraction:
         return []
 
 
+def _are_enough(rows: Rows, runs: int) -> bool:
+    """Return whether a batch is complete with the rows of so many runs."""
+    return runs >= _RUNS_AT_ONCE or sum(map(len, rows.values())) >= _ROWS_AT_ONCE
+
+
 def _without_empty(rows: Rows) -> Rows:
     return {table: of_table for table, of_table in rows.items() if of_table}
 
@@ -301,9 +313,9 @@ def _without_known_tables(rows: list[Row], stored: StoredTables) -> list[Row]:
     if not rows:
         return []
     key = KEYS["dbt_run_loads"]
-    known = {
-        each[:-1] for each in stored.rows("dbt_run_loads", [*key, "tables"]) if from_json(each[-1])
-    }
+    of_runs = {"run_id": {row["run_id"] for row in rows}}
+    found = stored.rows("dbt_run_loads", [*key, "tables"], of_runs)
+    known = {each[:-1] for each in found if from_json(each[-1])}
     return [row for row in rows if tuple(row[name] for name in key) not in known]
 
 

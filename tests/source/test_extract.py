@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections import deque
 from typing import Any
 
 import dlt
@@ -425,8 +424,9 @@ def test_a_batch_has_the_rows_of_many_small_runs(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     (new,) = one_run(client, str(finished_run(nightly(cloud))), TABLES)
-    pending, read = deque([new] * 52), list[NewRun]()
-    extraction = Extraction(clocked(client, FakeClock()), [*pending])
-    rows = [extraction.read_batch(pending, read)["dbt_node_results"] for _ in range(2)]
-    assert [len(each) for each in rows] == [2 * 50, 2 * 2]
-    assert (len(pending), len(read)) == (0, 52)
+    new = NewRun(new.run, frozenset({"dbt_run_steps"}))
+    runs = iter([new] * 52)
+    extraction = Extraction(clocked(client, FakeClock()), [new] * 52)
+    batches = [extraction.read_batch(runs) for _ in range(2)]
+    assert [len(batch.runs) for batch in batches] == [50, 2]
+    assert [len(batch.rows["dbt_run_steps"]) for batch in batches] == [4 * 50, 4 * 2]
