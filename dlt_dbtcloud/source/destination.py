@@ -20,6 +20,7 @@ from dlt.common.schema.typing import TTableSchema
 from dlt.common.schema.utils import has_table_seen_data, normalize_table_identifiers
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.fs_client import FSClientBase
+from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from dlt_dbtcloud.source.schema import KEYS, Row
 
@@ -141,7 +142,9 @@ class StoredTables:
         columns: Sequence[str],
         where: Mapping[str, Collection[int]],
     ) -> Iterator[tuple[Any, ...]]:
-        schema = self._schema_with(table, (*columns, *where))
+        schema = dlt.current.source_schema()
+        if not issubclass(pipeline.destination.client_class, SqlJobClientBase):
+            schema = self._schema_with(table, (*columns, *where))
         with self._dataset_of(pipeline, schema).sql_client as client:
             names = {
                 column: client.escape_column_name(schema.naming.normalize_identifier(column))
@@ -166,7 +169,8 @@ class StoredTables:
     def _schema_with(self, table: str, columns: Collection[str]) -> Schema:
         """Return a schema with a table, even if another pipeline has loaded it.
 
-        dlt finds the files of a table only if its schema describes the table as loaded.
+        Unless the destination is a database, dlt finds a table only if its schema describes the
+        table as loaded.
 
         Args:
             table: The table.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import DBTCloudAuthError
-from dlt_dbtcloud.payloads import RELATED, has_finished, lean_run
+from dlt_dbtcloud.payloads import RELATED, has_finished, id_of, lean_run
 from dlt_dbtcloud.source.destination import StoredTables
 from dlt_dbtcloud.source.schema import KEYS
 from dlt_dbtcloud.typing import Run
@@ -182,10 +182,11 @@ def without_stored(runs: list[NewRun], tables: Iterable[str], stored: StoredTabl
         tables: The tables that are loaded.
         stored: The tables in the destination.
     """
+    lacking = {table: {id_of(run) for run, of_run in runs if table in of_run} for table in tables}
     known = {
-        table: {run_id for (run_id,) in stored.rows(table, ["run_id"])}
-        for table in tables
-        if "run_id" in KEYS[table] and stored.is_append_only(table)
+        table: {run_id for (run_id,) in stored.rows(table, ["run_id"], {"run_id": run_ids})}
+        for table, run_ids in lacking.items()
+        if run_ids and "run_id" in KEYS[table] and stored.is_append_only(table)
     }
     return [
         NewRun(run, frozenset(table for table in of_run if _takes(known.get(table), run)))
