@@ -60,7 +60,12 @@ _LOST_OR_EMPTY = rf"\A\z|{_LOST}"
 
 
 class _JsonHints(logging.Filter):
-    """Drops dlt's warning that JSON columns are text in Arrow, as they always are there."""
+    """Drops dlt's warning that JSON columns are text in Arrow, as they always are there.
+
+    It is added to dlt's logger because nothing else prevents the warning. dlt compares the type of
+    each Arrow column with that of the resource, and reads only nested Arrow types as `json`. Those
+    would be loaded as nested columns, and a resource without the type would create text columns.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 import dlt
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import has_table_seen_data
 from dlt.extract import DltResource, DltSource
@@ -161,7 +162,8 @@ def results_source(
 
 @dlt.source(name=RESULTS_SCHEMA)
 def _source(rows: Callable[[], Iterator[Any]]) -> Iterator[DltResource]:
-    every_row = dlt.resource(rows, name="runs_of_dbt_cloud")
+    # they read no config, which dlt would otherwise look for in their signatures
+    every_row = dlt.resource(rows, name="runs_of_dbt_cloud", spec=BaseConfiguration)
     for table in TABLES:
         resource = dlt.transformer(
             _rows_of(table),
@@ -170,6 +172,7 @@ def _source(rows: Callable[[], Iterator[Any]]) -> Iterator[DltResource]:
             write_disposition="merge",
             primary_key=KEYS[table],
             columns={**TABLES[table], **DLT_COLUMNS},
+            spec=BaseConfiguration,
         )
         resource.add_step(ArrowStep(table))
         resource.apply_hints(additional_table_hints={RESULTS_HINT: True})
