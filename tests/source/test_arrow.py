@@ -128,7 +128,7 @@ def test_tables_are_the_same_with_and_without_pyarrow(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = catalogued(cloud)
-    runs = [finished_run(job, git_branch=ODD_TEXT), finished_run(job)]
+    runs = [finished_run(cloud, job, git_branch=ODD_TEXT), finished_run(cloud, job)]
     # what differs between destinations is how they store types, and `NUMBERS` has them all
     tables = [*(TABLES if kind == "duckdb" else NUMBERS)]
     found = []
@@ -171,7 +171,7 @@ def test_a_table_is_continued_after_pyarrow_is_installed_or_removed(
             without_pyarrow.undo()
         else:
             without_pyarrow.setitem(sys.modules, "pyarrow", None)
-        finished_run(job)
+        finished_run(cloud, job)
         found.append(formats(pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))))
         schemas.append(pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"])
     assert found == [{"insert_values"}, {"parquet"}, {"insert_values"}]
@@ -191,7 +191,7 @@ def test_files_of_a_table_keep_their_format(
 ) -> None:
     files = explicit(dlt.destinations.filesystem("lake"))
     job = nightly(cloud)
-    first = finished_run(job)
+    first = finished_run(cloud, job)
     before = new_pipeline("lake", files).run(dbt_cloud_results(run_id=first).dbt_node_results)
     assert formats(before) == {"jsonl"}
     without_pyarrow.undo()
@@ -203,7 +203,7 @@ def test_files_of_a_table_keep_their_format(
         ("parquet", 8, {}),
     ]
     for expected, number, options in loads:
-        finished_run(job)
+        finished_run(cloud, job)
         info = other.run(dbt_cloud_results().dbt_node_results, **options)
         assert formats(info) == {expected}
         assert rows(other, "SELECT count(*) FROM dbt_node_results") == [(number,)]
@@ -217,7 +217,7 @@ def lake() -> dlt.Pipeline:
 def test_a_requested_format_is_used(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, lake: dlt.Pipeline
 ) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     requested: list[Any] = [(pipeline, "insert_values"), (pipeline, "parquet"), (lake, "jsonl")]
     for used, file_format in requested:
         source = dbt_cloud_results(run_id=run_id).with_resources("dbt_node_results")
@@ -231,7 +231,7 @@ def test_a_requested_format_is_used(
 def test_empty_texts_stay_empty_without_a_driver_for_parquet(
     cloud: DBTCloudEmulator, postgres: str
 ) -> None:
-    finished_run(catalogued(cloud))
+    finished_run(cloud, catalogued(cloud))
     destination = explicit(dlt.destinations.postgres(postgres))
     pipeline = new_pipeline("texts", destination, dataset_name="texts")
     results = dbt_cloud_results().dbt_node_results
@@ -240,7 +240,7 @@ def test_empty_texts_stay_empty_without_a_driver_for_parquet(
 
 
 def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    finished_run(nightly(cloud))
+    finished_run(cloud, nightly(cloud))
     source = dbt_cloud_results().with_resources("dbt_nodes", "dbt_node_results", "dbt_run_steps")
     source.dbt_nodes.add_filter(lambda node: node["resource_type"] == "model")
     source.dbt_nodes.add_map(lambda node: {**node, "name": node["name"].upper()})
@@ -254,7 +254,7 @@ def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.
 
 
 def test_changed_columns_are_respected(cloud: DBTCloudEmulator, lake: dlt.Pipeline) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     source = dbt_cloud_results().with_resources("dbt_runs")
     source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}})
     info = lake.run(source)
@@ -264,13 +264,13 @@ def test_changed_columns_are_respected(cloud: DBTCloudEmulator, lake: dlt.Pipeli
 
 
 def test_a_source_that_is_iterated_yields_rows(cloud: DBTCloudEmulator) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     (row,) = dbt_cloud_results().with_resources("dbt_runs")
     assert row["run_id"] == run_id
 
 
 def test_a_function_as_destination_gets_rows(cloud: DBTCloudEmulator) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     got: list[Any] = []
 
     @dlt.destination(batch_size=10)
@@ -285,7 +285,7 @@ def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID", "true")
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     for has_own_ids in (True, False):
         monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
         info = pipeline.run(dbt_cloud_results(run_id=run_id).dbt_runs)

@@ -60,12 +60,12 @@ def test_only_rows_of_the_runs_environments_are_read_back(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
-    runs = [finished_run(job) for job in jobs]
+    runs = [finished_run(cloud, job) for job in jobs]
     pipeline.run(dbt_cloud_results().with_resources("dbt_runs", *SHARED))
     (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
     every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
     assert len(every) == 8
-    finished_run(nightly(cloud))
+    finished_run(cloud, nightly(cloud))
     del asked[:]
     extracted(pipeline, dbt_cloud_results())
     queries = [query for query in asked if "dbt_node" in query]
@@ -80,12 +80,12 @@ def test_columns_are_read_back_only_to_keep_a_later_catalog(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     job = catalogued(cloud)
-    runs = [finished_run(job) for _ in range(2)]
+    runs = [finished_run(cloud, job) for _ in range(2)]
     pipeline.run(dbt_cloud_results().dbt_nodes)
     extracted(pipeline, dbt_cloud_results(run_id=runs[0]))
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     extracted(pipeline, dbt_cloud_results(run_id=run_id))
     (query,) = [query for query in asked if '"columns"' in query]
     assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
@@ -154,8 +154,8 @@ def test_downstream_nodes_are_those_of_the_newest_run(
         for about, more, has_board in finished:
             manifest = project(about, *more, has_board=has_board)
             job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-            runs.append(finished_run(job))
-        finished_run(other)
+            runs.append(finished_run(cloud, job))
+        finished_run(cloud, other)
         shared_rows.run(dbt_cloud_results().with_resources(*SHARED))
         assert downstream(shared_rows) == sorted(
             [
@@ -168,7 +168,7 @@ def test_downstream_nodes_are_those_of_the_newest_run(
     for loaded in (runs[-1], runs[0]):
         source = dbt_cloud_results(run_id=loaded).with_resources(*SHARED)
         assert not any(extracted(shared_rows, source).values())
-    same = extracted(shared_rows, dbt_cloud_results(run_id=finished_run(job)))["dbt_nodes"]
+    same = extracted(shared_rows, dbt_cloud_results(run_id=finished_run(cloud, job)))["dbt_nodes"]
     # where rows are merged, they get a longer span
     assert bool(same) is has_merge
 
@@ -191,9 +191,9 @@ def shop(name: str = "shop") -> dlt.Pipeline:
     return new_pipeline(name, warehouse("shop.duckdb"))
 
 
-def test_a_refresh_loads_everything_again(job: int) -> None:
+def test_a_refresh_loads_everything_again(cloud: DBTCloudEmulator, job: int) -> None:
     pipeline = shop()
-    runs = [finished_run(job), finished_run(job)]
+    runs = [finished_run(cloud, job), finished_run(cloud, job)]
     count = "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes"
     refreshes: list[Any] = [None, "drop_sources", "drop_resources", "drop_data"]
     for refresh in refreshes:
@@ -203,16 +203,16 @@ def test_a_refresh_loads_everything_again(job: int) -> None:
         assert rows(pipeline, SPANS) == [tuple(runs)]
 
 
-def test_a_replace_keeps_only_the_last_load(job: int) -> None:
+def test_a_replace_keeps_only_the_last_load(cloud: DBTCloudEmulator, job: int) -> None:
     pipeline = shop()
-    run_id = finished_run(job)
+    run_id = finished_run(cloud, job)
     for _ in range(2):
         pipeline.run(dbt_cloud_results(run_id=run_id).dbt_nodes, write_disposition="replace")
     assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
 
 
-def test_rows_of_another_pipeline_are_merged(job: int) -> None:
-    first, second = finished_run(job), finished_run(job)
+def test_rows_of_another_pipeline_are_merged(cloud: DBTCloudEmulator, job: int) -> None:
+    first, second = finished_run(cloud, job), finished_run(cloud, job)
     shop("one").run(dbt_cloud_results(run_id=second).dbt_nodes)
     found = extracted(shop("two"), dbt_cloud_results(run_id=first))["dbt_nodes"]
     assert {(row["first_run_id"], row["last_run_id"]) for row in found} == {(first, second)}
@@ -222,7 +222,7 @@ def test_files_get_no_row_twice(
     cloud: DBTCloudEmulator, lake: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     scripted = nightly(cloud, run_generate_sources=True)
-    first, second = finished_run(scripted), finished_run(scripted)
+    first, second = finished_run(cloud, scripted), finished_run(cloud, scripted)
     job = cloud.create_job("Slow", duration=None, artifacts=FILES)
     slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
     lake.run(dbt_cloud_results(run_id=first))

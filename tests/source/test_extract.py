@@ -50,7 +50,7 @@ def test_a_lasting_outage_is_an_error_and_loses_no_run(
 ) -> None:
     job = nightly(cloud)
     for _ in range(number):
-        finished_run(job)
+        finished_run(cloud, job)
     for route in ("get_artifact", "get_run"):
         cloud.fail(route, fault, status=status, calls=None, when="before", retry_after=120)
     with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
@@ -62,7 +62,7 @@ def test_a_lasting_outage_is_an_error_and_loses_no_run(
 def test_a_load_that_fails_is_repeated_by_the_next_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     cloud.fail("get_artifact", "status", calls=None, when="before")
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(PipelineStepFailed, match=r"run_results\.json"):
@@ -92,7 +92,7 @@ def test_an_outage_leaves_no_connection_open(
 ) -> None:
     job = nightly(cloud)
     for _ in range(number):
-        finished_run(job)
+        finished_run(cloud, job)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     cloud.fail("get_run", "status", calls=None, when="before")
     with pytest.raises(ResourceExtractionError):
@@ -105,7 +105,7 @@ def test_an_outage_leaves_no_connection_open(
 def test_a_worker_that_outlives_the_extraction_leaves_no_connection_open(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    new = one_run(client, str(finished_run(nightly(cloud))), TABLES)
+    new = one_run(client, str(finished_run(cloud, nightly(cloud))), TABLES)
     rows = Extraction(client, new).rows([*TABLES])
     next(rows)
     read = next(rows)
@@ -126,7 +126,7 @@ def test_an_unreadable_run_does_not_delay_the_others(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = nightly(cloud)
-    runs = [finished_run(job) for _ in range(3)]
+    runs = [finished_run(cloud, job) for _ in range(3)]
     cloud.fail("get_artifact", "status", calls=None, when="before", run_id=runs[1])
     assert runs_with_results(extracted(pipeline)) == {runs[0], runs[2]}
     assert f"Run {runs[1]} (Success) cannot be read completely" in caplog.text
@@ -149,7 +149,7 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
 ) -> None:
     job = nightly(cloud)
-    broken = finished_run(job)
+    broken = finished_run(cloud, job)
     cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
     before = len(cloud.requests)
     assert [row["run_id"] for row in extracted(pipeline)["dbt_runs"]] == [broken]
@@ -159,7 +159,7 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
         f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
     ]
     assert runs_with_results(extracted(pipeline)) == set()
-    other = finished_run(job)
+    other = finished_run(cloud, job)
     assert runs_with_results(extracted(pipeline)) == {other}
     cloud.heal()
     assert runs_with_results(extracted(pipeline)) == {broken}
@@ -172,10 +172,10 @@ def test_two_unreadable_runs_are_an_outage(
     job = nightly(cloud)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     for _ in range(earlier):
-        finished_run(job)
+        finished_run(cloud, job)
         extracted(pipeline)
     for _ in range(at_once):
-        finished_run(job)
+        finished_run(cloud, job)
     for _ in range(7):
         with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
             extracted(pipeline)
@@ -187,7 +187,7 @@ def test_two_unreadable_runs_are_an_outage(
 def test_an_error_that_no_run_can_cause_fails_the_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, kind: Any
 ) -> None:
-    finished_run(nightly(cloud))
+    finished_run(cloud, nightly(cloud))
     cloud.fail("get_artifact", kind, status=401, calls=None, when="before")
     with pytest.raises(ResourceExtractionError, match=r"401|429"):
         extracted(pipeline)
@@ -198,7 +198,7 @@ def test_an_error_that_no_run_can_cause_fails_the_load(
 def test_a_run_loaded_by_its_id_must_be_readable(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     cloud.fail("get_artifact", "status", calls=None, when="before")
     with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
         extracted(pipeline, quick_results(run_id))
@@ -209,8 +209,8 @@ def test_runs_without_artifacts_do_not_hide_an_outage(
 ) -> None:
     job, deps = nightly(cloud), nightly(cloud, execute_steps=["dbt deps"])
     for _ in range(3):
-        finished_run(job)
-        finished_run(deps)
+        finished_run(cloud, job)
+        finished_run(cloud, deps)
     cloud.fail("get_artifact", "status", calls=None, when="before")
     with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
         extracted(pipeline)
@@ -219,7 +219,7 @@ def test_runs_without_artifacts_do_not_hide_an_outage(
 def test_a_source_can_be_iterated_without_a_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     assert len([*dbt_cloud_results(run_id=run_id).dbt_nodes]) == 4
 
 
@@ -227,7 +227,7 @@ def test_a_token_without_access_to_the_job_loads_its_runs(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    finished_run(job)
+    finished_run(cloud, job)
     cloud.fail("get_job", "status", status=403, when="before")
     source = dbt_cloud_results(job_id=job).with_resources("dbt_runs")
     assert len(extracted(pipeline, source)["dbt_runs"]) == 1
@@ -235,7 +235,7 @@ def test_a_token_without_access_to_the_job_loads_its_runs(
 
 def test_runs_are_read_in_parallel(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    runs = [finished_run(job) for _ in range(3)]
+    runs = [finished_run(cloud, job) for _ in range(3)]
     cloud.fail("get_artifact", "hang", seconds=3600, calls=None, run_id=runs[0], when="before")
     loading = in_background(lambda: extracted(pipeline, dbt_cloud_results()))
     until(lambda: requested_files(cloud).count("manifest.json") == 2)
@@ -252,6 +252,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
     }
     step = "dbt run --vars '{password: hunter2}'"
     run_id = finished_run(
+        cloud,
         nightly(
             cloud,
             execute_steps=[step],
@@ -276,7 +277,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
 def test_artifacts_of_an_old_run_are_not_waited_for_in_a_later_load(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_id = finished_run(nightly(cloud, artifacts={}))
+    run_id = finished_run(cloud, nightly(cloud, artifacts={}))
     new = NewRun(Run(id=run_id, is_complete=True), frozenset(TABLES))
     tomorrow = FakeClock()
     tomorrow.now = 86400.0
@@ -331,7 +332,7 @@ def test_one_warning_names_a_missing_or_foreign_file_and_the_rest_is_read(
     tables: int,
     words: str,
 ) -> None:
-    run_id = finished_run(nightly(cloud, artifacts=artifacts))
+    run_id = finished_run(cloud, nightly(cloud, artifacts=artifacts))
     (new,) = one_run(client, str(run_id), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_run_steps"]) == 4
@@ -399,7 +400,7 @@ def test_a_foreign_file_is_named_and_gives_no_rows_without_ids(
 ) -> None:
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}, name: content}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
-    run_id = finished_run(job)
+    run_id = finished_run(cloud, job)
     (new,) = one_run(client, str(run_id), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     found = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
@@ -414,7 +415,7 @@ def test_dbts_own_files_give_no_warning(
 ) -> None:
     artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
-    (new,) = one_run(client, str(finished_run(job)), TABLES)
+    (new,) = one_run(client, str(finished_run(cloud, job)), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_source_freshness"]) == 1
     assert caplog.records == []
@@ -423,7 +424,7 @@ def test_dbts_own_files_give_no_warning(
 def test_a_batch_has_the_rows_of_many_small_runs(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    (new,) = one_run(client, str(finished_run(nightly(cloud))), TABLES)
+    (new,) = one_run(client, str(finished_run(cloud, nightly(cloud))), TABLES)
     new = NewRun(new.run, frozenset({"dbt_run_steps"}))
     runs = iter([new] * 52)
     extraction = Extraction(clocked(client, FakeClock()), [new] * 52)

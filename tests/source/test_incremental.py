@@ -29,7 +29,7 @@ def test_twenty_runs_of_three_jobs_are_loaded_once_in_three_loads(
     runs: list[int] = []
     results: list[int] = []
     for load, number in enumerate((8, 8, 3)):
-        expected |= {finished_run(jobs[i % 3]) for i in range(number)}
+        expected |= {finished_run(cloud, jobs[i % 3]) for i in range(number)}
         if load == 2:
             cloud.finish_run(unfinished)
             expected.add(unfinished)
@@ -50,7 +50,7 @@ def test_jobs_and_tables_have_separate_bookmarks(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     one, other = nightly(cloud), nightly(cloud)
-    first, second = finished_run(one), finished_run(other)
+    first, second = finished_run(cloud, one), finished_run(cloud, other)
     found = [
         extracted(pipeline, source)
         for source in (
@@ -70,7 +70,7 @@ def test_a_start_date_limits_the_first_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = nightly(cloud)
-    finished_run(job)
+    finished_run(cloud, job)
     tomorrow = datetime.now(timezone.utc) + timedelta(hours=23)
     source = dbt_cloud_results(job_id=job, start_date=tomorrow)
     assert extracted(pipeline, source)["dbt_runs"] == []
@@ -210,7 +210,7 @@ def test_unexpected_fields_of_a_step_are_dropped(odd: Any) -> None:
 def test_an_unreadable_run_from_long_ago_comes_last(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     state: dict[str, Any] = {"finished_at": "2026-01-31T06:00:00+00:00", "unread": {"7": 5}}
     newest, older = finished_runs(client, None, Bookmarks({"dbt_nodes": state}))
     assert newest.run["id"] == run_id

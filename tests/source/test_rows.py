@@ -154,7 +154,7 @@ def test_a_retry_without_a_key_is_joined_to_the_load(
     load = last_load(copy)
     if not are_loaded_together:
         copy.run(dbt_cloud_results(run_id=first).dbt_run_loads)
-    retry = finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    retry = finished_run(cloud, job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
     source = dbt_cloud_results(run_id=None if are_loaded_together else retry)
     found = extracted(copy, source)["dbt_run_loads"]
     runs = {first, retry} if are_loaded_together else {retry}
@@ -168,12 +168,12 @@ def test_the_destination_is_read_for_retries_only(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
     job = nightly(cloud)
-    first = finished_run(job)
+    first = finished_run(cloud, job)
     pipeline.run(dbt_cloud_results().dbt_run_loads)
-    finished_run(job)
+    finished_run(cloud, job)
     extracted(pipeline, dbt_cloud_results())
     assert not [query for query in asked if "dbt_run_loads" in query]
-    finished_run(job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    finished_run(cloud, job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
     loads = extracted(pipeline, dbt_cloud_results())["dbt_run_loads"]
     (query,) = [query for query in asked if "dbt_run_loads" in query]
     assert query.endswith(f'"run_id" IN ({first})')

@@ -38,7 +38,7 @@ def test_a_run_fills_every_table_and_loading_again_changes_no_count(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud, run_generate_sources=True)
-    older, newer = finished_run(job), finished_run(job)
+    older, newer = finished_run(cloud, job), finished_run(cloud, job)
     pipeline.run(dbt_cloud_results(run_id=newer))
     shared = {"dbt_nodes": 4, "dbt_node_parents": 3, "dbt_run_loads": 0}
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
@@ -109,7 +109,7 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 monkeypatch.setenv(name, value)
-            source = dbt_cloud_results(run_id=finished_run(nightly(cloud)))
+            source = dbt_cloud_results(run_id=finished_run(cloud, nightly(cloud)))
             for table, found in extracted(pipeline, source).items():
                 if "run_id" in KEYS[table]:
                     keys += [(table, *(row[name] for name in KEYS[table])) for row in found]
@@ -118,7 +118,7 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
 
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
-    runs = [finished_run(job) for job in (first, first, second, first)]
+    runs = [finished_run(cloud, job) for job in (first, first, second, first)]
     pipeline.run(dbt_cloud_results(run_id=runs[3]).dbt_nodes)
     one, two = ("one", runs[0], runs[3]), ("two", runs[2], runs[2])
     assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[0]))) == {one}
@@ -151,7 +151,7 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
         nightly(cloud, artifacts={**FILES, "catalog.json": {"nodes": nodes}}, generate_docs=True)
         for nodes in (of_others, built)
     )
-    runs = [finished_run(job) for job in (plain, whole, partial, plain)]
+    runs = [finished_run(cloud, job) for job in (plain, whole, partial, plain)]
     for i in (3, 1):
         pipeline.run(dbt_cloud_results(run_id=runs[i]).dbt_nodes)
     found = rows(
@@ -183,7 +183,7 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
 def test_a_single_table_requests_only_the_files_it_needs(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str, files: list[str]
 ) -> None:
-    finished_run(nightly(cloud, run_generate_sources=True))
+    finished_run(cloud, nightly(cloud, run_generate_sources=True))
     pipeline.extract(dbt_cloud_results().with_resources(table))
     assert sorted(requested_files(cloud)) == files
     assert pipeline.schemas["dbt_cloud_results"].data_table_names() == [table]
@@ -194,7 +194,7 @@ def test_a_file_is_requested_once_for_all_tables(
 ) -> None:
     steps = ["dbt seed", "dbt run", "dbt test"]
     job = nightly(cloud, execute_steps=steps, run_generate_sources=True)
-    extracted(pipeline, dbt_cloud_results(run_id=finished_run(job)))
+    extracted(pipeline, dbt_cloud_results(run_id=finished_run(cloud, job)))
     assert Counter(requested_files(cloud)) == {
         "run_results.json": 3,
         "manifest.json": 1,
@@ -223,7 +223,7 @@ def test_a_run_in_progress_is_completed_by_a_later_load(
 def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runs = [finished_run(nightly(cloud)) for _ in range(2)]
+    runs = [finished_run(cloud, nightly(cloud)) for _ in range(2)]
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
     assert sizes(extracted(pipeline)) == {"dbt_runs": 2, "dbt_run_steps": 8}
     for run_id in runs:
@@ -231,7 +231,7 @@ def test_unreadable_artifacts_are_named_and_the_rest_is_loaded(
 
 
 def test_an_outage_is_waited_out(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    finished_run(nightly(cloud))
+    finished_run(cloud, nightly(cloud))
     for kind in ("status", "cut", "html", "rate_limit"):
         cloud.fail("get_artifact", kind)
         cloud.fail("list_runs", kind)
@@ -266,7 +266,7 @@ def test_a_cancelled_run_is_loaded_up_to_its_end(
 def test_a_run_without_artifacts_is_loaded_with_a_warning(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_id = finished_run(nightly(cloud, artifacts={}))
+    run_id = finished_run(cloud, nightly(cloud, artifacts={}))
     assert sizes(extracted(pipeline)) == {"dbt_runs": 1, "dbt_run_steps": 4}
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
     assert f"Run {run_id} (Success) cannot be read completely: there is no" in warning
@@ -281,7 +281,7 @@ def test_a_run_without_artifacts_is_loaded_with_a_warning(
 def test_the_end_of_a_failed_steps_log_is_kept(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    run_id = finished_run(nightly(cloud, outcome="error"))
+    run_id = finished_run(cloud, nightly(cloud, outcome="error"))
     steps = extracted(pipeline, dbt_cloud_results(run_id=run_id))["dbt_run_steps"]
     *others, last = [step["log_tail"] for step in steps]
     assert others == [None] * 3
@@ -303,8 +303,8 @@ def test_config_comes_from_its_own_section(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = nightly(cloud), nightly(cloud)
-    first = finished_run(one)
-    finished_run(other)
+    first = finished_run(cloud, one)
+    finished_run(cloud, other)
     monkeypatch.setenv("JOB_ID", "1")
     monkeypatch.setenv("RUN_ID", "1")
     monkeypatch.setenv("START_DATE", "2099-01-01")
@@ -322,7 +322,7 @@ def test_config_comes_from_its_own_section(
 def test_dlt_keeps_no_token(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
-    run_id = finished_run(nightly(cloud))
+    run_id = finished_run(cloud, nightly(cloud))
     info = pipeline.run(dbt_cloud_results(run_id=run_id).with_resources("dbt_runs", "dbt_nodes"))
     kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
     assert cloud.api_token.encode() not in kept_by_dlt
@@ -334,7 +334,7 @@ def test_dlt_keeps_no_token(
 def test_tables_of_two_sources_are_loaded_together(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    finished_run(nightly(cloud))
+    finished_run(cloud, nightly(cloud))
     pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
     found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
     assert found == [(1, 4)]

@@ -72,7 +72,7 @@ def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
     failed.activate()
     job = nightly(cloud)
     if results != "none":
-        finished_run(job)
+        finished_run(cloud, job)
     before = len(cloud.runs)
     for _ in range(times):
         made: Any = loaded_runs(run_id=1) if results == "a failure" else made_before
@@ -114,7 +114,7 @@ def test_a_load_after_a_failed_one_is_a_success(
     cloud: DBTCloudEmulator, failed: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    finished_run(job)
+    finished_run(cloud, job)
     failed.run(loaded_runs())
     failed.run([], table_name="orders")
     failed.run(loaded_runs())

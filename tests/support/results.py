@@ -9,12 +9,13 @@ import dlt
 from dlt.common.configuration import resolve_configuration
 from dlt.extract import DltSource
 
-from dlt_dbtcloud import DBTCloudClientV2, DBTCloudConfiguration
+from dlt_dbtcloud import DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.payloads import has_finished, id_of
+from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.source.source import results_source
 from tests.support.clock import FastClock
+from tests.support.past_runs import ended_run
 
 RUN_RESULTS: dict[str, Any] = {
     "results": [
@@ -90,13 +91,8 @@ def nightly(cloud: DBTCloudEmulator, **options: Any) -> int:
     return cloud.create_job("Nightly", **{"artifacts": FILES, **options})
 
 
-def finished_run(job: int, **trigger: Any) -> int:
-    config = resolve_configuration(DBTCloudConfiguration())
-    with DBTCloudClientV2(config.api_token, config.account_id, config.base_api_url) as client:
-        run = client.start_job_run(job, trigger)
-        while not has_finished(run):
-            run = client.get_run_status(run["id"])
-    return id_of(run)
+def finished_run(cloud: DBTCloudEmulator, job: int, **trigger: Any) -> int:
+    return id_of(ended_run(cloud, job, **trigger))
 
 
 def quick_results(run_id: int | None = None) -> DltSource:
