@@ -16,8 +16,9 @@ __all__ = ["Act", "executed_commands", "scripted_job"]
 # in the shell, which starts ten times faster than Python
 _PROGRAM = """#!/bin/sh
 here=${0%/*}
-touch "$here/commands"
-number=$(($(wc -l < "$here/commands")))
+number=0
+: >> "$here/commands"
+while read -r _; do number=$((number + 1)); done < "$here/commands"
 [ -d "$here/$number" ] || number=LAST
 # without the place of the results that `dbt retry` reads
 words=
@@ -27,9 +28,7 @@ for word in "$@"; do
 done
 printf '%s\\n' "$words" >> "$here/commands"
 cp -R "$here/$number/." "$DBT_TARGET_PATH"
-cat "$here/$number.log"
-[ -e "$here/$number/run_results.json" ] || echo "Encountered an error:"
-exit $(cat "$here/$number.exit")
+. "$here/$number.sh"
 """
 
 
@@ -53,13 +52,13 @@ class Act:
     execution_time: float = 0.1
 
     @property
-    def counts(self) -> str:
+    def log(self) -> str:
         """The end of the log, which counts the nodes that warned."""
         if self.statuses is None:
-            return ""
+            return "Encountered an error:"
         warned = [*self.statuses.values()].count("warn")
         total = len(self.statuses)
-        return f"Done. PASS={total - warned} WARN={warned} ERROR=0 SKIP=0 TOTAL={total}\n"
+        return f"Done. PASS={total - warned} WARN={warned} ERROR=0 SKIP=0 TOTAL={total}"
 
     @property
     def results(self) -> list[dict[str, Any]] | None:
@@ -102,8 +101,7 @@ def executed_commands(folder: Path) -> list[str]:
 
 def _write_act(folder: Path, act: Act) -> None:
     folder.mkdir()
-    folder.with_suffix(".exit").write_text(str(act.exit_code))
-    folder.with_suffix(".log").write_text(act.counts)
+    folder.with_suffix(".sh").write_text(f"echo '{act.log}'\nexit {act.exit_code}\n")
     if act.results is not None:
         (folder / "run_results.json").write_text(json.dumps({"results": act.results}))
     if act.manifest is not None:
