@@ -107,23 +107,24 @@ def test_a_plan_has_the_nodes_and_seconds_of_the_load(
 
 
 @pytest.mark.parametrize(
-    "steps",
+    ("steps", "only_loaded"),
     [
-        ["dbt build"],
-        ["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"],
-        ["dbt build --selector nightly"],
-        ["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"],
-        ["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"],
+        (["dbt build"], False),
+        (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], False),
+        (["dbt build"], True),
+        (["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"], True),
+        (["dbt build --selector nightly"], True),
+        (["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"], True),
+        (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], True),
     ],
 )
 @pytest.mark.parametrize("variables", [None, {"load_id": "{load_id}", "tables": "{tables}"}])
-@pytest.mark.parametrize("only_loaded", [True, False])
 def test_a_plan_has_the_steps_that_the_run_sends(
     cloud: DBTCloudEmulator,
     loaded_pipeline: dlt.Pipeline,
     steps: list[str],
-    variables: Any,
     only_loaded: bool,
+    variables: Any,
 ) -> None:
     job = job_with(cloud, *steps)
     options: Any = {
