@@ -68,7 +68,7 @@ def test_progress_adds_one_request_to_a_wait(
         watch(client, [run], clock, display, **options)
         return len(cloud.requests) - before
 
-    for seconds, wait in ((3, 10), (40, 1), (700, 10), (700, 200)):
+    for seconds, wait in ((3, 10), (12, 1), (130, 10), (130, 200)):
         plain = requests_of(seconds, None, wait_seconds=wait)
         shown = requests_of(seconds, LineDisplay(io.StringIO()), wait_seconds=wait)
         assert shown - plain == (seconds > 5 and wait == 1)
@@ -108,7 +108,7 @@ def test_long_logs_are_requested_once_a_minute() -> None:
     for _ in range(200):
         related = progress.related()
         asked.append("run_steps" in related)
-        log = "x" * 2_000_000 if asked[-1] else ""
+        log = "x" * 1_100_000 if asked[-1] else ""
         progress.note(Run(id=7, run_steps=[{"index": 1, "name": "dbt build", "logs": log}]))
         clock.sleep(1)
     assert sum(asked) == 4
@@ -118,8 +118,8 @@ def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Long", duration=None)
-    add_past_runs(cloud, client, job, [597, 600, 603])
-    for seconds in (597.0, 600.0, 603.0):
+    add_past_runs(cloud, client, job, [117, 120, 123])
+    for seconds in (117.0, 120.0, 123.0):
         run = client.start_job_run(job)
         clock = FakeClock()
         clock.at(seconds, partial(cloud.finish_run, run["id"]))
