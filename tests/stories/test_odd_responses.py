@@ -7,24 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dlt.common.configuration import resolve_configuration
 
-from dlt_dbtcloud import (
-    DBTCloudConfiguration,
-    DBTCloudException,
-    cancel_dbt_cloud_run,
-    get_dbt_cloud_run_results,
-    get_dbt_cloud_run_status,
-    materialized_assets,
-    openlineage_events,
-)
+from dlt_dbtcloud import DBTCloudConfiguration, DBTCloudException, openlineage_events
+from dlt_dbtcloud.artifacts.results import node_results
 from dlt_dbtcloud.configuration import connect
+from dlt_dbtcloud.lineage.assets import read_assets
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from tests.support.clock import FakeClock
 from tests.support.wire import WireServer
 
 TOKEN = "dbtc_s3cr3t0123456789"
+# on a fake clock, enough for a second attempt and for a search for a run whose trigger was lost
+SECONDS = 2.0
 JSON = b"Content-Type: application/json"
 FIELDS = (
     b'"job_definition_id":7,"created_at":"2026-01-31 06:00:00+00:00",'
@@ -161,29 +156,24 @@ class Caller:
     """A configuration and a client of a server, for all functions."""
 
     def __init__(self, url: str) -> None:
-        values = {
-            "api_token": TOKEN,
-            "account_id": 1,
-            "base_api_url": url,
-            "run_id": 5,
-            "timeout": 60.0,
-        }
-        self.config = resolve_configuration(DBTCloudConfiguration(), explicit_value=values)
+        self.config = DBTCloudConfiguration(TOKEN, "1", url, run_id="5", timeout=SECONDS)
         self.client = connect(self.config, FakeClock())
-        self.lifecycle = Lifecycle(self.client, self.config)
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        return Lifecycle(self.client, self.config)
 
 
+# what each function does with its config, which only `openlineage_events` resolves first
 CALLS: dict[str, Callable[[Caller], Any]] = {
     "run_dbt_cloud_job": lambda caller: caller.lifecycle.run_all(
-        [Trigger("7", {"cause": "x"}, timeout=60)]
+        [Trigger("7", {"cause": "x"}, timeout=SECONDS)]
     ),
     "retry_dbt_cloud_run": lambda caller: caller.lifecycle.retry(5),
-    "get_dbt_cloud_run_status": lambda caller: get_dbt_cloud_run_status(
-        caller.config, timeout=0.01
-    ),
-    "cancel_dbt_cloud_run": lambda caller: cancel_dbt_cloud_run(caller.config, timeout=0.01),
-    "get_dbt_cloud_run_results": lambda caller: get_dbt_cloud_run_results(caller.config),
-    "materialized_assets": lambda caller: materialized_assets(5, caller.config),
+    "get_dbt_cloud_run_status": lambda caller: caller.lifecycle.follow(5),
+    "cancel_dbt_cloud_run": lambda caller: caller.lifecycle.cancel(5),
+    "get_dbt_cloud_run_results": lambda caller: node_results(caller.client, 5),
+    "materialized_assets": lambda caller: read_assets(caller.client, "5"),
     "openlineage_events": lambda caller: openlineage_events(5, caller.config),
     "get_account": lambda caller: caller.client.get_account(),
     "list_runs": lambda caller: [*caller.client.list_runs()],
