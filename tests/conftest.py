@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
 import pytest
@@ -24,6 +24,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import NewTimer
 from tests.support import forks
 from tests.support.answers import Answers
+from tests.support.browser import open_browser
 from tests.support.clock import DBT_PATIENCE, PATIENCE, FakeClock
 from tests.support.flights import Flights
 from tests.support.fusion import PROGRAM
@@ -35,6 +36,9 @@ from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
 from tests.support.settings import EmptySettings
 from tests.support.temporary import keep_in_memory
 from tests.support.warehouse import new_pipeline, warehouse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest_plugins = ["pytester"]
 
@@ -96,7 +100,7 @@ def _long_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """
 
     def fixtures(item: pytest.Item) -> set[str]:
-        return {"loaded", "orchard"}.intersection(getattr(item, "fixturenames", ()))
+        return {"chromium", "loaded", "orchard"}.intersection(getattr(item, "fixturenames", ()))
 
     def is_forking(item: pytest.Item) -> bool:
         return "forking" in getattr(item, "fixturenames", ())
@@ -253,6 +257,13 @@ def loaded_pipeline(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
 @pytest.fixture(scope="session")
 def forking() -> None:
     """Let one worker run the tests that fork, as it starts a process that imports dlt."""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Return a browser, which one worker starts."""
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from dlt_dbtcloud.report import RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.rendering.pages import render_trend
 from dlt_dbtcloud.report.trend import Trend
-from tests.support.browser import MISSING, find_chromium, open_page
+from tests.support.browser import MISSING, find_chromium, new_page
 from tests.support.clock import until
 from tests.support.reports import hostile, shop_page
 from tests.support.strange import strange_page, strange_trend
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [
     pytest.mark.browser,
@@ -29,9 +29,13 @@ pytestmark = [
 ]
 
 
+# shown with a lineage only
+LINEAGE_PARTS = ("#lineage-tools", "#lineage-legend")
+
+
 @pytest.fixture(scope="module")
-def opened() -> Iterator[Page]:
-    with open_page() as page:
+def opened(chromium: Browser) -> Iterator[Page]:
+    with new_page(chromium) as page:
         page.add_init_script("window.hits = []; window.hit = name => hits.push(name);")
         yield page
 
@@ -77,7 +81,7 @@ def visit(
     is_dark: bool = False,
     waits: bool = True,
 ) -> Iterator[Visit]:
-    """Yield a visit of a page, which must cause no error and no request."""
+    """Yield a visit of a page, which must cause no error and no request and fit into the window."""
     file = folder / "run.html"
     file.write_text(page if isinstance(page, str) else render_run(page), encoding="utf-8")
     opened.set_viewport_size({"width": width, "height": 900})
@@ -86,6 +90,7 @@ def visit(
         yield found
         assert found.errors == []
         assert found.requests == [file.as_uri()]
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_every_part_is_there(opened: Page, tmp_path: Path) -> None:
@@ -102,11 +107,14 @@ def test_every_part_is_there(opened: Page, tmp_path: Path) -> None:
         assert found.page.locator("#table tbody tr").count() == 8
         # the node that was not built is pale
         assert found.page.locator(".box.unknown", has_text="old").count() == 1
+        assert [found.page.is_visible(part) for part in LINEAGE_PARTS] == [True, True]
 
 
 def test_the_table_filters_and_sorts(opened: Page, tmp_path: Path) -> None:
     with visit(opened, tmp_path, shop_page()) as found:
         rows = "#table tbody th"
+        # the worst nodes come first
+        assert found.texts(rows)[:3] == ["mart", "orders", "recent"]
         found.page.fill("#filter-text", "models/marts")
         assert found.texts(rows) == ["mart", "late"]
         found.page.fill("#filter-text", "")
@@ -122,12 +130,7 @@ def test_the_table_filters_and_sorts(opened: Page, tmp_path: Path) -> None:
         assert found.page.locator("th[aria-sort=descending]").inner_text().startswith("Time")
         found.page.keyboard.press("Enter")
         assert found.texts(rows)[-1] == "stg"
-
-
-def test_the_worst_nodes_come_first_and_counts_lead_to_theirs(opened: Page, tmp_path: Path) -> None:
-    with visit(opened, tmp_path, shop_page()) as found:
-        rows = "#table tbody th"
-        assert found.texts(rows)[:3] == ["mart", "orders", "recent"]
+        # a count leads to its nodes
         found.page.click("a.count[data-filter=skipped]")
         assert found.texts(rows) == ["late"]
         assert found.texts("#filter-count") == ["1 of 10 nodes"]
@@ -206,10 +209,11 @@ def test_names_stay_in_their_boxes(opened: Page, tmp_path: Path) -> None:
             assert min(widths) >= 0
 
 
-def test_paper_is_light(opened: Page, tmp_path: Path) -> None:
+def test_a_page_can_be_printed_on_light_paper(opened: Page, tmp_path: Path) -> None:
     with visit(opened, tmp_path, shop_page(), is_dark=True) as found:
         colour = "getComputedStyle(document.body).color"
         assert found.page.evaluate(colour) == "rgb(230, 231, 228)"
+        assert found.page.pdf().startswith(b"%PDF")
         found.page.emulate_media(media="print")
         try:
             assert found.page.evaluate(colour) == "rgb(27, 31, 38)"
@@ -277,8 +281,7 @@ def test_the_lineage_is_searched_walked_and_collapsed(opened: Page, tmp_path: Pa
         assert found.page.locator(".box", has_text="late").count() == 1
 
 
-@pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize(("width", "is_dark"), [(400, True), (1400, False)])
 def test_hostile_texts_are_shown_and_do_nothing(
     opened: Page, tmp_path: Path, width: int, is_dark: bool
 ) -> None:
@@ -293,7 +296,6 @@ def test_hostile_texts_are_shown_and_do_nothing(
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
         assert page.evaluate("hits") == []
         assert page.locator("img").count() == 0
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 # all that a reader can click, type or hover
@@ -361,16 +363,15 @@ def test_texts_from_right_to_left_are_isolated(opened: Page, tmp_path: Path) -> 
 
 
 def test_arbitrary_data_do_nothing_and_break_no_part(opened: Page, tmp_path: Path) -> None:
-    for seed in range(8):
-        with visit(opened, tmp_path, render_run(strange_page(seed))) as found:
+    # these reach every block of the scripts that the first thirty seeds reach
+    for seed in (2, 5, 7, 10, 19):
+        with visit(opened, tmp_path, strange_page(seed)) as found:
             found.page.evaluate(USE)
             assert found.page.evaluate("hits") == []
             assert found.page.locator("img, iframe, form, base").count() == 0
             assert found.page.locator("text=cannot read the details").count() == 0
-            assert found.page.evaluate("document.documentElement.scrollWidth") <= 1400
         with visit(opened, tmp_path, render_trend(strange_trend(seed)), waits=False) as found:
             assert found.page.evaluate("hits") == []
-            assert found.page.evaluate("document.documentElement.scrollWidth") <= 1400
 
 
 def test_a_page_of_many_nodes_shows_some_rows_at_a_time(opened: Page, tmp_path: Path) -> None:
@@ -411,29 +412,17 @@ def test_without_scripts_the_essentials_are_there(
     context.close()
 
 
-@pytest.mark.parametrize("width", [400, 1400])
-def test_no_part_is_wider_than_the_window(opened: Page, tmp_path: Path, width: int) -> None:
-    with visit(opened, tmp_path, shop_page(), width) as found:
-        assert found.page.evaluate("document.documentElement.scrollWidth") <= width
-
-
 def test_nodes_without_times_have_no_timeline(opened: Page, tmp_path: Path) -> None:
     page = shop_page()
     untimed = tuple(replace(each, started_at=None) for each in page.executions)
     with visit(opened, tmp_path, replace(page, executions=untimed)) as found:
         assert "It is not known when the nodes were executed." in found.texts("#timeline")
-    with visit(opened, tmp_path, replace(page, executions=())) as found:
+
+
+def test_a_page_without_nodes_has_no_timeline_and_no_legend(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page(nodes=(), executions=(), freshness=())) as found:
         assert "No node has been executed." in found.texts("#timeline")
-
-
-def test_a_page_without_nodes_has_no_legend(opened: Page, tmp_path: Path) -> None:
-    parts = ("#lineage-tools", "#lineage-legend")
-    for page, is_shown in (
-        (shop_page(), True),
-        (shop_page(nodes=(), executions=(), freshness=()), False),
-    ):
-        with visit(opened, tmp_path, page) as found:
-            assert [found.page.is_visible(part) for part in parts] == [is_shown] * 2
+        assert [found.page.is_visible(part) for part in LINEAGE_PARTS] == [False, False]
 
 
 def test_a_log_is_shown_from_its_end(opened: Page, tmp_path: Path) -> None:
@@ -447,11 +436,6 @@ def test_a_log_is_shown_from_its_end(opened: Page, tmp_path: Path) -> None:
         assert failed.evaluate(left) < 2
         found.page.click("#step-1 summary")
         until(lambda: found.page.locator("#step-1 pre").evaluate(left) < 2)
-
-
-def test_a_page_can_be_printed(opened: Page, tmp_path: Path) -> None:
-    with visit(opened, tmp_path, shop_page()) as found:
-        assert found.page.pdf().startswith(b"%PDF")
 
 
 def test_a_notebook_keeps_the_page_in_its_frame(opened: Page, tmp_path: Path) -> None:

@@ -60,14 +60,17 @@ class Pages:
         runs: The handlers of runs, which send artifacts.
         account_id: The account of the overview.
         secret: The API token, which no page shows.
+        cache: Keeps the pages.
     """
 
-    def __init__(self, state: State, runs: Runs, account_id: int, secret: str) -> None:
+    def __init__(
+        self, state: State, runs: Runs, account_id: int, secret: str, cache: Cache
+    ) -> None:
         self._state = state
         self._runs = runs
         self._account_id = account_id
         self._redact = redactor(secret)
-        self._cache = Cache()
+        self._cache = cache
         self._past: OrderedDict[int, dict[str, PastTime]] = OrderedDict()
 
     def show_overview(self, _call: Call) -> Response:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.browser import MISSING, find_chromium, open_page
+from tests.support.browser import MISSING, find_chromium, new_page
+from tests.support.clock import FakeClock, until
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import write_fake
 from tests.support.results import MANIFEST, RUN_RESULTS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = [
     pytest.mark.browser,
@@ -44,13 +45,50 @@ READ = """url => fetch(url).then(response => response.text(), error => "refused"
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with open_page() as opened:
+def page(chromium: Browser) -> Iterator[Page]:
+    with new_page(chromium) as opened:
+        opened.clock.install()
         yield opened
 
 
+@pytest.fixture
+def cloud(clock: FakeClock) -> Iterator[DBTCloudEmulator]:
+    """Return an emulator whose pages become older by a clock of the test."""
+    with DBTCloudEmulator(clock=clock.monotonic) as emulator:
+        yield emulator
+
+
+class Reader:
+    """A reader of live pages, for whom time passes at once.
+
+    Args:
+        page: The page that is open.
+        clock: The clock of the emulator.
+    """
+
+    def __init__(self, page: Page, clock: FakeClock) -> None:
+        self.page = page
+        self._clock = clock
+
+    def sees(self, selector: str, *, has_text: str | None = None) -> None:
+        """Wait until the page shows an element, for it and the server a second at each look."""
+        found = self.page.locator(selector, has_text=has_text)
+
+        def look() -> bool:
+            self._clock.sleep(1.0)
+            self.page.clock.fast_forward(1000)
+            return found.count() > 0
+
+        until(look)
+
+
+@pytest.fixture
+def reader(page: Page, clock: FakeClock) -> Reader:
+    return Reader(page, clock)
+
+
 def test_a_live_page_shows_the_end_of_its_run(
-    cloud: DBTCloudEmulator, api: Api, page: Page
+    cloud: DBTCloudEmulator, api: Api, page: Page, reader: Reader
 ) -> None:
     run = api.trigger(cloud.create_job("Nightly", duration=None, artifacts=ARTIFACTS))
     errors: list[str] = []
@@ -60,7 +98,7 @@ def test_a_live_page_shows_the_end_of_its_run(
     page.locator(".chip.active").first.wait_for()
     page.fill("#filter-text", "orders")
     cloud.finish_run(run["id"])
-    page.locator("header .chip.good").wait_for()
+    reader.sees("header .chip.good")
     page.locator("#table tbody tr").first.wait_for()
     # what the reader has chosen stays
     assert page.input_value("#filter-text") == "orders"
@@ -69,7 +107,7 @@ def test_a_live_page_shows_the_end_of_its_run(
 
 
 def test_an_open_panel_follows_its_node(
-    cloud: DBTCloudEmulator, api: Api, page: Page, tmp_path: Path
+    cloud: DBTCloudEmulator, api: Api, page: Page, reader: Reader, tmp_path: Path
 ) -> None:
     for name in ("dbt_project.yml", "profiles.yml"):
         (tmp_path / name).write_text("{}\n")
@@ -86,32 +124,31 @@ def test_an_open_panel_follows_its_node(
     page.locator("#panel dl").wait_for()
     (tmp_path / "test").touch()
     # the test has begun, and comes before the model now
-    page.locator("header", has_text="1 running").wait_for()
+    reader.sees("header", has_text="1 running")
     page.wait_for_function("page.nodes[chosen.node].name === 'orders'")
     page.wait_for_function("document.querySelector('.here').textContent.includes('orders')")
     assert page.inner_text("#panel h2") == "orders"
     (tmp_path / "model").touch()
     # the panel shows that its node has begun, and the reader stays where they were
-    page.locator("#panel .chip", has_text="running").wait_for()
+    reader.sees("#panel .chip", has_text="running")
     assert page.inner_text("#panel h2") == "orders"
     assert page.evaluate("document.activeElement.id") == "panel-title"
     api.post(f"/runs/{run['id']}/cancel/")
-    page.locator(".live").wait_for(state="detached")
+    reader.sees("main:not(:has(.live))")
 
 
 def test_a_page_says_so_when_its_run_or_server_is_gone(
-    cloud: DBTCloudEmulator, api: Api, page: Page
+    cloud: DBTCloudEmulator, api: Api, page: Page, reader: Reader
 ) -> None:
     run = api.trigger(cloud.create_job("Nightly", duration=None))
     page.goto(run["href"])
-    live = page.locator(".live")
-    live.wait_for()
+    page.locator(".live").wait_for()
     cloud.reset()
-    page.locator(".live", has_text="no longer known to the server").wait_for()
+    reader.sees(".live", has_text="no longer known to the server")
     with DBTCloudEmulator() as other:
         page.goto(other.url)
         page.locator(".live", has_text="live").wait_for()
-    page.locator(".live", has_text="the server does not answer").wait_for()
+    reader.sees(".live", has_text="the server does not answer")
 
 
 def test_the_overview_leads_to_a_run(cloud: DBTCloudEmulator, api: Api, page: Page) -> None:
