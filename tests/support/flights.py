@@ -20,7 +20,7 @@ from dlt_dbtcloud.typing import NodeResult
 from tests.support.fusion import create_database
 from tests.support.processes import run
 from tests.support.recordings import Recorder, Replay
-from tests.support.warehouse import shared_warehouse
+from tests.support.warehouse import shared_warehouse, warehouse
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,16 +41,16 @@ class Flights:
         dbt_executable: str | None = None,
     ) -> None:
         self.project = folder / "flights_dbt"
-        self.pipeline = dlt.pipeline(
-            "flights",
-            destination=shared_warehouse(str(folder / "flights.duckdb")),
-            dataset_name="raw",
-        )
+        self.database = str(folder / "flights.duckdb")
         self._cloud = cloud
         self._is_real = not isinstance(cloud, Replay)
-        self.database = str(folder / "flights.duckdb")
         self._dbt_executable = dbt_executable
         create_database(self.database)
+        # a replay of dbt does not open the file
+        destination = shared_warehouse if self._is_real else warehouse
+        self.pipeline = dlt.pipeline(
+            "flights", destination=destination(self.database), dataset_name="raw"
+        )
         shutil.copytree(EXAMPLES / "flights_dbt", self.project)
 
     def load(self, *tables: str, days: int = 1) -> None:

@@ -30,7 +30,7 @@ class LoadedFlights:
     database: str
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(self.database, read_only=True) as connection:
+        with duckdb.connect(self.database) as connection:
             connection.execute("USE flights.raw")
             return connection.execute(query).fetchall()
 
