@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -42,7 +43,7 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 
 
 class RunArtifacts:
-    """Reads each artifact of a run once.
+    """Reads each artifact of a run once; one that is missing, again until it was awaited.
 
     Args:
         client: The client, which waits out outages if it is patient.
@@ -54,8 +55,14 @@ class RunArtifacts:
         self._client = client
         self._run_id = run["id"]
         self._keeps_code = keeps_code
-        self._patience = _patience(run, client.clock)
+        self._uploaded_by = client.clock.monotonic() + _patience(run, client.clock)
         self._read: dict[tuple[str, int | None], Any] = {}
+
+    def read_by(self, client: DBTCloudClientV2) -> RunArtifacts:
+        """Return the same artifacts, of which another client reads the others."""
+        other = copy(self)
+        other._client = client
+        return other
 
     def read_results(self, step: RunStep) -> Results[Result] | None:
         """Return the `run_results.json` of a step, or None if it does not exist.
@@ -120,12 +127,12 @@ class RunArtifacts:
         The first attempt is immediate. All artifacts share one minute after the end of the run.
         """
         yield
+        clock = self._client.clock
         for pause in _PAUSES:
-            pause = min(pause, self._patience)
-            if pause <= 0:
+            left = self._uploaded_by - clock.monotonic()
+            if left <= 0:
                 return
-            self._patience -= pause
-            self._client.clock.sleep(pause)
+            clock.sleep(min(pause, left))
             yield
 
     def _find(
@@ -134,8 +141,11 @@ class RunArtifacts:
         key = path, step
         if key not in self._read:
             pauses = self.pauses() if is_expected else [None]
-            found = (self._fetch(path, decode, step) for _ in pauses)
-            self._read[key] = next((each for each in found if each is not None), None)
+            attempts = (self._fetch(path, decode, step) for _ in pauses)
+            found = next((each for each in attempts if each is not None), None)
+            if found is None and not is_expected:
+                return None
+            self._read[key] = found
         return cast(_T | None, self._read[key])
 
     def _fetch(self, path: str, decode: Callable[[bytes], _T], step: int | None) -> _T | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from dlt.common import logger
 
@@ -65,14 +65,18 @@ def retry_chain(client: DBTCloudClientV2, run_id: int | str | None) -> Iterator[
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API did not respond.
     """
-    run = client.get_run_status(run_id, RELATED)
+    return _chain(lambda each: client.get_run_status(each, RELATED), run_id)
+
+
+def _chain(read: Callable[[int | str | None], Run], run_id: int | str | None) -> Iterator[Run]:
+    run = read(run_id)
     for _ in range(_MAX_RETRIES):
         yield run
         before = retried_run(run)
         if before is None:
             return
         try:
-            run = client.get_run_status(before, RELATED)
+            run = read(before)
         except DBTCloudNotFoundError as error:
             if error.is_outage:
                 raise
@@ -87,23 +91,30 @@ class ReadRuns:
     """
 
     def __init__(self) -> None:
-        self._chains: dict[int, list[Run]] = {}
+        self._runs: dict[int, Run] = {}
         self._artifacts: dict[int, RunArtifacts] = {}
+
+    def run(self, client: DBTCloudClientV2, run_id: int) -> Run:
+        """Return a run with its steps, trigger and job."""
+        if run_id in self._runs:
+            return self._runs[run_id]
+        run = client.get_run_status(run_id, RELATED)
+        if has_finished(run):
+            self._runs[run_id] = run
+        return run
 
     def chain(self, client: DBTCloudClientV2, run_id: int) -> list[Run]:
         """Return what `retry_chain` yields."""
-        if run_id not in self._chains:
-            self._chains[run_id] = [*retry_chain(client, run_id)]
-        return self._chains[run_id]
+        return [*_chain(lambda each: self.run(client, int(each or 0)), run_id)]
 
     def artifacts(self, client: DBTCloudClientV2, run: Run) -> RunArtifacts:
         """Return the artifacts of a run.
 
         Args:
-            client: The client that reads them, if none has before.
+            client: The client that reads those that are not read yet.
             run: The run.
         """
-        return self._artifacts.setdefault(id_of(run), RunArtifacts(client, run))
+        return self._artifacts.setdefault(id_of(run), RunArtifacts(client, run)).read_by(client)
 
 
 def merge(*runs: Sequence[NodeResult]) -> list[NodeResult]:

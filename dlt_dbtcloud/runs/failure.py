@@ -8,9 +8,10 @@ from functools import cached_property
 from textwrap import indent
 from typing import cast
 
-from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
+from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.results import (
     FAILED,
+    ReadRuns,
     leaves_results,
     message_of,
     step_results,
@@ -69,16 +70,22 @@ _STOPPED = "Compilation Error"
 _EMPTY = re.compile(rf"(?:{_STOPPED}|Error|Fail|Warn)?")
 
 
-def explain(client: DBTCloudClientV2, run: Run, load: LastLoad | None = None) -> DBTCloudRunError:
+def explain(
+    client: DBTCloudClientV2,
+    run: Run,
+    load: LastLoad | None = None,
+    runs: ReadRuns | None = None,
+) -> DBTCloudRunError:
     """Return the error of an unsuccessful run, with its cause if readable.
 
     Args:
         client: The client.
         run: The run.
         load: The load that the run is bound to.
+        runs: The runs that are read already.
     """
     try:
-        return Postmortem(client, run).error(load)
+        return Postmortem(client, run, runs).error(load)
     except Exception as error:  # noqa: BLE001, an error here must not hide the failure of the run
         known = run_error(run)
         if isinstance(known, DBTCloudRunCancelled):
@@ -97,15 +104,18 @@ class Postmortem:
     Args:
         client: The client.
         run: The run, when it has finished.
+        runs: The runs that are read already.
 
     Raises:
         DBTCloudException: The run cannot be read.
     """
 
-    def __init__(self, client: DBTCloudClientV2, run: Run) -> None:
+    def __init__(self, client: DBTCloudClientV2, run: Run, runs: ReadRuns | None = None) -> None:
+        runs = runs or ReadRuns()
         self._client = client.patient(cool_down=COOL_DOWN)
-        self.run = self._read(id_of(run))
-        self._artifacts = RunArtifacts(client.patient(OUTAGE, cool_down=COOL_DOWN), self.run)
+        self.run = runs.run(self._client, id_of(run))
+        patient = client.patient(OUTAGE, cool_down=COOL_DOWN)
+        self._artifacts = runs.artifacts(patient, self.run)
 
     @property
     def step(self) -> RunStep | None:
@@ -174,13 +184,10 @@ class Postmortem:
         """Read the run again while the log of its last step may still be uploaded."""
         pauses = self._artifacts.pauses()
         while self._has_no_log() and next(pauses, False) is None:
-            self.run = self._read(id_of(self.run))
+            self.run = self._client.get_run_status(id_of(self.run), RELATED)
 
     def _has_no_log(self) -> bool:
         return self.step is not None and not self.step.get("logs")
-
-    def _read(self, run_id: int) -> Run:
-        return self._client.get_run_status(run_id, RELATED)
 
 
 def node_failures(

@@ -80,8 +80,8 @@ class Lifecycle:
         self._display = display
         self._pace = Pace(client.clock, client)
         self._began = client.clock.monotonic()
-        self._backlogs = Backlogs(client)
         self._runs = ReadRuns()
+        self._backlogs = Backlogs(client, self._runs)
         self._parts: list[Part] = []
         self._watch: Watch | None = None
         # the POST that was sent last, until its run is known
@@ -196,7 +196,7 @@ class Lifecycle:
         trigger = replace(cast(Trigger, part.trigger), timeout=self._seconds_left)
         try:
             # a new run is known to an interrupt before other requests are sent
-            part.started = start(self._client, trigger, self._note)
+            part.started = start(self._client, trigger, self._note, self._backlogs)
             part.run = part.started.run
             self._sending = None
             trigger = replace(trigger, timeout=self._seconds_left)
@@ -275,7 +275,7 @@ class Lifecycle:
             self._client.clock.sleep(pause)
             for part in cancelled:
                 try:
-                    kept = existing_run(self._client, cast(Trigger, part.trigger))
+                    kept = existing_run(self._client, cast(Trigger, part.trigger), self._backlogs)
                 except DBTCloudException as error:
                     name = run_name(cast(Run, part.run))
                     logger.warning(f"{name} may be a cancelled duplicate. {error}")
@@ -312,11 +312,12 @@ class Lifecycle:
 
     def _retry_one(self, part: Part, attempt: str) -> None:
         run = cast(Run, part.run)
-        logger.warning(f"{explain(self._client, run, part.load)}\nRetrying: retry {attempt}.")
+        reason = explain(self._client, run, part.load, self._runs)
+        logger.warning(f"{reason}\nRetrying: retry {attempt}.")
         try:
             # another process may have built the load in the meantime
             trigger = part.trigger if part.load else None
-            existing = existing_run(self._client, trigger) if trigger else None
+            existing = existing_run(self._client, trigger, self._backlogs) if trigger else None
             part.run = existing or self._retried(run)
             part.is_retry = not existing or retried_run(existing) is not None
         except DBTCloudException as error:
@@ -368,7 +369,7 @@ class Lifecycle:
         if not part.is_reported or not has_finished(run) or not is_narrowed_to_load(run):
             return
         try:
-            reason = gap(self._client, run, None)
+            reason = gap(self._client, run, None, self._runs)
             part.error = incomplete(run, reason) if reason else None
         except DBTCloudException as error:
             part.error = error
@@ -434,6 +435,7 @@ class Lifecycle:
         return report(
             self._client,
             self._parts,
+            self._runs,
             raises=self._config.raise_on_failure,
             raises_warnings=self._config.raise_on_warning,
         )

@@ -111,13 +111,19 @@ def note_successes(
 
 
 def report(
-    client: DBTCloudClientV2, parts: Sequence[Part], *, raises: bool, raises_warnings: bool = False
+    client: DBTCloudClientV2,
+    parts: Sequence[Part],
+    runs: ReadRuns,
+    *,
+    raises: bool,
+    raises_warnings: bool = False,
 ) -> list[Run]:
     """Return the runs of a call; raise or log its errors and warnings.
 
     Args:
         client: The client that reads why a run failed.
         parts: The runs.
+        runs: The runs that are read already.
         raises: Whether to raise if a run did not succeed, instead of logging it.
         raises_warnings: Whether to raise if a run succeeded with warnings, instead of logging it.
 
@@ -127,7 +133,9 @@ def report(
             them.
     """
     failed = [
-        explain(client, part.run, part.load) for part in parts if part.run and run_error(part.run)
+        explain(client, part.run, part.load, runs)
+        for part in parts
+        if part.run and run_error(part.run)
     ]
     raised: list[DBTCloudException] = [part.error for part in parts if part.error]
     if raises:
@@ -143,12 +151,12 @@ def report(
             logger.warning(str(warning))
     if raised:
         first, *others = dict.fromkeys(raised)
-        runs = [
+        reported = [
             part.run
             for part in parts
             if part.run and part.is_reported and not (raises_warnings and part.warning)
         ]
-        outcomes = [f"{run_name(run)}: {run.get('status_humanized')}." for run in runs]
+        outcomes = [f"{run_name(run)}: {run.get('status_humanized')}." for run in reported]
         existing = [part.run for part in parts if part.run and part.run["id"]]
         raise first.with_others(others, outcomes, existing)
     return [part.run for part in parts if part.run]

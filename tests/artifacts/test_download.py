@@ -54,6 +54,24 @@ def test_a_missing_file_is_none(
     assert (len(httpserver.log), clock.sleeps) == (1, [])
 
 
+def test_a_missing_file_is_requested_again_until_it_was_awaited(httpserver: HTTPServer) -> None:
+    with DBTCloudClientV2("t", 1, httpserver.url_for("/"), clock=FakeClock()) as client:
+        artifacts = RunArtifacts(client, Run(id=5, finished_at="2026-01-31 06:00:00.000000+00:00"))
+        respond(httpserver, 404, json.dumps(MISSING), "application/json")
+        for requests, is_expected in ((1, False), (2, False), (3, True), (3, False), (3, True)):
+            assert artifacts.find_results(STEP, is_expected=is_expected) is None
+            assert len(httpserver.log) == requests
+
+
+def test_another_client_reads_only_what_is_not_read_yet(httpserver: HTTPServer) -> None:
+    respond(httpserver, 200, json.dumps(RESULTS), "application/json")
+    with DBTCloudClientV2("t", 1, httpserver.url_for("/")) as client:
+        artifacts = RunArtifacts(client, Run(id=5))
+        assert artifacts.find_results(STEP) == READ
+        assert artifacts.read_by(client.patient(0)).find_results(STEP) == READ
+    assert len(httpserver.log) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [

@@ -23,6 +23,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
     run_dbt_cloud_jobs,
 )
+from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
@@ -504,7 +505,7 @@ def test_runs_are_returned_in_their_order(
 ) -> None:
     parts = [ended(cloud, outcome) for outcome in ("success", "error", "cancelled")]
     parts.insert(1, Part(run=skipped_run("there is nothing to build")))
-    assert report(client, parts, raises=False) == [part.run for part in parts]
+    assert report(client, parts, ReadRuns(), raises=False) == [part.run for part in parts]
 
 
 @pytest.mark.parametrize(
@@ -519,18 +520,18 @@ def test_an_unsuccessful_run_is_logged_or_raised(
 ) -> None:
     part = ended(cloud, outcome)
     caplog.clear()
-    report(client, [part], raises=False)
+    report(client, [part], ReadRuns(), raises=False)
     (logged,) = [each.getMessage() for each in caplog.records]
     caplog.clear()
     with pytest.raises(kind) as caught:
-        report(client, [part], raises=True)
+        report(client, [part], ReadRuns(), raises=True)
     assert logged == str(caught.value)
     assert caplog.records == []
 
 
 def test_a_missing_run_is_always_raised(client: DBTCloudClientV2) -> None:
     with pytest.raises(DBTCloudNotFoundError):
-        report(client, [gone()], raises=False)
+        report(client, [gone()], ReadRuns(), raises=False)
 
 
 def test_the_first_error_reports_all_errors_and_runs(
@@ -538,7 +539,7 @@ def test_the_first_error_reports_all_errors_and_runs(
 ) -> None:
     parts = [ended(cloud, "success"), gone(), ended(cloud, "error"), Part(run=skipped_run("x"))]
     with pytest.raises(DBTCloudNotFoundError) as caught:
-        report(client, parts, raises=True)
+        report(client, parts, ReadRuns(), raises=True)
     lines = str(caught.value).splitlines()
     assert [line[:3] for line in lines if line.startswith("(")] == ["(1)", "(2)"]
     assert "404" in lines[0]

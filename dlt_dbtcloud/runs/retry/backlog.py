@@ -12,7 +12,13 @@ from enum import IntEnum
 from http import HTTPStatus
 
 from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
-from dlt_dbtcloud.artifacts.results import FAILED, UNSUCCESSFUL, leaves_results, step_results
+from dlt_dbtcloud.artifacts.results import (
+    FAILED,
+    UNSUCCESSFUL,
+    ReadRuns,
+    leaves_results,
+    step_results,
+)
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import COOL_DOWN
@@ -35,7 +41,6 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.payloads import (
-    RELATED,
     id_of,
     planned_commands,
     run_name,
@@ -174,10 +179,12 @@ class Backlogs:
 
     Args:
         client: The client.
+        runs: The runs that are read already.
     """
 
-    def __init__(self, client: DBTCloudClientV2) -> None:
+    def __init__(self, client: DBTCloudClientV2, runs: ReadRuns | None = None) -> None:
         self._client = client
+        self._runs = runs or ReadRuns()
         self._read: dict[int, Backlog] = {}
         self._manifests: dict[tuple[int, int | None], Manifest] = {}
 
@@ -199,9 +206,8 @@ class Backlogs:
 
     def _of(self, run_id: int) -> Backlog:
         if run_id not in self._read:
-            self._read[run_id] = self._backlog(
-                self._client.patient(cool_down=COOL_DOWN).get_run_status(run_id, RELATED)
-            )
+            client = self._client.patient(cool_down=COOL_DOWN)
+            self._read[run_id] = self._backlog(self._runs.run(client, run_id))
         return self._read[run_id]
 
     def _before(self, run: Run) -> Backlog | None:
@@ -316,7 +322,7 @@ class Backlogs:
         return is_read and not executed_nodes(manifest, manifest.unique_ids)
 
     def _artifacts(self, run: Run) -> RunArtifacts:
-        return RunArtifacts(self._client.patient(OUTAGE, cool_down=COOL_DOWN), run)
+        return self._runs.artifacts(self._client.patient(OUTAGE, cool_down=COOL_DOWN), run)
 
     def _manifest(self, run: Run, step: RunStep) -> Manifest:
         key = id_of(run), step.get("index")

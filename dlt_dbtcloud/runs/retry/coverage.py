@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dlt_dbtcloud.artifacts.download import OUTAGE, RunArtifacts
+from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.results import ReadRuns, leaves_results, step_results
 from dlt_dbtcloud.cause import bound_load, retried_run
 from dlt_dbtcloud.client.client import DBTCloudClientV2
@@ -67,9 +67,7 @@ class _Executed:
         return sorted(missing_nodes(expected, self.nodes, are_all_read=not self.unread))
 
 
-def gap(
-    client: DBTCloudClientV2, run: Run, scope: Scope | None, runs: ReadRuns | None = None
-) -> str | None:
+def gap(client: DBTCloudClientV2, run: Run, scope: Scope | None, runs: ReadRuns) -> str | None:
     """Return what a successful narrowed run has not built, as a clause; None if certain.
 
     Only if nodes are missing, the run's own manifest is read: the project may have changed.
@@ -86,7 +84,6 @@ def gap(
     """
     if not _is_narrowed(run):
         return None
-    runs = ReadRuns() if runs is None else runs
     client = client.patient(OUTAGE, cool_down=COOL_DOWN)
     *retries, first = runs.chain(client, id_of(run))
     if not _is_narrowed(first):
@@ -101,7 +98,7 @@ def gap(
         return None if executed.nodes else "there are no nodes in its results"
     if executed.nodes and scope.nodes is not None and not executed.missing(scope.nodes):
         return None
-    return _gap_by_manifest(client, first, scope, executed)
+    return _gap_by_manifest(client, first, scope, executed, runs)
 
 
 def is_narrowed_to_load(run: Run) -> bool:
@@ -129,10 +126,10 @@ def _is_narrowed(run: Run) -> bool:
 
 
 def _gap_by_manifest(
-    client: DBTCloudClientV2, run: Run, scope: Scope, executed: _Executed
+    client: DBTCloudClientV2, run: Run, scope: Scope, executed: _Executed, runs: ReadRuns
 ) -> str | None:
     """Compare the results with the descendants in the manifest of the run itself."""
-    artifacts = RunArtifacts(client, run)
+    artifacts = runs.artifacts(client, run)
     found = (artifacts.find_manifest(step.get("index")) for step in reversed(_steps(run)))
     manifest = next(filter(None, found), Manifest())
     if manifest.damage:
@@ -188,7 +185,7 @@ def results_of(
     if artifacts.find_manifest(step.get("index")) is not None:
         return None
     # both may still be uploaded
-    return RunArtifacts(client, run).read_results(step) or Results()
+    return artifacts.read_results(step) or Results()
 
 
 def _steps(run: Run) -> list[RunStep]:

@@ -103,7 +103,7 @@ def retry(
         retried=backlog.run,
         timeout=timeout,
     )
-    return keep_earliest(client, trigger, start(client, trigger, note)).run
+    return keep_earliest(client, trigger, start(client, trigger, note, backlogs)).run
 
 
 def can_resume(backlog: Backlog, backlogs: Backlogs) -> bool:

@@ -67,13 +67,19 @@ class Started:
     saving: Saving | None = None
 
 
-def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: None) -> Started:
+def start(
+    client: DBTCloudClientV2,
+    trigger: Trigger,
+    note: Note = lambda _: None,
+    backlogs: Backlogs | None = None,
+) -> Started:
     """Return the run of a trigger: existing, new or skipped.
 
     Args:
         client: The client.
         trigger: The trigger.
         note: Called with each POST before it is sent, as an interrupt may leave its run behind.
+        backlogs: The backlogs that are read already.
 
     Raises:
         DBTCloudTriggerUnknownError: There may be a run, and it could not be found.
@@ -87,7 +93,7 @@ def start(client: DBTCloudClientV2, trigger: Trigger, note: Note = lambda _: Non
         return max(0.0, trigger.timeout - (client.clock.monotonic() - began))
 
     known = known_runs(client, trigger, since)
-    existing = existing_among(client, trigger, known)
+    existing = existing_among(client, trigger, known, backlogs)
     work = work_of(client, trigger, existing, known, left())
     log_work(client, trigger, work)
     if work.nothing:
@@ -121,14 +127,20 @@ def skipped_run(reason: str) -> Run:
     )
 
 
-def existing_run(client: DBTCloudClientV2, trigger: Trigger) -> Run | None:
+def existing_run(client: DBTCloudClientV2, trigger: Trigger, backlogs: Backlogs) -> Run | None:
     """Return the pending or successful run that builds the load, or its retry.
+
+    Args:
+        client: The client.
+        trigger: The trigger.
+        backlogs: The backlogs that are read already.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
         DBTCloudTransportError: The API did not respond.
     """
-    return existing_among(client, trigger, known_runs(client, trigger, since_of(client, trigger)))
+    known = known_runs(client, trigger, since_of(client, trigger))
+    return existing_among(client, trigger, known, backlogs)
 
 
 def since_of(client: DBTCloudClientV2, trigger: Trigger) -> float:
@@ -149,8 +161,19 @@ def known_runs(client: DBTCloudClientV2, trigger: Trigger, since: float) -> list
     return recent_runs(patient(client, trigger), trigger.job_id, since, trigger.related)
 
 
-def existing_among(client: DBTCloudClientV2, trigger: Trigger, known: Sequence[Run]) -> Run | None:
+def existing_among(
+    client: DBTCloudClientV2,
+    trigger: Trigger,
+    known: Sequence[Run],
+    backlogs: Backlogs | None = None,
+) -> Run | None:
     """Return a run that has certainly built the load, else one in flight.
+
+    Args:
+        client: The client.
+        trigger: The trigger.
+        known: The recent runs of the job.
+        backlogs: The backlogs that are read already.
 
     Raises:
         DBTCloudAPIError: The API returned an error.
@@ -162,7 +185,7 @@ def existing_among(client: DBTCloudClientV2, trigger: Trigger, known: Sequence[R
     usable = [run for run in candidates if run_error(run) is None]
     pending = [run for run in usable if not has_finished(run)]
     finished = sorted((run for run in usable if has_finished(run)), key=id_of)
-    backlogs = Backlogs(client)
+    backlogs = backlogs or Backlogs(client)
     certain = (run for run in finished if not backlogs.is_uncertain_retry(run))
     return next(certain, min(pending, key=id_of, default=None))
 

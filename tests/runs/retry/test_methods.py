@@ -440,6 +440,19 @@ def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
     assert caplog.text.count("2 of its nodes: model.shop.b, model.shop.c") == 2
 
 
+def test_a_call_reads_each_run_and_artifact_once(cloud: DBTCloudEmulator, isolated: Path) -> None:
+    nothing = Act({}, manifest=MANIFEST)
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, nothing, Act(FIXED)])
+    assert run_dbt_cloud_job(job_id=job, retries=1)["is_success"]
+    read = [
+        (each.path, *each.query.get("step", ()))
+        for each in cloud.requests
+        if "/artifacts/" in each.path or "audit" in str(each.query)
+    ]
+    runs, artifacts = 3, 5
+    assert len(read) == len({*read}) == runs + artifacts
+
+
 def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_command(
     cloud: DBTCloudEmulator, isolated: Path
 ) -> None:
