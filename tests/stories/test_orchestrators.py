@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
@@ -65,7 +66,9 @@ def test_the_example_loads_builds_and_loads_the_results(
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(nightly(cloud, duration=0.5)))
     # the folders that it makes
     monkeypatch.setattr(tempfile, "tempdir", str(isolated))
-    names = runpy.run_path(str(EXAMPLE), run_name="__main__")
+    # opened once, and not for each step of a load
+    with duckdb.connect("shop.duckdb"):
+        names = runpy.run_path(str(EXAMPLE), run_name="__main__")
     (built,) = cloud.runs
     done = capsys.readouterr()
     assert done.out == f"dbt Cloud run: {built['id']}\n"
