@@ -15,7 +15,7 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 
-SMALL = Scenario(loads=15, jobs=3, per_minute=75, seconds=60.0)
+SMALL = Scenario(loads=10, jobs=2, per_minute=50, seconds=60.0)
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,10 @@ def seeded() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("options", "runs"),
     [
-        ({}, 15),
-        ({"sends_retry_after": True}, 15),
-        ({"loads": 8, "workers": 2}, 8),
-        ({"lost": 0.05}, 15),
+        ({}, 10),
+        ({"sends_retry_after": True}, 10),
+        ({"loads": 6, "workers": 2}, 6),
+        ({"lost": 0.05}, 10),
     ],
     ids=["alone", "header", "workers", "lost"],
 )
@@ -46,7 +46,7 @@ def test_each_load_gets_one_run_beyond_the_limit_of_requests(
     assert not found.has_failed, found
     assert found.runs == runs
     # the calls have met the limit, and do not exceed it again
-    assert found.refused >= 15
+    assert found.refused >= 10
     assert found.cool_downs == 1
 
 
@@ -61,7 +61,7 @@ def test_calls_that_do_not_wait_respect_the_limit() -> None:
     found = Simulation(replace(SMALL, waits=False)).run()
     assert not found.has_failed, found
     # the search for a run of the load, the trigger, and the search for one of another worker
-    assert (found.runs, found.requests, found.refused) == (15, 3 * 15, 0)
+    assert (found.runs, found.requests, found.refused) == (10, 3 * 10, 0)
 
 
 LOADS = [LastLoad(f"pipeline_{number}", "1732150000.123") for number in range(3)]
