@@ -45,6 +45,8 @@ __all__ = [
     "is_whole_run",
     "log_narrowing",
     "log_saving",
+    "manifest_of",
+    "narrowed_by",
     "narrowed_trigger",
     "narrowing",
 ]
@@ -98,18 +100,20 @@ class Narrowing:
         body: The body of the trigger.
         job: The job.
         commands: The commands before they were narrowed.
+        requests: The number of requests for the job and its manifest, without outages.
+        manifest: Its newest manifest; None if it could not be read.
         steps: The commands that run, unless all of the job does.
         descendants: The unique ids of all that descends from the tables.
         scope: What the run is to build; None if it was not narrowed.
         undeclared: The loaded tables without a source.
         doubt: Why all of the job runs, as a sentence; None if it does not.
-        reader: Reads the job and its newest manifest.
     """
 
     body: TriggerData
     job: Job
     commands: Sequence[str]
-    reader: ProjectReader
+    requests: int = 0
+    manifest: Manifest | None = None
     steps: Sequence[NarrowedStep] = ()
     descendants: frozenset[str] = frozenset()
     scope: Scope | None = None
@@ -123,9 +127,9 @@ class Narrowing:
 
     def saving(self, known: Sequence[Run]) -> Saving | None:
         """Return what the run saves, compared with the last whole run among some."""
-        if self.scope is None:
+        manifest = self.manifest
+        if self.scope is None or manifest is None:
             return None
-        manifest = self.reader.manifest(self.job)
         every = manifest.unique_ids
         nodes: set[str] = set()
         for step in self.steps:
@@ -199,11 +203,30 @@ def narrowing(
     if variables:
         commands = commands_with_variables(commands, variables, job_id)
         body = {**body, "steps_override": commands}
-    whole = Narrowing(body, job, commands, reader)
     if not commands:
-        return replace(whole, doubt="its commands are not known.")
+        return Narrowing(body, job, (), reader.requests, doubt="its commands are not known.")
     try:
         manifest = reader.manifest(job)
+    except UncertainError as error:
+        return Narrowing(body, job, commands, reader.requests, doubt=str(error))
+    whole = Narrowing(body, job, commands, reader.requests)
+    return narrowed_by(manifest, whole, relations, client.clock.time())
+
+
+def narrowed_by(
+    manifest: Manifest, whole: Narrowing, relations: Sequence[Relation], now: float
+) -> Narrowing:
+    """Return a job that was not narrowed, narrowed by a manifest if that is certain.
+
+    Args:
+        manifest: The newest manifest of the job.
+        whole: The job.
+        relations: The tables.
+        now: The time in seconds since 1970.
+    """
+    body, commands = whole.body, whole.commands
+    whole = replace(whole, manifest=manifest)
+    try:
         if manifest.damage:
             raise UncertainError(f"its manifest cannot be used: {manifest.damage}.")
         match = match_sources(relations, manifest)
@@ -216,7 +239,7 @@ def narrowing(
     descendants = frozenset(manifest.descendants(match.sources))
     narrowed = replace(whole, steps=steps, descendants=descendants)
     if not steps:
-        return replace(narrowed, doubt=_doubt(manifest, job, client.clock.time()))
+        return replace(narrowed, doubt=_doubt(manifest, whole.job, now))
     if lines == [*commands]:
         return narrowed
     scope = Scope(relations, commands, expected_nodes(commands, manifest, match.sources))
@@ -292,7 +315,6 @@ class ProjectReader:
 
     Attributes:
         requests: The number of requests for them, without those that failed in an outage.
-        read_manifest: The manifest that was read; None if none was.
     """
 
     def __init__(self, client: DBTCloudClientV2, job_id: str, timeout: float) -> None:
@@ -300,7 +322,6 @@ class ProjectReader:
         self._client = client
         self._job_id = job_id
         self._until = client.clock.monotonic() + timeout
-        self.read_manifest: Manifest | None = None
 
     def job(self) -> Job:
         """Return the job with its most recent completed run."""
@@ -310,16 +331,11 @@ class ProjectReader:
         )
 
     def manifest(self, job: Job) -> Manifest:
-        """Return the newest manifest, from the job or an earlier step of its run, read once.
+        """Return the newest manifest, from the job or an earlier step of its run.
 
         Raises:
             UncertainError: There is none, or it cannot be read.
         """
-        if self.read_manifest is None:
-            self.read_manifest = self._newest_manifest(job)
-        return self.read_manifest
-
-    def _newest_manifest(self, job: Job) -> Manifest:
         with suppress(DBTCloudNotFoundError):
             return self._read(
                 lambda client, to: client.download_job_artifact(self._job_id, _MANIFEST, to)
@@ -340,7 +356,7 @@ class ProjectReader:
         for failures in count(1):
             try:
                 origin = f"job {self._job_id}"
-                return downloaded(_MANIFEST, partial(download, client), _decoded, origin)
+                return downloaded(_MANIFEST, partial(download, client), manifest_of, origin)
             except DBTCloudException as error:
                 pause, left = outage_pause(error, failures), self._left
                 if not error.is_outage or left <= 0 or retry_after(error) > left:
@@ -366,7 +382,7 @@ class ProjectReader:
         return max(0.0, self._until - self._client.clock.monotonic())
 
 
-def _decoded(content: bytes) -> Manifest:
+def manifest_of(content: bytes) -> Manifest:
     """Decode a manifest; any other JSON value is a manifest without nodes."""
     try:
         return Manifest(decode_manifest(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
@@ -143,14 +144,12 @@ def _describe_existing(existing: Run | None) -> str:
 def _project(client: DBTCloudClientV2, trigger: Trigger, work: Work) -> _Project:
     found = work.narrowing
     if found:
-        manifest = found.reader.read_manifest
-        return _Project(found.job, found.commands, _usable(manifest), found.reader.requests)
+        return _Project(found.job, found.commands, _usable(found.manifest), found.requests)
     reader = ProjectReader(client, trigger.job_id, trigger.timeout)
     job = reader.job()
-    try:
+    manifest = None
+    with suppress(UncertainError):
         manifest = reader.manifest(job)
-    except UncertainError:
-        manifest = None
     commands = work.body.get("steps_override") or job.get("execute_steps") or ()
     has_read_twice = bool(trigger.variables) and not trigger.body.get("steps_override")
     return _Project(job, commands, _usable(manifest), reader.requests + has_read_twice)
