@@ -34,16 +34,21 @@ from tests.support.nodes import FAILED_FILES
 from tests.support.threads import in_background, interrupting
 from tests.support.watching import is_waited_for
 
+# what `run_dbt_cloud_job` does, with a clock
 CALL = """
-import dlt, signal, sys, time
-from dlt_dbtcloud import run_dbt_cloud_job
-# the module is the clock of the call, whose pauses are short
-sleep = time.sleep
-time.sleep = lambda seconds: sleep(min(seconds, 0.02))
+import dlt, signal, sys
+from dlt.common.configuration import resolve_configuration
+from dlt_dbtcloud.configuration import DBTCloudConfiguration, connect
+from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.trigger.calls import triggers_of
+from tests.support.clock import FastClock
 {before}
 folder = {folder!r}
 pipeline = dlt.attach("flights", pipelines_dir=folder) if folder else None
-run = run_dbt_cloud_job(pipeline=pipeline)
+config = resolve_configuration(DBTCloudConfiguration())
+triggers = triggers_of([config.job_id], config, None, pipeline)
+with connect(config, FastClock(times=100)) as client:
+    (run,) = Lifecycle(client, config).run_all(triggers)
 print(run["id"], run["status_humanized"])
 """
 
@@ -58,7 +63,7 @@ def script(cloud: DBTCloudEmulator, forking: None) -> Iterator[Script]:
         def start(
             job: int, bound: dlt.Pipeline | None = None, before: str = "", **settings: str
         ) -> Fork:
-            settings["JOB_ID"] = str(job)
+            settings = {"JOB_ID": str(job), "WAIT_SECONDS": "10", **settings}
             environment = {f"DBT_CLOUD__{name}": value for name, value in settings.items()}
             program = CALL.format(folder=bound and bound.pipelines_dir, before=before)
             return started.enter_context(forked(program, env={**os.environ, **environment}))

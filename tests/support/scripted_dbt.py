@@ -43,6 +43,7 @@ class Act:
         manifest: The manifest, if any.
         message: The message of nodes that failed.
         execution_time: The time that each node took.
+        gate: A named pipe that the invocation reads before it ends.
     """
 
     statuses: Mapping[str, Any] | None
@@ -50,6 +51,7 @@ class Act:
     manifest: Mapping[str, Any] | None = None
     message: str = "Database Error"
     execution_time: float = 0.1
+    gate: Path | None = None
 
     @property
     def log(self) -> str:
@@ -101,7 +103,9 @@ def executed_commands(folder: Path) -> list[str]:
 
 def _write_act(folder: Path, act: Act) -> None:
     folder.mkdir()
-    folder.with_suffix(".sh").write_text(f"echo '{act.log}'\nexit {act.exit_code}\n")
+    gate = [f"read -r _ < '{act.gate}'"] if act.gate else []
+    lines = [*gate, f"echo '{act.log}'", f"exit {act.exit_code}", ""]
+    folder.with_suffix(".sh").write_text("\n".join(lines))
     if act.results is not None:
         (folder / "run_results.json").write_text(json.dumps({"results": act.results}))
     if act.manifest is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry.methods import narrowed_retry, retry
+from dlt_dbtcloud.runs.trigger.start import start
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.conftest import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
@@ -297,21 +302,22 @@ def test_a_cancelled_command_is_not_narrowed(
 
 
 def test_a_load_that_another_worker_built_is_not_retried(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, short_pauses: None
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
     cloud.fail("get_artifact", "hang", when="before", seconds=3600)
-    worker = in_background(
-        lambda: run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, retries=2)
-    )
+    config = DBTCloudConfiguration(retries=2)
+    trigger = Trigger(str(job), {"cause": "x"}, LastLoad("flights", "1732150000.123"))
+    lifecycle = Lifecycle(clocked(client, FastClock()), config)
+    worker = in_background(lambda: lifecycle.run_all([trigger]))
     until(lambda: len(cloud.runs) == 1)
     cloud.finish_run(cloud.runs[0]["id"], "error")
     # the other worker starts while the first reads why its run failed
     until(lambda: cloud.struck)
-    other = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
+    other = start(client, trigger).run
     cloud.finish_run(other["id"])
     cloud.heal()
-    assert worker.result()["id"] == other["id"]
+    assert [run["id"] for run in worker.result()] == [other["id"]]
     assert len(cloud.runs) == 2
 
 
@@ -679,14 +685,24 @@ def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
 
 
 def test_several_calls_repeat_a_retry_that_executed_nothing_once(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
-    acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST)]
+    gate = isolated / "gate"
+    os.mkfifo(gate)
+    acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST, gate=gate)]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     first = ended_run(cloud, job)
     nothing = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
     cloud.wait_for_run(nothing["id"])
-    workers = [in_background(lambda: repeated(first["id"])) for _ in range(3)]
+    clocks = [FastClock() for _ in range(3)]
+
+    def work(clock: FastClock) -> Run:
+        return Lifecycle(clocked(client, clock), DBTCloudConfiguration()).retry(first["id"])
+
+    workers = [in_background(partial(work, clock)) for clock in clocks]
+    # a call sleeps when it has its run, and has cancelled a later one
+    until(lambda: all(clock.sleeps for clock in clocks))
+    gate.write_text("\n")
     (kept,) = {worker.result()["id"] for worker in workers}
     assert [run["id"] for run in cloud.runs if run["is_success"]] == [
         nothing["id"],
