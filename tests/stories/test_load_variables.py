@@ -24,6 +24,7 @@ from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.typing import Run
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.pages import ROOT
+from tests.support.past_runs import ended_run, started_run
 from tests.support.scripted_dbt import Act, executed_commands, scripted_job
 from tests.support.tiny import write_tiny
 from tests.support.warehouse import shared_warehouse
@@ -69,7 +70,7 @@ def filled(pipeline: dlt.Pipeline) -> dict[str, Any]:
 def job_with_manifest(cloud: DBTCloudEmulator, *steps: str) -> int:
     files = {"manifest.json": MANIFEST, "run_results.json": BUILT}
     job = cloud.create_job("Nightly", artifacts=files, execute_steps=list(steps or ["dbt build"]))
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     return job
 
 
@@ -118,7 +119,7 @@ def test_a_queued_run_with_other_variables_is_not_joined(
 ) -> None:
     pipeline = shared_loads.copy("flights", load_tables, "airlines")
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
-    cloud.finish_run(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    cloud.finish_run(started_run(cloud, job)["id"] or 0)
 
     def share(**options: Any) -> int | None:
         if only_loaded:
@@ -140,9 +141,9 @@ def test_a_narrowed_run_joins_a_run_of_the_whole_job_with_its_variables(
 ) -> None:
     pipeline = shared_loads.copy("flights", load_tables, "airlines")
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
-    cloud.finish_run(run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"])
+    cloud.finish_run(started_run(cloud, job)["id"] or 0)
     wait: Any = {"job_id": job, "wait_for_outcome": False}
-    run_dbt_cloud_job(**wait)
+    started_run(cloud, job)
     whole = run_dbt_cloud_job(additional_vars={"a": 1}, **wait)
     options: Any = {"pipeline": pipeline, "only_loaded": True, "reuse_queued_run": True}
     shared = run_dbt_cloud_job(additional_vars={"a": 1}, **options, **wait)
@@ -181,7 +182,7 @@ def test_a_run_of_the_whole_job_after_a_gap_has_them_too(
         Act({"model.shop.stg": "success"}, 0, MANIFEST),
     ]
     job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     options: Any = {"pipeline": loaded_pipeline, "only_loaded": True}
     run = run_dbt_cloud_job(job_id=job, additional_vars=VARS, **options)
     assert len(cloud.runs) == 3
@@ -196,7 +197,7 @@ def test_a_found_run_without_nodes_of_others_is_no_gap(
     """The scope of a found run has no variables, which are not compared."""
     act = Act({"model.shop.stg": "success"}, 0, MANIFEST)
     job = scripted_job(cloud, tmp_path, ["dbt build"], [act])
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     options: Any = {"job_id": job, "pipeline": loaded_pipeline, "only_loaded": True}
     first = run_dbt_cloud_job(additional_vars=VARS, wait_for_outcome=False, **options)
     assert run_dbt_cloud_job(additional_vars=VARS, **options)["id"] == first["id"]

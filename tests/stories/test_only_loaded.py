@@ -41,6 +41,7 @@ from tests.support.emulator_api import Api
 from tests.support.flights import Flights, executed, own_results
 from tests.support.forks import Fork, forked
 from tests.support.loads import SharedLoads, load_tables
+from tests.support.past_runs import ended_run, started_run
 from tests.support.threads import in_background
 from tests.support.warehouse import new_pipeline, warehouse
 
@@ -76,7 +77,7 @@ def job(cloud: DBTCloudEmulator) -> int:
     built = {"results": [{"unique_id": "model.shop.stg", "status": "success"}]}
     files = {"manifest.json": MANIFEST, "run_results.json": built}
     scripted = cloud.create_job("Nightly", artifacts=files)
-    run_dbt_cloud_job(job_id=scripted)
+    ended_run(cloud, scripted)
     return scripted
 
 
@@ -137,10 +138,10 @@ def test_a_run_of_a_part_does_not_count_for_the_whole_job(
 def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
     cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
-    loads = ((), ("other",), ("airlines", "other"))
+    loads = ((), ("unheard_of",), ("airlines", "unheard_of"))
     outcomes: list[Any] = ["success", *["error", "success"] * len(loads)]
     job = cloud.create_job("Flaky", outcome=outcomes, artifacts={"manifest.json": MANIFEST})
-    pipeline = shared_loads.copy("flights", load_tables, "other")
+    pipeline = shared_loads.copy("flights", load_tables, "unheard_of")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     for then in loads:
         load_tables(pipeline, "airlines")
@@ -154,7 +155,7 @@ def test_the_next_load_builds_what_an_earlier_run_failed_to_build(
         assert steps_of(cloud.runs[-1]) == NARROWED
     assert len(cloud.runs) == 1 + 2 * len(loads)
     # now it is built
-    load_tables(pipeline, "other")
+    load_tables(pipeline, "unheard_of")
     after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert after["status_humanized"] == "Skipped"
 
@@ -182,10 +183,10 @@ def test_the_whole_job_runs_if_the_loaded_tables_are_forgotten(
 
 
 def test_tables_that_feed_nothing_are_skipped(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads, job: int
 ) -> None:
-    load_tables(pipeline, "unheard_of")
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    with shared_loads.pipeline("flights", load_tables, "unheard_of") as pipeline:
+        run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["status_humanized"] == "Skipped"
     assert "unheard_of" in (run["status_message"] or "")
     assert run["trigger"] is None
@@ -233,7 +234,7 @@ def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
     line: str,
 ) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(**fields)})
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     with shared_loads.pipeline("flights", load_tables, *tables) as pipeline:
         run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert run["is_success"]
@@ -246,19 +247,17 @@ def test_a_source_in_another_place_runs_the_whole_job_with_a_warning(
 
 
 def test_a_source_in_another_duckdb_file_runs_the_whole_job_with_a_warning(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly", artifacts={"manifest.json": misplaced(database="other")})
-    run_dbt_cloud_job(job_id=job)
-    pipeline = new_pipeline("flights", warehouse("lake.duckdb"))
-    load_tables(pipeline, "airlines")
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
+    ended_run(cloud, job)
+    assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)["id"]
     assert steps_of(cloud.runs[-1]) is None
-    assert "`lake.raw.airlines` was loaded" in caplog.text
+    assert "`flights.raw.airlines` was loaded" in caplog.text
     assert "source `landing.carriers` as `other.raw.airlines`" in caplog.text
     assert (
-        "set `database: lake` of source `landing.carriers` in `models/landing.yml`, or load into "
-        "database `other`." in caplog.text
+        "set `database: flights` of source `landing.carriers` in `models/landing.yml`, or load "
+        "into database `other`." in caplog.text
     )
 
 
@@ -279,7 +278,7 @@ def test_a_nested_table_feeds_its_own_source(
 ) -> None:
     manifest = misplaced(identifier="airlines__planes")
     job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest})
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     pipeline.run([{"id": 1, "planes": [{"tail": "N1"}]}], table_name="airlines")
     run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
     assert steps_of(cloud.runs[-1]) == NARROWED
@@ -371,9 +370,8 @@ def test_a_pipeline_that_was_never_run_is_skipped(
 def queued(cloud: DBTCloudEmulator, **data: Any) -> Run:
     """Return a queued run, behind a running one of its job."""
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
-    for _ in range(2):
-        run = run_dbt_cloud_job(job_id=job, data=data, wait_for_outcome=False)
-    return run
+    started_run(cloud, job, **data)
+    return started_run(cloud, job, **data)
 
 
 def share(run: Run, **options: Any) -> Run:
@@ -393,7 +391,7 @@ def test_a_queued_run_is_adopted(cloud: DBTCloudEmulator, copy: dlt.Pipeline) ->
 
 def test_a_running_run_is_not_adopted(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Shared", duration=None)
-    running = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    running = started_run(cloud, job)
     assert share(running)["id"] != running["id"]
 
 
@@ -474,7 +472,7 @@ def test_an_adopted_run_that_is_cancelled_is_replaced(
 
 def test_a_queued_retry_is_not_adopted(cloud: DBTCloudEmulator) -> None:
     job = cloud.create_job("Shared", duration=None)
-    first, blocking = (run_dbt_cloud_job(job_id=job, wait_for_outcome=False) for _ in range(2))
+    first, blocking = (started_run(cloud, job) for _ in range(2))
     cloud.finish_run(first["id"], "error")
     cause = f"x: retry of run {first['id']} [dlt:0123456789ab]"
     again = run_dbt_cloud_job(job_id=job, data={"cause": cause}, wait_for_outcome=False)
@@ -548,8 +546,7 @@ def test_twenty_pipelines_share_two_runs(
         with connect(config) as client:
             return Lifecycle(client, config).run_all([trigger])[0]["id"], committed
 
-    first = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
-    caplog.clear()
+    first = started_run(cloud, job)
     with ExitStack() as started:
         processes = [started.enter_context(forked(PROCESS, f"p{n}")) for n in range(3)]
         threads = [in_background(partial(run, f"t{n}")) for n in range(17)]
@@ -622,13 +619,13 @@ def test_a_real_load_builds_exactly_its_descendants(flights: Flights, answers: A
     assert carriers == 0
 
 
-@pytest.mark.parametrize("duration", [0, 0.2])
+@pytest.mark.parametrize("duration", [0, 0.1])
 @pytest.mark.parametrize("waits", [True, False])
 def test_the_returned_run_has_its_overrides(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, duration: float, waits: bool
 ) -> None:
     job = cloud.create_job("Slow", duration=duration, artifacts={"manifest.json": MANIFEST})
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     for _ in range(2):
         # first a new run, then the existing one
         run = run_dbt_cloud_job(
@@ -643,9 +640,10 @@ def test_the_returned_runs_of_many_jobs_have_their_overrides(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
     jobs = [
-        cloud.create_job(name, duration=0.2, artifacts={"manifest.json": MANIFEST}) for name in "ab"
+        cloud.create_job(name, duration=0.1, artifacts={"manifest.json": MANIFEST}) for name in "ab"
     ]
-    run_dbt_cloud_jobs(jobs)
+    for job in jobs:
+        ended_run(cloud, job)
     runs = run_dbt_cloud_jobs(jobs, pipeline=loaded_pipeline, only_loaded=True)
     assert [steps_of(run) for run in runs] == [NARROWED, NARROWED]
 
