@@ -25,9 +25,11 @@ TOKENS = [
     prefix + DIGITS
     for prefix in (
         *("dbtc_", "dbtu_", "dbts_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "glrt-"),
+        *("gldt-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "glsoat-"),
         *("xoxb-", "xoxp-", "xapp-", "AIza", "ya29.", "GOCSPX-", "sk-", "sk-ant-", "sk-proj-"),
-        *("hf_", "sk_live_", "rk_live_", "whsec_", "npm_", "pypi-AgEI", "dckr_pat_", "hvs."),
-        *("dop_v1_", "shpat_", "PMAK-", "lin_api_", "ntn_"),
+        *("hf_", "sk_live_", "rk_live_", "rk_test_", "whsec_", "npm_", "pypi-AgEI", "dckr_pat_"),
+        *("hvs.", "hvb.", f"SG.{DIGITS}.", "dop_v1_", "doo_v1_", "shpat_", "shpss_", "PMAK-"),
+        *("lin_api_", "ntn_", "secret_"),
     )
 ]
 
@@ -92,6 +94,8 @@ SECRETS = {
     "known prefix": [
         ("using AKIAIOSFODNN7EXAMPLE as id", "AKIAIOSFODNN7EXAMPLE"),
         ("cloned with ghp_0123456789abcdefghijklmnop", "ghp_0123456789abcdefghijklmnop"),
+        ("using ASIAIOSFODNN7EXAMPLE as id", "ASIAIOSFODNN7EXAMPLE"),
+        ("dose0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
         ("dbtc_0123456789abcdef was used", "dbtc_0123456789abcdef"),
         ("dapi0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef"),
         (f"got {JWT} back", JWT),
@@ -111,6 +115,10 @@ def test_what_looks_like_a_secret_is_redacted(text: str, secret: str) -> None:
     assert secret in text
     assert secret not in redact(text)
     assert "***" in redact(text)
+
+
+def test_a_value_is_redacted_however_long_its_name_is() -> None:
+    assert redact(f"{'x' * 1_000}_password=hunter2") == f"{'x' * 1_000}_password=***"
 
 
 def test_a_known_secret_is_redacted_anywhere() -> None:
