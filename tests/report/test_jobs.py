@@ -20,13 +20,15 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
 from dlt_dbtcloud.report.rendering.pages import render_trend
-from tests.support.clock import FakeClock, clocked
+from tests.support.clock import PATIENCE, FakeClock, clocked
 from tests.support.loaded_flights import LoadedFlights
 from tests.support.past_runs import ended_run
 from tests.support.results import FILES, MANIFEST, RUN_RESULTS
-from tests.support.warehouse import explicit, new_pipeline
+from tests.support.warehouse import explicit, new_pipeline, warehouse
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
+# the tables that a trend is read from
+READ = ("dbt_runs", "dbt_node_results", "dbt_source_freshness")
 
 
 def test_runs_and_results_are_read_from_the_api(
@@ -97,28 +99,6 @@ def test_a_run_without_some_results_is_named(
     assert [each.partition(" is not read")[0] for each in found.problems] == [f"run {ids[0]}"]
 
 
-def test_runs_are_whole_narrowed_or_neither(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
-) -> None:
-    job = cloud.create_job("Nightly", outcome=["success", "success", "success", "error"])
-    load = "dlt pipeline shop, load 1790000000.5 [dlt:0123456789ab]"
-    narrowed = ["dbt build --select source:raw.orders+"]
-    ids = [
-        client.trigger_job_run(job, {"cause": f"Test: {load}"}),
-        client.trigger_job_run(job, {"cause": f"Test: {load}", "steps_override": narrowed}),
-        client.trigger_job_run(job, {"cause": "Test", "steps_override": ["dbt seed"]}),
-        client.trigger_job_run(job, {"cause": f"Test: {load}", "steps_override": narrowed}),
-    ]
-    assert client.retry_run(ids[-1])["id"]
-    pipeline = new_pipeline("lake", explicit(dlt.destinations.filesystem(str(tmp_path))))
-    pipeline.run(dbt_cloud_results(job_id=job))
-    stored = stored_trend(pipeline, job, 30, time.time())
-    assert stored
-    for found in (read_trend(client, job, 30), stored):
-        kinds = [run.kind for run in found.runs]
-        assert kinds == ["whole", "narrowed", "other", "narrowed", "other"]
-
-
 def test_an_unknown_job_is_an_error(client: DBTCloudClientV2) -> None:
     with pytest.raises(DBTCloudNotFoundError):
         read_trend(client, 1, 30)
@@ -150,25 +130,32 @@ def test_results_in_files_are_those_of_the_api(
 ) -> None:
     job = cloud.create_job(
         "Nightly",
-        outcome=["success", "error"],
+        outcome=["success", "success", "success", "error"],
         artifacts=FILES,
         run_generate_sources=checks_sources,
     )
-    ids = [ended_run(cloud, job)["id"] for _ in range(2)]
+    load = "Test: dlt pipeline shop, load 1790000000.5 [dlt:0123456789ab]"
+    narrowed = ["dbt build --select source:raw.orders+"]
+    ended_run(cloud, job, cause=load)
+    ended_run(cloud, job, cause=load, steps_override=narrowed)
+    ended_run(cloud, job, steps_override=["dbt seed"])
+    failed = ended_run(cloud, job, cause=load, steps_override=narrowed)
+    cloud.wait_for_run(client.retry_run(failed["id"])["id"], PATIENCE)
     pipeline = new_pipeline("lake", explicit(dlt.destinations.filesystem(str(tmp_path))))
-    pipeline.run(dbt_cloud_results(job_id=job), loader_file_format=file_format)
-    # a run that is loaded again counts once
-    pipeline.run(dbt_cloud_results(run_id=ids[1]), loader_file_format=file_format)
+    source = dbt_cloud_results(job_id=job).with_resources(*READ)
+    pipeline.run(source, loader_file_format=file_format)
     stored, read = stored_trend(pipeline, job, 30, time.time()), read_trend(client, job, 30)
     assert stored is not None
     assert (stored.job, stored.runs) == (read.job, read.runs)
+    kinds = [run.kind for run in read.runs]
+    assert kinds == ["whole", "narrowed", "other", "narrowed", "other"]
     assert {*stored.nodes} == {*read.nodes}
     assert {*stored.sources} == {*read.sources}
     assert (len(stored.nodes), bool(stored.sources)) == (len(read.nodes), checks_sources)
 
 
 def test_stored_rows_may_be_anything(isolated: Path) -> None:
-    pipeline = dlt.pipeline("odd", destination=dlt.destinations.duckdb("odd.duckdb"))
+    pipeline = new_pipeline("odd", warehouse("odd.duckdb"))
     now = datetime.now(timezone.utc)
     run = {
         "run_id": Decimal(1),
@@ -183,8 +170,9 @@ def test_stored_rows_may_be_anything(isolated: Path) -> None:
     }
     node = {"run_id": 1, "unique_id": "model.a.b", "name": 4, "resource_type": 5, "status": 6}
     nodes = [{**node, "execution_time": 1.5}, {**node, "unique_id": None}]
-    pipeline.run([run, {**run, "run_id": 2}, {**run, "run_id": None}], table_name="dbt_runs")
-    pipeline.run(nodes, table_name="dbt_node_results")
+    runs = [run, {**run, "run_id": 2}, {**run, "run_id": None}]
+    tables = {"dbt_runs": runs, "dbt_node_results": nodes}
+    pipeline.run([dlt.resource(rows, name=name) for name, rows in tables.items()])
     with pipeline.sql_client() as client:
         client.execute_sql("UPDATE dbt_runs SET run_seconds = 'inf' WHERE run_id = 2")
         client.execute_sql("UPDATE dbt_node_results SET execution_time = 'nan'")

@@ -14,7 +14,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.cli.conftest import Cli
 from tests.support.past_runs import ended_run
-from tests.support.warehouse import new_pipeline
+from tests.support.warehouse import new_pipeline, shared_warehouse
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_the_destination_that_was_read_is_named(
     ended_run(cloud, job)
     # the script passes the file in code, so that the command line does not know it
     file = isolated / "of_script.duckdb"
-    pipeline = new_pipeline("flights", dlt.destinations.duckdb(str(file)))
-    pipeline.run(dbt_cloud_results(job_id=job))
+    pipeline = new_pipeline("flights", shared_warehouse(str(file)))
+    pipeline.run(dbt_cloud_results(job_id=job).with_resources("dbt_runs"))
     words = ("--job", job, "--pipeline", "flights", "-o", "-")
     done = cli("report", *words)
     assert done.status == 0, done.err
