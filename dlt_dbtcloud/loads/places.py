@@ -17,7 +17,7 @@ from dlt.common.schema import Schema
 
 from dlt_dbtcloud.values import Relation
 
-__all__ = ["capabilities_of", "place_of"]
+__all__ = ["capabilities_of", "configuration_of", "place_of"]
 
 
 _FILES = "filesystem"
@@ -36,13 +36,33 @@ _DATABASE = {
 }
 
 
-def place_of(pipeline: dlt.Pipeline, schema: Schema) -> Relation:
-    """Return the place of a schema's tables; its name is a prefix of theirs."""
-    config, is_case_sensitive = _bound(DestinationClientDwhConfiguration(), pipeline), False
+def configuration_of(pipeline: dlt.Pipeline) -> Any:
+    """Return the configuration of a pipeline's destination; None if it needs its libraries.
+
+    It is the same for all schemas, and dlt resolves it for some milliseconds.
+    """
+    destination = pipeline.destination
+    section = ConfigSectionContext(pipeline_name=pipeline.pipeline_name)
     # the destination's own libraries may be missing on a machine that does not load
+    with suppress(DltException, ImportError), inject_section(section):
+        return destination.configuration(_bound(destination.spec(), pipeline), accept_partial=True)
+    return None
+
+
+def place_of(pipeline: dlt.Pipeline, schema: Schema, configuration: Any) -> Relation:
+    """Return the place of a schema's tables; its name is a prefix of theirs.
+
+    Args:
+        pipeline: The pipeline.
+        schema: One of its schemas.
+        configuration: That of its destination, by `configuration_of`.
+    """
+    config, is_case_sensitive = _bound(DestinationClientDwhConfiguration(), pipeline), False
     with suppress(DltException, ImportError):
-        config, capabilities = _resolved(pipeline, schema)
-        is_case_sensitive = bool(capabilities.generates_case_sensitive_identifiers())
+        if configuration is not None:
+            capabilities = pipeline.destination.capabilities(configuration, schema.naming)
+            is_case_sensitive = bool(capabilities.generates_case_sensitive_identifiers())
+            config = configuration
     is_dwh = isinstance(config, DestinationClientDwhConfiguration)
     dataset = config.normalize_dataset_name(schema) if is_dwh else None
     separator = getattr(config, "dataset_table_separator", None)
@@ -58,26 +78,20 @@ def place_of(pipeline: dlt.Pipeline, schema: Schema) -> Relation:
 
 
 def capabilities_of(
-    pipeline: dlt.Pipeline, schema: Schema
+    pipeline: dlt.Pipeline, schema: Schema, configuration: Any
 ) -> DestinationCapabilitiesContext | None:
-    """Return the destination's capabilities for a schema; None if they need its libraries."""
-    with suppress(DltException, ImportError):
-        return _resolved(pipeline, schema)[1]
-    with suppress(DltException, ImportError):
-        # those that do not depend on its configuration
-        return pipeline.destination.capabilities(naming=schema.naming)
+    """Return the destination's capabilities for a schema; None if they need its libraries.
+
+    Args:
+        pipeline: As for `place_of`.
+        schema: As for `place_of`.
+        configuration: As for `place_of`.
+    """
+    # without it, those that do not depend on it
+    for config in (configuration, None):
+        with suppress(DltException, ImportError):
+            return pipeline.destination.capabilities(config, schema.naming)
     return None
-
-
-def _resolved(pipeline: dlt.Pipeline, schema: Schema) -> tuple[Any, DestinationCapabilitiesContext]:
-    """Return the destination's configuration and its capabilities for a schema."""
-    destination = pipeline.destination
-    section = ConfigSectionContext(pipeline_name=pipeline.pipeline_name)
-    with inject_section(section):
-        config = destination.configuration(
-            _bound(destination.spec(), pipeline), accept_partial=True
-        )
-    return config, destination.capabilities(config, schema.naming)
 
 
 def _bound(config: Any, pipeline: dlt.Pipeline) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import dlt
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
@@ -14,7 +14,7 @@ from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 
 from dlt_dbtcloud.loads.packages import RESULTS_SCHEMA, check_type, is_data
-from dlt_dbtcloud.loads.places import capabilities_of, place_of
+from dlt_dbtcloud.loads.places import capabilities_of, configuration_of, place_of
 from dlt_dbtcloud.values import Relation
 
 __all__ = ["Identifier", "LoadedColumn", "LoadedSchema", "LoadedTable", "loaded_schemas"]
@@ -125,8 +125,13 @@ def loaded_schemas(pipeline: dlt.Pipeline) -> list[LoadedSchema]:
             f"Pipeline `{name}` has no destination, so the place of its tables is unknown. Pass "
             "`destination` and `dataset_name` to `dlt.pipeline`, as where it loads."
         )
+    configuration = configuration_of(pipeline)
     schemas = [pipeline.schemas[each] for each in sorted(pipeline.schema_names)]
-    found = [_loaded_schema(pipeline, each) for each in schemas if each.name != RESULTS_SCHEMA]
+    found = [
+        _loaded_schema(pipeline, each, configuration)
+        for each in schemas
+        if each.name != RESULTS_SCHEMA
+    ]
     if not any(each.tables for each in found):
         raise ValueError(
             f"Pipeline `{name}` has not loaded any table on this machine. Run it first, or call "
@@ -151,8 +156,9 @@ def identifier(name: str, capabilities: DestinationCapabilitiesContext | None) -
     return Identifier(created, is_quoted=True)
 
 
-def _loaded_schema(pipeline: dlt.Pipeline, schema: Schema) -> LoadedSchema:
-    place, capabilities = place_of(pipeline, schema), capabilities_of(pipeline, schema)
+def _loaded_schema(pipeline: dlt.Pipeline, schema: Schema, configuration: Any) -> LoadedSchema:
+    place = place_of(pipeline, schema, configuration)
+    capabilities = capabilities_of(pipeline, schema, configuration)
     database = place.database or place.attached_as
     return LoadedSchema(
         schema.name,

@@ -21,7 +21,7 @@ from dlt_dbtcloud.loads.packages import (
     packages_of,
     packages_since,
 )
-from dlt_dbtcloud.loads.places import place_of
+from dlt_dbtcloud.loads.places import configuration_of, place_of
 from dlt_dbtcloud.values import Relation
 
 __all__ = [
@@ -140,10 +140,13 @@ def _relations(
     tables: dict[str, set[str]] = {}
     for package in packages:
         tables.setdefault(package.schema_name, set()).update(_changed(package, pipeline))
+    configuration = configuration_of(pipeline) if pipeline and tables else None
     relations: list[Relation] = []
     for schema_name, of_schema in tables.items():
-        # the schema of a package from another process has lost its naming convention
-        place = place_of(pipeline, pipeline.schemas[schema_name]) if pipeline else Relation("")
+        place = Relation("")
+        if pipeline:
+            # the schema of a package from another process has lost its naming convention
+            place = place_of(pipeline, pipeline.schemas[schema_name], configuration)
         named = (replace(place, name=place.name + name, table=name) for name in sorted(of_schema))
         relations += named
     return relations
