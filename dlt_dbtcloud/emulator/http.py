@@ -297,14 +297,19 @@ class _RequestHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Log nothing, because paths and headers can contain the token."""
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Format no line that is not logged."""
+
 
 def _record(request: Request, body: bytes, status: int, token: str) -> RecordedRequest:
-    query = {key: request.args.getlist(key) for key in request.args}
-    masked: dict[str, list[str]] = json.loads(_mask(json.dumps(query), token))
+    query = {
+        _mask(key, token): [_mask(value, token) for value in request.args.getlist(key)]
+        for key in request.args
+    }
     return RecordedRequest(
         method=request.method,
         path=_mask(request.path, token),
-        query=masked,
+        query=query,
         json=_decode_or_none(_mask(body.decode("utf-8", "replace"), token)),
         status=status,
     )
