@@ -14,7 +14,7 @@ from tests.support.clock import until
 from tests.support.emulator_api import Api
 from tests.support.fake_dbt import FAILING, RECORDING, STUBBORN, write_fake
 
-MANY = 3_000_000
+MANY = 1_000_000
 
 
 def _seen(api: Api, run: Any) -> Any:
