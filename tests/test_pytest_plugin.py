@@ -43,7 +43,7 @@ def others(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
 def outcomes(others: pytest.Pytester, code: str, **expected: int) -> str:
     """Run tests, check how many of them passed, failed and so on, and return the output."""
     others.makepyfile(IMPORTS + code)
-    result = others.runpytest_inprocess("-W", "error", "-p", "no:cacheprovider")
+    result = others.runpytest_inprocess("-W", "error", "-p", "no:cacheprovider", "-p", "no:anyio")
     result.assert_outcomes(**expected)
     return result.stdout.str()
 
