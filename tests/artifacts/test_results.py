@@ -404,7 +404,7 @@ def test_large_artifacts_are_read(cloud: DBTCloudEmulator) -> None:
     many = [{**RESULT, "unique_id": f"model.shop.m{i}"} for i in range(2_000)]
     content = json.dumps({"results": many}).encode()
     job = cloud.create_job("x", artifacts={"run_results.json": content})
-    assert len(get_dbt_cloud_run_results(run_id=run_dbt_cloud_job(job_id=job)["id"])) == 2_000
+    assert len(get_dbt_cloud_run_results(run_id=ended_run(cloud, job)["id"])) == 2_000
 
 
 def test_a_real_run_of_three_steps_and_its_retry(recorded: Recorded, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.cli.conftest import Cli
 from tests.conftest import WriteConfig
 from tests.support.nodes import node, result
 from tests.support.pages import ROOT, blocks
+from tests.support.past_runs import started_run
 from tests.support.threads import interrupting
 from tests.support.tiny import write_tiny
 
@@ -124,7 +125,7 @@ def test_every_example_works(
     job = cloud.create_job("Nightly", outcome=outcomes, artifacts=files)
     if words[0] == "cancel":
         job = cloud.create_job("Long", duration=None)
-    run = dlt_dbtcloud.run_dbt_cloud_job(job_id=job, wait_for_outcome=False)["id"]
+    run = started_run(cloud, job)["id"]
     if words[0] != "cancel":
         cloud.wait_for_run(run)
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
