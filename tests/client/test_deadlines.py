@@ -33,13 +33,13 @@ RUN = "/api/v2/accounts/1/runs/5/"
 MANIFEST = f"{RUN}artifacts/manifest.json"
 BODY = json.dumps({"status": {"code": 200, "is_success": True}, "data": {"id": 5, "status": 10}})
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-# a hundred bytes in two seconds, of which a client waits for a fifth of a second
-DRIP = 0.02
+# a hundred bytes in a second, of which a client waits for a tenth
+DRIP = 0.01
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.2")
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
 
 
@@ -94,7 +94,7 @@ def test_waiting_for_a_run_ends_although_every_answer_drips(impatient: None) -> 
     with WireServer(*[(HEAD + BODY).encode()] * 9, drip=DRIP) as server:
         credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": server.url}
         with pytest.raises(DBTCloudException, match="timed out"):
-            get_dbt_cloud_run_status(credentials, 5, timeout=0.5)
+            get_dbt_cloud_run_status(credentials, 5, timeout=0.25)
 
 
 class Flood(WireServer):

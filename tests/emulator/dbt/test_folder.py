@@ -36,7 +36,7 @@ import json, sys, threading, requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.dbt import folder
 project, dbt, environ = sys.argv[1:]
-folder.GRACE = 0.3
+folder.GRACE = 0.1
 with DBTCloudEmulator() as cloud:
     options = {"dbt_executable": dbt or None, "environ": json.loads(environ)}
     job = cloud.create_job("Any", project_dir=project, **options)
