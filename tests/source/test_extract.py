@@ -38,9 +38,9 @@ ID = RESULT["unique_id"]
     ("fault", "status", "number"),
     [
         ("status", 503, 1),
-        ("rate_limit", 429, 7),
+        ("rate_limit", 429, 5),
         ("cut", 0, 1),
-        ("html", 502, 7),
+        ("html", 502, 5),
         ("html", 200, 1),
         ("html", 404, 1),
     ],
@@ -86,7 +86,7 @@ def test_five_unreadable_runs_in_a_row_end_the_extraction() -> None:
         unread.record_failure(runs[9], [], error)
 
 
-@pytest.mark.parametrize("number", [1, 12])
+@pytest.mark.parametrize("number", [1, 6])
 def test_an_outage_leaves_no_connection_open(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, number: int
 ) -> None:
@@ -133,6 +133,8 @@ def test_an_unreadable_run_does_not_delay_the_others(
     assert "the next load reads it again" in caplog.text
     # it is the only new run now
     assert runs_with_results(extracted(pipeline)) == set()
+    later = finished_run(cloud, job)
+    assert runs_with_results(extracted(pipeline)) == {later}
     cloud.heal()
     assert runs_with_results(extracted(pipeline, dbt_cloud_results())) == {runs[1]}
     before = len(cloud.requests)
@@ -148,8 +150,7 @@ def runs_with_results(tables: dict[str, list[Row]]) -> set[int]:
 def test_a_single_unreadable_run_does_not_fail_every_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, fault: Any
 ) -> None:
-    job = nightly(cloud)
-    broken = finished_run(cloud, job)
+    broken = finished_run(cloud, nightly(cloud))
     cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
     before = len(cloud.requests)
     assert [row["run_id"] for row in extracted(pipeline)["dbt_runs"]] == [broken]
@@ -158,9 +159,6 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
     assert [path for path in asked if "/artifacts/" not in path][1:] == [
         f"/api/v2/accounts/{cloud.account_id}/runs/{broken}/"
     ]
-    assert runs_with_results(extracted(pipeline)) == set()
-    other = finished_run(cloud, job)
-    assert runs_with_results(extracted(pipeline)) == {other}
     cloud.heal()
     assert runs_with_results(extracted(pipeline)) == {broken}
 
@@ -176,9 +174,11 @@ def test_two_unreadable_runs_are_an_outage(
         extracted(pipeline)
     for _ in range(at_once):
         finished_run(cloud, job)
-    for _ in range(7):
-        with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
-            extracted(pipeline)
+    before = pipeline.state
+    with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
+        extracted(pipeline)
+    # so no number of loads gives the runs up
+    assert pipeline.state == before
     cloud.heal()
     assert len(extracted(pipeline)["dbt_node_results"]) == 4
 
@@ -264,14 +264,13 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
         git_branch=cloud.api_token,
     )
     tables = ("dbt_runs", "dbt_run_steps", "dbt_node_results")
-    pipeline.run(dbt_cloud_results(run_id=run_id).with_resources(*tables))
+    found = extracted(pipeline, dbt_cloud_results(run_id=run_id).with_resources(*tables))
     for table in tables:
-        found = str(rows(pipeline, f"SELECT * FROM {table}"))
-        assert "hunter2" not in found
-        assert cloud.api_token not in found
-    hidden = [("could not connect to postgres://u:***@db with ***",)]
-    assert rows(pipeline, "SELECT message FROM dbt_node_results") == hidden
-    assert rows(pipeline, "SELECT cause FROM dbt_runs") == hidden
+        assert "hunter2" not in str(found[table])
+        assert cloud.api_token not in str(found[table])
+    hidden = "could not connect to postgres://u:***@db with ***"
+    assert [row["message"] for row in found["dbt_node_results"]] == [hidden]
+    assert [row["cause"] for row in found["dbt_runs"]] == [hidden]
 
 
 def test_artifacts_of_an_old_run_are_not_waited_for_in_a_later_load(

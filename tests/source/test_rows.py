@@ -130,36 +130,34 @@ def test_a_retry_has_the_loads_of_the_retried_run() -> None:
     ]
 
 
-def test_a_retry_with_a_key_has_the_tables_of_the_load(
-    cloud: DBTCloudEmulator, copy: dlt.Pipeline
-) -> None:
+def test_retries_have_the_tables_of_the_load(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
     job = nightly(cloud, outcome=["error", "success"])
     first = run_dbt_cloud_job(job_id=job, pipeline=copy)["id"]
+    load = last_load(copy)
+    assert load
     copy.run(dbt_cloud_results().dbt_run_loads)
     copy.run([{"id": 2}], table_name="users")
     retry = retry_dbt_cloud_run(run_id=first)["id"]
+    without_key = finished_run(cloud, job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
     columns = [name for name in TABLES["dbt_run_loads"] if name not in ("run_id", "tables")]
     stored = rows(copy, f"SELECT run_id, tables, {', '.join(columns)} FROM dbt_run_loads")
-    (found,) = extracted(copy, dbt_cloud_results())["dbt_run_loads"]
-    assert stored == [(first, '{"orders":1}', *(found[name] for name in columns))]
-    assert (found["run_id"], found["tables"]) == (retry, {"orders": 1})
+    found = extracted(copy, dbt_cloud_results())["dbt_run_loads"]
+    assert [row["run_id"] for row in found] == [retry, without_key]
+    assert stored == [(first, '{"orders":1}', *(found[0][name] for name in columns))]
+    for row in found:
+        assert (row["load_id"], row["tables"]) == (load.load_id, {"orders": 1})
 
 
-@pytest.mark.parametrize("are_loaded_together", [True, False])
-def test_a_retry_without_a_key_is_joined_to_the_load(
-    cloud: DBTCloudEmulator, copy: dlt.Pipeline, are_loaded_together: bool
+def test_a_retry_without_a_key_is_joined_to_the_load_that_is_loaded_with_it(
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
     job = nightly(cloud, outcome="error")
     first = run_dbt_cloud_job(job_id=job, pipeline=copy)["id"]
     load = last_load(copy)
-    if not are_loaded_together:
-        copy.run(dbt_cloud_results(run_id=first).dbt_run_loads)
-    retry = finished_run(cloud, job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
-    source = dbt_cloud_results(run_id=None if are_loaded_together else retry)
-    found = extracted(copy, source)["dbt_run_loads"]
-    runs = {first, retry} if are_loaded_together else {retry}
-    assert {row["run_id"] for row in found} == runs
     assert load
+    retry = finished_run(cloud, job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
+    found = extracted(copy, dbt_cloud_results())["dbt_run_loads"]
+    assert {row["run_id"] for row in found} == {first, retry}
     for row in found:
         assert (row["load_id"], row["tables"]) == (load.load_id, {"orders": 1})
 

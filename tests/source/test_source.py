@@ -44,18 +44,28 @@ def test_a_run_fills_every_table_and_loading_again_changes_no_count(
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
     assert counts(pipeline) == {**shared, **of_run}
     assert_values(pipeline, newer)
-    pipeline.run(dbt_cloud_results(run_id=older))
-    twice = {table: 2 * count for table, count in of_run.items()}
-    assert counts(pipeline) == {**shared, **twice}
-    again = extracted(pipeline, dbt_cloud_results(run_id=str(older)))
-    for table in ("dbt_nodes", "dbt_node_parents"):
-        spans = rows(pipeline, f"SELECT DISTINCT first_run_id, last_run_id FROM {table}")
-        assert spans == [(older, newer)]
-        assert again[table] == []
-    # the other rows replace those of the same keys
+    stored = {
+        table: {*rows(pipeline, f"SELECT {', '.join(KEYS[table])} FROM {table}")}
+        for table in TABLES
+    }
+    again = extracted(pipeline, dbt_cloud_results(run_id=str(newer)))
+    assert sizes(again) == of_run
+    # the rows replace those of the same keys
     for table, found in again.items():
-        stored = rows(pipeline, f"SELECT {', '.join(KEYS[table])} FROM {table}")
-        assert {tuple(row[name] for name in KEYS[table]) for row in found} <= {*stored}
+        assert keys(table, found) <= stored[table]
+    earlier = extracted(pipeline, dbt_cloud_results(run_id=older))
+    for table, found in earlier.items():
+        if table in of_run:
+            assert len(found) == of_run[table]
+            assert keys(table, found).isdisjoint(stored[table])
+        else:
+            assert keys(table, found) == stored[table]
+            assert {(row["first_run_id"], row["last_run_id"]) for row in found} <= {(older, newer)}
+
+
+def keys(table: str, found: list[Row]) -> set[tuple[Any, ...]]:
+    """Return the keys of the rows of a table."""
+    return {tuple(row[name] for name in KEYS[table]) for row in found}
 
 
 def assert_values(pipeline: dlt.Pipeline, run_id: int) -> None:
@@ -104,7 +114,7 @@ def test_empty_tables_are_created_with_all_columns(
 def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
     pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = []
+    of_runs: list[tuple[Any, ...]] = []
     for _ in range(2):
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
@@ -112,8 +122,8 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
             source = dbt_cloud_results(run_id=finished_run(cloud, nightly(cloud)))
             for table, found in extracted(pipeline, source).items():
                 if "run_id" in KEYS[table]:
-                    keys += [(table, *(row[name] for name in KEYS[table])) for row in found]
-    assert len({*keys}) == len(keys) == 2 * (1 + 4 + 2)
+                    of_runs += [(table, *key) for key in keys(table, found)]
+    assert len({*of_runs}) == len(of_runs) == 2 * (1 + 4 + 2)
 
 
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
@@ -168,25 +178,25 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
     assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", runs[1])
 
 
-@pytest.mark.parametrize(
-    ("table", "files"),
-    [
-        ("dbt_runs", []),
-        ("dbt_run_loads", []),
-        ("dbt_run_steps", []),
-        ("dbt_source_freshness", ["sources.json"]),
-        ("dbt_node_parents", ["manifest.json", "run_results.json"]),
-        ("dbt_nodes", ["manifest.json", "run_results.json"]),
-        ("dbt_node_results", ["manifest.json", "run_results.json"]),
-    ],
-)
 def test_a_single_table_requests_only_the_files_it_needs(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, table: str, files: list[str]
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     finished_run(cloud, nightly(cloud, run_generate_sources=True))
-    pipeline.extract(dbt_cloud_results().with_resources(table))
-    assert sorted(requested_files(cloud)) == files
-    assert pipeline.schemas["dbt_cloud_results"].data_table_names() == [table]
+    needed = {
+        "dbt_runs": [],
+        "dbt_run_loads": [],
+        "dbt_run_steps": [],
+        "dbt_source_freshness": ["sources.json"],
+        "dbt_node_parents": ["manifest.json", "run_results.json"],
+        "dbt_nodes": ["manifest.json", "run_results.json"],
+        "dbt_node_results": ["manifest.json", "run_results.json"],
+    }
+    for number, (table, files) in enumerate(needed.items(), start=1):
+        before = len(requested_files(cloud))
+        pipeline.extract(dbt_cloud_results().with_resources(table))
+        assert sorted(requested_files(cloud)[before:]) == files, table
+        tables = pipeline.schemas["dbt_cloud_results"].data_table_names()
+        assert {*tables} == {*list(needed)[:number]}
 
 
 def test_a_file_is_requested_once_for_all_tables(
