@@ -26,8 +26,8 @@ pa = pytest.importorskip("pyarrow")
 SCHEMA = "dbt_cloud_results"
 # what text formats have to escape
 ODD_TEXT = 'it\'s "a", \\n a\\\nline\t; ü ☃ \u2028 NULL'
-# the rows of two runs
-NUMBERS = {"dbt_runs": 2, "dbt_node_results": 4, "dbt_nodes": 4}
+# the rows of two runs in tables that have columns of all types
+NUMBERS = {"dbt_runs": 2, "dbt_node_results": 4}
 FORMATS = {"duckdb": "parquet", "filesystem": "parquet", "postgres": "csv"}
 
 Destination = Callable[[str], Any]
@@ -90,6 +90,13 @@ def formats(info: Any) -> set[str]:
     return {file.file_format for file in files if file.table_name in TABLES} - {"sql", "reference"}
 
 
+def extracted_formats(pipeline: dlt.Pipeline, source: Any, **options: Any) -> set[str]:
+    """Return the formats in which a source is extracted, from which dlt makes those it loads."""
+    (load_id,) = pipeline.extract(source, **options).loads_ids
+    files = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
+    return {file.job_file_info.file_format for file in files}
+
+
 def content(client: SqlClientBase[Any], query: str) -> list[dict[str, Any]]:
     with client.execute_query(query) as cursor:
         names = [column[0] for column in cursor.description]
@@ -149,6 +156,7 @@ def test_tables_are_the_same_with_and_without_pyarrow(
     of_rows, of_arrow = found
     assert of_rows == of_arrow
     others = {
+        "dbt_nodes": 4,
         "dbt_run_steps": 12,
         "dbt_node_parents": 3,
         "dbt_source_freshness": 2,
@@ -166,17 +174,18 @@ def test_a_table_is_continued_after_pyarrow_is_installed_or_removed(
 ) -> None:
     job = catalogued(cloud)
     found, schemas = [], []
+    tables = ("dbt_runs", "dbt_nodes")
     for is_installed in (False, True, False):
         if is_installed:
             without_pyarrow.undo()
         else:
             without_pyarrow.setitem(sys.modules, "pyarrow", None)
         finished_run(cloud, job)
-        found.append(formats(pipeline.run(dbt_cloud_results().with_resources(*NUMBERS))))
+        found.append(formats(pipeline.run(dbt_cloud_results().with_resources(*tables))))
         schemas.append(pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"])
     assert found == [{"insert_values"}, {"parquet"}, {"insert_values"}]
     assert schemas[1:] == schemas[:-1]
-    for table, number in {"dbt_runs": 3, "dbt_node_results": 6, "dbt_nodes": 4}.items():
+    for table, number in {"dbt_runs": 3, "dbt_nodes": 4}.items():
         loads = rows(
             pipeline,
             f"SELECT count(DISTINCT _dlt_id), count(DISTINCT load_id) FROM {table} "
@@ -192,21 +201,20 @@ def test_files_of_a_table_keep_their_format(
     files = explicit(dlt.destinations.filesystem("lake"))
     job = nightly(cloud)
     first = finished_run(cloud, job)
-    before = new_pipeline("lake", files).run(dbt_cloud_results(run_id=first).dbt_node_results)
-    assert formats(before) == {"jsonl"}
+    lake = new_pipeline("lake", files)
+    info = lake.run(dbt_cloud_results(run_id=first).dbt_node_results)
+    assert formats(info) == {"jsonl"}
     without_pyarrow.undo()
+    second = finished_run(cloud, job)
     other = new_pipeline("lake", files, pipelines_dir="elsewhere")
-    loads: list[tuple[str, int, dict[str, Any]]] = [
-        ("jsonl", 4, {}),
-        # those of a table that is dropped have the new one
-        ("parquet", 6, {"refresh": "drop_sources"}),
-        ("parquet", 8, {}),
-    ]
-    for expected, number, options in loads:
-        finished_run(cloud, job)
-        info = other.run(dbt_cloud_results().dbt_node_results, **options)
-        assert formats(info) == {expected}
-        assert rows(other, "SELECT count(*) FROM dbt_node_results") == [(number,)]
+    source = dbt_cloud_results(run_id=second).dbt_node_results
+    assert extracted_formats(other, source) == {"typed-jsonl"}
+    # those of a table that is dropped have the new one
+    info = lake.run(dbt_cloud_results().dbt_node_results, refresh="drop_sources")
+    assert formats(info) == {"parquet"}
+    assert rows(lake, "SELECT count(*) FROM dbt_node_results") == [(4,)]
+    finished_run(cloud, job)
+    assert extracted_formats(lake, dbt_cloud_results().dbt_node_results) == {"parquet"}
 
 
 @pytest.fixture
@@ -218,14 +226,15 @@ def test_a_requested_format_is_used(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, lake: dlt.Pipeline
 ) -> None:
     run_id = finished_run(cloud, nightly(cloud))
-    requested: list[Any] = [(pipeline, "insert_values"), (pipeline, "parquet"), (lake, "jsonl")]
-    for used, file_format in requested:
+    source = dbt_cloud_results(run_id=run_id).with_resources("dbt_node_results")
+    assert formats(pipeline.run(source, loader_file_format="insert_values")) == {"insert_values"}
+    # JSON is not encoded twice
+    query = "SELECT adapter_response->>'rows_affected' FROM dbt_node_results ORDER BY 1"
+    assert rows(pipeline, query) == [("7",), (None,)]
+    requested: list[Any] = [(pipeline, "parquet", "parquet"), (lake, "jsonl", "typed-jsonl")]
+    for used, file_format, found in requested:
         source = dbt_cloud_results(run_id=run_id).with_resources("dbt_node_results")
-        info = used.run(source, loader_file_format=file_format)
-        assert formats(info) == {file_format}
-        # JSON is not encoded twice
-        query = "SELECT adapter_response->>'rows_affected' FROM dbt_node_results ORDER BY 1"
-        assert rows(used, query) == [("7",), (None,)]
+        assert extracted_formats(used, source, loader_file_format=file_format) == {found}
 
 
 def test_empty_texts_stay_empty_without_a_driver_for_parquet(
@@ -254,13 +263,11 @@ def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.
 
 
 def test_changed_columns_are_respected(cloud: DBTCloudEmulator, lake: dlt.Pipeline) -> None:
-    run_id = finished_run(cloud, nightly(cloud))
+    finished_run(cloud, nightly(cloud))
     source = dbt_cloud_results().with_resources("dbt_runs")
     source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}})
-    info = lake.run(source)
-    account = str(cloud.account_id)
-    assert formats(info) == {"jsonl"}
-    assert rows(lake, "SELECT run_id, account_id FROM dbt_runs") == [(run_id, account)]
+    # dlt makes texts of rows
+    assert extracted_formats(lake, source) == {"typed-jsonl"}
 
 
 def test_a_source_that_is_iterated_yields_rows(cloud: DBTCloudEmulator) -> None:
@@ -285,15 +292,14 @@ def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID", "true")
+    monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", "true")
     run_id = finished_run(cloud, nightly(cloud))
-    for has_own_ids in (True, False):
-        monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
-        info = pipeline.run(dbt_cloud_results(run_id=run_id).dbt_runs)
-        with pipeline.sql_client() as client:
-            (row,) = content(client, "SELECT * FROM dbt_runs")
-        assert row["_dlt_id"]
-        assert row["_dlt_load_id"] == info.loads_ids[-1]
-        assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]
+    info = pipeline.run(dbt_cloud_results(run_id=run_id).dbt_runs)
+    with pipeline.sql_client() as client:
+        (row,) = content(client, "SELECT * FROM dbt_runs")
+    assert row["_dlt_id"]
+    assert row["_dlt_load_id"] == info.loads_ids[-1]
+    assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]
 
 
 def test_an_arrow_table_has_the_values_of_the_rows() -> None:
