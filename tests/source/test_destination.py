@@ -14,7 +14,16 @@ from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined
 from dlt_dbtcloud.source.schema import Row
 from tests.support.flights import EXAMPLES
-from tests.support.results import FILES, counts, extracted, finished_run, nightly, rows, sizes
+from tests.support.results import (
+    FILES,
+    counts,
+    extracted,
+    finished_run,
+    nightly,
+    quick_results,
+    rows,
+    sizes,
+)
 from tests.support.warehouse import explicit, new_pipeline, warehouse
 
 SHARED = ("dbt_nodes", "dbt_node_parents")
@@ -156,7 +165,7 @@ def test_downstream_nodes_are_those_of_the_newest_run(
             job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
             runs.append(finished_run(cloud, job))
         finished_run(cloud, other)
-        shared_rows.run(dbt_cloud_results().with_resources(*SHARED))
+        shared_rows.run(quick_results().with_resources(*SHARED))
         assert downstream(shared_rows) == sorted(
             [
                 *([("exposure board", None)] if has_board else []),
@@ -166,9 +175,9 @@ def test_downstream_nodes_are_those_of_the_newest_run(
             ]
         )
     for loaded in (runs[-1], runs[0]):
-        source = dbt_cloud_results(run_id=loaded).with_resources(*SHARED)
+        source = quick_results(loaded).with_resources(*SHARED)
         assert not any(extracted(shared_rows, source).values())
-    same = extracted(shared_rows, dbt_cloud_results(run_id=finished_run(cloud, job)))["dbt_nodes"]
+    same = extracted(shared_rows, quick_results(finished_run(cloud, job)))["dbt_nodes"]
     # where rows are merged, they get a longer span
     assert bool(same) is has_merge
 
@@ -196,7 +205,7 @@ def test_a_refresh_loads_everything_again(cloud: DBTCloudEmulator, job: int) -> 
     runs = [finished_run(cloud, job), finished_run(cloud, job)]
     refreshes: list[Any] = [None, "drop_sources", "drop_resources", "drop_data"]
     for refresh in refreshes:
-        pipeline.run(dbt_cloud_results().with_resources("dbt_nodes"), refresh=refresh)
+        pipeline.run(quick_results().with_resources("dbt_nodes"), refresh=refresh)
         assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
         assert rows(pipeline, SPANS) == [tuple(runs)]
 
@@ -205,14 +214,14 @@ def test_a_replace_keeps_only_the_last_load(cloud: DBTCloudEmulator, job: int) -
     pipeline = shop()
     run_id = finished_run(cloud, job)
     for _ in range(2):
-        pipeline.run(dbt_cloud_results(run_id=run_id).dbt_nodes, write_disposition="replace")
+        pipeline.run(quick_results(run_id).dbt_nodes, write_disposition="replace")
     assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
 
 
 def test_rows_of_another_pipeline_are_merged(cloud: DBTCloudEmulator, job: int) -> None:
     first, second = finished_run(cloud, job), finished_run(cloud, job)
-    shop("one").run(dbt_cloud_results(run_id=second).dbt_nodes)
-    found = extracted(shop("two"), dbt_cloud_results(run_id=first))["dbt_nodes"]
+    shop("one").run(quick_results(second).dbt_nodes)
+    found = extracted(shop("two"), quick_results(first))["dbt_nodes"]
     assert {(row["first_run_id"], row["last_run_id"]) for row in found} == {(first, second)}
 
 
@@ -226,21 +235,21 @@ def test_files_get_no_row_twice(
     first, second = finished_run(cloud, scripted), finished_run(cloud, scripted)
     job = cloud.create_job("Slow", duration=None, artifacts=FILES)
     slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
-    lake.run(dbt_cloud_results(run_id=first))
+    lake.run(quick_results(first))
     shared = {"dbt_nodes": 4, "dbt_node_parents": 3}
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
     assert counts(lake) == {**shared, **of_run, "dbt_run_loads": 0}
     for run_id in (slow, first):
-        assert not any(extracted(lake, dbt_cloud_results(run_id=run_id)).values())
-    assert sizes(extracted(lake, dbt_cloud_results())) == of_run
+        assert not any(extracted(lake, quick_results(run_id)).values())
+    assert sizes(extracted(lake)) == of_run
     cloud.finish_run(slow)
     of_slow = {"dbt_runs": 1, "dbt_run_steps": 4, "dbt_node_results": 2}
-    assert sizes(extracted(lake, dbt_cloud_results())) == of_slow
+    assert sizes(extracted(lake)) == of_slow
     del asked[:]
     assert not any(extracted(lake).values())
     assert asked == []
     other = dlt.pipeline("other", destination=lake.destination, dataset_name=lake.dataset_name)
-    found = extracted(other, dbt_cloud_results())
+    found = extracted(other)
     assert {row["run_id"] for row in found["dbt_runs"]} == {second, slow}
     assert sizes(found) == {table: of_run[table] + of_slow.get(table, 0) for table in of_run}
     assert "cannot be read from the destination" not in caplog.text

@@ -333,7 +333,7 @@ def test_dlt_keeps_no_token(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     run_id = finished_run(cloud, nightly(cloud))
-    info = pipeline.run(dbt_cloud_results(run_id=run_id).with_resources("dbt_runs", "dbt_nodes"))
+    info = pipeline.run(dbt_cloud_results(run_id=run_id).with_resources("dbt_runs"))
     kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
     assert cloud.api_token.encode() not in kept_by_dlt
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
