@@ -50,6 +50,7 @@ class StoredTables:
     def __init__(self) -> None:
         self._schemas: dict[str, TTableSchema] = {}
         self._dataset: dlt.Dataset | None = None
+        self._unseen: _UnseenTables | None = None
 
     def rows(
         self,
@@ -142,12 +143,10 @@ class StoredTables:
         columns: Sequence[str],
         where: Mapping[str, Collection[int]],
     ) -> Iterator[tuple[Any, ...]]:
-        schema = dlt.current.source_schema()
-        if not issubclass(pipeline.destination.client_class, SqlJobClientBase):
-            schema = self._schema_with(table, (*columns, *where))
-        with self._dataset_of(pipeline, schema).sql_client as client:
+        naming = dlt.current.source_schema().naming
+        with self._dataset_with(pipeline, table, {*columns, *where}).sql_client as client:
             names = {
-                column: client.escape_column_name(schema.naming.normalize_identifier(column))
+                column: client.escape_column_name(naming.normalize_identifier(column))
                 for column in (*columns, *where)
             }
             selected = ", ".join(names[column] for column in columns)
@@ -159,34 +158,54 @@ class StoredTables:
                 while chunk := cursor.fetchmany(_CHUNK):
                     yield from map(tuple, chunk)
 
-    def _dataset_of(self, pipeline: dlt.Pipeline, schema: Schema) -> dlt.Dataset:
-        """Return the dataset of a schema, whose client takes milliseconds to make."""
-        if schema is not dlt.current.source_schema():
-            return pipeline.dataset(schema=schema)
-        self._dataset = self._dataset or pipeline.dataset(schema=schema)
-        return self._dataset
+    def _dataset_with(self, pipeline: dlt.Pipeline, table: str, columns: set[str]) -> dlt.Dataset:
+        """Return a dataset with a table, even if another pipeline has loaded it.
 
-    def _schema_with(self, table: str, columns: Collection[str]) -> Schema:
-        """Return a schema with a table, even if another pipeline has loaded it.
-
-        Unless the destination is a database, dlt finds a table only if its schema describes the
-        table as loaded.
+        Unless the destination is a database, dlt finds a table only if its schema describes it as
+        loaded. As a dataset takes milliseconds to open, few are made.
 
         Args:
+            pipeline: The pipeline.
             table: The table.
             columns: The columns to read, as files of an earlier version may have no others.
         """
-        schema = dlt.current.source_schema()
-        name = _normalized(table)
-        if name in schema.tables and has_table_seen_data(schema.tables[name]):
-            return schema
-        known = self.schema(table)
-        read = {column: known["columns"][column] for column in columns}
-        loaded = cast(TTableSchema, {**known, "columns": read, "x-normalizer": {"seen-data": True}})
-        extended = schema.clone()
-        extended.drop_tables([name] if name in schema.tables else [])
-        extended.update_table(normalize_table_identifiers(loaded, schema.naming))
-        return extended
+        schema, name = dlt.current.source_schema(), _normalized(table)
+        is_database = issubclass(pipeline.destination.client_class, SqlJobClientBase)
+        if is_database or (name in schema.tables and has_table_seen_data(schema.tables[name])):
+            self._dataset = self._dataset or pipeline.dataset(schema=schema)
+            return self._dataset
+        unseen = self._unseen
+        if unseen is None or not columns <= unseen.columns.get(name, columns):
+            unseen = self._unseen = _UnseenTables(pipeline, schema)
+        if name not in unseen.columns:
+            unseen.describe(name, self.schema(table), columns)
+        return unseen.dataset
+
+
+class _UnseenTables:
+    """Tables that another pipeline may have loaded.
+
+    Args:
+        pipeline: The pipeline.
+        schema: A schema without the tables.
+
+    Attributes:
+        dataset: The dataset with the tables.
+        columns: The columns of each table.
+    """
+
+    def __init__(self, pipeline: dlt.Pipeline, schema: Schema) -> None:
+        self._schema = schema.clone()
+        self.dataset = pipeline.dataset(schema=self._schema)
+        self.columns: dict[str, set[str]] = {}
+
+    def describe(self, name: str, table: TTableSchema, columns: set[str]) -> None:
+        """Describe a table as loaded, with some of its columns."""
+        read = {column: hints for column, hints in table["columns"].items() if column in columns}
+        loaded = cast(TTableSchema, {**table, "columns": read, "x-normalizer": {"seen-data": True}})
+        self._schema.drop_tables([name] if name in self._schema.tables else [])
+        self._schema.update_table(normalize_table_identifiers(loaded, self._schema.naming))
+        self.columns[name] = columns
 
 
 def from_json(value: Any) -> Any:
