@@ -35,7 +35,7 @@ from tests.support.processes import start_guard
 from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
 from tests.support.settings import EmptySettings
 from tests.support.temporary import keep_in_memory
-from tests.support.warehouse import new_pipeline, warehouse
+from tests.support.warehouse import EmptiedWarehouse, new_pipeline
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -235,10 +235,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return queries
 
 
+@pytest.fixture(scope="session")
+def emptied_warehouse(tmp_path_factory: pytest.TempPathFactory) -> EmptiedWarehouse:
+    """Return a DuckDB that tests use in turn."""
+    return EmptiedWarehouse(tmp_path_factory.mktemp("warehouse"))
+
+
 @pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    """Return a pipeline into a new DuckDB."""
-    return new_pipeline("shop", warehouse("shop.duckdb"))
+def pipeline(emptied_warehouse: EmptiedWarehouse) -> Iterator[dlt.Pipeline]:
+    """Return a pipeline into an empty DuckDB."""
+    with emptied_warehouse.use() as destination:
+        yield new_pipeline("shop", destination)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.arrow import arrow_table
 from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
 from tests.support.results import FILES, RUN_RESULTS, finished_run, nightly, rows
-from tests.support.warehouse import explicit, new_pipeline, warehouse
+from tests.support.warehouse import explicit, new_pipeline
 
 pa = pytest.importorskip("pyarrow")
 
@@ -63,7 +63,8 @@ def destination(kind: str, request: pytest.FixtureRequest) -> Destination:
         return lambda _: explicit(dlt.destinations.postgres(request.getfixturevalue("postgres")))
     if kind == "filesystem":
         return lambda name: explicit(dlt.destinations.filesystem(f"lake_{name}"))
-    return lambda name: warehouse(f"{name}.duckdb")
+    warehouse = request.getfixturevalue("pipeline").destination
+    return lambda _: warehouse
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.support.results import (
     rows,
     sizes,
 )
-from tests.support.warehouse import explicit, new_pipeline, warehouse
+from tests.support.warehouse import explicit, new_pipeline
 
 SHARED = ("dbt_nodes", "dbt_node_parents")
 
@@ -127,15 +127,12 @@ def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
     return [(f"{kind} {name}", about) for kind, name, _, about in found]
 
 
-@pytest.fixture(params=["duckdb", "filesystem"])
+@pytest.fixture(params=["pipeline", "lake"])
 def shared_rows(request: pytest.FixtureRequest) -> dlt.Pipeline:
     """Return a pipeline into a destination with or without merge."""
     pytest.importorskip("pyarrow")
-    places: dict[str, Any] = {
-        "duckdb": warehouse("shop.duckdb"),
-        "filesystem": explicit(dlt.destinations.filesystem("lake")),
-    }
-    return new_pipeline("shop", places[request.param])
+    found: dlt.Pipeline = request.getfixturevalue(request.param)
+    return found
 
 
 # the runs before each load: the description of the model, what else there is, and an exposure
@@ -196,12 +193,9 @@ def lake() -> dlt.Pipeline:
     return new_pipeline("lake", explicit(dlt.destinations.filesystem("lake")))
 
 
-def shop(name: str = "shop") -> dlt.Pipeline:
-    return new_pipeline(name, warehouse("shop.duckdb"))
-
-
-def test_a_refresh_loads_everything_again(cloud: DBTCloudEmulator, job: int) -> None:
-    pipeline = shop()
+def test_a_refresh_loads_everything_again(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
     runs = [finished_run(cloud, job), finished_run(cloud, job)]
     refreshes: list[Any] = [None, "drop_sources", "drop_resources", "drop_data"]
     for refresh in refreshes:
@@ -210,18 +204,22 @@ def test_a_refresh_loads_everything_again(cloud: DBTCloudEmulator, job: int) -> 
         assert rows(pipeline, SPANS) == [tuple(runs)]
 
 
-def test_a_replace_keeps_only_the_last_load(cloud: DBTCloudEmulator, job: int) -> None:
-    pipeline = shop()
+def test_a_replace_keeps_only_the_last_load(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
     run_id = finished_run(cloud, job)
     for _ in range(2):
         pipeline.run(quick_results(run_id).dbt_nodes, write_disposition="replace")
     assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
 
 
-def test_rows_of_another_pipeline_are_merged(cloud: DBTCloudEmulator, job: int) -> None:
+def test_rows_of_another_pipeline_are_merged(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
+) -> None:
     first, second = finished_run(cloud, job), finished_run(cloud, job)
-    shop("one").run(quick_results(second).dbt_nodes)
-    found = extracted(shop("two"), quick_results(first))["dbt_nodes"]
+    pipeline.run(quick_results(second).dbt_nodes)
+    other = new_pipeline("other", pipeline.destination)
+    found = extracted(other, quick_results(first))["dbt_nodes"]
     assert {(row["first_run_id"], row["last_run_id"]) for row in found} == {(first, second)}
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dlt
 import duckdb
 from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
 from dlt.common.destination import Destination
+from dlt.common.utils import uniq_id
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
 
-__all__ = ["explicit", "new_pipeline", "shared_warehouse", "warehouse"]
+__all__ = ["EmptiedWarehouse", "explicit", "new_pipeline", "shared_warehouse", "warehouse"]
 
 _Destination = TypeVar("_Destination", bound=Destination[Any, Any])
 
@@ -25,6 +29,35 @@ class _Warehouse(DuckDB):
     @property
     def destination_type(self) -> str:
         return "dlt.destinations.duckdb"
+
+    def empty(self) -> None:
+        """Drop all datasets."""
+        query = "SELECT schema_name FROM duckdb_schemas() WHERE NOT internal"
+        for (name,) in self._connection.execute(query).fetchall():
+            self._connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+
+
+class EmptiedWarehouse:
+    """A DuckDB file that is empty after each use.
+
+    It takes longer to make than most tests.
+
+    Args:
+        folder: The folder of the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: list[_Warehouse] = []
+
+    @contextmanager
+    def use(self) -> Iterator[DuckDB]:
+        """Return a destination for the file, or for another one if it is in use or not empty."""
+        path = str(self._folder / f"{uniq_id()}.duckdb")
+        destination = self._made.pop() if self._made else explicit(_Warehouse(path))
+        yield destination
+        destination.empty()
+        self._made.append(destination)
 
 
 def warehouse(path: str) -> DuckDB:
