@@ -42,6 +42,8 @@ _OUTCOMES: Mapping[str, Outcome] = {
     **dict.fromkeys(("no-op", "reused", "queued"), "idle"),
     **dict.fromkeys(("running", "starting"), "active"),
 }
+# characters of a status that are read, as a foreign one may have millions
+_STATUS = 100
 
 # messages of dbt Fusion that describe nothing
 _EMPTY = frozenset({"", "Compilation Error", "Error", "Fail", "Warn"})
@@ -352,4 +354,4 @@ def limits_text(criteria: object) -> str | None:
 
 def outcome_of(status: str | None) -> Outcome:
     """Return how the page shows a status of dbt or dbt Cloud."""
-    return _OUTCOMES.get((status or "").strip().lower(), "unknown")
+    return _OUTCOMES.get((status or "").strip()[:_STATUS].lower(), "unknown")

@@ -325,7 +325,8 @@ def test_sparse_and_strange_runs_have_a_page(page: RunPage) -> None:
 
 
 def test_arbitrary_data_have_a_page_that_is_valid_json_and_unicode() -> None:
-    for seed in range(60):
+    # these reach every step from a line to another that the first sixty seeds reach
+    for seed in (0, 3, 5, 8, 10, 18, 31, 38, 41, 46, 49):
         text = render_run(strange_page(seed))
         text.encode()
         document = Document(text)
