@@ -31,6 +31,7 @@ from tests.support.clock import FakeClock, clocked, until
 from tests.support.forks import Fork, forked
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.nodes import FAILED_FILES
+from tests.support.past_runs import started_run
 from tests.support.threads import in_background, interrupting
 from tests.support.watching import is_waited_for
 
@@ -289,7 +290,7 @@ def test_a_run_without_a_page_is_named(
     caplog: pytest.LogCaptureFixture,
     cancel: bool,
 ) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     leave(client, [Run(id=run["id"], status=1)], cancel=cancel)
     assert f"Stopped waiting for run {run['id']}" in caplog.text
 

@@ -397,9 +397,9 @@ def test_an_outage_that_outlasts_the_timeout_is_an_error(
     cloud.fail("get_job_artifact", kind, calls=None)
     clock = FakeClock()
     with pytest.raises(DBTCloudException) as caught:
-        narrowed_body(clocked(client, clock), job, BODY, FLIGHTS, timeout=300)
+        narrowed_body(clocked(client, clock), job, BODY, FLIGHTS, timeout=150)
     assert caught.value.is_outage
-    assert clock.now == pytest.approx(300)
+    assert clock.now == pytest.approx(150)
 
 
 def test_a_retry_after_beyond_the_timeout_is_an_error_at_once(

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from werkzeug.datastructures import MultiDict
 
-from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.models import Outcome
@@ -42,7 +41,6 @@ def ended_run(cloud: DBTCloudEmulator, job: int | None, **data: Any) -> Run:
 
 def add_past_runs(
     cloud: DBTCloudEmulator,
-    client: DBTCloudClientV2,
     job: int,
     durations: Sequence[float],
     *steps: str,
@@ -51,14 +49,13 @@ def add_past_runs(
 
     Args:
         cloud: The emulator.
-        client: A client of it.
         job: The job, whose scripted runs wait for `finish_run`.
         durations: The seconds from the start to the end of each run.
         steps: The commands that replace those of the job.
     """
     data = {"cause": "Past", **({"steps_override": [*steps]} if steps else {})}
     for seconds in durations:
-        finish_after(cloud, id_of(client.start_job_run(job, data)), seconds)
+        finish_after(cloud, id_of(started_run(cloud, job, **data)), seconds)
 
 
 def finish_after(

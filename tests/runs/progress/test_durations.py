@@ -10,7 +10,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.progress.durations import Durations, Kind, Pace, durations_of, kind_of
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
-from tests.support.past_runs import add_past_runs
+from tests.support.past_runs import add_past_runs, started_run
 
 
 def run_of(seconds: float | None = None, *steps: str, **fields: Any) -> Run:
@@ -58,9 +58,9 @@ def test_the_past_runs_are_read_once_and_late(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Long", duration=None)
-    add_past_runs(cloud, client, job, [100, 120, 300])
-    add_past_runs(cloud, client, job, [9], "dbt test")
-    run = client.start_job_run(job)
+    add_past_runs(cloud, job, [100, 120, 300])
+    add_past_runs(cloud, job, [9], "dbt test")
+    run = started_run(cloud, job)
     clock = FakeClock()
     pace = Pace(clock, clocked(client, clock))
     before = len(cloud.requests)
@@ -77,7 +77,7 @@ def test_the_past_runs_are_read_once_and_late(
 def test_an_error_of_the_request_changes_nothing(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     clock = FakeClock()
     pace = Pace(clock, clocked(client, clock))
     pace.note(run)
@@ -93,8 +93,8 @@ def test_an_error_of_the_request_changes_nothing(
 def test_several_jobs_take_one_request(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
     jobs = [cloud.create_job(name, duration=None) for name in "ab"]
     for job, seconds in zip(jobs, (60, 600), strict=True):
-        add_past_runs(cloud, client, job, [seconds])
-    runs = [client.start_job_run(job) for job in jobs]
+        add_past_runs(cloud, job, [seconds])
+    runs = [started_run(cloud, job) for job in jobs]
     clock = FakeClock()
     pace = Pace(clock, clocked(client, clock))
     for run in runs:
@@ -126,7 +126,7 @@ def test_a_run_that_was_never_checked_is_not_running() -> None:
 def test_the_past_runs_are_not_read_after_a_cool_down(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     clock = FakeClock()
     limited = clocked(client, clock)
     pace = Pace(clock, limited)

@@ -17,7 +17,7 @@ from dlt_dbtcloud.runs.progress.displays import Frame, LineDisplay
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
-from tests.support.past_runs import add_past_runs
+from tests.support.past_runs import add_past_runs, started_run
 
 Finish = Callable[[], object]
 
@@ -41,8 +41,8 @@ def test_a_wait_has_a_line_per_change_and_minute(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", duration=None, execute_steps=["dbt seed", "dbt build"])
-    add_past_runs(cloud, client, job, [180, 200, 220])
-    first, run = (client.start_job_run(job) for _ in range(2))
+    add_past_runs(cloud, job, [180, 200, 220])
+    first, run = (started_run(cloud, job) for _ in range(2))
     clock, stream = FakeClock(), io.StringIO()
     clock.at(30, partial(cloud.finish_run, first["id"]))
     clock.at(150, partial(cloud.finish_run, run["id"], "error"))
@@ -62,7 +62,7 @@ def test_progress_adds_one_request_to_a_wait(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     def requests_of(seconds: float, display: Display | None, **options: Any) -> int:
-        run = client.start_job_run(cloud.create_job("Long", duration=None))
+        run = started_run(cloud, cloud.create_job("Long", duration=None))
         clock, before = FakeClock(), len(cloud.requests)
         clock.at(seconds, partial(cloud.finish_run, run["id"]))
         watch(client, [run], clock, display, **options)
@@ -79,7 +79,7 @@ def test_the_steps_are_requested_only_if_they_are_shown(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     for display, expected in ((None, "trigger"), (LineDisplay(io.StringIO()), "run_steps")):
-        run = client.start_job_run(cloud.create_job("Long", duration=None))
+        run = started_run(cloud, cloud.create_job("Long", duration=None))
         clock, before = FakeClock(), len(cloud.requests)
         clock.at(4, partial(cloud.finish_run, run["id"]))
         watched = watch(client, [run], clock, display)
@@ -118,9 +118,9 @@ def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Long", duration=None)
-    add_past_runs(cloud, client, job, [117, 120, 123])
+    add_past_runs(cloud, job, [117, 120, 123])
     for seconds in (117.0, 120.0, 123.0):
-        run = client.start_job_run(job)
+        run = started_run(cloud, job)
         clock = FakeClock()
         clock.at(seconds, partial(cloud.finish_run, run["id"]))
         watch(client, [run], clock)
@@ -128,7 +128,7 @@ def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(
 
 
 def test_many_runs_share_a_display(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
-    runs = [client.start_job_run(cloud.create_job(name, duration=None)) for name in "ab"]
+    runs = [started_run(cloud, cloud.create_job(name, duration=None)) for name in "ab"]
     clock, stream = FakeClock(), io.StringIO()
     clock.at(4, partial(cloud.finish_run, runs[0]["id"]))
     clock.at(70, partial(cloud.finish_run, runs[1]["id"], "error"))
@@ -151,7 +151,7 @@ def test_many_runs_share_a_display(cloud: DBTCloudEmulator, client: DBTCloudClie
 
 
 def test_an_outage_is_not_mute(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     clock, stream = FakeClock(), io.StringIO()
     for number in range(40):
         cloud.fail("get_run", "status", status=503, skip=number)
@@ -184,7 +184,7 @@ class Broken:
 def test_a_broken_display_does_not_end_the_wait(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     clock = FakeClock()
     clock.at(9, partial(cloud.finish_run, run["id"]))
     watched = watch(client, [run], clock, Broken())
@@ -196,7 +196,7 @@ def test_a_broken_display_does_not_end_the_wait(
 def test_the_time_limit_of_a_task_ends_the_wait(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     with pytest.raises(TimeoutError):
         watch(client, [run], FakeClock(), Broken(TimeoutError))
 
@@ -204,7 +204,7 @@ def test_the_time_limit_of_a_task_ends_the_wait(
 def test_a_closed_stream_does_not_end_the_wait(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run = client.start_job_run(cloud.create_job("Long", duration=None))
+    run = started_run(cloud, cloud.create_job("Long", duration=None))
     clock, stream = FakeClock(), io.StringIO()
     clock.at(5, stream.close)
     clock.at(9, partial(cloud.finish_run, run["id"]))

@@ -16,6 +16,7 @@ from dlt_dbtcloud.runs.trigger.start import Started, start
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FastClock, clocked, until
+from tests.support.past_runs import started_run
 from tests.support.threads import in_background
 
 LOAD = LastLoad("flights", "1732150000.123")
@@ -34,7 +35,7 @@ def unblocked(cloud: DBTCloudEmulator) -> Run:
 def second(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> tuple[FakeClock, EarlierRuns]:
     """Return the search of a process whose list lacks the run of another one."""
     trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
-    client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    started_run(cloud, int(trigger.job_id), cause=trigger.cause)
     cloud.fail("list_runs", "lag", seconds=3600, calls=None)
     clock = FakeClock()
     late = clocked(client, clock)
@@ -122,7 +123,7 @@ def test_a_late_run_of_a_repeated_trigger_is_cancelled_after_an_adoption(
 ) -> None:
     trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
     earlier, own, _ = (
-        client.start_job_run(trigger.job_id, {"cause": trigger.cause}) for _ in range(3)
+        started_run(cloud, int(trigger.job_id), cause=trigger.cause) for _ in range(3)
     )
     started = Started(own, is_new=True, was_lost=True)
     found = EarlierRuns(clocked(client, FakeClock()), trigger, started).look(cloud.runs[1])
@@ -160,7 +161,7 @@ def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
     config = DBTCloudConfiguration()
     config.wait_seconds = 10.0
     if not is_own:
-        client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+        started_run(cloud, int(trigger.job_id), cause=trigger.cause)
 
     def work() -> Run:
         return Lifecycle(clocked(client, FastClock()), config).run_all([trigger])[0]
@@ -169,7 +170,7 @@ def test_a_worker_whose_run_another_one_cancels_waits_for_the_run_that_is_kept(
     until(lambda: cloud.runs)
     first = cloud.runs[0]
     until(lambda: any(each.path.endswith(f"/runs/{first['id']}/") for each in cloud.requests))
-    kept = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    kept = started_run(cloud, int(trigger.job_id), cause=trigger.cause)
     client.cancel_run(first["id"])
     until(lambda: cloud.runs[0]["is_cancelled"])
     cloud.finish_run(id_of(kept))
@@ -183,10 +184,10 @@ def test_the_kept_run_is_searched_for_while_lists_lag(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, lists: int | None, is_found: bool
 ) -> None:
     trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
-    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    first = started_run(cloud, int(trigger.job_id), cause=trigger.cause)
 
     def cancel() -> None:
-        kept = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+        kept = started_run(cloud, int(trigger.job_id), cause=trigger.cause)
         client.cancel_run(first["id"])
         cloud.wait_for_run(id_of(first))
         cloud.finish_run(id_of(kept))
@@ -207,7 +208,7 @@ def test_a_cool_down_keeps_no_duplicate_of_an_earlier_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     trigger = Trigger(str(cloud.create_job("Nightly", duration=None)), {"cause": "a test"}, LOAD)
-    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    first = started_run(cloud, int(trigger.job_id), cause=trigger.cause)
     # another worker's run is not listed at first, and the later one cannot be cancelled for minutes
     cloud.fail("list_runs", "lag", seconds=3600)
     cloud.fail("list_runs", "rate_limit", skip=1, calls=12)
@@ -224,7 +225,7 @@ def test_a_duplicate_that_has_ended_before_it_is_found_is_named(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     trigger = Trigger(str(cloud.create_job("Nightly")), {"cause": "a test"}, LOAD)
-    first = client.start_job_run(trigger.job_id, {"cause": trigger.cause})
+    first = started_run(cloud, int(trigger.job_id), cause=trigger.cause)
     cloud.fail("list_runs", "lag", seconds=3600)
     own = start(client, trigger)
     kept = keep_earliest(client, trigger, own)
@@ -267,7 +268,7 @@ def test_a_later_run_of_a_load_that_failed_is_no_duplicate(
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
     trigger = Trigger(str(job), {"cause": "a test"}, LOAD)
-    failed, _ = (client.start_job_run(job, {"cause": trigger.cause}) for _ in range(2))
+    failed, _ = (started_run(cloud, job, cause=trigger.cause) for _ in range(2))
     cloud.finish_run(id_of(failed), "error")
     started = Started(failed, is_new=True, was_lost=True)
     cancel_duplicates(client, trigger, started, client.get_run_status(failed["id"]))
