@@ -6,19 +6,17 @@ import sys
 from pathlib import Path
 from textwrap import indent
 
-# without installed packages, which starts faster
-HEADER = """#!{python} -IS
-import json, os, pathlib, signal, sys, time
-target = pathlib.Path(os.environ["DBT_TARGET_PATH"])
-"""
+# modules that a stand-in imports if it names them, as most of them take longer than Python's start
+MODULES = ("json", "os", "pathlib", "signal", "subprocess", "sys", "threading", "time")
+TARGET = 'import os, pathlib\ntarget = pathlib.Path(os.environ["DBT_TARGET_PATH"])\n'
 RECORDING = """
 print("Running with dbt=1.11.7")
 seen = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environ": dict(os.environ)}
-(target / "seen.json").write_text(json.dumps(seen))
+with open(os.environ["DBT_TARGET_PATH"] + "/seen.json", "w") as file:
+    json.dump(seen, file)
 """
 # ignores SIGINT, with a child that keeps the output open
 STUBBORN = """
-import subprocess
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("started", os.getpid(), child.pid, flush=True)
@@ -26,7 +24,8 @@ time.sleep(600)
 """
 # a module in place of `dbt.cli.main`; `is_forked` is whether it was imported for many commands
 MODULE = """
-import json, os, pathlib, signal, subprocess, sys, threading, time
+import sys
+{modules}
 # the template imports it as well, and the installed one takes long
 sys.modules["daff"] = sys
 {imported}
@@ -44,7 +43,9 @@ sys.exit(0 if "retry" in sys.argv or "docs" in sys.argv else 1)
 def write_fake(folder: Path, body: str) -> str:
     """Write an executable with a body in Python and return its path."""
     program = folder / "fake-dbt"
-    program.write_text(HEADER.format(python=sys.executable) + body)
+    # without installed packages, which starts faster
+    head = f"#!{sys.executable} -IS\n{_imports(body)}\n"
+    program.write_text(head + (TARGET if "target" in body else "") + body)
     program.chmod(0o755)
     return str(program)
 
@@ -61,5 +62,10 @@ def write_module(folder: Path, body: str, imported: str = "") -> dict[str, str]:
     module.parent.mkdir(parents=True)
     for package in (module.parent, module.parents[1]):
         (package / "__init__.py").touch()
-    module.write_text(MODULE.format(imported=imported, body=indent(body, "    ")))
+    modules = _imports(imported + body)
+    module.write_text(MODULE.format(modules=modules, imported=imported, body=indent(body, "    ")))
     return {"PYTHONPATH": str(folder)}
+
+
+def _imports(code: str) -> str:
+    return "\n".join(f"import {module}" for module in MODULES if f"{module}." in code)
