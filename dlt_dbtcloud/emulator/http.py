@@ -310,7 +310,7 @@ def _record(request: Request, body: bytes, status: int, token: str) -> RecordedR
         method=request.method,
         path=_mask(request.path, token),
         query=query,
-        json=_decode_or_none(_mask(body.decode("utf-8", "replace"), token)),
+        json=_decode_or_none(body, token),
         status=status,
     )
 
@@ -319,11 +319,23 @@ def _mask(text: str, token: str) -> str:
     return text.replace(token, "***")
 
 
-def _decode_or_none(text: str) -> Any:
+def _decode_or_none(body: bytes, token: str) -> Any:
     try:
-        return json.loads(text) if text else None
+        decoded = json.loads(body) if body else None
+        # the text of JSON can contain the token escaped
+        return _mask_values(decoded, token)
     except (ValueError, RecursionError):
         return None
+
+
+def _mask_values(value: Any, token: str) -> Any:
+    if isinstance(value, str):
+        return _mask(value, token)
+    if isinstance(value, list):
+        return [_mask_values(item, token) for item in value]
+    if isinstance(value, dict):
+        return {_mask(key, token): _mask_values(item, token) for key, item in value.items()}
+    return value
 
 
 def _decode_object(body: bytes) -> JSON:

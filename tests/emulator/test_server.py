@@ -224,6 +224,16 @@ def test_waiting_for_a_run_is_bounded(cloud: DBTCloudEmulator, api: Api) -> None
         cloud.wait_for_run(5)
 
 
+def test_a_token_that_json_escapes_is_not_recorded() -> None:
+    with DBTCloudEmulator(api_token='a"b') as cloud:
+        api = Api(cloud)
+        with api.session:
+            api.trigger(cloud.create_job("Any"), cause='by a"b')
+            api.get("/runs/", token='a"b')
+        assert cloud.requests[0].json == {"cause": "by ***"}
+        assert cloud.requests[1].query == {"token": ["***"]}
+
+
 def test_the_token_is_neither_recorded_nor_logged(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
