@@ -13,7 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
 from tests.support.forks import run_forked
-from tests.support.loads import SharedLoads, load_tables
+from tests.support.loads import SharedLoads, load_sources, load_tables
 from tests.support.warehouse import warehouse
 
 
@@ -27,13 +27,6 @@ def load(
     resource.apply_hints(additional_table_hints=hints)
     data: Any = dlt.source(lambda: resource, name=source)() if source else resource
     return str(max(pipeline.run(data).loads_ids))
-
-
-def load_sources(pipeline: dlt.Pipeline) -> None:
-    """Load a table of each of two sources."""
-    first = dlt.source(lambda: dlt.resource([{"a": 1}], name="one"), name="first")()
-    second = dlt.source(lambda: dlt.resource([{"a": 1}], name="two"), name="second")()
-    pipeline.run([first, second])
 
 
 @pytest.fixture
@@ -51,9 +44,9 @@ def test_a_pipeline_that_has_loaded_nothing_has_no_last_load(pipeline: dlt.Pipel
 
 
 def test_a_load_of_several_sources_is_one(shared_loads: SharedLoads) -> None:
-    with shared_loads.pipeline("flights", load_sources) as pipeline:
+    with shared_loads.pipeline("shop", load_sources) as pipeline:
         assert len(pipeline.list_completed_load_packages()) == 2
-        assert last_load(pipeline) == LastLoad("flights", newest(pipeline))
+        assert last_load(pipeline) == LastLoad("shop", newest(pipeline))
 
 
 @pytest.mark.usefixtures("forking")

@@ -21,7 +21,7 @@ from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by
 from dlt_dbtcloud.values import Relation
 from tests.conftest import WriteConfig
 from tests.support.forks import run_forked
-from tests.support.loads import SharedLoads
+from tests.support.loads import SharedLoads, load_sources
 from tests.support.operations import calls_of
 from tests.support.warehouse import shared_warehouse, warehouse
 
@@ -69,11 +69,6 @@ def in_another_process(pipeline: dlt.Pipeline, code: str) -> str:
         f"pipeline = dlt.attach('shop', pipelines_dir={folder!r})\n{code}"
     )
     return run_forked(code).strip()
-
-
-def load_sources(pipeline: dlt.Pipeline) -> None:
-    """Load a table of each of two sources, of which one has a nested table."""
-    pipeline.run([source("shop", resource(ORDER)), source("crm", resource([{"id": 1}], "users"))])
 
 
 @pytest.fixture

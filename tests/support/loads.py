@@ -12,7 +12,7 @@ import dlt
 
 from tests.support.warehouse import warehouse
 
-__all__ = ["SharedLoads", "load_tables", "source_of"]
+__all__ = ["SharedLoads", "load_sources", "load_tables", "source_of"]
 
 
 class SharedLoads:
@@ -77,6 +77,13 @@ class SharedLoads:
 def load_tables(pipeline: dlt.Pipeline, *tables: str) -> None:
     """Load a row into each table."""
     pipeline.run([dlt.resource([{"id": 1}], name=table) for table in tables])
+
+
+def load_sources(pipeline: dlt.Pipeline) -> None:
+    """Load a table of each of two sources, of which one has a nested table."""
+    orders = dlt.resource([{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}], name="orders")
+    users = dlt.resource([{"id": 1}], name="users")
+    pipeline.run([source_of("shop", orders), source_of("crm", users)])
 
 
 def source_of(name: str, *resources: Any) -> Any:
