@@ -68,8 +68,8 @@ def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
 def test_only_rows_of_the_runs_environments_are_read_back(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
-    jobs = [catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))]
-    runs = [finished_run(cloud, job) for job in jobs]
+    job, other = catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))
+    runs = [finished_run(cloud, each) for each in (job, job, other)]
     pipeline.run(dbt_cloud_results().with_resources("dbt_runs", *SHARED))
     (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
     every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
@@ -77,27 +77,19 @@ def test_only_rows_of_the_runs_environments_are_read_back(
     finished_run(cloud, nightly(cloud))
     del asked[:]
     extracted(pipeline, dbt_cloud_results())
-    queries = [query for query in asked if "dbt_node" in query]
+    queries = sorted(query for query in asked if "dbt_node" in query)
     # columns of one node, then all nodes, then all edges
-    for query, number in zip(sorted(queries), (1, 4, 3), strict=True):
+    for query, number in zip(queries, (1, 4, 3), strict=True):
         where = query.partition(" FROM ")[2]
         read = rows(pipeline, f"SELECT environment_id FROM {where}")
         assert read == [environment] * number
-
-
-def test_columns_are_read_back_only_to_keep_a_later_catalog(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
-) -> None:
-    job = catalogued(cloud)
-    runs = [finished_run(cloud, job) for _ in range(2)]
-    pipeline.run(dbt_cloud_results().dbt_nodes)
+    # the columns are read back only to keep a later catalog
+    assert ['"columns"' in query for query in queries] == [True, False, False]
+    assert queries[0].endswith(f'"catalog_run_id" IN ({runs[1]})')
+    del asked[:]
     extracted(pipeline, dbt_cloud_results(run_id=runs[0]))
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
-    run_id = finished_run(cloud, nightly(cloud))
-    extracted(pipeline, dbt_cloud_results(run_id=run_id))
-    (query,) = [query for query in asked if '"columns"' in query]
-    assert query.endswith(f'"catalog_run_id" IN ({runs[1]})')
 
 
 def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
@@ -179,6 +171,7 @@ def test_downstream_nodes_are_those_of_the_newest_run(
     assert bool(same) is has_merge
 
 
+COUNT = "SELECT count(*) FROM dbt_nodes"
 SPANS = "SELECT DISTINCT first_run_id, last_run_id FROM dbt_nodes"
 
 
@@ -193,24 +186,18 @@ def lake() -> dlt.Pipeline:
     return new_pipeline("lake", explicit(dlt.destinations.filesystem("lake")))
 
 
-def test_a_refresh_loads_everything_again(
+def test_a_refresh_loads_everything_again_and_a_replace_one_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     runs = [finished_run(cloud, job), finished_run(cloud, job)]
     refreshes: list[Any] = [None, "drop_sources", "drop_resources", "drop_data"]
     for refresh in refreshes:
         pipeline.run(quick_results().with_resources("dbt_nodes"), refresh=refresh)
-        assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
+        assert rows(pipeline, COUNT) == [(4,)]
         assert rows(pipeline, SPANS) == [tuple(runs)]
-
-
-def test_a_replace_keeps_only_the_last_load(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
-) -> None:
-    run_id = finished_run(cloud, job)
-    for _ in range(2):
-        pipeline.run(quick_results(run_id).dbt_nodes, write_disposition="replace")
-    assert rows(pipeline, "SELECT count(*) FROM dbt_nodes") == [(4,)]
+    pipeline.run(quick_results(runs[0]).dbt_nodes, write_disposition="replace")
+    assert rows(pipeline, COUNT) == [(4,)]
+    assert rows(pipeline, SPANS) == [(runs[0], runs[0])]
 
 
 def test_rows_of_another_pipeline_are_merged(

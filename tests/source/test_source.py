@@ -32,6 +32,7 @@ from tests.support.results import (
     rows,
     sizes,
 )
+from tests.support.warehouse import new_pipeline, warehouse
 
 
 def test_a_run_fills_every_table_and_loading_again_changes_no_count(
@@ -329,25 +330,20 @@ def test_config_comes_from_its_own_section(
         dbt_cloud_results()
 
 
-def test_dlt_keeps_no_token(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, tmp_path: Path
+def test_tables_of_two_sources_are_loaded_together_and_dlt_keeps_no_token(
+    cloud: DBTCloudEmulator, tmp_path: Path
 ) -> None:
-    run_id = finished_run(cloud, nightly(cloud))
-    info = pipeline.run(dbt_cloud_results(run_id=run_id).with_resources("dbt_runs"))
+    finished_run(cloud, nightly(cloud))
+    pipeline = new_pipeline("shop", warehouse("shop.duckdb"))
+    info = pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
+    found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
+    assert found == [(1, 4)]
     kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
     assert cloud.api_token.encode() not in kept_by_dlt
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(kept) > 5
+    assert Path("shop.duckdb").resolve() in kept
     assert not [path for path in kept if cloud.api_token.encode() in path.read_bytes()]
-
-
-def test_tables_of_two_sources_are_loaded_together(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    finished_run(cloud, nightly(cloud))
-    pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
-    found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
-    assert found == [(1, 4)]
 
 
 def test_a_missing_job_or_run_id_is_an_error(
