@@ -45,7 +45,8 @@ class Flights:
         self._cloud = cloud
         self._is_real = not isinstance(cloud, Replay)
         self._dbt_executable = dbt_executable
-        create_database(self.database)
+        if self._is_real:
+            create_database(self.database)
         # a replay of dbt does not open the file
         destination = shared_warehouse if self._is_real else warehouse
         self.pipeline = dlt.pipeline(
