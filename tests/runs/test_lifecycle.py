@@ -243,7 +243,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
             cloud.finish_run(run["id"])
 
     # the trigger and the searches for earlier runs come before
-    for seconds in (1500, 2100):
+    for seconds in (1050, 1500):
         clock.at(seconds, finish)
     # the service documents no `Retry-After`; with it, there are fewer requests to wait out
     cloud.limit_requests(

@@ -137,7 +137,12 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     assert run["is_success"]
     assert "of 3 nodes are not in its results" in caplog.text
     assert f"Running all of job {run['job_definition_id']}" in caplog.text
-    # for this load, that is the only run that counts
+
+
+def test_only_the_run_of_all_of_the_job_counts_for_the_load(
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+) -> None:
+    run = run_narrowed(cloud, isolated, loaded_orders, [act({}), act(ALL)])
     job = run["job_definition_id"]
     for only_loaded in (True, False):
         again = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=only_loaded)
