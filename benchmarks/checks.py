@@ -122,7 +122,7 @@ def measure(job: SimulatedJob, seed: int) -> tuple[list[Measured], list[Measured
         DBTCloudEmulator() as cloud,
         DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client,
     ):
-        add_past_runs(cloud, client, cloud.create_job(job.name, duration=None), past)
+        add_past_runs(cloud, cloud.create_job(job.name, duration=None), past)
         watched = partial(watch, cloud, client, job)
         return (
             [watched(seconds, reads=False) for seconds in lengths],
