@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -247,11 +248,14 @@ def test_a_run_of_another_call_is_verified_by_its_own_manifest(
 def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
     cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, client: DBTCloudClientV2
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({})])
+    gate = isolated / "gate"
+    os.mkfifo(gate)
+    job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({}, gate=gate)])
     ended_run(cloud, job)
     clock = FakeClock()
 
     def end_in_time() -> None:
+        gate.write_text("\n")
         cloud.wait_for_run(cloud.runs[-1]["id"])
         clock.now = 60.0
 

@@ -640,12 +640,16 @@ def test_each_retry_of_the_user_is_a_way_that_executed_something(
 def test_no_way_begins_after_the_timeout(
     cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act({}, manifest=MANIFEST)])
+    gate = isolated / "gate"
+    os.mkfifo(gate)
+    acts = [FAILURE, Act({}, manifest=MANIFEST, gate=gate)]
+    job = scripted_job(cloud, isolated, ["dbt build"], acts)
     run = ended_run(cloud, job)
     config = DBTCloudConfiguration(timeout=60.0)
     clock = FakeClock()
 
     def end_in_time() -> None:
+        gate.write_text("\n")
         cloud.wait_for_run(cloud.runs[-1]["id"])
         clock.now = 60.0
 
