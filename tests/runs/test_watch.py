@@ -165,10 +165,13 @@ def test_a_short_rate_limit_does_not_delay_later_checks(answering: Answers) -> N
     assert clock.now < 30
 
 
-def test_a_longer_pause_than_after_a_rate_limit_is_kept(answering: Answers) -> None:
+@pytest.mark.parametrize(("headers", "refusals"), [({}, 30), ({"Retry-After": "300"}, 2)])
+def test_a_longer_pause_than_after_a_rate_limit_is_kept(
+    answering: Answers, headers: dict[str, str], refusals: int
+) -> None:
     clock = FakeClock()
-    limit = refused(429, **{"Retry-After": "300"})
-    client = answering(limit, limit, answered(QUEUED), answered(DONE))
+    limits = [refused(429, **headers)] * refusals
+    client = answering(*limits, answered(QUEUED), answered(DONE))
     watch(client, clock, wait_seconds=45)
     assert clock.sleeps[-1] == 45
 

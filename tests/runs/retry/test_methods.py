@@ -256,14 +256,15 @@ def test_the_retried_run_is_requested_once_per_attempt(
     assert len(clock.sleeps) == 4
 
 
+@pytest.mark.parametrize("sends_retry_after", [False, True])
 def test_a_retry_waits_out_every_cool_down(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run, sends_retry_after: bool
 ) -> None:
     second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
     cloud.finish_run(second["id"], "error")
     outdate(cloud, failed)
     clock = FakeClock()
-    cloud.limit_requests(1, clock=clock.monotonic, sends_retry_after=True)
+    cloud.limit_requests(1, clock=clock.monotonic, sends_retry_after=sends_retry_after)
     before = len(cloud.runs)
     assert retry(clocked(client, clock), failed)["id"] == cloud.runs[-1]["id"]
     assert len(cloud.runs) == before + 1
