@@ -41,7 +41,7 @@ _ABBREVIATION = r"(?<![^\W_])pass(?!\W{0,9}(?:\d+|true|false|none|null)\b)"
 _OPTION = rf"(?<![\w-])--[\w-]{{0,64}}{_NAME}"
 _QUOTED = r"""\\*"[^"\n]*"|\\*'[^'\n]*'"""
 
-# the documented forms of tokens, and words that each of a form has one of, in lower case
+# the documented forms of tokens, and words of which each match contains at least one, in lower case
 _TOKENS: Mapping[str, Sequence[str]] = {
     r"dbt[a-z]_[\w=-]{8,}": ("dbt",),
     # AWS
@@ -120,7 +120,7 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     "known prefix": re.compile(rf"()(?<![\w.])(?:{'|'.join(_TOKENS)})"),
 }
 
-# the same words for each pattern, of a match in plain ASCII, and marks that it has one of
+# words and marks of which each match of a pattern contains at least one, in plain ASCII
 _NAMES = ("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "sig")
 _WORDS: Mapping[str, Sequence[str]] = {
     "private key": ("-----begin",),
@@ -169,11 +169,8 @@ def _possible(text: str) -> Sequence[str]:
     found = {word for word in _ALL_WORDS if word in lower}
     if not found:
         return ()
-    return [
-        name
-        for name, words in _WORDS.items()
-        if not found.isdisjoint(words) and any(mark in text for mark in _MARKS.get(name, ("",)))
-    ]
+    named = (name for name in PATTERNS if not found.isdisjoint(_WORDS[name]))
+    return [name for name in named if any(mark in text for mark in _MARKS.get(name, ("",)))]
 
 
 def plain_text(text: str) -> str:

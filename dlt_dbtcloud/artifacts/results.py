@@ -96,8 +96,10 @@ class ReadRuns:
 
     def run(self, client: DBTCloudClientV2, run_id: int) -> Run:
         """Return a run with its steps, trigger and job."""
-        if run_id in self._runs:
-            return self._runs[run_id]
+        return self._runs[run_id] if run_id in self._runs else self.newest(client, run_id)
+
+    def newest(self, client: DBTCloudClientV2, run_id: int) -> Run:
+        """Return a run as it is now, as its logs may be uploaded after its end."""
         run = client.get_run_status(run_id, RELATED)
         if has_finished(run):
             self._runs[run_id] = run

@@ -51,7 +51,7 @@ class DBTCloudEmulator:
         account_id: The id of the account, from 1.
         ssl_context: The TLS context for https; plain http by default.
         new_timer: Makes the timers of scripted runs and late effects, injectable for tests.
-        clock: Returns the seconds by which live pages are made again, injectable for tests.
+        page_clock: Returns the seconds by which live pages are made again, injectable for tests.
 
     Attributes:
         api_token: The only accepted API token.
@@ -69,7 +69,7 @@ class DBTCloudEmulator:
         account_id: int | None = None,
         ssl_context: SSLContext | None = None,
         new_timer: NewTimer = threading.Timer,
-        clock: Callable[[], float] = time.monotonic,
+        page_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not 0 <= port <= MAX_PORT:
             raise ValueError(f"`port` must be a number from 0 to {MAX_PORT}, not {port}.")
@@ -83,7 +83,7 @@ class DBTCloudEmulator:
         self._runs = Runs(self._state, self._scheduler, lambda: self.url)
         self._jobs = Jobs(self._state, self._scheduler, self._runs)
         others = [each(self._state) for each in (Resources, Account, Variables)]
-        pages = Pages(self._state, self._runs, self.account_id, self.api_token, Cache(clock))
+        pages = Pages(self._state, self._runs, self.account_id, self.api_token, Cache(page_clock))
         handlers = (*others, self._jobs, self._runs, pages)
         self._app = App(self._state, handlers, self.api_token, Faults(new_timer))
         self._port = port

@@ -11,7 +11,10 @@ from dlt.common.configuration.resolve import inject_section
 from dlt.common.configuration.specs import CredentialsConfiguration
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
-from dlt.common.destination.client import DestinationClientDwhConfiguration
+from dlt.common.destination.client import (
+    DestinationClientConfiguration,
+    DestinationClientDwhConfiguration,
+)
 from dlt.common.exceptions import DltException
 from dlt.common.schema import Schema
 
@@ -36,10 +39,10 @@ _DATABASE = {
 }
 
 
-def configuration_of(pipeline: dlt.Pipeline) -> Any:
+def configuration_of(pipeline: dlt.Pipeline) -> DestinationClientConfiguration | None:
     """Return the configuration of a pipeline's destination; None if it needs its libraries.
 
-    It is the same for all schemas, and dlt resolves it for some milliseconds.
+    It is the same for all schemas, and dlt takes milliseconds to resolve it.
     """
     destination = pipeline.destination
     section = ConfigSectionContext(pipeline_name=pipeline.pipeline_name)
@@ -49,13 +52,15 @@ def configuration_of(pipeline: dlt.Pipeline) -> Any:
     return None
 
 
-def place_of(pipeline: dlt.Pipeline, schema: Schema, configuration: Any) -> Relation:
+def place_of(
+    pipeline: dlt.Pipeline, schema: Schema, configuration: DestinationClientConfiguration | None
+) -> Relation:
     """Return the place of a schema's tables; its name is a prefix of theirs.
 
     Args:
         pipeline: The pipeline.
         schema: One of its schemas.
-        configuration: That of its destination, by `configuration_of`.
+        configuration: The configuration of its destination.
     """
     config, is_case_sensitive = _bound(DestinationClientDwhConfiguration(), pipeline), False
     with suppress(DltException, ImportError):
@@ -78,14 +83,14 @@ def place_of(pipeline: dlt.Pipeline, schema: Schema, configuration: Any) -> Rela
 
 
 def capabilities_of(
-    pipeline: dlt.Pipeline, schema: Schema, configuration: Any
+    pipeline: dlt.Pipeline, schema: Schema, configuration: DestinationClientConfiguration | None
 ) -> DestinationCapabilitiesContext | None:
     """Return the destination's capabilities for a schema; None if they need its libraries.
 
     Args:
-        pipeline: As for `place_of`.
-        schema: As for `place_of`.
-        configuration: As for `place_of`.
+        pipeline: The pipeline.
+        schema: One of its schemas.
+        configuration: The configuration of its destination.
     """
     # without it, those that do not depend on it
     for config in (configuration, None):

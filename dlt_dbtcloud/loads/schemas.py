@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import dlt
 from dlt.common.destination.capabilities import DestinationCapabilitiesContext
+from dlt.common.destination.client import DestinationClientConfiguration
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 
@@ -156,7 +157,9 @@ def identifier(name: str, capabilities: DestinationCapabilitiesContext | None) -
     return Identifier(created, is_quoted=True)
 
 
-def _loaded_schema(pipeline: dlt.Pipeline, schema: Schema, configuration: Any) -> LoadedSchema:
+def _loaded_schema(
+    pipeline: dlt.Pipeline, schema: Schema, configuration: DestinationClientConfiguration | None
+) -> LoadedSchema:
     place = place_of(pipeline, schema, configuration)
     capabilities = capabilities_of(pipeline, schema, configuration)
     database = place.database or place.attached_as

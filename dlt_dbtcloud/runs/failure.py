@@ -38,7 +38,7 @@ from dlt_dbtcloud.exceptions import (
     run_error,
 )
 from dlt_dbtcloud.loads import LastLoad, loaded_relations
-from dlt_dbtcloud.payloads import RELATED, failed_step, id_of, log_of, log_tail, run_name
+from dlt_dbtcloud.payloads import failed_step, id_of, log_of, log_tail, run_name
 from dlt_dbtcloud.redaction import Redact, first_lines, listed, redact
 from dlt_dbtcloud.typing import NodeFailure, NodeResult, Run, RunStep
 
@@ -111,11 +111,11 @@ class Postmortem:
     """
 
     def __init__(self, client: DBTCloudClientV2, run: Run, runs: ReadRuns | None = None) -> None:
-        runs = runs or ReadRuns()
+        self._runs = runs or ReadRuns()
         self._client = client.patient(cool_down=COOL_DOWN)
-        self.run = runs.run(self._client, id_of(run))
+        self.run = self._runs.run(self._client, id_of(run))
         patient = client.patient(OUTAGE, cool_down=COOL_DOWN)
-        self._artifacts = runs.artifacts(patient, self.run)
+        self._artifacts = self._runs.artifacts(patient, self.run)
 
     @property
     def step(self) -> RunStep | None:
@@ -184,7 +184,7 @@ class Postmortem:
         """Read the run again while the log of its last step may still be uploaded."""
         pauses = self._artifacts.pauses()
         while self._has_no_log() and next(pauses, False) is None:
-            self.run = self._client.get_run_status(id_of(self.run), RELATED)
+            self.run = self._runs.newest(self._client, id_of(self.run))
 
     def _has_no_log(self) -> bool:
         return self.step is not None and not self.step.get("logs")

@@ -268,20 +268,23 @@ class Lifecycle:
 
     def _find_kept(self) -> None:
         """Replace cancelled runs of loads by those that other processes kept."""
+        cancelled = [part for part in self._parts if part.has_lost_its_duplicate]
         for pause in _KEPT_LOOKS:
-            cancelled = [part for part in self._parts if part.has_lost_its_duplicate]
             if not cancelled or pause > self._seconds_left:
                 return
             self._client.clock.sleep(pause)
-            for part in cancelled:
-                try:
-                    kept = existing_run(self._client, cast(Trigger, part.trigger), self._backlogs)
-                except DBTCloudException as error:
-                    name = run_name(cast(Run, part.run))
-                    logger.warning(f"{name} may be a cancelled duplicate. {error}")
-                    return
-                if kept:
-                    part.run, part.is_retry = kept, retried_run(kept) is not None
+            cancelled = [part for part in cancelled if self._may_have_kept(part)]
+
+    def _may_have_kept(self, part: Part) -> bool:
+        """Replace a cancelled run by the kept one; return whether to search for it again."""
+        try:
+            kept = existing_run(self._client, cast(Trigger, part.trigger), self._backlogs)
+        except DBTCloudException as error:
+            logger.warning(f"{run_name(cast(Run, part.run))} may be a cancelled duplicate. {error}")
+            return False
+        if kept:
+            part.run, part.is_retry = kept, retried_run(kept) is not None
+        return kept is None
 
     def _cancel_duplicates(self) -> None:
         for part in self._parts:

@@ -29,12 +29,15 @@ __all__ = [
     "Versions",
     "active_pipeline",
     "combined",
+    "condition",
     "from_json",
 ]
 
 
 # rows that are fetched at a time
 _CHUNK = 10_000
+# values of a column in a query; some databases refuse long ones
+_VALUES = 1_000
 
 
 def active_pipeline() -> dlt.Pipeline | None:
@@ -66,7 +69,8 @@ class StoredTables:
         Args:
             table: A result table.
             columns: The columns to read.
-            where: The values of columns that select the rows.
+            where: The values of columns that select the rows. More than 1,000 values of a column
+                select all rows.
 
         Raises:
             DltException: The destination cannot be read now.
@@ -152,8 +156,8 @@ class StoredTables:
             selected = ", ".join(names[column] for column in columns)
             qualified = client.make_qualified_table_name(_normalized(table))
             query = f"SELECT {selected} FROM {qualified}"  # noqa: S608, names are escaped
-            if where:
-                query += f" WHERE {_condition(where, names)}"
+            if restricting := condition(where, names):
+                query += f" WHERE {restricting}"
             with client.execute_query(query) as cursor:
                 while chunk := cursor.fetchmany(_CHUNK):
                     yield from map(tuple, chunk)
@@ -226,10 +230,17 @@ def _normalized(table: str) -> str:
     return dlt.current.source_schema().naming.normalize_table_identifier(table)
 
 
-def _condition(where: Mapping[str, Collection[int]], names: Mapping[str, str]) -> str:
+def condition(where: Mapping[str, Collection[int]], names: Mapping[str, str]) -> str:
+    """Return the condition of a query, without columns of too many values.
+
+    Args:
+        where: The values of columns.
+        names: The escaped names of the columns.
+    """
     return " AND ".join(
         f"{names[column]} IN ({', '.join(str(int(each)) for each in sorted(values))})"
         for column, values in where.items()
+        if len(values) <= _VALUES
     )
 
 

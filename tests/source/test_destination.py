@@ -11,7 +11,7 @@ import pytest
 from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.source.destination import combined
+from dlt_dbtcloud.source.destination import combined, condition
 from dlt_dbtcloud.source.schema import Row
 from tests.support.flights import EXAMPLES
 from tests.support.results import (
@@ -90,6 +90,15 @@ def test_only_rows_of_the_runs_environments_are_read_back(
     extracted(pipeline, dbt_cloud_results(run_id=runs[0]))
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
+
+
+def test_a_query_has_no_list_that_a_database_may_refuse() -> None:
+    names = {"run_id": '"run_id"', "environment_id": '"environment_id"'}
+    few = {"environment_id": [7, 5]}
+    assert condition(few, names) == '"environment_id" IN (5, 7)'
+    assert condition({"run_id": range(1001), **few}, names) == condition(few, names)
+    assert condition({"run_id": range(1000)}, names).endswith(" 999)")
+    assert condition({"run_id": range(1001)}, names) == ""
 
 
 def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:

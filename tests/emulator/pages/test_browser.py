@@ -54,7 +54,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 @pytest.fixture
 def cloud(clock: FakeClock) -> Iterator[DBTCloudEmulator]:
     """Return an emulator whose pages become older by a clock of the test."""
-    with DBTCloudEmulator(clock=clock.monotonic) as emulator:
+    with DBTCloudEmulator(page_clock=clock.monotonic) as emulator:
         yield emulator
 
 

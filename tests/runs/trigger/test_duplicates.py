@@ -204,6 +204,34 @@ def test_the_kept_run_is_searched_for_while_lists_lag(
     assert len(cloud.runs) == 2
 
 
+def test_a_kept_run_that_cannot_be_searched_for_hides_no_other(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    triggers = [
+        Trigger(str(cloud.create_job(name, duration=None)), {"cause": "a test"}, LOAD)
+        for name in ("Hourly", "Nightly")
+    ]
+    first = [client.start_job_run(each.job_id, {"cause": each.cause}) for each in triggers]
+
+    def cancel() -> None:
+        kept = [client.start_job_run(each.job_id, {"cause": each.cause}) for each in triggers]
+        for run in first:
+            client.cancel_run(run["id"])
+            cloud.wait_for_run(id_of(run))
+        for run in kept:
+            cloud.finish_run(id_of(run))
+        # the next list is that of a status check
+        cloud.fail("list_runs", "status", status=403, skip=1)
+
+    clock = FakeClock()
+    clock.at(10, cancel)
+    ended = Lifecycle(clocked(client, clock), DBTCloudConfiguration()).run_all(triggers)
+    assert [run["id"] for run in ended] == [first[0]["id"], cloud.runs[3]["id"]]
+    assert f"Run {first[0]['id']} " in caplog.text
+    assert "may be a cancelled duplicate. " in caplog.text
+    assert cloud.struck == [("list_runs", "status")]
+
+
 def test_a_cool_down_keeps_no_duplicate_of_an_earlier_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
