@@ -293,14 +293,15 @@ def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID", "true")
-    monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", "true")
     run_id = finished_run(cloud, nightly(cloud))
-    info = pipeline.run(dbt_cloud_results(run_id=run_id).dbt_runs)
-    with pipeline.sql_client() as client:
-        (row,) = content(client, "SELECT * FROM dbt_runs")
-    assert row["_dlt_id"]
-    assert row["_dlt_load_id"] == info.loads_ids[-1]
-    assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]
+    for has_own_ids in (True, False):
+        monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
+        info = pipeline.run(dbt_cloud_results(run_id=run_id).dbt_runs)
+        with pipeline.sql_client() as client:
+            (row,) = content(client, "SELECT * FROM dbt_runs")
+        assert row["_dlt_id"]
+        assert row["_dlt_load_id"] == info.loads_ids[-1]
+        assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]
 
 
 def test_an_arrow_table_has_the_values_of_the_rows() -> None:
