@@ -419,6 +419,11 @@ def test_nodes_without_times_have_no_timeline(opened: Page, tmp_path: Path) -> N
         assert "It is not known when the nodes were executed." in found.texts("#timeline")
 
 
+def test_nodes_that_were_not_executed_have_no_timeline(opened: Page, tmp_path: Path) -> None:
+    with visit(opened, tmp_path, shop_page(executions=(), freshness=())) as found:
+        assert "No node has been executed." in found.texts("#timeline")
+
+
 def test_a_page_without_nodes_has_no_timeline_and_no_legend(opened: Page, tmp_path: Path) -> None:
     with visit(opened, tmp_path, shop_page(nodes=(), executions=(), freshness=())) as found:
         assert "No node has been executed." in found.texts("#timeline")
