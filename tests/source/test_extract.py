@@ -38,9 +38,9 @@ ID = RESULT["unique_id"]
     ("fault", "status", "number"),
     [
         ("status", 503, 1),
-        ("rate_limit", 429, 5),
+        ("rate_limit", 429, 6),
         ("cut", 0, 1),
-        ("html", 502, 5),
+        ("html", 502, 6),
         ("html", 200, 1),
         ("html", 404, 1),
     ],
