@@ -110,7 +110,7 @@ def test_a_plan_has_the_nodes_and_seconds_of_the_load(
     ("steps", "only_loaded"),
     [
         (["dbt build"], False),
-        (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], False),
+        (["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"], False),
         (["dbt build"], True),
         (["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"], True),
         (["dbt build --selector nightly"], True),
