@@ -35,7 +35,11 @@ from tests.support.past_runs import started_run
 from tests.support.threads import in_background, interrupting
 from tests.support.watching import is_waited_for
 
-# what `run_dbt_cloud_job` does, with a clock
+PUBLIC = """
+from dlt_dbtcloud import run_dbt_cloud_job
+run_dbt_cloud_job()
+"""
+# what `run_dbt_cloud_job` does, with a clock and without a display
 CALL = """
 import dlt, signal, sys
 from dlt.common.configuration import resolve_configuration
@@ -80,16 +84,22 @@ def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_logs_how_to_resume_and_has_its_usual_effect(
-    cloud: DBTCloudEmulator, script: Script, number: signal.Signals
+    cloud: DBTCloudEmulator,
+    forking: None,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
 ) -> None:
-    process = script(cloud.create_job("Long", duration=None))
-    until(lambda: is_waited_for(cloud))
-    process.send_signal(number)
-    assert process.wait() == -number
-    run = cloud.runs[0]
-    assert f"get_dbt_cloud_run_status(run_id={run['id']})" in process.errors
-    assert run["href"] in process.errors
-    assert run["status_humanized"] == "Running"
+    # the public function has no clock of a test, but `cloud` sets short pauses
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Long", duration=None)))
+    with forked(PUBLIC) as process:
+        until(lambda: is_waited_for(cloud))
+        process.send_signal(number)
+        assert process.wait() == -number
+        run = cloud.runs[0]
+        assert f'dbt Cloud run {run["id"]} of job "Long": ' in process.errors
+        assert f"Stopped waiting for run {run['id']} ({run['href']})" in process.errors
+        assert f"get_dbt_cloud_run_status(run_id={run['id']})" in process.errors
+        assert run["status_humanized"] == "Running"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
