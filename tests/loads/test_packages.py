@@ -44,9 +44,9 @@ def test_a_pipeline_that_has_loaded_nothing_has_no_last_load(pipeline: dlt.Pipel
 
 
 def test_a_load_of_several_sources_is_one(shared_loads: SharedLoads) -> None:
-    with shared_loads.pipeline("shop", load_sources) as pipeline:
+    with shared_loads.pipeline("sales", load_sources) as pipeline:
         assert len(pipeline.list_completed_load_packages()) == 2
-        assert last_load(pipeline) == LastLoad("shop", newest(pipeline))
+        assert last_load(pipeline) == LastLoad("sales", newest(pipeline))
 
 
 @pytest.mark.usefixtures("forking")

@@ -66,7 +66,7 @@ def in_another_process(pipeline: dlt.Pipeline, code: str) -> str:
     folder = pipeline.pipelines_dir
     code = (
         "import dlt; from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables\n"
-        f"pipeline = dlt.attach('shop', pipelines_dir={folder!r})\n{code}"
+        f"pipeline = dlt.attach({pipeline.pipeline_name!r}, pipelines_dir={folder!r})\n{code}"
     )
     return run_forked(code).strip()
 
@@ -74,14 +74,14 @@ def in_another_process(pipeline: dlt.Pipeline, code: str) -> str:
 @pytest.fixture
 def loaded_sources(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
     """Return a pipeline that has loaded both sources; it is shared."""
-    with shared_loads.pipeline("shop", load_sources) as pipeline:
+    with shared_loads.pipeline("sales", load_sources) as pipeline:
         yield pipeline
 
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
     """Return a copy of a pipeline that has loaded both sources."""
-    return shared_loads.copy("shop", load_sources)
+    return shared_loads.copy("sales", load_sources)
 
 
 def load_resources(pipeline: dlt.Pipeline) -> None:
@@ -369,7 +369,7 @@ def test_the_layout_and_dev_mode_are_in_the_dataset(
     shared_loads: SharedLoads, write_config: WriteConfig
 ) -> None:
     write_config("config.toml", "dataset_name_layout = 'dev_%s'\n")
-    copy = shared_loads.copy("shop", load_sources)
+    copy = shared_loads.copy("sales", load_sources)
     assert {relation.dataset for relation in loaded_relations(copy)} == {"dev_raw"}
     write_config("config.toml", "")
     pipeline = dlt.pipeline(
@@ -384,7 +384,7 @@ def test_the_layout_and_dev_mode_are_in_the_dataset(
 def test_the_dataset_has_the_name_that_dlt_gives_it(copy: dlt.Pipeline) -> None:
     folder = copy.pipelines_dir
     pipeline: Any = dlt.pipeline(
-        "shop", folder, destination=copy.destination, dataset_name="Raw Data"
+        copy.pipeline_name, folder, destination=copy.destination, dataset_name="Raw Data"
     )
     with pipeline.sql_client() as client:
         expected = client.dataset_name
@@ -427,7 +427,7 @@ def test_the_configuration_is_the_pipelines_own(
     loaded_sources: dlt.Pipeline, write_config: WriteConfig
 ) -> None:
     url = "postgresql://me:secret@host/landing"
-    write_config("secrets.toml", f"[shop.destination.postgres]\ncredentials = '{url}'\n")
+    write_config("secrets.toml", f"[sales.destination.postgres]\ncredentials = '{url}'\n")
     assert Relation("orders", "raw", "landing") in moved(
         loaded_sources, dlt.destinations.postgres()
     )
