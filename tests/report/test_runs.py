@@ -26,7 +26,6 @@ from dlt_dbtcloud.report.runs import read_page
 from tests.report.rendering.test_pages import Document, details_of
 from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.fake_dbt import write_fake
-from tests.support.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run, started_run
 from tests.support.recordings import FUSION, Replay, replayed_job
 from tests.support.results import MANIFEST, RUN_RESULTS
@@ -261,16 +260,16 @@ def test_a_load_on_this_machine_has_its_tables(
 
 
 def test_an_earlier_load_on_this_machine_has_its_tables(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, shared_loads: SharedLoads
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, pipeline: dlt.Pipeline
 ) -> None:
-    pipeline = shared_loads.copy("flights", load_tables, "airlines")
+    pipeline.run([{"id": 1}, {"id": 2}], table_name="airlines")
     run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
     before = read_page(client, run["id"]).load
     pipeline.run([{"id": 1}], table_name="planes")
     after = read_page(client, run["id"]).load
     assert before
     assert after
-    assert [(table.name, table.rows) for table in before.tables] == [("airlines", 1)]
+    assert [(table.name, table.rows) for table in before.tables] == [("airlines", 2)]
     # dlt has forgotten the rows
     assert [(table.name, table.rows) for table in after.tables] == [("airlines", None)]
 
