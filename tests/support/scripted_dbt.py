@@ -10,7 +10,7 @@ from typing import Any
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 
-__all__ = ["Act", "executed_commands", "scripted_job"]
+__all__ = ["Act", "executed_commands", "open_gate", "scripted_job"]
 
 
 # in the shell, which starts ten times faster than Python
@@ -43,7 +43,7 @@ class Act:
         manifest: The manifest, if any.
         message: The message of nodes that failed.
         execution_time: The time that each node took.
-        gate: A named pipe that the invocation reads before it ends.
+        gate: A file that the invocation waits for before it ends; see `open_gate`.
     """
 
     statuses: Mapping[str, Any] | None
@@ -101,9 +101,15 @@ def executed_commands(folder: Path) -> list[str]:
     return (folder / "scripted" / "commands").read_text().splitlines()
 
 
+def open_gate(gate: Path) -> None:
+    """Let all invocations with a gate end, those that start later included."""
+    gate.touch()
+
+
 def _write_act(folder: Path, act: Act) -> None:
     folder.mkdir()
-    gate = [f"read -r _ < '{act.gate}'"] if act.gate else []
+    # writing to a named pipe would block the test if no invocation reads it
+    gate = [f"until [ -e '{act.gate}' ]; do sleep 0.02; done"] if act.gate else []
     lines = [*gate, f"echo '{act.log}'", f"exit {act.exit_code}", ""]
     folder.with_suffix(".sh").write_text("\n".join(lines))
     if act.results is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run
-from tests.support.scripted_dbt import Act, executed_commands, scripted_job
+from tests.support.scripted_dbt import Act, executed_commands, open_gate, scripted_job
 
 STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
 ALL = {STG: "success", MART: "success", TEST: "pass", "model.shop.other": "success"}
@@ -249,13 +248,12 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
     cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, client: DBTCloudClientV2
 ) -> None:
     gate = isolated / "gate"
-    os.mkfifo(gate)
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({}, gate=gate)])
     ended_run(cloud, job)
     clock = FakeClock()
 
     def end_in_time() -> None:
-        gate.write_text("\n")
+        open_gate(gate)
         cloud.wait_for_run(cloud.runs[-1]["id"])
         clock.now = 60.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, unt
 from tests.support.flights import Flights, executed, own_results, statuses
 from tests.support.manifests import read_manifest
 from tests.support.past_runs import ended_run, started_run
-from tests.support.scripted_dbt import Act, executed_commands, scripted_job
+from tests.support.scripted_dbt import Act, executed_commands, open_gate, scripted_job
 from tests.support.shop import write_shop
 from tests.support.threads import in_background
 
@@ -642,7 +641,6 @@ def test_no_way_begins_after_the_timeout(
     cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
     gate = isolated / "gate"
-    os.mkfifo(gate)
     acts = [FAILURE, Act({}, manifest=MANIFEST, gate=gate)]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     run = ended_run(cloud, job)
@@ -650,7 +648,7 @@ def test_no_way_begins_after_the_timeout(
     clock = FakeClock()
 
     def end_in_time() -> None:
-        gate.write_text("\n")
+        open_gate(gate)
         cloud.wait_for_run(cloud.runs[-1]["id"])
         clock.now = 60.0
 
@@ -701,7 +699,6 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
     cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
 ) -> None:
     gate = isolated / "gate"
-    os.mkfifo(gate)
     acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST, gate=gate)]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     first = ended_run(cloud, job)
@@ -715,7 +712,7 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
     workers = [in_background(partial(work, clock)) for clock in clocks]
     # a call sleeps when it has its run, and has cancelled a later one
     until(lambda: all(clock.sleeps for clock in clocks))
-    gate.write_text("\n")
+    open_gate(gate)
     (kept,) = {worker.result()["id"] for worker in workers}
     assert [run["id"] for run in cloud.runs if run["is_success"]] == [
         nothing["id"],
