@@ -268,7 +268,11 @@ def forking() -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Return a browser, which one worker starts."""
+    """Return a browser, which one worker starts.
+
+    While it is open, `asyncio.run()` in that worker raises a `RuntimeError`: it "cannot be called
+    from a running event loop".
+    """
     with open_browser() as browser:
         yield browser
 
