@@ -43,7 +43,9 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 
 
 class RunArtifacts:
-    """Reads each artifact of a run once; one that is missing, again until it was awaited.
+    """Reads each artifact of a run once.
+
+    A missing artifact is requested again while it may still be uploaded.
 
     Args:
         client: The client, which waits out outages if it is patient.
@@ -59,7 +61,7 @@ class RunArtifacts:
         self._read: dict[tuple[str, int | None], Any] = {}
 
     def read_by(self, client: DBTCloudClientV2) -> RunArtifacts:
-        """Return the same artifacts, of which another client reads the others."""
+        """Return a copy that reads the remaining artifacts with another client."""
         other = copy(self)
         other._client = client
         return other

@@ -216,7 +216,7 @@ def narrowing(
 def narrowed_by(
     manifest: Manifest, whole: Narrowing, relations: Sequence[Relation], now: float
 ) -> Narrowing:
-    """Return a job that was not narrowed, narrowed by a manifest if that is certain.
+    """Narrow a job by its manifest if that is certain.
 
     Args:
         manifest: The newest manifest of the job.

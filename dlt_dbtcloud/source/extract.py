@@ -290,7 +290,7 @@ class Extraction:
 
 
 def _are_enough(rows: Rows, runs: int) -> bool:
-    """Return whether a batch is complete with the rows of so many runs."""
+    """Return whether the rows or runs complete a batch."""
     return runs >= _RUNS_AT_ONCE or sum(map(len, rows.values())) >= _ROWS_AT_ONCE
 
 

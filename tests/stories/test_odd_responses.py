@@ -164,7 +164,7 @@ class Caller:
         return Lifecycle(self.client, self.config)
 
 
-# what each function does with its config, which only `openlineage_events` resolves first
+# The calls behind the public functions; only `openlineage_events` resolves its config.
 CALLS: dict[str, Callable[[Caller], Any]] = {
     "run_dbt_cloud_job": lambda caller: caller.lifecycle.run_all(
         [Trigger("7", {"cause": "x"}, timeout=SECONDS)]

@@ -52,7 +52,7 @@ class EmptiedWarehouse:
 
     @contextmanager
     def use(self) -> Iterator[DuckDB]:
-        """Return a destination for the file, or for another one if it is in use or not empty."""
+        """Yield a destination for the file, or for another one if it is in use or not empty."""
         path = str(self._folder / f"{uniq_id()}.duckdb")
         destination = self._made.pop() if self._made else explicit(_Warehouse(path))
         yield destination

@@ -74,7 +74,7 @@ def test_the_page_of_a_job_is_that_of_the_config(
     monkeypatch.setenv("DBT_CLOUD__JOB_NAME", "Nightly")
     assert cli("report", "--job", "--days", 7).out == f"job-{job}.html\n"
     assert "1 run" in (isolated / f"job-{job}.html").read_text(encoding="utf-8")
-    # an empty variable of a script is a mistake, not a wish
+    # an empty value is an error
     done = cli("report", "--job", "")
     assert done.status == 2
     assert "job_id" in done.err
