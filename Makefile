@@ -74,13 +74,13 @@ format: $(VENV)/.dev ## Format the code and fix lint findings
 	@$(BIN)/ruff check --fix .
 
 record: $(VENV)/.dev ## Record the runs of dbt Core, and of dbt Fusion if it is installed, in the tests again
-	@$(BIN)/python -m tests.support.record $(ARGS)
+	@$(BIN)/python -m tests.support.dbt.record $(ARGS)
 
 compare: $(VENV)/.dev ## Compare all recordings with real dbt Core, in about two minutes
 	@$(BIN)/python -m pytest --compare $(ARGS)
 
 picture: $(VENV)/.dev ## Take the picture of the page of a run for docs/ again, with an installed Chromium
-	@$(BIN)/python -m tests.support.picture
+	@$(BIN)/python -m tests.support.docs.picture
 
 lock: $(VENV)/.uv ## Pin the newest versions of all dependencies in constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate \
@@ -116,7 +116,7 @@ endef
 
 static: $(VENV)/.dev
 	@{ failed=0; $(BIN)/ruff format --check . || failed=1; $(BIN)/ruff check . || failed=1; \
-		$(BIN)/python -m tests.support.pages $(BLOCKS); \
+		$(BIN)/python -m tests.support.docs.pages $(BLOCKS); \
 		$(BIN)/mypy dlt_dbtcloud tests examples benchmarks $(BLOCKS) || failed=1; \
 	} >$(VENV)/.static.txt 2>&1; exit $$failed
 
@@ -137,7 +137,7 @@ define test_with
 	--editable '.[local,openlineage]' --group examples --group dev
 @$(BIN)/uv pip list --quiet --python $(1)/bin/python --format freeze | \
 	grep -E '^(dlt|dbt-core|dbt-duckdb|duckdb|jsonschema|openlineage-python|requests|urllib3|werkzeug)='
-@$(1)/bin/python -m tests.support.pages $(1)/blocks
+@$(1)/bin/python -m tests.support.docs.pages $(1)/blocks
 @$(1)/bin/python -m mypy $(1)/blocks
 @$(1)/bin/python -m pytest $(ARGS)
 endef

@@ -32,9 +32,9 @@ from dlt_dbtcloud.runs.progress import Pace, Progress
 from dlt_dbtcloud.runs.progress.displays import LineDisplay
 from dlt_dbtcloud.runs.watch import Watch
 from tests.support.clock import FakeClock
-from tests.support.flights import Flights
+from tests.support.projects.flights import Flights
+from tests.support.servers.wire import KeepAliveServer
 from tests.support.watching import watch_runs
-from tests.support.wire import KeepAliveServer
 
 CALLS = 50
 RUNS = 1000

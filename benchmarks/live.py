@@ -30,7 +30,7 @@ _PROFILE = """many:
 # opens a page in some tabs until standard input ends, in a process of its own
 _READ = """
 import sys
-from tests.support.browser import open_page
+from tests.support.reports.browser import open_page
 with open_page() as page:
     context = page.context.browser.new_context()
     tabs = [context.new_page() for _ in range(int(sys.argv[2]))]

@@ -20,7 +20,7 @@ from dlt_dbtcloud.report import (
     Step,
     render_run,
 )
-from tests.support.browser import find_chromium, open_page
+from tests.support.reports.browser import find_chromium, open_page
 
 # nodes, seconds to render, bytes
 LIMITS = ((2_000, 1.0, 2_000_000), (10_000, 5.0, None))

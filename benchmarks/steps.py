@@ -14,7 +14,7 @@ from rich.table import Table
 
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.tiny import write_tiny
+from tests.support.projects.tiny import write_tiny
 
 COMMAND = "dbt build"
 FURTHER = 4

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.flights import Flights, executed
+from tests.support.projects.flights import Flights, executed
 
 TABLES = ("airlines", "airports", "flights", "planes", "weather")
 

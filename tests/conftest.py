@@ -22,20 +22,20 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import NewTimer
-from tests.support import forks
-from tests.support.answers import Answers
-from tests.support.browser import open_browser
 from tests.support.clock import DBT_PATIENCE, PATIENCE, FakeClock
-from tests.support.flights import Flights
-from tests.support.fusion import PROGRAM
-from tests.support.loaded_flights import LoadedFlights, run_flights
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.orchard import Orchard, run_orchard
-from tests.support.processes import start_guard
-from tests.support.recordings import CORE, Recorder, Replay, is_recorded_core
-from tests.support.settings import EmptySettings
+from tests.support.dbt.answers import Answers
+from tests.support.dbt.recordings import CORE, Recorder, Replay, is_recorded_core
+from tests.support.loading.loads import SharedLoads, load_tables
+from tests.support.loading.settings import EmptySettings
+from tests.support.loading.warehouse import EmptiedWarehouse, new_pipeline
+from tests.support.processes import forks
+from tests.support.processes.children import start_guard
+from tests.support.projects.flights import Flights
+from tests.support.projects.fusion import PROGRAM
+from tests.support.projects.loaded_flights import LoadedFlights, run_flights
+from tests.support.projects.orchard import Orchard, run_orchard
+from tests.support.reports.browser import open_browser
 from tests.support.temporary import keep_in_memory
-from tests.support.warehouse import EmptiedWarehouse, new_pipeline
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import dlt_dbtcloud
-from tests.support.forks import run_forked
+from tests.support.processes.forks import run_forked
 
 ROOT = Path(dlt_dbtcloud.__file__).parent
 FOOT = {"cause", "exceptions", "payloads", "redaction", "typing", "values"}
@@ -112,9 +112,10 @@ def test_no_modules_import_each_other() -> None:
 
 
 def test_importing_the_package_loads_neither_the_emulator_nor_its_libraries(forking: None) -> None:
-    code = (
-        "from tests.support.fork_server import imported; print(*imported['dlt_dbtcloud.lineage'])"
-    )
+    code = """
+from tests.support.processes.fork_server import imported
+print(*imported["dlt_dbtcloud.lineage"])
+"""
     modules = run_forked(code).split()
     assert {"dlt_dbtcloud.helpers", "dlt_dbtcloud.lineage"} <= {*modules}
     assert not {"openlineage", "werkzeug", "dbt", "duckdb", "dlt_dbtcloud.emulator"} & set(modules)

@@ -30,7 +30,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import dlt_dbtcloud
-from tests.support.processes import run_python
+from tests.support.processes.children import run_python
 
 HELPERS = [name for name in dlt_dbtcloud.__all__ if name.islower() and not name.startswith("_")]
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import WriteConfig
 from tests.support.clock import PATIENCE
-from tests.support.pages import blocks
-from tests.support.processes import run_python
+from tests.support.docs.pages import blocks
+from tests.support.processes.children import run_python
 
 IMPORTS = """
     import os

@@ -15,8 +15,8 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
-from tests.support.manifests import read_freshness, read_manifest, read_results
-from tests.support.results import (
+from tests.support.dbt.manifests import read_freshness, read_manifest, read_results
+from tests.support.dbt.results import (
     FILES,
     MANIFEST,
     RUN_RESULTS,

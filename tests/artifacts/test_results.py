@@ -25,9 +25,9 @@ from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
 from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
-from tests.support.flights import Flights, executed, statuses
-from tests.support.manifests import read_manifest, read_results
+from tests.support.dbt.manifests import read_manifest, read_results
 from tests.support.past_runs import ended_run, started_run
+from tests.support.projects.flights import Flights, executed, statuses
 
 STEP = RunStep(index=4, name="Invoke dbt with `dbt build`")
 RESULT: dict[str, Any] = {

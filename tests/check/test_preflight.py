@@ -17,9 +17,9 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import ConnectionReport, Finding
 from tests.conftest import WriteConfig
-from tests.support.manifests import source_entry
+from tests.support.dbt.manifests import source_entry
 from tests.support.past_runs import ended_run
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 TOKEN = "dbtc_s3cr3t_of_a_user"
 CHECKS = [

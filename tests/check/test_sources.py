@@ -7,7 +7,7 @@ from typing import Any
 from dlt_dbtcloud.check.sources import source_findings
 from dlt_dbtcloud.typing import Finding
 from dlt_dbtcloud.values import Relation
-from tests.support.manifests import manifest_of, source_entry
+from tests.support.dbt.manifests import manifest_of, source_entry
 
 
 def findings(tables: list[str], *sources: dict[str, Any]) -> dict[str, Finding]:

@@ -9,7 +9,7 @@ import pytest
 
 from dlt_dbtcloud.cli.files import check_writable, write_file
 from dlt_dbtcloud.cli.statuses import InputError
-from tests.support.forks import run_forked
+from tests.support.processes.forks import run_forked
 
 FULL = Path("/dev/full")
 # a file of more than some bytes cannot be written, as on a full disk

@@ -18,9 +18,9 @@ from dlt_dbtcloud.cli.console import Console
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
 from tests.support.clock import until
-from tests.support.forks import forked, run_forked
 from tests.support.past_runs import ended_run
-from tests.support.processes import run
+from tests.support.processes.children import run
+from tests.support.processes.forks import forked, run_forked
 from tests.support.watching import is_waited_for
 
 DLT = str(Path(sys.executable).with_name("dlt"))

@@ -23,11 +23,11 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import Outcome
 from tests.cli.conftest import Cli
 from tests.conftest import WriteConfig
-from tests.support.nodes import node, result
-from tests.support.pages import ROOT, blocks
+from tests.support.dbt.nodes import node, result
+from tests.support.docs.pages import ROOT, blocks
 from tests.support.past_runs import started_run
-from tests.support.threads import interrupting
-from tests.support.tiny import write_tiny
+from tests.support.processes.threads import interrupting
+from tests.support.projects.tiny import write_tiny
 
 PAGE = ROOT / "docs" / "cli.md"
 JOB, RUN = "70471823", "70471823900"

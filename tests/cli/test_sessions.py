@@ -10,8 +10,8 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
 from tests.conftest import Recorded
-from tests.support.flights import Flights
-from tests.support.pages import ROOT
+from tests.support.docs.pages import ROOT
+from tests.support.projects.flights import Flights
 
 PAGE = ROOT / "docs" / "cli.md"
 JOB, RUN = "70471823", "70471823900"

@@ -25,7 +25,7 @@ from dlt_dbtcloud.exceptions import (
     InvalidCredentialsException,
 )
 from dlt_dbtcloud.typing import Run
-from tests.support.nodes import RUN
+from tests.support.dbt.nodes import RUN
 
 URL = "https://ab123.us1.dbt.com/api/v2/accounts/1/"
 

@@ -10,7 +10,7 @@ import pytest
 from dlt_dbtcloud.cli.main import main
 from dlt_dbtcloud.cli.streams import drained
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.processes import run
+from tests.support.processes.children import run
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")

@@ -7,7 +7,7 @@ import pytest
 from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
-from tests.support.nodes import BUILT, FAILED_FILES
+from tests.support.dbt.nodes import BUILT, FAILED_FILES
 
 
 @pytest.fixture

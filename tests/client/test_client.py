@@ -22,7 +22,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import RunStatus
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 RESULTS = {"results": [{"unique_id": "model.flights.dim_planes", "status": "success"}]}
 

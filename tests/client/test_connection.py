@@ -22,8 +22,8 @@ from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock
-from tests.support.proxy import Proxy
-from tests.support.wire import WireServer
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.wire import WireServer
 
 HOST = "dbt.example.com"
 

@@ -26,7 +26,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.client.deadlines import BodyTooLarge, _LimitedBody, _Progressing
 from tests.support.clock import PATIENCE, FakeClock
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 TOKEN = "dbtc_s3cr3t"
 RUN = "/api/v2/accounts/1/runs/5/"

@@ -38,7 +38,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import FakeClock
-from tests.support.wire import KeepAliveServer, WireServer
+from tests.support.servers.wire import KeepAliveServer, WireServer
 
 TOKEN = "dbtc_s3cr3t"
 RUN = "/api/v2/accounts/1/runs/5/"

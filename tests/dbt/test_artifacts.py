@@ -9,8 +9,8 @@ import pytest
 
 from dlt_dbtcloud.dbt import Manifest, code_of, decode_catalog, decode_manifest
 from dlt_dbtcloud.dbt.artifacts import Owner
-from tests.support.manifests import core_1_5, read_freshness, read_manifest, read_results
-from tests.support.recordings import FUSION, load
+from tests.support.dbt.manifests import core_1_5, read_freshness, read_manifest, read_results
+from tests.support.dbt.recordings import FUSION, load
 
 OLD = core_1_5()
 SECTIONS = ("nodes", "sources", "exposures", "metrics", "unit_tests")

@@ -21,10 +21,10 @@ from dlt_dbtcloud.dbt.commands import (
     with_variables,
 )
 from tests.conftest import AnswersOf
-from tests.support.answers import PROJECTS
 from tests.support.clock import DBT_PATIENCE
-from tests.support.manifests import read_manifest
-from tests.support.processes import run
+from tests.support.dbt.answers import PROJECTS
+from tests.support.dbt.manifests import read_manifest
+from tests.support.processes.children import run
 
 # the criteria to select and to exclude, and the selector
 Selection = tuple[tuple[str, ...], tuple[str, ...], str | None]

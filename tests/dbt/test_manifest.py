@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.dbt.manifest import Manifest
-from tests.support.manifests import read_manifest
-from tests.support.nodes import manifest, node
-from tests.support.recordings import FUSION, load
+from tests.support.dbt.manifests import read_manifest
+from tests.support.dbt.nodes import manifest, node
+from tests.support.dbt.recordings import FUSION, load
 
 
 def test_missing_fields_are_empty() -> None:

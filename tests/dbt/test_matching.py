@@ -11,7 +11,7 @@ import pytest
 
 from dlt_dbtcloud.dbt import Match, match_sources
 from dlt_dbtcloud.values import Relation
-from tests.support.manifests import manifest_of, source_entry
+from tests.support.dbt.manifests import manifest_of, source_entry
 
 ORDERS = "source.shop.raw.orders"
 FILE = "models/landing.yml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dlt_dbtcloud.dbt.progress import NodeProgress, node_progress
-from tests.support.recordings import CORE, FUSION, load
+from tests.support.dbt.recordings import CORE, FUSION, load
 
 
 def log_of(name: str, engine: str = CORE, command: int = 0) -> list[str]:

@@ -22,8 +22,8 @@ from dlt_dbtcloud.dbt.selection import (
 )
 from dlt_dbtcloud.values import Relation
 from tests.conftest import AnswersOf
-from tests.support.answers import Answers
-from tests.support.manifests import manifest_of, read_manifest, source_entry
+from tests.support.dbt.answers import Answers
+from tests.support.dbt.manifests import manifest_of, read_manifest, source_entry
 
 FLIGHTS, WEATHER = "source.shop.raw.flights", "source.shop.raw.weather"
 

@@ -12,7 +12,7 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.declarations import Finding, compare_sources
 from dlt_dbtcloud.loads import Identifier, LoadedColumn, LoadedSchema, LoadedTable
 from dlt_dbtcloud.values import Relation
-from tests.support.manifests import manifest_of, source_entry
+from tests.support.dbt.manifests import manifest_of, source_entry
 
 COLUMNS = {"id": "BIGINT", "name": "VARCHAR"}
 

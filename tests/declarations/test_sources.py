@@ -24,8 +24,8 @@ from dlt_dbtcloud.loads import (
     loaded_schemas,
 )
 from dlt_dbtcloud.values import Relation
-from tests.support.declared import DESCRIPTION, load_odd_names, write_project
-from tests.support.manifests import read_freshness, read_manifest
+from tests.support.dbt.manifests import read_freshness, read_manifest
+from tests.support.projects.declared import DESCRIPTION, load_odd_names, write_project
 
 TABLE = LoadedTable(
     Relation("orders", "raw"),

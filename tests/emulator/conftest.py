@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.emulator_api import Api
-from tests.support.tiny import write_tiny
+from tests.support.projects.tiny import write_tiny
+from tests.support.servers.emulator_api import Api
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import FakeClock, FakeTimer, until
-from tests.support.emulator_api import Api
-from tests.support.threads import in_background
+from tests.support.processes.threads import in_background
+from tests.support.servers.emulator_api import Api
 
 
 @pytest.fixture

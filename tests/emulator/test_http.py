@@ -15,7 +15,7 @@ from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.faults import Faults
 from dlt_dbtcloud.emulator.http import App
 from dlt_dbtcloud.emulator.state import State
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 
 @pytest.mark.parametrize("scheme", ["Token", "Bearer", "token", "BEARER"])

@@ -12,7 +12,7 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import Plan
 from tests.support.clock import FakeClock, FakeTimer
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import until
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import STUBBORN, write_fake
-from tests.support.processes import is_alive
+from tests.support.dbt.fake_dbt import STUBBORN, write_fake
+from tests.support.processes.children import is_alive
+from tests.support.servers.emulator_api import Api
 
 
 def test_url_and_environment_point_at_the_emulator() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.state import LANES, Ids, State
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 # 26 November 2026
 TODAY = 1_795_651_200.0

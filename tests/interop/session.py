@@ -18,7 +18,7 @@ import trustme
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.http import RecordedRequest
 from tests.interop.routes import Route, route_of
-from tests.support.tiny import write_tiny
+from tests.support.projects.tiny import write_tiny
 
 # the name of the project; its environment is called Production
 PROJECT = "Analytics"

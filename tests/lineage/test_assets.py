@@ -23,10 +23,10 @@ from dlt_dbtcloud.lineage.assets import built_assets, read_assets
 from dlt_dbtcloud.typing import Run
 from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
-from tests.support.loaded_flights import LoadedFlights
-from tests.support.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
-from tests.support.openlineage_schema import validate
-from tests.support.orchard import Orchard
+from tests.support.dbt.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
+from tests.support.projects.loaded_flights import LoadedFlights
+from tests.support.projects.orchard import Orchard
+from tests.support.servers.openlineage_schema import validate
 
 TARGETS = {
     "dbt_project.yml": """

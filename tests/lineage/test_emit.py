@@ -23,7 +23,7 @@ from pytest_httpserver import HTTPServer
 
 from dlt_dbtcloud.lineage.emit import emit_openlineage
 from dlt_dbtcloud.lineage.openlineage import run_events
-from tests.support.nodes import RUN, manifest, node, outcome, result
+from tests.support.dbt.nodes import RUN, manifest, node, outcome, result
 
 SHOP = manifest(
     node("model.shop.a"),

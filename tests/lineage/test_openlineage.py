@@ -15,9 +15,9 @@ from dlt_dbtcloud.lineage.openlineage import run_events
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import Run
-from tests.support.nodes import FILES, RUN, manifest, node, outcome, result
-from tests.support.openlineage_schema import validate
-from tests.support.orchard import Orchard
+from tests.support.dbt.nodes import FILES, RUN, manifest, node, outcome, result
+from tests.support.projects.orchard import Orchard
+from tests.support.servers.openlineage_schema import validate
 
 SOURCE = {
     "unique_id": "source.shop.raw.orders",

@@ -15,8 +15,8 @@ from dlt_dbtcloud.lineage.outcomes import read_outcomes
 from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
-from tests.support.manifests import read_manifest
-from tests.support.nodes import FILES, manifest, node, outcome, result, warnings_of
+from tests.support.dbt.manifests import read_manifest
+from tests.support.dbt.nodes import FILES, manifest, node, outcome, result, warnings_of
 
 OWN = '"db"."ci_1"."up"'
 PROD = '"db"."prod"."up"'

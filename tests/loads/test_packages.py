@@ -12,9 +12,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
-from tests.support.forks import run_forked
-from tests.support.loads import SharedLoads, load_sources, load_tables
-from tests.support.warehouse import warehouse
+from tests.support.loading.loads import SharedLoads, load_sources, load_tables
+from tests.support.loading.warehouse import warehouse
+from tests.support.processes.forks import run_forked
 
 
 def load(

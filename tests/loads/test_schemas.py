@@ -12,7 +12,7 @@ import pytest
 from dlt_dbtcloud.loads import Identifier, LoadedSchema, loaded_relations, loaded_schemas
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads.schemas import identifier
-from tests.support.loads import SharedLoads, source_of
+from tests.support.loading.loads import SharedLoads, source_of
 
 ROW = {"id": 1, "price": 1.5, "at": "2026-01-01T00:00:00Z", "empty": None, "items": [{"sku": "a"}]}
 

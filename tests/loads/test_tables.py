@@ -20,10 +20,10 @@ from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
 from tests.conftest import WriteConfig
-from tests.support.forks import run_forked
-from tests.support.loads import SharedLoads, load_sources
+from tests.support.loading.loads import SharedLoads, load_sources
+from tests.support.loading.warehouse import shared_warehouse, warehouse
 from tests.support.operations import calls_of
-from tests.support.warehouse import shared_warehouse, warehouse
+from tests.support.processes.forks import run_forked
 
 Rows = list[dict[str, Any]]
 ORDER: Rows = [{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}]

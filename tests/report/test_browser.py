@@ -15,10 +15,10 @@ from dlt_dbtcloud.report import RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.rendering.pages import render_trend
 from dlt_dbtcloud.report.trend import Trend
-from tests.support.browser import MISSING, find_chromium, new_page
 from tests.support.clock import until
-from tests.support.reports import hostile, shop_page
-from tests.support.strange import strange_page, strange_trend
+from tests.support.reports.browser import MISSING, find_chromium, new_page
+from tests.support.reports.pages import hostile, shop_page
+from tests.support.reports.strange import strange_page, strange_trend
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -10,7 +10,7 @@ from dlt_dbtcloud.emulator.pages.project import executions_of, nodes_of
 from dlt_dbtcloud.report import Execution, Node, PastTime, logged_executions, past_times
 from dlt_dbtcloud.report.page import outcome_of
 from dlt_dbtcloud.report.rendering.timeline import timeline
-from tests.support.recordings import CORE, FUSION, load
+from tests.support.dbt.recordings import CORE, FUSION, load
 
 RUNNING = """
 22:17:00  Running with dbt=1.11.16

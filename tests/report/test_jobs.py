@@ -21,10 +21,10 @@ from dlt_dbtcloud.emulator.faults import Kind
 from dlt_dbtcloud.report.jobs import read_trend, stored_trend
 from dlt_dbtcloud.report.rendering.pages import render_trend
 from tests.support.clock import PATIENCE, FakeClock, clocked
-from tests.support.loaded_flights import LoadedFlights
+from tests.support.dbt.results import FILES, MANIFEST, RUN_RESULTS
+from tests.support.loading.warehouse import explicit, new_pipeline, warehouse
 from tests.support.past_runs import ended_run
-from tests.support.results import FILES, MANIFEST, RUN_RESULTS
-from tests.support.warehouse import explicit, new_pipeline, warehouse
+from tests.support.projects.loaded_flights import LoadedFlights
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 # the tables that a trend is read from

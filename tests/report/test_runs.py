@@ -25,11 +25,11 @@ from dlt_dbtcloud.report import Load
 from dlt_dbtcloud.report.runs import read_page
 from tests.report.rendering.test_pages import Document, details_of
 from tests.support.clock import FakeClock, FastClock, clocked, until
-from tests.support.fake_dbt import write_fake
+from tests.support.dbt.fake_dbt import write_fake
+from tests.support.dbt.recordings import FUSION, Replay, replayed_job
+from tests.support.dbt.results import MANIFEST, RUN_RESULTS
 from tests.support.past_runs import ended_run, started_run
-from tests.support.recordings import FUSION, Replay, replayed_job
-from tests.support.results import MANIFEST, RUN_RESULTS
-from tests.support.strange import COMMAND, PASSWORD, leaking_artifacts
+from tests.support.reports.strange import COMMAND, PASSWORD, leaking_artifacts
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 # writes its results, or begins the second node in the second run and does not end

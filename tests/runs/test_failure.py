@@ -30,11 +30,11 @@ from dlt_dbtcloud.runs.failure import (
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
-from tests.support.flights import Flights, own_results, statuses
-from tests.support.manifests import read_manifest, read_results
+from tests.support.dbt.manifests import read_manifest, read_results
+from tests.support.dbt.recordings import load, replayed_job
 from tests.support.past_runs import ended_run, started_run
-from tests.support.recordings import load, replayed_job
-from tests.support.wire import WireServer
+from tests.support.projects.flights import Flights, own_results, statuses
+from tests.support.servers.wire import WireServer
 
 ERROR = {
     "unique_id": "model.shop.orders",

@@ -28,11 +28,11 @@ from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked, until
-from tests.support.forks import Fork, forked
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.nodes import FAILED_FILES
+from tests.support.dbt.nodes import FAILED_FILES
+from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import started_run
-from tests.support.threads import in_background, interrupting
+from tests.support.processes.forks import Fork, forked
+from tests.support.processes.threads import in_background, interrupting
 from tests.support.watching import is_waited_for
 
 PUBLIC = """

@@ -35,10 +35,10 @@ from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.nodes import FAILED_FILES
+from tests.support.dbt.nodes import FAILED_FILES
+from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run, started_run
-from tests.support.threads import in_background, interrupting
+from tests.support.processes.threads import in_background, interrupting
 
 
 def cause_of(run: Run) -> str:

@@ -33,8 +33,8 @@ from dlt_dbtcloud.typing import Job, Run, TriggerData
 from dlt_dbtcloud.values import Relation
 from tests.conftest import Recorded
 from tests.support.clock import FakeClock, clocked
-from tests.support.flights import Flights
 from tests.support.past_runs import ended_run
+from tests.support.projects.flights import Flights
 
 SOURCES = {
     f"source.shop.raw.{name}": {

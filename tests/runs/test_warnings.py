@@ -19,10 +19,10 @@ from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.warnings import find_warnings
 from tests.support.clock import FakeClock, clocked
-from tests.support.fake_dbt import write_fake
+from tests.support.dbt.fake_dbt import write_fake
+from tests.support.dbt.recordings import replayed_job
+from tests.support.dbt.scripted_dbt import Act, scripted_job
 from tests.support.past_runs import ended_run
-from tests.support.recordings import replayed_job
-from tests.support.scripted_dbt import Act, scripted_job
 
 SOURCE, MODEL = "source.shop.raw.airlines", "model.shop.stg"
 WARNED, PASSED = "test.shop.not_null_stg_id.1f", "test.shop.unique_stg_id.2f"

@@ -18,8 +18,8 @@ from dlt_dbtcloud import dbt_cloud_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.arrow import arrow_table
 from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
-from tests.support.results import FILES, RUN_RESULTS, finished_run, nightly, rows
-from tests.support.warehouse import explicit, new_pipeline
+from tests.support.dbt.results import FILES, RUN_RESULTS, finished_run, nightly, rows
+from tests.support.loading.warehouse import explicit, new_pipeline
 
 pa = pytest.importorskip("pyarrow")
 

@@ -13,8 +13,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined, condition
 from dlt_dbtcloud.source.schema import Row
-from tests.support.flights import EXAMPLES
-from tests.support.results import (
+from tests.support.dbt.results import (
     FILES,
     counts,
     extracted,
@@ -24,7 +23,8 @@ from tests.support.results import (
     rows,
     sizes,
 )
-from tests.support.warehouse import explicit, new_pipeline
+from tests.support.loading.warehouse import explicit, new_pipeline
+from tests.support.projects.flights import EXAMPLES
 
 SHARED = ("dbt_nodes", "dbt_node_parents")
 

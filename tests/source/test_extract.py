@@ -18,7 +18,7 @@ from dlt_dbtcloud.source.incremental import NewRun, one_run
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked, until
-from tests.support.results import (
+from tests.support.dbt.results import (
     FILES,
     RUN_RESULTS,
     extracted,
@@ -28,7 +28,7 @@ from tests.support.results import (
     requested_files,
     rows,
 )
-from tests.support.threads import in_background
+from tests.support.processes.threads import in_background
 
 RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
 ID = RESULT["unique_id"]

@@ -16,7 +16,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of, lean_run
 from dlt_dbtcloud.source.incremental import Bookmarks, NewRun, finished_runs
 from dlt_dbtcloud.typing import Run
-from tests.support.results import extracted, finished_run, nightly
+from tests.support.dbt.results import extracted, finished_run, nightly
 
 
 def test_runs_of_three_jobs_are_loaded_once_in_three_loads(

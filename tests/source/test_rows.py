@@ -26,9 +26,9 @@ from dlt_dbtcloud.source.rows import (
 )
 from dlt_dbtcloud.source.schema import TABLES, Row
 from dlt_dbtcloud.typing import Run, RunStep
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.manifests import core_1_5, read_manifest, read_results
-from tests.support.results import MANIFEST, RUN_RESULTS, extracted, finished_run, nightly, rows
+from tests.support.dbt.manifests import core_1_5, read_manifest, read_results
+from tests.support.dbt.results import MANIFEST, RUN_RESULTS, extracted, finished_run, nightly, rows
+from tests.support.loading.loads import SharedLoads, load_tables
 
 TYPES: dict[str | None, type] = {
     "bigint": int,

@@ -21,7 +21,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
-from tests.support.results import (
+from tests.support.dbt.results import (
     FILES,
     MANIFEST,
     counts,
@@ -32,7 +32,7 @@ from tests.support.results import (
     rows,
     sizes,
 )
-from tests.support.warehouse import new_pipeline, warehouse
+from tests.support.loading.warehouse import new_pipeline, warehouse
 
 
 def test_a_run_fills_every_table_and_loading_again_changes_no_count(

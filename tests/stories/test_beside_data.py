@@ -15,8 +15,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, loaded_tables, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.results import finished_run, nightly, rows
+from tests.support.dbt.results import finished_run, nightly, rows
+from tests.support.loading.loads import SharedLoads, load_tables
 
 FAILED = "The last load of pipeline `shop` failed in step `extract`"
 

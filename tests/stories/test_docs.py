@@ -25,13 +25,13 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
 from tests.conftest import Recorded, WriteConfig
-from tests.support.declared import THRESHOLDS
-from tests.support.flights import Flights
-from tests.support.manifests import read_manifest
-from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
-from tests.support.processes import run
-from tests.support.result_columns import generated
-from tests.support.wire import KeepAliveServer
+from tests.support.dbt.manifests import read_manifest
+from tests.support.docs.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
+from tests.support.docs.result_columns import generated
+from tests.support.processes.children import run
+from tests.support.projects.declared import THRESHOLDS
+from tests.support.projects.flights import Flights
+from tests.support.servers.wire import KeepAliveServer
 
 LONGEST_LINE = 100
 # the folder of the script that orchestrators run
@@ -319,7 +319,7 @@ def test_the_quoted_failure_is_that_of_a_real_run(recorded: Recorded, tmp_path: 
 
 
 def test_result_tables_have_the_columns_of_the_schema() -> None:
-    """`python -m tests.support.result_columns` writes them."""
+    """`python -m tests.support.docs.result_columns` writes them."""
     page = text(ROOT / "docs" / "results.md")
     assert page == generated(page)
 

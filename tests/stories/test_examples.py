@@ -16,10 +16,10 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import WriteConfig
 from tests.support.clock import DBT_PATIENCE
-from tests.support.flights import flights_source
-from tests.support.forks import forked
-from tests.support.processes import ROOT, run
-from tests.support.wire import WireServer
+from tests.support.processes.children import ROOT, run
+from tests.support.processes.forks import forked
+from tests.support.projects.flights import flights_source
+from tests.support.servers.wire import WireServer
 
 EXAMPLES = ROOT / "examples"
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: close\r\n\r\n<h1>Sign in</h1>\n"

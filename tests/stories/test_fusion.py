@@ -12,9 +12,9 @@ from dlt_dbtcloud import (
     openlineage_events,
     run_dbt_cloud_job,
 )
-from tests.support.flights import Flights, executed, own_results, statuses
-from tests.support.openlineage_schema import validate
-from tests.support.results import rows
+from tests.support.dbt.results import rows
+from tests.support.projects.flights import Flights, executed, own_results, statuses
+from tests.support.servers.openlineage_schema import validate
 
 pytestmark = pytest.mark.fusion
 

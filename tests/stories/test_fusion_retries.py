@@ -14,9 +14,9 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Run
-from tests.support.flights import Flights, own_results, statuses
-from tests.support.fusion import create_database
-from tests.support.tiny import write_tiny
+from tests.support.projects.flights import Flights, own_results, statuses
+from tests.support.projects.fusion import create_database
+from tests.support.projects.tiny import write_tiny
 
 pytestmark = pytest.mark.fusion
 

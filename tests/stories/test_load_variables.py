@@ -22,12 +22,12 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.typing import Run
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.pages import ROOT
+from tests.support.dbt.scripted_dbt import Act, executed_commands, scripted_job
+from tests.support.docs.pages import ROOT
+from tests.support.loading.loads import SharedLoads, load_tables
+from tests.support.loading.warehouse import shared_warehouse
 from tests.support.past_runs import ended_run, started_run
-from tests.support.scripted_dbt import Act, executed_commands, scripted_job
-from tests.support.tiny import write_tiny
-from tests.support.warehouse import shared_warehouse
+from tests.support.projects.tiny import write_tiny
 
 SOURCE = {
     "package_name": "shop",

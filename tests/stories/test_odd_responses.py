@@ -15,7 +15,7 @@ from dlt_dbtcloud.lineage.assets import read_assets
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from tests.support.clock import FakeClock
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 TOKEN = "dbtc_s3cr3t0123456789"
 # on a fake clock, enough for a second attempt and for a search for a run whose trigger was lost

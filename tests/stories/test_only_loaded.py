@@ -37,13 +37,13 @@ from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.conftest import AnswersOf
 from tests.support.clock import until
-from tests.support.emulator_api import Api
-from tests.support.flights import Flights, executed, own_results
-from tests.support.forks import Fork, forked
-from tests.support.loads import SharedLoads, load_tables
+from tests.support.loading.loads import SharedLoads, load_tables
+from tests.support.loading.warehouse import new_pipeline, warehouse
 from tests.support.past_runs import ended_run, started_run
-from tests.support.threads import in_background
-from tests.support.warehouse import new_pipeline, warehouse
+from tests.support.processes.forks import Fork, forked
+from tests.support.processes.threads import in_background
+from tests.support.projects.flights import Flights, executed, own_results
+from tests.support.servers.emulator_api import Api
 
 SOURCE = {
     "package_name": "shop",

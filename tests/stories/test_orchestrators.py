@@ -16,9 +16,9 @@ import yaml
 
 from dlt_dbtcloud import DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.pages import DOCS, ROOT, blocks
-from tests.support.processes import run
-from tests.support.results import nightly, rows
+from tests.support.dbt.results import nightly, rows
+from tests.support.docs.pages import DOCS, ROOT, blocks
+from tests.support.processes.children import run
 
 EXAMPLES = ROOT / "examples" / "orchestrators"
 EXAMPLE = EXAMPLES / "shop.py"

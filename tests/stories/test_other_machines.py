@@ -12,7 +12,7 @@ import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.loads import SharedLoads, load_tables
+from tests.support.loading.loads import SharedLoads, load_tables
 
 Machine = Callable[[str], dlt.Pipeline]
 

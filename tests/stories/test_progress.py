@@ -11,8 +11,8 @@ from dlt_dbtcloud.runs.progress.displays import LineDisplay
 from dlt_dbtcloud.runs.progress.durations import Durations, kind_of
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock
-from tests.support.pages import ROOT, blocks
-from tests.support.recordings import CORE, load
+from tests.support.dbt.recordings import CORE, load
+from tests.support.docs.pages import ROOT, blocks
 
 HREF = "https://ab123.us1.dbt.com/deploy/1/projects/2/runs/7/"
 CLONE = {"index": 1, "name": "Clone git repository", "logs": "Cloning"}

@@ -6,8 +6,8 @@ import duckdb
 import pytest
 
 from dlt_dbtcloud.source.schema import KEYS
-from tests.support.flights import EXAMPLES
-from tests.support.loaded_flights import LoadedFlights
+from tests.support.projects.flights import EXAMPLES
+from tests.support.projects.loaded_flights import LoadedFlights
 
 
 def test_real_runs_and_their_tables(loaded: LoadedFlights) -> None:

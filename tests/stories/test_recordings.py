@@ -18,16 +18,10 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.conftest import Recorded
-from tests.support.answers import Answers, Question, ask, recorded_questions
-from tests.support.emulator_api import Api
-from tests.support.flights import Flights
-from tests.support.fusion import SCENARIOS
-from tests.support.loaded_flights import run_flights
-from tests.support.nodes import warnings_of
-from tests.support.openlineage_schema import validate
-from tests.support.orchard import run_orchard
-from tests.support.record import record_fusion
-from tests.support.recordings import (
+from tests.support.dbt.answers import Answers, Question, ask, recorded_questions
+from tests.support.dbt.nodes import warnings_of
+from tests.support.dbt.record import record_fusion
+from tests.support.dbt.recordings import (
     REPLAYED_AND_REAL,
     Replay,
     changes,
@@ -35,7 +29,13 @@ from tests.support.recordings import (
     load,
     replayed_job,
 )
-from tests.support.results import requested_files, rows
+from tests.support.dbt.results import requested_files, rows
+from tests.support.projects.flights import Flights
+from tests.support.projects.fusion import SCENARIOS
+from tests.support.projects.loaded_flights import run_flights
+from tests.support.projects.orchard import run_orchard
+from tests.support.servers.emulator_api import Api
+from tests.support.servers.openlineage_schema import validate
 
 # with `--fail-fast`, dbt Fusion ends in one of several ways each time
 REPEATABLE = [name for name, scenario in SCENARIOS.items() if not scenario.ending]

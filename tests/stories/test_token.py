@@ -32,7 +32,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_jobs,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 TOKEN = "s3cr3t-t0ken-of-a-user"
 OURS = str(Path(dlt_dbtcloud.__file__).parent)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from dlt.pipeline.pipeline import Pipeline
 
-from tests.support import forks
+from tests.support.processes import forks
 
 _COSTLIEST = 25
 _KINDS = {

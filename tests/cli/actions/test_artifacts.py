@@ -11,7 +11,7 @@ from dlt_dbtcloud.cli.actions.artifacts import UnsafePathError, target_file
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
 from tests.support.past_runs import ended_run
-from tests.support.wire import WireServer
+from tests.support.servers.wire import WireServer
 
 UNSAFE = [
     "../evil.json",

@@ -17,10 +17,10 @@ from dlt_dbtcloud.cli.statuses import InputError
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from tests.cli.conftest import Cli
 from tests.support.clock import until
-from tests.support.fake_dbt import write_fake
-from tests.support.forks import forked
-from tests.support.processes import is_alive
-from tests.support.tiny import write_tiny
+from tests.support.dbt.fake_dbt import write_fake
+from tests.support.processes.children import is_alive
+from tests.support.processes.forks import forked
+from tests.support.projects.tiny import write_tiny
 
 SLEEPING = """
 print("started", os.getpid(), flush=True)

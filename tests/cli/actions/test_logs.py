@@ -11,7 +11,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import RunStep
 from tests.cli.conftest import Cli
 from tests.support.past_runs import ended_run, started_run
-from tests.support.threads import interrupting
+from tests.support.processes.threads import interrupting
 from tests.support.watching import is_waited_for
 
 

@@ -13,8 +13,8 @@ from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.cli.conftest import Cli
+from tests.support.loading.warehouse import new_pipeline, shared_warehouse
 from tests.support.past_runs import ended_run
-from tests.support.warehouse import new_pipeline, shared_warehouse
 
 
 @pytest.fixture

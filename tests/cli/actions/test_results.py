@@ -9,7 +9,7 @@ from dlt_dbtcloud.cli.console import render
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
 from tests.cli.conftest import Cli
-from tests.support.nodes import result
+from tests.support.dbt.nodes import result
 from tests.support.past_runs import ended_run
 
 RESULTS = [

@@ -12,7 +12,7 @@ import yaml
 from dlt_dbtcloud import dbt_sources
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli, Done
-from tests.support.nodes import manifest
+from tests.support.dbt.nodes import manifest
 from tests.support.past_runs import ended_run
 
 

@@ -9,7 +9,7 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.api import bodies
 from dlt_dbtcloud.typing import TriggerData
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 
 def test_a_trigger_repeats_every_override(cloud: DBTCloudEmulator, api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 
 def _references(api: Api) -> dict[str, int]:

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import RECORDING, write_fake
+from tests.support.dbt.fake_dbt import RECORDING, write_fake
+from tests.support.servers.emulator_api import Api
 
 NAME = "DBT_REGION"
 SECRET = "DBT_ENV_SECRET_KEY"

@@ -15,8 +15,8 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.dbt.forks import SHARED, STARTUP, Forks
 from dlt_dbtcloud.emulator.dbt.template import DBT, LATER
 from tests.support.clock import DBT_PATIENCE, until
-from tests.support.emulator_api import Api
-from tests.support.processes import run_python
+from tests.support.processes.children import run_python
+from tests.support.servers.emulator_api import Api
 
 pytestmark = [
     pytest.mark.dbt,

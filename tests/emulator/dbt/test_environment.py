@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import RECORDING, write_fake
+from tests.support.dbt.fake_dbt import RECORDING, write_fake
+from tests.support.servers.emulator_api import Api
 
 
 def environment_of(api: Api, run_id: int) -> dict[str, str]:

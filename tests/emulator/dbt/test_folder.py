@@ -16,10 +16,10 @@ import pytest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.dbt.folder import Folder, remove_abandoned
 from tests.support.clock import until
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import write_fake, write_module
-from tests.support.forks import Fork, forked
-from tests.support.processes import is_alive
+from tests.support.dbt.fake_dbt import write_fake, write_module
+from tests.support.processes.children import is_alive
+from tests.support.processes.forks import Fork, forked
+from tests.support.servers.emulator_api import Api
 
 pytestmark = pytest.mark.usefixtures("forking")
 

@@ -17,10 +17,10 @@ from dlt_dbtcloud.emulator.dbt.forks import Forks, interpreter_of
 from dlt_dbtcloud.emulator.dbt.process import LOST, DbtProcess, Subprocess
 from dlt_dbtcloud.emulator.dbt.project import find_dbt
 from tests.support.clock import PATIENCE, until
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import write_module
-from tests.support.forks import forked, run_forked
-from tests.support.processes import is_alive
+from tests.support.dbt.fake_dbt import write_module
+from tests.support.processes.children import is_alive
+from tests.support.processes.forks import forked, run_forked
+from tests.support.servers.emulator_api import Api
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="dbt is forked on Linux only")
 

@@ -8,9 +8,9 @@ import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import until
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import write_fake
-from tests.support.processes import is_alive
+from tests.support.dbt.fake_dbt import write_fake
+from tests.support.processes.children import is_alive
+from tests.support.servers.emulator_api import Api
 
 # starts a child that keeps the output open, and ends
 LEAVING = """

@@ -8,8 +8,8 @@ import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.dbt.project import DbtMissingError, find_project
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import RECORDING, write_fake
+from tests.support.dbt.fake_dbt import RECORDING, write_fake
+from tests.support.servers.emulator_api import Api
 
 
 @pytest.fixture

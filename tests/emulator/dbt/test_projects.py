@@ -10,8 +10,8 @@ import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import until
-from tests.support.emulator_api import Api
-from tests.support.tiny import MODELS
+from tests.support.projects.tiny import MODELS
+from tests.support.servers.emulator_api import Api
 
 pytestmark = pytest.mark.dbt
 SLOW = "select count(*) as n from range(10000000) a, range(10000000) b where a.range <> b.range"

@@ -11,8 +11,8 @@ import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.support.clock import until
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import FAILING, RECORDING, STUBBORN, write_fake
+from tests.support.dbt.fake_dbt import FAILING, RECORDING, STUBBORN, write_fake
+from tests.support.servers.emulator_api import Api
 
 MANY = 1_000_000
 

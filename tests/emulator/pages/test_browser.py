@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.browser import MISSING, find_chromium, new_page
 from tests.support.clock import FakeClock, until
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import write_fake
-from tests.support.results import MANIFEST, RUN_RESULTS
+from tests.support.dbt.fake_dbt import write_fake
+from tests.support.dbt.results import MANIFEST, RUN_RESULTS
+from tests.support.reports.browser import MISSING, find_chromium, new_page
+from tests.support.servers.emulator_api import Api
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

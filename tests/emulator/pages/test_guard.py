@@ -8,7 +8,7 @@ import requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.errors import ApiError
 from dlt_dbtcloud.emulator.pages.guard import check_origin
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 

@@ -13,11 +13,11 @@ import requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.report.rendering import pages
 from tests.report.rendering.test_pages import Document, details_of
-from tests.support.emulator_api import Api
-from tests.support.fake_dbt import write_fake
-from tests.support.recordings import Replay, replayed_job
-from tests.support.results import MANIFEST, RUN_RESULTS, SOURCES
-from tests.support.strange import COMMAND, PASSWORD, leaking_artifacts
+from tests.support.dbt.fake_dbt import write_fake
+from tests.support.dbt.recordings import Replay, replayed_job
+from tests.support.dbt.results import MANIFEST, RUN_RESULTS, SOURCES
+from tests.support.reports.strange import COMMAND, PASSWORD, leaking_artifacts
+from tests.support.servers.emulator_api import Api
 
 ARTIFACTS = {"manifest.json": MANIFEST, "run_results.json": RUN_RESULTS}
 

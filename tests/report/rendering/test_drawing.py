@@ -7,7 +7,7 @@ from typing import Any
 from dlt_dbtcloud.report.rendering.content import Content
 from dlt_dbtcloud.report.rendering.drawing import Drawing
 from dlt_dbtcloud.report.rendering.texts import Texts
-from tests.support.reports import MART, STAGED, shop_page
+from tests.support.reports.pages import MART, STAGED, shop_page
 
 MESSAGE, DESCRIPTION, RELATION, COLUMNS, CODE, IS_CUT = 1, 2, 3, 6, 7, 14
 

@@ -11,7 +11,7 @@ from dlt_dbtcloud.dbt import Manifest, decode_manifest, sources_of
 from dlt_dbtcloud.report import Node
 from dlt_dbtcloud.report.project import project_nodes
 from dlt_dbtcloud.report.rendering.graph import Graph, is_drawn
-from tests.support.recordings import CORE, FUSION, load
+from tests.support.dbt.recordings import CORE, FUSION, load
 
 AB = [("a", "b"), ("b", "a")]
 PROJECTS = [("failed_model", CORE), ("failures", FUSION)]

@@ -10,7 +10,7 @@ from dlt_dbtcloud.report import Execution, Load, LoadedTable, Node, RunHead, Run
 from dlt_dbtcloud.report.rendering.content import Content
 from dlt_dbtcloud.report.rendering.lineage import lineage_views
 from dlt_dbtcloud.report.rendering.texts import Texts
-from tests.support.reports import BOARD, LATE, MART, ORDERS, STAGED, shop_page
+from tests.support.reports.pages import BOARD, LATE, MART, ORDERS, STAGED, shop_page
 
 
 def lineage_of(page: RunPage) -> Any:

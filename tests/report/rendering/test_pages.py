@@ -28,8 +28,8 @@ from dlt_dbtcloud.report import (
 )
 from dlt_dbtcloud.report.rendering import pages
 from dlt_dbtcloud.report.rendering.pages import render_trend
-from tests.support.reports import BEGAN, MART, STAGED, hostile, shop_page, texts_of
-from tests.support.strange import strange_page, strange_trend
+from tests.support.reports.pages import BEGAN, MART, STAGED, hostile, shop_page, texts_of
+from tests.support.reports.strange import strange_page, strange_trend
 
 _URLS = frozenset({"action", "background", "data", "formaction", "href", "poster", "src", "srcset"})
 

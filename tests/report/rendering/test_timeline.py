@@ -14,7 +14,7 @@ from dlt_dbtcloud.report.rendering.timeline import (
     slowest,
     timeline,
 )
-from tests.support.reports import BEGAN, MART, SEED, STAGED, UNIQUE, shop_page
+from tests.support.reports.pages import BEGAN, MART, SEED, STAGED, UNIQUE, shop_page
 
 
 def run(key: str, began: float | None, took: float, thread: str = "Thread-1") -> Execution:

@@ -7,7 +7,7 @@ import pytest
 from dlt_dbtcloud.dbt import Manifest, Result, Results
 from dlt_dbtcloud.runs.plan.forecast import Forecast, Past, positions_with_results
 from dlt_dbtcloud.typing import Run
-from tests.support.manifests import read_manifest
+from tests.support.dbt.manifests import read_manifest
 
 CHAIN = read_manifest(
     {

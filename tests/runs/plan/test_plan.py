@@ -15,9 +15,9 @@ from dlt_dbtcloud import plan_dbt_cloud_job, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Plan
 from tests.conftest import WriteConfig
-from tests.support.loads import SharedLoads, load_tables
+from tests.support.dbt.scripted_dbt import Act, scripted_job
+from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run
-from tests.support.scripted_dbt import Act, scripted_job
 
 AIRLINES, PLANES = "source.shop.raw.airlines", "source.shop.raw.planes"
 # airlines > stg > mart, with tests; planes > other; a seed

@@ -19,7 +19,7 @@ from dlt_dbtcloud.runs.progress.displays import (
     TerminalDisplay,
     fitted,
 )
-from tests.support.terminal import terminal
+from tests.support.processes.terminal import terminal
 
 PARTS = ("running 2m 05s", "~3m left", "40/82 nodes", "1 failed", "step 1/2: dbt build --select a+")
 

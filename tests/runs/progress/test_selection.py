@@ -22,7 +22,7 @@ from dlt_dbtcloud.runs.progress.displays import (
     LineDisplay,
     TerminalDisplay,
 )
-from tests.support.terminal import terminal
+from tests.support.processes.terminal import terminal
 
 FRAME = Frame("dbt Cloud run 7", (), ("running 3s",), 1, (Counter("Steps", 1, 2),))
 

@@ -9,7 +9,7 @@ import pytest
 from dlt_dbtcloud.dbt.progress import NodeProgress
 from dlt_dbtcloud.runs.progress.state import RunState, describe, in_words, state_of
 from dlt_dbtcloud.typing import Run
-from tests.support.recordings import CORE, load
+from tests.support.dbt.recordings import CORE, load
 
 SETUP = [
     {"index": 1, "name": "Clone git repository", "status": 10, "logs": "Cloning"},

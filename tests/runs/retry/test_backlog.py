@@ -12,10 +12,10 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.retry.backlog import Backlogs, Execution, RetryMethod, Task, task_after
 from dlt_dbtcloud.typing import RunStatus
-from tests.support import recordings
-from tests.support.nodes import result
+from tests.support.dbt import recordings
+from tests.support.dbt.nodes import result
+from tests.support.dbt.scripted_dbt import Act, scripted_job
 from tests.support.past_runs import ended_run
-from tests.support.scripted_dbt import Act, scripted_job
 
 SUCCESS, ERROR, CANCELLED = RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.CANCELLED
 RETRY, NODES, WHOLE = RetryMethod.RETRY, RetryMethod.NODES, RetryMethod.WHOLE

@@ -22,9 +22,9 @@ from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
-from tests.support.loads import SharedLoads, load_tables
+from tests.support.dbt.scripted_dbt import Act, executed_commands, open_gate, scripted_job
+from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run
-from tests.support.scripted_dbt import Act, executed_commands, open_gate, scripted_job
 
 STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
 ALL = {STG: "success", MART: "success", TEST: "pass", "model.shop.other": "success"}

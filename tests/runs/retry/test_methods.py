@@ -32,12 +32,12 @@ from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.conftest import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
-from tests.support.flights import Flights, executed, own_results, statuses
-from tests.support.manifests import read_manifest
+from tests.support.dbt.manifests import read_manifest
+from tests.support.dbt.scripted_dbt import Act, executed_commands, open_gate, scripted_job
 from tests.support.past_runs import ended_run, started_run
-from tests.support.scripted_dbt import Act, executed_commands, open_gate, scripted_job
-from tests.support.shop import write_shop
-from tests.support.threads import in_background
+from tests.support.processes.threads import in_background
+from tests.support.projects.flights import Flights, executed, own_results, statuses
+from tests.support.projects.shop import write_shop
 
 
 def node(name: str, kind: str = "model", package: str = "shop") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.past_runs import started_run
-from tests.support.threads import in_background
+from tests.support.processes.threads import in_background
 
 LOAD = LastLoad("flights", "1732150000.123")
 

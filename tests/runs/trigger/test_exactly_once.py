@@ -32,7 +32,7 @@ from dlt_dbtcloud.runs.watch import cancel_and_confirm
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, FakeTimer, clocked, until
 from tests.support.past_runs import started_run
-from tests.support.threads import in_background
+from tests.support.processes.threads import in_background
 
 LOAD = LastLoad("flights", "1732150000.123")
 

@@ -15,7 +15,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.lineage.assets import Asset
 from dlt_dbtcloud.typing import Run
-from tests.support.flights import Flights
+from tests.support.projects.flights import Flights
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import until
-from tests.support.processes import ROOT, is_alive, run, run_python, running
+from tests.support.processes.children import ROOT, is_alive, run, run_python, running
 
 # a child, its fork, and a fork in a session of its own, which notes their ids and hang
 HANGING = """
@@ -28,7 +28,7 @@ time.sleep(3600)
 TESTS = """
 import sys, time
 import pytest
-from tests.support.processes import running, start_guard
+from tests.support.processes.children import running, start_guard
 
 start_guard()
 

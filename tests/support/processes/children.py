@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.support import guard
 from tests.support.clock import PATIENCE
-from tests.support.guard import MARK, PROC, kill_marked
+from tests.support.processes import guard
+from tests.support.processes.guard import MARK, PROC, kill_marked
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _INHERITED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.typing import NodeResult, Run
-from tests.support.manifests import read_manifest
+from tests.support.dbt.manifests import read_manifest
 
 RUN: Run = {
     "id": 7,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import until
-from tests.support.forks import forked, run_forked
-from tests.support.processes import is_alive, run_python
+from tests.support.processes.children import is_alive, run_python
+from tests.support.processes.forks import forked, run_forked
 
 pytestmark = pytest.mark.usefixtures("forking")
 

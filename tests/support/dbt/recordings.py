@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.emulator_api import Api
+from tests.support.servers.emulator_api import Api
 
 __all__ = [
     *("CORE", "FUSION", "Recorder", "Recording", "Replay", "changes", "is_recorded_core"),
@@ -29,7 +29,7 @@ __all__ = [
 
 Recording = list[dict[str, Any]]
 
-FOLDER = Path(__file__).parents[1] / "recordings"
+FOLDER = Path(__file__).parents[2] / "recordings"
 CORE, FUSION = "core-1.11", "fusion-2.0"
 RECORD = "make record"
 # runs a test twice, with the fixture `recorded` on real dbt at the second time

@@ -10,7 +10,7 @@ from typing import Any
 
 import dlt
 
-from tests.support.warehouse import warehouse
+from tests.support.loading.warehouse import warehouse
 
 __all__ = ["SharedLoads", "load_sources", "load_tables", "source_of"]
 

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.emulator_api import Api
-from tests.support.fusion import PROGRAM, SCENARIOS, Scenario
-from tests.support.orchard import write_orchard
-from tests.support.recordings import FUSION, Recorder, Recording, save
+from tests.support.dbt.recordings import FUSION, Recorder, Recording, save
+from tests.support.projects.fusion import PROGRAM, SCENARIOS, Scenario
+from tests.support.projects.orchard import write_orchard
+from tests.support.servers.emulator_api import Api
 
 __all__ = ["record_fusion"]
 

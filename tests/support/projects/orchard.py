@@ -14,9 +14,9 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.outcomes import Outcome, read_outcomes
 from dlt_dbtcloud.payloads import RELATED
 from dlt_dbtcloud.typing import Run
-from tests.support.emulator_api import Api
-from tests.support.fusion import create_database
-from tests.support.recordings import Recorder, Replay
+from tests.support.dbt.recordings import Recorder, Replay
+from tests.support.projects.fusion import create_database
+from tests.support.servers.emulator_api import Api
 
 COMMANDS = [
     "dbt build --exclude broken+ accepted_values_sorts_colour__green",

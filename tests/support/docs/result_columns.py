@@ -1,6 +1,6 @@
 """The columns of the result tables as Markdown, for `docs/results.md`.
 
-python -m tests.support.result_columns
+python -m tests.support.docs.result_columns
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from dlt_dbtcloud import DBTCloudConfiguration, dbt_cloud_results
 from dlt_dbtcloud.source.schema import DLT_COLUMNS
 
-PAGE = Path(__file__).parents[2] / "docs" / "results.md"
+PAGE = Path(__file__).parents[3] / "docs" / "results.md"
 _GENERATED = re.compile(r"(<!-- begin: .* -->\n).*(<!-- end -->)", re.DOTALL)
 
 

@@ -1,6 +1,6 @@
 """Pages of the documentation, and their blocks of code.
 
-`python -m tests.support.pages FOLDER` writes each block of Python into a module, for mypy.
+`python -m tests.support.docs.pages FOLDER` writes each block of Python into a module, for mypy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
 

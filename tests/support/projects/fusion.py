@@ -11,7 +11,7 @@ import duckdb
 __all__ = ["PROGRAM", "SCENARIOS", "Scenario", "create_database"]
 
 
-PROGRAM = Path(__file__).parents[2] / ".venv-fusion" / "dbt"
+PROGRAM = Path(__file__).parents[3] / ".venv-fusion" / "dbt"
 
 
 def create_database(path: str) -> None:

@@ -17,12 +17,12 @@ from dlt.extract import DltSource
 from dlt_dbtcloud import get_dbt_cloud_run_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
-from tests.support.fusion import create_database
-from tests.support.processes import run
-from tests.support.recordings import Recorder, Replay
-from tests.support.warehouse import shared_warehouse, warehouse
+from tests.support.dbt.recordings import Recorder, Replay
+from tests.support.loading.warehouse import shared_warehouse, warehouse
+from tests.support.processes.children import run
+from tests.support.projects.fusion import create_database
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 class Flights:

@@ -30,7 +30,7 @@ __all__ = [
 
 def core_1_5() -> dict[str, Any]:
     """Return the artifacts that dbt Core 1.5.11 wrote for an orchard, without macros and code."""
-    file = Path(__file__).parents[1] / "recordings" / "core-1.5" / "orchard.json"
+    file = Path(__file__).parents[2] / "recordings" / "core-1.5" / "orchard.json"
     artifacts: dict[str, Any] = json.loads(file.read_text())
     return artifacts
 

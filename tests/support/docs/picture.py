@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from dlt_dbtcloud import dbt_cloud_run_report, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.browser import open_page
-from tests.support.flights import Flights
+from tests.support.projects.flights import Flights
+from tests.support.reports.browser import open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import FloatRect
 
-PICTURE = Path(__file__).parents[2] / "docs" / "flights.png"
+PICTURE = Path(__file__).parents[3] / "docs" / "flights.png"
 _WIDTH, _SCALE = 1200, 1.5
 # runs with which the last one is compared
 _EARLIER = 3

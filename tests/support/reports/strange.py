@@ -19,7 +19,7 @@ from dlt_dbtcloud.report import (
     Step,
 )
 from dlt_dbtcloud.report.trend import NodeTime, SourceAge, Trend, TrendRun
-from tests.support.results import MANIFEST, RUN_RESULTS
+from tests.support.dbt.results import MANIFEST, RUN_RESULTS
 
 __all__ = ["COMMAND", "PASSWORD", "leaking_artifacts", "strange_page", "strange_trend"]
 

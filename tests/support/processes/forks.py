@@ -20,9 +20,9 @@ from threading import Lock
 from typing import IO
 
 from tests.support.clock import PATIENCE
-from tests.support.fork_server import START
-from tests.support.guard import MARK, kill_marked
-from tests.support.processes import ROOT, default_signals, new_mark
+from tests.support.processes.children import ROOT, default_signals, new_mark
+from tests.support.processes.fork_server import START
+from tests.support.processes.guard import MARK, kill_marked
 
 _LOCK = Lock()
 

@@ -10,8 +10,8 @@ import dlt
 import pytest
 
 from dlt_dbtcloud.loads import last_load
-from tests.support.loads import SharedLoads, load_tables
-from tests.support.results import rows
+from tests.support.dbt.results import rows
+from tests.support.loading.loads import SharedLoads, load_tables
 
 
 def load(pipeline: dlt.Pipeline) -> None:

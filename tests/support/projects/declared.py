@@ -8,9 +8,9 @@ import dlt
 
 from dlt_dbtcloud import dbt_sources
 from dlt_dbtcloud.declarations import sources_yaml
-from tests.support.fusion import create_database
-from tests.support.loads import source_of
-from tests.support.tiny import DBT_PROJECT
+from tests.support.loading.loads import source_of
+from tests.support.projects.fusion import create_database
+from tests.support.projects.tiny import DBT_PROJECT
 
 __all__ = ["DESCRIPTION", "load_odd_names", "write_project"]
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 START = (
-    "from tests.support.fork_server import program\n"
+    "from tests.support.processes.fork_server import program\n"
     "exec(compile(program(), '<string>', 'exec'), {'__name__': '__main__'})"
 )
 # what importing the package, and loading into DuckDB, imports at some time

@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from tests.support.clock import DBT_PATIENCE
-from tests.support.flights import EXAMPLES
-from tests.support.landing import write_landing
-from tests.support.processes import run
-from tests.support.recordings import CORE, FOLDER, RECORD, load, reduced, save
-from tests.support.shop import write_shop
+from tests.support.dbt.recordings import CORE, FOLDER, RECORD, load, reduced, save
+from tests.support.processes.children import run
+from tests.support.projects.flights import EXAMPLES
+from tests.support.projects.landing import write_landing
+from tests.support.projects.shop import write_shop
 
 __all__ = ["PROJECTS", "Answers", "Question", "ask", "recorded_questions"]
 
