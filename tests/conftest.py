@@ -47,7 +47,7 @@ AnswersOf = Callable[[str], Answers]
 Recorded = Callable[[str], "Replay | Recorder"]
 
 # workers beyond the number of cores
-SPARE_WORKERS = 2
+SPARE_WORKERS = 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
