@@ -162,7 +162,7 @@ _COMMANDS = (
             ),
             new_option(
                 "job",
-                "the page of the last runs of this job instead; by default that of the config",
+                "the page of the last runs of this job; without JOB, of the configured one",
                 metavar="JOB",
                 nargs="?",
                 const=True,

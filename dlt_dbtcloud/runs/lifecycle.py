@@ -276,7 +276,7 @@ class Lifecycle:
             cancelled = [part for part in cancelled if self._may_have_kept(part)]
 
     def _may_have_kept(self, part: Part) -> bool:
-        """Replace a cancelled run by the kept one; return whether to search for it again."""
+        """Replace a cancelled run by the kept one, or return whether to search for it again."""
         try:
             kept = existing_run(self._client, cast(Trigger, part.trigger), self._backlogs)
         except DBTCloudException as error:

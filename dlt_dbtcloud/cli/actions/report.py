@@ -116,7 +116,8 @@ def _job_id(options: argparse.Namespace) -> int:
         return int(valid_id("job_id", options.job))
     with connected(options) as (_, config):
         if not (config.job_id or config.job_name):
-            raise InputError("No job is configured: pass `--job JOB`, or set `job_id`.")
+            advice = "pass `--job JOB`, or set `job_id` under `[dbt_cloud]`."
+            raise InputError(f"No job is configured: {advice}")
         return int(required_job_id(config))
 
 

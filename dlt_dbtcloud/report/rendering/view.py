@@ -116,7 +116,7 @@ class View:
         return {name: max(0, count - limit) for name, (count, limit) in counts.items()}
 
     def _facts(self) -> list[tuple[str, str, str]]:
-        """Return words, texts, and the URL that a text links to, if any."""
+        """Return the name, text and link of each fact; the link may be empty."""
         run, line = self._page.run, self._texts.line
         end = run.finished_at if run.finished_at is not None else self._page.made_at
         duration = None if run.created_at is None else end - run.created_at
