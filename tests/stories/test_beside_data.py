@@ -15,8 +15,8 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException, dbt_cloud_results, loaded_tables, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
-from tests.support.dbt.results import finished_run, nightly, rows
-from tests.support.loading.loads import SharedLoads, load_tables
+from tests.support.dbt.results import extracted, finished_run, nightly, rows
+from tests.support.loading.loads import SharedLoads, load_tables, source_of
 
 FAILED = "The last load of pipeline `shop` failed in step `extract`"
 
@@ -47,6 +47,10 @@ def load_and_fail(pipeline: dlt.Pipeline) -> None:
     fail_to_load(pipeline)
 
 
+def load_results(pipeline: dlt.Pipeline) -> None:
+    pipeline.run(loaded_runs())
+
+
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
     """Return a copy of a pipeline that has loaded the table `orders`."""
@@ -59,9 +63,15 @@ def failed(shared_loads: SharedLoads) -> dlt.Pipeline:
     return shared_loads.copy("shop", load_and_fail)
 
 
+@pytest.fixture
+def after_results(cloud: DBTCloudEmulator, shared_loads: SharedLoads) -> dlt.Pipeline:
+    """Return a copy of a pipeline that has loaded results, of which there were none."""
+    return shared_loads.copy("shop", load_results)
+
+
 @pytest.mark.parametrize(
     ("results", "times"),
-    [("rows", 1), ("none", 2), ("a failure", 1), ("a table", 1), ("made before", 2)],
+    [("none", 1), ("a failure", 1), ("a table", 1), ("made before", 2)],
 )
 def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, failed: dlt.Pipeline, results: str, times: int
@@ -76,7 +86,7 @@ def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
     before = len(cloud.runs)
     for _ in range(times):
         made: Any = loaded_runs(run_id=1) if results == "a failure" else made_before
-        if results in ("rows", "none"):
+        if results == "none":
             made = loaded_runs()
         with suppress(PipelineStepFailed):
             failed.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
@@ -110,55 +120,57 @@ def test_a_load_after_a_failed_one_is_a_success(
     failed.run(loaded_runs())
     failed.run([], table_name="orders")
     failed.run(loaded_runs())
-    run = run_dbt_cloud_job(job_id=job, pipeline=failed)
-    assert run["is_success"]
-    fail_to_load(failed)
-    load_tables(failed, "orders")
-    assert run_dbt_cloud_job(job_id=job, pipeline=failed)["id"] != run["id"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=failed)["is_success"]
 
 
-def test_a_load_of_results_is_not_the_last_load(
+def test_a_load_of_results_is_not_the_last_load_and_joins_its_packages_with_the_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
+    orders = source_of("one", dlt.resource([{"id": 1}], name="orders"))
+    users = source_of("two", dlt.resource([{"id": 1}, {"id": 2}], name="users"))
     job = nightly(cloud)
-    pipeline.run([{"id": 1}, {"id": 2}], table_name="orders")
+    pipeline.run([orders, users])
     before = pipeline.default_schema.version_hash
     load = last_load(pipeline)
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     pipeline.run(run_loads(run_id=run["id"]))
     assert last_load(pipeline) == load
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
-    assert pipeline.default_schema_name == "shop"
+    assert pipeline.default_schema_name == "one"
     assert pipeline.default_schema.version_hash == before
     query = (
-        "SELECT run_id, pipeline_name, dataset_name, tables->>'orders', loads.schema_name "
-        "FROM dbt_run_loads JOIN _dlt_loads AS loads USING (load_id)"
+        "SELECT run_id, pipeline_name, dataset_name, tables, loads.schema_name "
+        "FROM dbt_run_loads JOIN _dlt_loads AS loads USING (load_id) ORDER BY loads.schema_name"
     )
-    expected = [(run["id"], "shop", "raw", "2", "shop")]
+    expected = [
+        (run["id"], "shop", "raw", '{"orders":1}', "one"),
+        (run["id"], "shop", "raw", '{"users":2}', "two"),
+    ]
     assert rows(pipeline, query) == expected
     # the row counts are kept, although dlt forgets them with the next load
     pipeline.run(run_loads(pipeline=pipeline))
     assert rows(pipeline, query) == expected
 
 
-def test_data_is_loaded_after_the_results(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
+def test_data_is_loaded_after_the_results(
+    cloud: DBTCloudEmulator, after_results: dlt.Pipeline
+) -> None:
     job = nightly(cloud)
-    pipeline.run(loaded_runs())
     # data without a schema goes into the schema of the first load
-    pipeline.run([{"id": 1}], table_name="orders")
-    assert pipeline.default_schema_name == "dbt_cloud_results"
-    assert loaded_tables(pipeline) == {"orders": 1}
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    after_results.run([{"id": 1}], table_name="orders")
+    assert after_results.default_schema_name == "dbt_cloud_results"
+    assert loaded_tables(after_results) == {"orders": 1}
+    run = run_dbt_cloud_job(job_id=job, pipeline=after_results)
     assert run["is_success"]
-    pipeline.run(loaded_runs())
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
+    after_results.run(loaded_runs())
+    assert run_dbt_cloud_job(job_id=job, pipeline=after_results)["id"] == run["id"]
 
 
 def test_a_load_without_results_between_data_and_job_changes_nothing(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, after_results: dlt.Pipeline
 ) -> None:
+    pipeline = after_results
     job = nightly(cloud)
-    pipeline.run(loaded_runs())
     pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
     pipeline.run(loaded_runs())
     assert [*loaded_tables(pipeline)] == ["orders"]
@@ -180,30 +192,8 @@ def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
         assert run["is_success"]
     assert len(cloud.runs) == 1
     assert [*loaded_tables(copy)] == ["orders"]
-    copy.run(run_loads())
-    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(copy, query) == [(run["id"], '{"orders":null}')]
-
-
-def test_each_package_of_a_load_is_joined_with_its_run(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    @dlt.source(name="one")
-    def one() -> Any:
-        return dlt.resource([{"id": 1}], name="orders")
-
-    @dlt.source(name="two")
-    def two() -> Any:
-        return dlt.resource([{"id": 1}, {"id": 2}], name="users")
-
-    pipeline.run([one(), two()])
-    run = run_dbt_cloud_job(job_id=nightly(cloud), pipeline=pipeline)
-    pipeline.run(run_loads(run_id=run["id"]))
-    found = rows(
-        pipeline,
-        "SELECT schema_name, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id) ORDER BY 1",
-    )
-    assert found == [("one", '{"orders":1}'), ("two", '{"users":2}')]
+    (row,) = extracted(copy, run_loads())["dbt_run_loads"]
+    assert (row["run_id"], row["tables"]) == (run["id"], {"orders": None})
 
 
 def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
@@ -214,9 +204,11 @@ def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt
     assert run_dbt_cloud_job(job_id=job, **options)["id"] == queued["id"]
     for run in (first, queued):
         cloud.finish_run(run["id"])
-    copy.run(run_loads(job_id=job))
-    query = "SELECT run_id, tables FROM _dlt_loads JOIN dbt_run_loads USING (load_id)"
-    assert rows(copy, query) == [(queued["id"], '{"orders":1}')]
+    load = last_load(copy)
+    (row,) = extracted(copy, run_loads(job_id=job))["dbt_run_loads"]
+    assert (row["run_id"], row["tables"]) == (queued["id"], {"orders": 1})
+    assert load
+    assert row["load_id"] == load.load_id
 
 
 def test_a_single_table_of_results_is_not_data(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
