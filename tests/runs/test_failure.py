@@ -16,7 +16,7 @@ from dlt_dbtcloud import (
     get_dbt_cloud_run_status,
     run_dbt_cloud_job,
 )
-from dlt_dbtcloud.artifacts.results import step_results
+from dlt_dbtcloud.artifacts.results import ReadRuns, step_results
 from dlt_dbtcloud.dbt import FusionLog, Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.failure import (
@@ -149,7 +149,10 @@ def test_a_late_log_is_awaited(missing: str | None) -> None:
         WireServer(response(early), response(None, 404), response(early), response(late)) as server,
         DBTCloudClientV2("a-token", 1, server.url) as client,
     ):
-        error = explain(clocked(client, clock), early)
+        runs = ReadRuns()
+        error = explain(clocked(client, clock), early, runs=runs)
+        # without a further request, to which the server would have no response
+        assert runs.run(client, 7) == late
     assert "No such package." in str(error)
     assert clock.sleeps == [1.0]
 
