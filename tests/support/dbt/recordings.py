@@ -65,6 +65,8 @@ replayed=
 is_retry=
 [ -f "$here/replayed" ] && read -r replayed < "$here/replayed"
 place=$here/${#replayed}
+recorded= command=
+[ -d "$place" ] && . "$place/words.sh"
 words=dbt
 for word in "$@"; do
     [ "$word" = retry ] && is_retry=1
@@ -72,16 +74,13 @@ for word in "$@"; do
     words="$words
 $word"
 done
-if ! [ -d "$place" ] || [ "$words" != "$(cat "$place/words")" ]; then
-    expected="nothing more"
-    [ -d "$place" ] && expected=$(cat "$place/command")
+if [ "$words" != "$recorded" ]; then
     printf '`%s` was not recorded here, but `%s`: if that is right, run `make record`.\\n' \\
-        "$(echo $words)" "$expected" >&2
+        "$(echo $words)" "${command:-nothing more}" >&2
     exit 1
 fi
 printf x >> "$here/replayed"
 cp -R "$place/artifacts/." "$DBT_TARGET_PATH"
-cat "$place/log"
 . "$place/end.sh"
 """
 _BACKTRACE = re.compile(r"\s*\d+: |\s+at \S+:\d+")
@@ -211,10 +210,10 @@ def _write_command(folder: Path, recorded: Mapping[str, Any]) -> None:
     (folder / "artifacts").mkdir(parents=True)
     for name, content in recorded["artifacts"].items():
         (folder / "artifacts" / name).write_text(json.dumps(content))
-    (folder / "command").write_text(recorded["command"])
-    (folder / "words").write_text("\n".join(shlex.split(recorded["command"])))
-    (folder / "log").write_text("".join(f"{line}\n" for line in recorded["log"]))
-    (folder / "end.sh").write_text(f"exit {recorded['exit_code']}\n")
+    command, log = recorded["command"], "".join(f"{line}\n" for line in recorded["log"])
+    words = shlex.quote("\n".join(shlex.split(command)))
+    (folder / "words.sh").write_text(f"recorded={words}\ncommand={shlex.quote(command)}\n")
+    (folder / "end.sh").write_text(f"printf %s {shlex.quote(log)}\nexit {recorded['exit_code']}\n")
 
 
 def replayed_job(cloud: DBTCloudEmulator, folder: Path, name: str) -> int:

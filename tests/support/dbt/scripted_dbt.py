@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 __all__ = ["Act", "executed_commands", "open_gate", "scripted_job"]
 
 
-# in the shell, which starts ten times faster than Python
+# in the shell, which starts ten times faster than Python; other programs would take as long again
 _PROGRAM = """#!/bin/sh
 here=${0%/*}
 number=0
 : >> "$here/commands"
 while read -r _; do number=$((number + 1)); done < "$here/commands"
-[ -d "$here/$number" ] || number=LAST
+[ -f "$here/$number.sh" ] || number=LAST
 # without the place of the results that `dbt retry` reads
 words=
 for word in "$@"; do
@@ -27,7 +28,6 @@ for word in "$@"; do
     words="${words:+$words }$word"
 done
 printf '%s\\n' "$words" >> "$here/commands"
-cp -R "$here/$number/." "$DBT_TARGET_PATH"
 . "$here/$number.sh"
 """
 
@@ -87,7 +87,7 @@ def scripted_job(
     for file in ("dbt_project.yml", "profiles.yml"):
         (place / file).write_text("{}\n")
     for number, act in enumerate(acts):
-        _write_act(place / str(number), act)
+        _write_act(place / f"{number}.sh", act)
     program = place / "fake-dbt"
     program.write_text(_PROGRAM.replace("LAST", str(len(acts) - 1)))
     program.chmod(0o755)
@@ -106,13 +106,18 @@ def open_gate(gate: Path) -> None:
     gate.touch()
 
 
-def _write_act(folder: Path, act: Act) -> None:
-    folder.mkdir()
-    # writing to a named pipe would block the test if no invocation reads it
-    gate = [f"until [ -e '{act.gate}' ]; do sleep 0.02; done"] if act.gate else []
-    lines = [*gate, f"echo '{act.log}'", f"exit {act.exit_code}", ""]
-    folder.with_suffix(".sh").write_text("\n".join(lines))
-    if act.results is not None:
-        (folder / "run_results.json").write_text(json.dumps({"results": act.results}))
-    if act.manifest is not None:
-        (folder / "manifest.json").write_text(json.dumps(act.manifest))
+def _write_act(file: Path, act: Act) -> None:
+    artifacts = {
+        "run_results.json": None if act.results is None else {"results": act.results},
+        "manifest.json": act.manifest,
+    }
+    lines = [
+        f'printf %s {shlex.quote(json.dumps(content))} > "$DBT_TARGET_PATH/{name}"'
+        for name, content in artifacts.items()
+        if content is not None
+    ]
+    if act.gate:
+        # writing to a named pipe would block the test if no invocation reads it
+        lines.append(f"until [ -e '{act.gate}' ]; do sleep 0.02; done")
+    lines += [f"echo '{act.log}'", f"exit {act.exit_code}", ""]
+    file.write_text("\n".join(lines))
