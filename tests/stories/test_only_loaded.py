@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -19,7 +19,6 @@ from dlt_dbtcloud import (
     DBTCloudAuthError,
     DBTCloudClientV2,
     DBTCloudConfiguration,
-    DBTCloudException,
     DBTCloudServerError,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_status,
@@ -38,7 +37,6 @@ from dlt_dbtcloud.typing import Run
 from tests.conftest import AnswersOf
 from tests.support.clock import until
 from tests.support.loading.loads import SharedLoads, load_tables
-from tests.support.loading.warehouse import new_pipeline, warehouse
 from tests.support.past_runs import ended_run, started_run
 from tests.support.processes.forks import Fork, forked
 from tests.support.processes.threads import in_background
@@ -61,11 +59,6 @@ NARROWED = ["dbt build --select source:landing.carriers+"]
 
 
 @pytest.fixture
-def pipeline() -> dlt.Pipeline:
-    return new_pipeline("flights", warehouse("flights.duckdb"))
-
-
-@pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
     """Return a copy of a pipeline that has loaded the table `airlines`."""
     return shared_loads.copy("flights", load_tables, "airlines")
@@ -74,6 +67,10 @@ def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
 @pytest.fixture
 def job(cloud: DBTCloudEmulator) -> int:
     """Return a job with a manifest."""
+    return job_with_manifest(cloud)
+
+
+def job_with_manifest(cloud: DBTCloudEmulator) -> int:
     built = {"results": [{"unique_id": "model.shop.stg", "status": "success"}]}
     files = {"manifest.json": MANIFEST, "run_results.json": built}
     scripted = cloud.create_job("Nightly", artifacts=files)
@@ -103,7 +100,7 @@ def test_a_call_for_a_load_sends_no_needless_requests(
         f"GET {account}/runs/{run['id']}/",
         f"GET {account}/runs/{run['id']}/artifacts/run_results.json",
     ]
-    assert steps_of(cloud.runs[-1]) == NARROWED
+    assert steps_of(cloud.runs[-1]) == steps_of(run) == NARROWED
     assert run["is_success"]
 
 
@@ -136,24 +133,23 @@ def test_a_run_of_a_part_does_not_count_for_the_whole_job(
 
 
 def test_the_next_load_builds_what_earlier_runs_failed_to_build(
-    cloud: DBTCloudEmulator, shared_loads: SharedLoads
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
 ) -> None:
-    outcomes: list[Any] = ["success", "error", "error", "error", "success"]
+    outcomes: list[Any] = ["success", "error", "error", "success"]
     job = cloud.create_job("Flaky", outcome=outcomes, artifacts={"manifest.json": MANIFEST})
-    pipeline = shared_loads.copy("flights", load_tables, "unheard_of")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    for tables in (["airlines"], [], ["unheard_of"], ["airlines", "unheard_of"]):
-        if tables:
-            load_tables(pipeline, *tables)
+    run_dbt_cloud_job(job_id=job, pipeline=copy)
+    for table in ("airlines", None, "unheard_of"):
+        if table:
+            load_tables(copy, table)
         else:
-            pipeline.run([], table_name="airlines")
-        run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+            copy.run([], table_name="airlines")
+        run = run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
         assert steps_of(cloud.runs[-1]) == NARROWED
     assert run["is_success"]
     assert len(cloud.runs) == len(outcomes)
     # now it is built
-    load_tables(pipeline, "unheard_of")
-    after = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    load_tables(copy, "unheard_of")
+    after = run_dbt_cloud_job(job_id=job, pipeline=copy, only_loaded=True)
     assert after["status_humanized"] == "Skipped"
 
 
@@ -258,39 +254,6 @@ def test_a_source_in_another_duckdb_file_runs_the_whole_job_with_a_warning(
     )
 
 
-def test_a_table_in_the_dataset_of_dev_mode_runs_the_whole_job(
-    cloud: DBTCloudEmulator, job: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    pipeline = dlt.pipeline(
-        "flights", destination=warehouse("dev.duckdb"), dataset_name="raw", dev_mode=True
-    )
-    load_tables(pipeline, "airlines")
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)["id"]
-    assert steps_of(cloud.runs[-1]) is None
-    assert "switch off `dev_mode`" in caplog.text
-
-
-def test_a_nested_table_feeds_its_own_source(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    manifest = misplaced(identifier="airlines__planes")
-    job = cloud.create_job("Nightly", artifacts={"manifest.json": manifest})
-    ended_run(cloud, job)
-    pipeline.run([{"id": 1, "planes": [{"tail": "N1"}]}], table_name="airlines")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert steps_of(cloud.runs[-1]) == NARROWED
-
-
-def test_files_feed_the_sources_of_their_name_in_any_schema(
-    cloud: DBTCloudEmulator, job: int
-) -> None:
-    lake = dlt.destinations.filesystem("lake")
-    pipeline = dlt.pipeline("lake", destination=lake, dataset_name="files")
-    load_tables(pipeline, "airlines")
-    run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert steps_of(cloud.runs[-1]) == NARROWED
-
-
 def test_steps_of_the_caller_are_not_narrowed(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int
 ) -> None:
@@ -344,26 +307,6 @@ def test_an_error_before_the_trigger_starts_no_run(
     assert len(cloud.runs) == 1
 
 
-def test_a_pipeline_whose_load_failed_is_an_error(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
-) -> None:
-    def broken() -> Iterable[Any]:
-        yield {"id": 1}
-        raise ValueError("out of rows")
-
-    with pytest.raises(Exception, match="out of rows"):
-        pipeline.run(dlt.resource(broken, name="airlines"))
-    with pytest.raises(DBTCloudException, match="The last load of pipeline `flights` failed"):
-        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-
-
-def test_a_pipeline_that_was_never_run_is_skipped(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
-) -> None:
-    run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert run["status_humanized"] == "Skipped"
-
-
 def queued(cloud: DBTCloudEmulator, **data: Any) -> Run:
     """Return a queued run, behind a running one of its job."""
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
@@ -376,46 +319,49 @@ def share(run: Run, **options: Any) -> Run:
     return run_dbt_cloud_job(job_id=job, reuse_queued_run=True, wait_for_outcome=False, **options)
 
 
-def test_a_queued_run_is_adopted(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
+def test_a_queued_run_is_adopted_and_its_load_gets_no_other_run(
+    cloud: DBTCloudEmulator, copy: dlt.Pipeline
+) -> None:
     run = queued(cloud)
+    assert share(run)["id"] == run["id"]
+    assert share(run, pipeline=copy, only_loaded=True)["id"] == run["id"]
     before = len(cloud.requests)
     assert share(run, pipeline=copy)["id"] == run["id"]
     assert [request.method for request in cloud.requests[before:]] == ["GET", "GET"]
-    assert share(run)["id"] == run["id"]
-    assert share(run, pipeline=copy, only_loaded=True)["id"] == run["id"]
+    # the load gets no other run when it has begun or ended
+    cloud.finish_run(cloud.runs[0]["id"])
+    assert share(run, pipeline=copy)["id"] == run["id"]
+    cloud.finish_run(run["id"])
+    assert share(run, pipeline=copy)["id"] == run["id"]
     assert len(cloud.runs) == 2
+    load_tables(copy, "airlines")
+    assert share(run, pipeline=copy)["id"] != run["id"]
 
 
-def test_a_running_run_is_not_adopted(cloud: DBTCloudEmulator) -> None:
+def test_a_running_run_is_not_adopted(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
     job = cloud.create_job("Shared", duration=None)
     running = started_run(cloud, job)
+    assert share(running, pipeline=loaded_pipeline)["id"] != running["id"]
+    cancel_dbt_cloud_run(run_id=cloud.runs[-1]["id"])
     assert share(running)["id"] != running["id"]
 
 
-def test_a_run_that_starts_before_the_load_is_not_adopted(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, client: Any
-) -> None:
-    run = queued(cloud)
-    cloud.finish_run(cloud.runs[0]["id"])
-    assert get_dbt_cloud_run_status(run_id=run["id"], wait_for_outcome=False)["is_running"]
-    load_tables(pipeline, "airlines")
-    assert share(run, pipeline=pipeline)["id"] != run["id"]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
+def test_a_run_with_other_overrides_is_not_adopted(cloud: DBTCloudEmulator) -> None:
+    job = cloud.create_job("Shared", duration=None)
+    started_run(cloud, job)
+    overrides: list[dict[str, Any]] = [
         {"schema_override": "ci"},
         {"threads_override": 2},
         {"git_branch": "x"},
         {"steps_override": ["dbt run"]},
         {"generate_docs_override": True},
-    ],
-)
-def test_a_run_with_other_overrides_is_not_adopted(cloud: DBTCloudEmulator, data: Any) -> None:
-    run = queued(cloud, **data)
-    assert share(run)["id"] != run["id"]
-    assert share(run, data=data)["id"] == run["id"]
+    ]
+    runs = [started_run(cloud, job, **data) for data in overrides]
+    for data, run in zip(overrides, runs, strict=True):
+        assert share(run, data=data)["id"] == run["id"]
+    assert share(runs[0])["id"] not in [run["id"] for run in runs]
 
 
 def use_custom_branch(cloud: DBTCloudEmulator, branch: str) -> None:
@@ -481,33 +427,17 @@ def test_a_queued_retry_is_not_adopted(cloud: DBTCloudEmulator) -> None:
     assert share(blocking)["id"] != queued_retry["id"]
 
 
-def test_a_load_with_an_adopted_run_gets_no_other_run(
-    cloud: DBTCloudEmulator, copy: dlt.Pipeline
-) -> None:
-    run = queued(cloud)
-    assert share(run, pipeline=copy)["id"] == run["id"]
-    cloud.finish_run(cloud.runs[0]["id"])
-    assert share(run, pipeline=copy)["id"] == run["id"]
-    cloud.finish_run(run["id"])
-    assert share(run, pipeline=copy)["id"] == run["id"]
-    assert len(cloud.runs) == 2
-    load_tables(copy, "airlines")
-    assert share(run, pipeline=copy)["id"] != run["id"]
-
-
 def test_a_manifest_of_another_target_hides_no_descendants(
-    cloud: DBTCloudEmulator, shared_loads: SharedLoads, job: int
+    cloud: DBTCloudEmulator, shared_loads: SharedLoads, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    pipeline = shared_loads.copy("flights", load_tables, "airlines", "only_there")
     overrides: list[Any] = [{"target_name_override": "ci"}, {"git_branch": "fix"}]
-    for data in overrides:
-        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
-        assert steps_of(cloud.runs[-1]) is None
-    load_tables(pipeline, "airlines")
-    for data in overrides:
-        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, data=data)
-        assert steps_of(cloud.runs[-1]) == NARROWED
-    assert len(cloud.runs) == 1 + 2 * len(overrides)
+    with shared_loads.pipeline("flights", load_tables, "airlines", "unheard_of") as pipeline:
+        for loaded, steps in ((pipeline, None), (loaded_pipeline, NARROWED)):
+            job = job_with_manifest(cloud)
+            for data in overrides:
+                run_dbt_cloud_job(job_id=job, pipeline=loaded, only_loaded=True, data=data)
+                assert steps_of(cloud.runs[-1]) == steps
+    assert len(cloud.runs) == 2 * (1 + len(overrides))
 
 
 PROCESS = """
@@ -616,8 +546,7 @@ def test_a_real_load_builds_exactly_its_descendants(flights: Flights, answers: A
     assert carriers == 0
 
 
-@pytest.mark.parametrize("duration", [0, 0.1])
-@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize(("duration", "waits"), [(0.1, True), (0, False)])
 def test_the_returned_run_has_its_overrides(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, duration: float, waits: bool
 ) -> None:
