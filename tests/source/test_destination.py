@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import permutations
+from shutil import copytree
 from typing import Any
 
 import dlt
@@ -101,31 +103,40 @@ def test_a_query_has_no_list_that_a_database_may_refuse() -> None:
     assert condition({"run_id": range(1001)}, names) == ""
 
 
-def project(about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
-    """Return a manifest of a source, a model that reads it, and the nodes downstream of it."""
+def project(title: str, about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
+    """Return a manifest of a source, a model that reads it, and the nodes downstream of it.
+
+    Args:
+        title: The description of all nodes but the model.
+        about: The description of the model.
+        more: The names of further models.
+        has_board: Whether an exposure reads them.
+    """
     source, model = "source.shop.raw.orders", "model.shop.orders"
     layer, metric = "semantic_model.shop.orders", "metric.shop.revenue"
+
+    def reads(*parents: str) -> dict[str, Any]:
+        return {"description": title, "depends_on": {"nodes": [*parents]}}
+
     nodes = {
-        model: {"name": "orders", "description": about, "depends_on": {"nodes": [source]}},
-        **{f"model.shop.{name}": {"depends_on": {"nodes": [model]}} for name in more},
+        model: {**reads(source), "name": "orders", "description": about},
+        **{f"model.shop.{name}": reads(model) for name in more},
     }
     return {
         "nodes": nodes,
         "sources": {source: {"name": "orders", "schema": "raw", "identifier": "orders"}},
-        "semantic_models": {layer: {"depends_on": {"nodes": [model]}}},
-        "metrics": {metric: {"depends_on": {"nodes": [layer]}}},
-        "exposures": {
-            "exposure.shop.board": {"depends_on": {"nodes": [metric] if has_board else []}}
-        },
+        "semantic_models": {layer: reads(model)},
+        "metrics": {metric: reads(layer)},
+        "exposures": {"exposure.shop.board": reads(*([metric] if has_board else []))},
     }
 
 
-def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str | None]]:
+def downstream(pipeline: dlt.Pipeline) -> list[tuple[str, str]]:
     """Return the result of the example query, as nodes with their descriptions."""
     text = (EXAMPLES / "results.sql").read_text()
     (query,) = [each for each in text.split(";") if "\n-- What is downstream" in each]
     found = rows(pipeline, query.replace("'weather'", "'orders'"))
-    return [(f"{kind} {name}", about) for kind, name, _, about in found]
+    return sorted((f"{kind} {name}", about) for kind, name, _, about in found)
 
 
 @pytest.fixture(params=["pipeline", "lake"])
@@ -136,52 +147,55 @@ def shared_rows(request: pytest.FixtureRequest) -> dlt.Pipeline:
     return found
 
 
-# the runs before each load: the description of the model, what else there is, and an exposure
-LOADS: list[list[tuple[str, list[str], bool]]] = [
-    [("one", ["users"], True)],
-    # a node and an edge were removed
-    [("two", [], False)],
-    # as before, but for a node
-    [("one", ["days"], True)],
-    # a node was removed after a run
-    [("one", ["days"], True), ("one", [], True)],
-    # a node came and went between two loads
-    [("two", ["users"], False), ("one", [], True)],
-]
+# the runs of projects before each load: what describes the model, what else there is, a board
+Finished = list[tuple[str, list[str], bool]]
+PROJECTS: dict[str, tuple[Finished, Finished]] = {
+    "A node and an edge were removed.": (
+        [("one", ["users"], True)],
+        [("two", [], False)],
+    ),
+    "As before the newest run, but for a node.": (
+        [("one", ["users"], True), ("two", [], False)],
+        [("one", ["days"], True)],
+    ),
+    "A node was removed after a run.": (
+        [("one", ["days"], True)],
+        [("one", ["days"], True), ("one", [], True)],
+    ),
+    "A node came and went between two loads.": (
+        [("one", [], True)],
+        [("two", ["users"], False), ("one", [], True)],
+    ),
+}
 
 
 def test_downstream_nodes_are_those_of_the_newest_run(
     cloud: DBTCloudEmulator, shared_rows: dlt.Pipeline
 ) -> None:
     has_merge = shared_rows.destination.destination_name == "duckdb"
-    other = nightly(cloud, project_id=cloud.create_project("Other"))
+    projects = {title: cloud.create_project(title) for title in PROJECTS}
     runs = []
-    # where rows are merged, a load does not depend on the one before, and the last one has all
-    for finished in LOADS[::4] if has_merge else LOADS:
-        for about, more, has_board in finished:
-            manifest = project(about, *more, has_board=has_board)
-            job = nightly(cloud, artifacts={**FILES, "manifest.json": manifest})
-            runs.append(finished_run(cloud, job))
-        finished_run(cloud, other)
+    for load in (0, 1):
+        expected: list[tuple[str, str]] = []
+        for title, loads in PROJECTS.items():
+            for about, more, has_board in loads[load]:
+                about = f"{title} {about}"
+                manifest = project(title, about, *more, has_board=has_board)
+                files = {**FILES, "manifest.json": manifest}
+                job = nightly(cloud, artifacts=files, project_id=projects[title])
+                runs.append(finished_run(cloud, job))
+            names = ["metric revenue", "semantic_model orders", *(f"model {name}" for name in more)]
+            expected += [(name, title) for name in [*names, *(["exposure board"] * has_board)]]
+            expected.append(("model orders", about))
         shared_rows.run(quick_results().with_resources(*SHARED))
-        assert downstream(shared_rows) == sorted(
-            [
-                *([("exposure board", None)] if has_board else []),
-                *(("metric revenue", None), ("model orders", about)),
-                *((f"model {name}", None) for name in more),
-                ("semantic_model orders", None),
-            ]
-        )
+        assert downstream(shared_rows) == sorted(expected)
     for loaded in (runs[-1], runs[0]):
         source = quick_results(loaded).with_resources(*SHARED)
         assert not any(extracted(shared_rows, source).values())
-    same = extracted(shared_rows, quick_results(finished_run(cloud, job)))["dbt_nodes"]
+    source = quick_results(finished_run(cloud, job)).with_resources("dbt_nodes")
+    same = extracted(shared_rows, source)["dbt_nodes"]
     # where rows are merged, they get a longer span
     assert bool(same) is has_merge
-
-
-COUNT = "SELECT count(*) FROM dbt_nodes"
-SPANS = "SELECT DISTINCT first_run_id, last_run_id FROM dbt_nodes"
 
 
 @pytest.fixture
@@ -199,24 +213,30 @@ def test_a_refresh_loads_everything_again_and_a_replace_one_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     runs = [finished_run(cloud, job), finished_run(cloud, job)]
-    refreshes: list[Any] = [None, "drop_sources", "drop_resources", "drop_data"]
-    for refresh in refreshes:
-        pipeline.run(quick_results().with_resources("dbt_nodes"), refresh=refresh)
-        assert rows(pipeline, COUNT) == [(4,)]
-        assert rows(pipeline, SPANS) == [tuple(runs)]
-    pipeline.run(quick_results(runs[0]).dbt_nodes, write_disposition="replace")
-    assert rows(pipeline, COUNT) == [(4,)]
-    assert rows(pipeline, SPANS) == [(runs[0], runs[0])]
+    pipeline.run(quick_results().with_resources("dbt_nodes"))
+    options: list[dict[str, Any]] = [
+        {"refresh": "drop_sources"},
+        {"refresh": "drop_data"},
+        {"write_disposition": "replace"},
+    ]
+    for number, option in enumerate(options):
+        # an extraction changes the state
+        folder = copytree(pipeline.pipelines_dir, f"copy_{number}")
+        copy = new_pipeline("shop", pipeline.destination, pipelines_dir=folder)
+        is_replaced = "write_disposition" in option
+        source = quick_results(runs[0] if is_replaced else None).with_resources("dbt_nodes")
+        spans: list[tuple[int, int]] = []
+        source.dbt_nodes.add_map(partial(_note_span, spans))
+        copy.extract(source, **option)
+        assert spans == [(runs[0], runs[0 if is_replaced else 1])] * 4
+    pipeline.run(quick_results().with_resources("dbt_nodes"), refresh="drop_resources")
+    found = rows(pipeline, "SELECT first_run_id, last_run_id FROM dbt_nodes")
+    assert found == [tuple(runs)] * 4
 
 
-def test_rows_of_another_pipeline_are_merged(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
-) -> None:
-    first, second = finished_run(cloud, job), finished_run(cloud, job)
-    pipeline.run(quick_results(second).dbt_nodes)
-    other = new_pipeline("other", pipeline.destination)
-    found = extracted(other, quick_results(first))["dbt_nodes"]
-    assert {(row["first_run_id"], row["last_run_id"]) for row in found} == {(first, second)}
+def _note_span(spans: list[tuple[int, int]], row: Row) -> Row:
+    spans.append((row["first_run_id"], row["last_run_id"]))
+    return row
 
 
 def test_files_get_no_row_twice(
@@ -233,17 +253,14 @@ def test_files_get_no_row_twice(
     shared = {"dbt_nodes": 4, "dbt_node_parents": 3}
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
     assert counts(lake) == {**shared, **of_run, "dbt_run_loads": 0}
-    for run_id in (slow, first):
-        assert not any(extracted(lake, quick_results(run_id)).values())
-    assert sizes(extracted(lake)) == of_run
+    assert not any(extracted(lake, quick_results(slow)).values())
     cloud.finish_run(slow)
     of_slow = {"dbt_runs": 1, "dbt_run_steps": 4, "dbt_node_results": 2}
-    assert sizes(extracted(lake)) == of_slow
+    for used in (lake, new_pipeline("other", lake.destination)):
+        found = extracted(used)
+        assert {row["run_id"] for row in found["dbt_runs"]} == {second, slow}
+        assert sizes(found) == {table: of_run[table] + of_slow.get(table, 0) for table in of_run}
     del asked[:]
     assert not any(extracted(lake).values())
     assert asked == []
-    other = dlt.pipeline("other", destination=lake.destination, dataset_name=lake.dataset_name)
-    found = extracted(other)
-    assert {row["run_id"] for row in found["dbt_runs"]} == {second, slow}
-    assert sizes(found) == {table: of_run[table] + of_slow.get(table, 0) for table in of_run}
     assert "cannot be read from the destination" not in caplog.text

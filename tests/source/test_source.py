@@ -10,6 +10,7 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.common.pipeline import LoadInfo
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import (
@@ -36,14 +37,18 @@ from tests.support.loading.warehouse import new_pipeline, warehouse
 
 
 def test_a_run_fills_every_table_and_loading_again_changes_no_count(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, tmp_path: Path
 ) -> None:
     job = nightly(cloud, run_generate_sources=True)
     older, newer = finished_run(cloud, job), finished_run(cloud, job)
-    pipeline.run(dbt_cloud_results(run_id=newer))
+    pipeline = new_pipeline("shop", warehouse("shop.duckdb"))
+    info = pipeline.run(dbt_cloud_results(run_id=newer))
+    assert_no_token(cloud.api_token, tmp_path, info, pipeline)
     shared = {"dbt_nodes": 4, "dbt_node_parents": 3, "dbt_run_loads": 0}
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
     assert counts(pipeline) == {**shared, **of_run}
+    columns = rows(pipeline, "SELECT table_name, column_name FROM information_schema.columns")
+    assert {*columns} >= {(table, name) for table in TABLES for name in TABLES[table]}
     assert_values(pipeline, newer)
     stored = {
         table: {*rows(pipeline, f"SELECT {', '.join(KEYS[table])} FROM {table}")}
@@ -89,27 +94,37 @@ def assert_values(pipeline: dlt.Pipeline, run_id: int) -> None:
     assert owners == '["board@example.com"]'
 
 
-def test_empty_tables_are_created_with_all_columns(
+def assert_no_token(token: str, folder: Path, info: LoadInfo, pipeline: dlt.Pipeline) -> None:
+    """Assert that dlt has the token neither in its files, with the database, nor in its objects."""
+    kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
+    assert token.encode() not in kept_by_dlt
+    kept = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(kept) > 5
+    assert Path("shop.duckdb").resolve() in kept
+    assert not [path for path in kept if token.encode() in path.read_bytes()]
+
+
+def test_empty_tables_are_created_with_all_columns_once(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    pipeline.run(dbt_cloud_results())
-    assert set(counts(pipeline).values()) == {0}
+    assert created_tables(pipeline) == {*TABLES}
+    pipeline.normalize()
     schema = pipeline.schemas["dbt_cloud_results"]
     for table, columns in TABLES.items():
-        found = rows(
-            pipeline,
-            "SELECT column_name, is_nullable FROM information_schema.columns "
-            f"WHERE table_schema = 'raw' AND table_name = '{table}'",
-        )
-        assert {name for name, _ in found} >= set(columns)
-        for name, column in schema.get_table_columns(table).items():
-            if name in columns:
-                assert column["description"] == columns[name]["description"]
-                assert column["data_type"] == columns[name]["data_type"]
-                assert bool(column.get("primary_key")) == (name in KEYS[table])
-    before = len(pipeline.list_completed_load_packages())
-    pipeline.run(dbt_cloud_results())
-    assert len(pipeline.list_completed_load_packages()) == before
+        found = schema.get_table_columns(table)
+        assert {*found} >= {*columns}
+        for name, column in columns.items():
+            assert found[name]["description"] == column["description"]
+            assert found[name]["data_type"] == column["data_type"]
+            assert bool(found[name].get("primary_key")) == (name in KEYS[table])
+    assert created_tables(pipeline) == set()
+
+
+def created_tables(pipeline: dlt.Pipeline) -> set[str]:
+    """Return the tables that dlt is to create or fill after an extraction."""
+    (load_id,) = pipeline.extract(dbt_cloud_results()).loads_ids
+    files = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
+    return {file.job_file_info.table_name for file in files}
 
 
 def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
@@ -132,7 +147,9 @@ def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.P
     runs = [finished_run(cloud, job) for job in (first, first, second, first)]
     pipeline.run(dbt_cloud_results(run_id=runs[3]).dbt_nodes)
     one, two = ("one", runs[0], runs[3]), ("two", runs[2], runs[2])
-    assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[0]))) == {one}
+    # rows that another pipeline has loaded are merged, too
+    other = new_pipeline("other", pipeline.destination)
+    assert orders(extracted(other, dbt_cloud_results(run_id=runs[0]))) == {one}
     assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[2]))) == {two}
     # one load of all runs gives the same
     everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
@@ -155,28 +172,35 @@ def files(description: str) -> dict[str, Any]:
 def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    built = {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "BIGINT", "index": 1}}}}
-    of_others = {"model.shop.users": built["model.shop.orders"]}
+    orders, board = "model.shop.orders", "exposure.shop.board"
+    columns = {"id": {"name": "id", "type": "BIGINT", "index": 1}}
     plain = nightly(cloud)
-    partial, whole = (
-        nightly(cloud, artifacts={**FILES, "catalog.json": {"nodes": nodes}}, generate_docs=True)
-        for nodes in (of_others, built)
+    of_board, of_orders = (
+        nightly(
+            cloud,
+            artifacts={**FILES, "catalog.json": {"nodes": {node: {"columns": columns}}}},
+            generate_docs=True,
+        )
+        for node in (board, orders)
     )
-    runs = [finished_run(cloud, job) for job in (plain, whole, partial, plain)]
-    for i in (3, 1):
-        pipeline.run(dbt_cloud_results(run_id=runs[i]).dbt_nodes)
-    found = rows(
-        pipeline,
-        "SELECT columns->0->>'type', catalog_run_id, first_run_id, last_run_id FROM dbt_nodes "
-        "WHERE unique_id = 'model.shop.orders'",
+    runs = [finished_run(cloud, job) for job in (of_orders, of_board, plain, of_board)]
+    pipeline.run(dbt_cloud_results(job_id=of_board).dbt_nodes)
+    query = (
+        "SELECT unique_id, columns->0->>'type', catalog_run_id, first_run_id, last_run_id "
+        f"FROM dbt_nodes WHERE unique_id IN ('{orders}', '{board}')"
     )
-    assert found == [("BIGINT", runs[1], runs[1], runs[3])]
-    # a run within that span adds nothing, and an earlier one replaces the row
-    assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[2]))) == set()
+    assert {*rows(pipeline, query)} == {
+        (board, "BIGINT", runs[3], runs[1], runs[3]),
+        (orders, None, None, runs[1], runs[3]),
+    }
+    # a run within that span adds nothing, and an earlier one replaces the rows
+    assert extracted(pipeline, dbt_cloud_results(run_id=runs[2]))["dbt_nodes"] == []
     earliest = extracted(pipeline, dbt_cloud_results(run_id=runs[0]))["dbt_nodes"]
-    (row,) = [row for row in earliest if row["unique_id"] == "model.shop.orders"]
-    assert (row["first_run_id"], row["last_run_id"]) == (runs[0], runs[3])
-    assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", runs[1])
+    found = {row["unique_id"]: row for row in earliest}
+    for node, catalog in ((orders, runs[0]), (board, runs[3])):
+        row = found[node]
+        assert (row["first_run_id"], row["last_run_id"]) == (runs[0], runs[3])
+        assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", catalog)
 
 
 def test_a_single_table_requests_only_the_files_it_needs(
@@ -184,20 +208,17 @@ def test_a_single_table_requests_only_the_files_it_needs(
 ) -> None:
     finished_run(cloud, nightly(cloud, run_generate_sources=True))
     needed = {
-        "dbt_runs": [],
-        "dbt_run_loads": [],
-        "dbt_run_steps": [],
-        "dbt_source_freshness": ["sources.json"],
-        "dbt_node_parents": ["manifest.json", "run_results.json"],
-        "dbt_nodes": ["manifest.json", "run_results.json"],
-        "dbt_node_results": ["manifest.json", "run_results.json"],
+        ("dbt_runs", "dbt_run_loads", "dbt_run_steps"): [],
+        ("dbt_source_freshness",): ["sources.json"],
+        ("dbt_node_parents",): ["manifest.json", "run_results.json"],
+        ("dbt_nodes",): ["manifest.json", "run_results.json"],
+        ("dbt_node_results",): ["manifest.json", "run_results.json"],
     }
-    for number, (table, files) in enumerate(needed.items(), start=1):
+    for tables, files in needed.items():
         before = len(requested_files(cloud))
-        pipeline.extract(dbt_cloud_results().with_resources(table))
-        assert sorted(requested_files(cloud)[before:]) == files, table
-        tables = pipeline.schemas["dbt_cloud_results"].data_table_names()
-        assert {*tables} == {*list(needed)[:number]}
+        found = extracted(pipeline, dbt_cloud_results().with_resources(*tables))
+        assert sorted(requested_files(cloud)[before:]) == files, tables
+        assert {table for table, rows in found.items() if rows} == {*tables} - {"dbt_run_loads"}
 
 
 def test_a_file_is_requested_once_for_all_tables(
@@ -330,20 +351,18 @@ def test_config_comes_from_its_own_section(
         dbt_cloud_results()
 
 
-def test_tables_of_two_sources_are_loaded_together_and_dlt_keeps_no_token(
-    cloud: DBTCloudEmulator, tmp_path: Path
+def test_tables_of_two_sources_are_loaded_together(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     finished_run(cloud, nightly(cloud))
-    pipeline = new_pipeline("shop", warehouse("shop.duckdb"))
-    info = pipeline.run([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
-    found = rows(pipeline, "SELECT (SELECT count(*) FROM dbt_runs), count(*) FROM dbt_nodes")
-    assert found == [(1, 4)]
-    kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
-    assert cloud.api_token.encode() not in kept_by_dlt
-    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(kept) > 5
-    assert Path("shop.duckdb").resolve() in kept
-    assert not [path for path in kept if cloud.api_token.encode() in path.read_bytes()]
+    info = pipeline.extract([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
+    (load_id,) = info.loads_ids
+    found = {
+        table: metrics.items_count
+        for extracted_source in info.metrics[load_id]
+        for table, metrics in extracted_source["table_metrics"].items()
+    }
+    assert found == {"dbt_nodes": 4, "dbt_runs": 1}
 
 
 def test_a_missing_job_or_run_id_is_an_error(
