@@ -458,7 +458,7 @@ print(run["id"], last_load(pipeline).committed)
 def test_twenty_pipelines_share_two_runs(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Three are in processes of their own, and the others in threads."""
+    """Two are in processes of their own, and the others in threads."""
     job = cloud.create_job("Shared", duration=None)
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
     monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.5")
@@ -475,8 +475,8 @@ def test_twenty_pipelines_share_two_runs(
 
     first = started_run(cloud, job)
     with ExitStack() as started:
-        processes = [started.enter_context(forked(PROCESS, f"p{n}")) for n in range(3)]
-        threads = [in_background(partial(run, f"t{n}")) for n in range(17)]
+        processes = [started.enter_context(forked(PROCESS, f"p{n}")) for n in range(2)]
+        threads = [in_background(partial(run, f"t{n}")) for n in range(18)]
         runs_by_worker = partial(waited_for, processes, caplog.records)
         # a worker that has triggered or adopted a run may still find an earlier one
         until(lambda: len(runs_by_worker()) == 20 and len({*runs_by_worker().values()}) == 1)

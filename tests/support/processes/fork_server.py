@@ -6,6 +6,7 @@ the interpreter handles its errors, signals and end as those of every other prog
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -19,7 +20,7 @@ START = (
     "from tests.support.processes.fork_server import program\n"
     "exec(compile(program(), '<string>', 'exec'), {'__name__': '__main__'})"
 )
-# what importing the package, and loading into DuckDB, imports at some time
+# what running a job, and loading into DuckDB, imports at some time
 _PRELOADED = (
     "dlt_dbtcloud.helpers",
     "dlt_dbtcloud.lineage",
@@ -33,6 +34,10 @@ _PRELOADED = (
     "pluggy",
     "rich.console",
     "rich.table",
+    "dlt_dbtcloud.runs.lifecycle",
+    "jsonschema",
+    "pendulum.locales.en.locale",
+    "tests.support.clock",
 )
 # the names of all modules after each of these imports, as of a program that imports no more
 imported: dict[str, frozenset[str]] = {}
@@ -40,11 +45,16 @@ imported: dict[str, frozenset[str]] = {}
 
 def program() -> str:
     """Fork for each request, and return its code in the fork; end when no more can come."""
+    # a fork ends without clearing the modules, which would copy their memory; runs last, as first
+    atexit.register(sys.modules.clear)
     for module in _PRELOADED:
         import_module(module)
         imported[module] = frozenset(sys.modules)
+    _prepare()
     _forget_settings()
-    # the garbage of forks has nothing of it, which saves copies of its memory
+    # forks neither collect nor free what is there now, as a frozen list with itself in it stays
+    kept = [*gc.get_objects()]
+    kept.append(kept)
     gc.freeze()
     control = socket.socket(fileno=int(sys.argv[1]))
     while True:
@@ -94,6 +104,16 @@ def _wait(options: int) -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, options)[0]:
             pass
+
+
+def _prepare() -> None:
+    """Do what a first call would do in each fork, whatever its settings."""
+    from dlt.common.configuration import plugins
+
+    from dlt_dbtcloud.emulator.api.routes import url_map
+
+    plugins.manager()
+    url_map()
 
 
 def _forget_settings() -> None:
