@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from dataclasses import replace
 from typing import Any
 
 import dlt
@@ -25,7 +26,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.loads import LastLoad, last_load
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.parts import Part, report
@@ -36,7 +37,6 @@ from dlt_dbtcloud.runs.watch import Watch
 from dlt_dbtcloud.typing import Run
 from tests.support.clock import PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.dbt.nodes import FAILED_FILES
-from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run, started_run
 from tests.support.processes.threads import in_background, interrupting
 
@@ -55,16 +55,16 @@ def test_the_cause_names_the_pipeline_and_the_load(
 
 
 def test_a_load_with_a_successful_run_gets_no_other(
-    cloud: DBTCloudEmulator, shared_loads: SharedLoads
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     job = cloud.create_job("Nightly")
-    first = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
-    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    first = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert again["id"] == first["id"]
     assert len(cloud.runs) == 1
-    load_tables(pipeline, "airlines")
-    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] != first["id"]
+    load = last_load(loaded_pipeline)
+    later = Trigger(str(job), {"cause": "x"}, replace(load, load_id=f"{load.began + 1:.5f}"))
+    assert start(client, later).run["id"] != first["id"]
 
 
 def test_a_run_in_flight_is_joined(cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline) -> None:
@@ -180,7 +180,7 @@ def test_a_bound_call_sends_as_few_requests_as_possible(
 
 
 def test_each_of_many_jobs_runs_once_in_the_requested_order(cloud: DBTCloudEmulator) -> None:
-    jobs = [cloud.create_job(str(i), duration=0.1) for i in range(5)]
+    jobs = [cloud.create_job(str(i)) for i in range(5)]
     runs = run_dbt_cloud_jobs(reversed(jobs))
     assert [run["job_id"] for run in runs] == jobs[::-1]
     assert all(run["is_success"] for run in runs)
@@ -198,7 +198,7 @@ def test_a_failed_run_does_not_hide_the_others(cloud: DBTCloudEmulator) -> None:
 
 
 def test_a_job_that_cannot_be_triggered_does_not_stop_the_others(cloud: DBTCloudEmulator) -> None:
-    good = cloud.create_job("x", duration=0.1)
+    good = cloud.create_job("x")
     with pytest.raises(DBTCloudNotFoundError):
         run_dbt_cloud_jobs([1, good])
     assert [run["is_success"] for run in cloud.runs] == [True]
@@ -228,8 +228,11 @@ def test_a_value_that_is_not_a_list_of_jobs_is_refused(cloud: DBTCloudEmulator, 
     assert cloud.requests == []
 
 
-@pytest.mark.parametrize("reuse_queued_run", [False, True])
-@pytest.mark.parametrize("per_minute", [0, 1, 2, 3, 4, 7])
+@pytest.mark.parametrize(
+    ("per_minute", "reuse_queued_run"),
+    # with 0 and 1, each request is refused at first
+    [(0, False), (0, True), (1, False), (2, True), (3, False), (4, True), (7, False)],
+)
 def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, per_minute: int, reuse_queued_run: bool
 ) -> None:
@@ -329,7 +332,7 @@ def test_a_missing_run_does_not_end_the_watch_of_others(
 def test_a_failed_clean_up_does_not_hide_a_successful_run(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = cloud.create_job("Nightly", duration=0.1)
+    job = cloud.create_job("Nightly")
     config = DBTCloudConfiguration()
     cloud.fail("trigger_job", "status", when="before")
     # the searches after the lost answer and after the repeated one are answered

@@ -52,7 +52,11 @@ MANIFEST: dict[str, Any] = {
 }
 FLIGHTS = [Relation("flights", "raw")]
 FLIGHTS_SOURCE = SOURCES["source.shop.raw.flights"]
-DAMAGED = [
+DAMAGED: list[Any] = [
+    [],
+    {"metadata": {}},
+    {"sources": {"source.a.b.c": {"schema": "raw"}}, "nodes": {}},
+    {"sources": 1, "nodes": 2},
     {**MANIFEST, "sources": {"source.shop.raw.flights": {**FLIGHTS_SOURCE, "schema": None}}},
     {**MANIFEST, "sources": {"source.shop.raw.flights": {**FLIGHTS_SOURCE, "schema": ["raw"]}}},
     {**MANIFEST, "sources": {"source.shop.raw.flights": {**FLIGHTS_SOURCE, "name": None}}},
@@ -171,7 +175,7 @@ def test_a_long_command_is_cut_in_the_log(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "dlt")
-    job = job_with(cloud, {"manifest.json": MANIFEST}, execute_steps=[f"dbt run -s {'a ' * 9000}"])
+    job = job_with(cloud, {"manifest.json": MANIFEST}, execute_steps=[f"dbt run -s {'a ' * 2000}"])
     narrowed_body(client, job, BODY, FLIGHTS)
     (line,) = [each.getMessage() for each in caplog.records if "Narrowed" in each.getMessage()]
     assert len(line) < 2000
@@ -206,13 +210,13 @@ def test_a_table_whose_source_is_elsewhere_runs_the_whole_job(
 def test_one_warning_names_a_few_of_many_tables(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    names = [f"table_{number:03}" for number in range(500)]
+    names = [f"table_{number:03}" for number in range(50)]
     sources = {f"source.shop.raw.{name}": {**FLIGHTS_SOURCE, "name": name} for name in names}
     job = job_with(cloud, {"manifest.json": {**MANIFEST, "sources": sources}})
     assert narrowed_body(client, job, BODY, [Relation(name, "dev") for name in names]) == BODY
     assert "`dev.table_002`" in caplog.text
     assert "table_003" not in caplog.text
-    assert "497 more tables are not declared in their places." in caplog.text
+    assert "47 more tables are not declared in their places." in caplog.text
 
 
 def test_an_override_of_the_schema_may_move_a_source_to_a_declared_table(
@@ -236,25 +240,24 @@ def test_tables_without_descendants_need_no_run(
 
 
 @pytest.mark.parametrize("name", ["idle", "unknown"])
-@pytest.mark.parametrize(("days", "is_skipped"), [(6, True), (8, False)])
 def test_an_old_manifest_skips_no_run(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
     name: str,
-    days: int,
-    is_skipped: bool,
 ) -> None:
     """The project may have other sources and models by now, and only a run shows them."""
     written = datetime.now(timezone.utc) - timedelta(days=30)
     metadata = {"generated_at": written.isoformat()}
     job = job_with(cloud, {"manifest.json": {**MANIFEST, "metadata": metadata}})
     # the age is that of the run, unless it only repeats an older manifest
-    later = clocked(client, FakeClock(ahead=86400.0 * days))
-    assert narrowed_body(later, job, BODY, [Relation(name, "raw")]) == (
-        None if is_skipped else BODY
+    after_6_days, after_8_days = (
+        clocked(client, FakeClock(ahead=86400.0 * days)) for days in (6, 8)
     )
-    assert ("its manifest is older than 7 days" in caplog.text) is not is_skipped
+    assert narrowed_body(after_6_days, job, BODY, [Relation(name, "raw")]) is None
+    assert "its manifest is older" not in caplog.text
+    assert narrowed_body(after_8_days, job, BODY, [Relation(name, "raw")]) == BODY
+    assert "its manifest is older than 7 days" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["idle", "unknown"])
@@ -277,15 +280,7 @@ def test_tables_without_a_source_are_named_once(
 
 @pytest.mark.parametrize(
     "files",
-    [
-        {},
-        {"manifest.json": b"<html>"},
-        {"manifest.json": []},
-        {"manifest.json": {"metadata": {}}},
-        {"manifest.json": {"sources": {"source.a.b.c": {"schema": "raw"}}, "nodes": {}}},
-        {"manifest.json": {"sources": 1, "nodes": 2}},
-        *({"manifest.json": each} for each in DAMAGED),
-    ],
+    [{}, {"manifest.json": b"<html>"}, {"manifest.json": DAMAGED[-1]}],
 )
 def test_without_a_manifest_all_of_the_job_runs_with_a_warning(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any, caplog: pytest.LogCaptureFixture
@@ -293,6 +288,19 @@ def test_without_a_manifest_all_of_the_job_runs_with_a_warning(
     job = job_with(cloud, files)
     assert narrowed_body(clocked(client, FakeClock()), job, BODY, FLIGHTS) == BODY
     assert f"Running all of job {job}" in caplog.text
+
+
+def narrowed_with(manifest: Any) -> Narrowing:
+    """Narrow a job by a manifest without reading it."""
+    job = Narrowing(BODY, Job(id=1), ["dbt build"])
+    return narrowed_by(manifest_of(json.dumps(manifest).encode()), job, FLIGHTS, time.time())
+
+
+@pytest.mark.parametrize("manifest", DAMAGED)
+def test_with_a_damaged_manifest_all_of_the_job_runs(manifest: Any) -> None:
+    narrowed = narrowed_with(manifest)
+    assert narrowed.doubt
+    assert narrowed.body == BODY
 
 
 def mutations(value: Any) -> Iterator[Any]:
@@ -333,10 +341,8 @@ def test_no_damage_of_a_manifest_skips_the_run_or_is_an_error() -> None:
         if not (isinstance(each, dict) and each.get("sources") == {})
     ]
     assert len(damaged) > 100
-    job = Narrowing(BODY, Job(id=1), ["dbt build"])
     for manifest in damaged:
-        read = manifest_of(json.dumps(manifest).encode())
-        narrowed = narrowed_by(read, job, FLIGHTS, time.time())
+        narrowed = narrowed_with(manifest)
         assert not narrowed.is_empty, manifest
         narrowed.saving(())
 
@@ -352,7 +358,7 @@ def test_the_manifest_of_an_earlier_step_is_found(
 ) -> None:
     flights = Flights(recorded("parse_and_deps"), tmp_path)
     job = flights.job("dbt parse", "dbt --no-write-json deps")
-    run_dbt_cloud_job(job_id=job)
+    ended_run(cloud, job)
     before = len(cloud.requests)
     body: TriggerData = {"cause": "x", "steps_override": ["dbt run"]}
     narrowed = narrowed_body(client, str(job), body, [Relation("weather", "raw")])
@@ -360,7 +366,7 @@ def test_the_manifest_of_an_earlier_step_is_found(
     assert len(cloud.requests) - before == 3
 
 
-@pytest.mark.parametrize("kind", ["status", "cut", "html", "rate_limit"])
+@pytest.mark.parametrize("kind", ["cut", "rate_limit"])
 def test_an_outage_is_waited_out(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any
 ) -> None:
@@ -387,7 +393,7 @@ def test_the_job_is_requested_once_per_attempt(
     assert len(clock.sleeps) == 7
 
 
-@pytest.mark.parametrize("kind", ["status", "cut", "html", "rate_limit"])
+@pytest.mark.parametrize("kind", ["status", "html", "rate_limit"])
 @pytest.mark.parametrize("spared", [0, 1], ids=["the job", "its manifest"])
 def test_an_outage_that_outlasts_the_timeout_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any, spared: int
@@ -413,8 +419,7 @@ def test_a_retry_after_beyond_the_timeout_is_an_error_at_once(
     assert clock.sleeps == []
 
 
-@pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize("path", ["get_job_artifact", "get_artifact"])
+@pytest.mark.parametrize(("path", "status"), [("get_job_artifact", 401), ("get_artifact", 403)])
 def test_a_rejected_token_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, path: str, status: int
 ) -> None:

@@ -38,6 +38,12 @@ def delay(end: float, past: Sequence[float], wait: float = 10) -> float:
     return checks(end, past, wait)[-1] - end
 
 
+@pytest.mark.parametrize("length", [3, 10, 30, 100, 250])
+def test_an_end_is_noticed_within_a_tenth_of_the_duration_with_few_checks(length: int) -> None:
+    assert delay(length, ()) <= length / 10 + 1
+    assert len(checks(length, ())) <= length / 10 + 20
+
+
 @pytest.mark.parametrize("wait", [0, 1, 10, 60])
 @pytest.mark.parametrize("usual", [4, 45, 130, 600, 3607])
 def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(usual: float, wait: float) -> None:

@@ -16,7 +16,6 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Plan
 from tests.conftest import WriteConfig
 from tests.support.dbt.scripted_dbt import Act, scripted_job
-from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run
 
 AIRLINES, PLANES = "source.shop.raw.airlines", "source.shop.raw.planes"
@@ -43,7 +42,7 @@ NODES = {
     }
     for node in sorted({"seed.shop.codes", *(each for some in CHILDREN.values() for each in some)})
 }
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "sources": {
         source: {"package_name": "shop", "source_name": "raw", "name": name, "schema": "raw"}
         for source, name in ((AIRLINES, "airlines"), (PLANES, "planes"))
@@ -81,6 +80,9 @@ def job_with(cloud: DBTCloudEmulator, *steps: str, files: Any = None, **options:
     return job
 
 
+VARIABLES = {"load_id": "{load_id}", "tables": "{tables}"}
+
+
 def sent_steps(cloud: DBTCloudEmulator) -> Any:
     return (cloud.runs[-1]["trigger"] or {})["steps_override"]
 
@@ -106,19 +108,25 @@ def test_a_plan_has_the_nodes_and_seconds_of_the_load(
     assert len(cloud.runs) == 1
 
 
+WITH_VARS = ["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"]
+SOME_STEPS = ["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"]
+
+
 @pytest.mark.parametrize(
-    ("steps", "only_loaded"),
+    ("steps", "only_loaded", "variables"),
     [
-        (["dbt build"], False),
-        (["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"], False),
-        (["dbt build"], True),
-        (["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"], True),
-        (["dbt build --selector nightly"], True),
-        (["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'"], True),
-        (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], True),
+        (["dbt build"], False, None),
+        (WITH_VARS, False, None),
+        (WITH_VARS, False, VARIABLES),
+        (["dbt build"], True, None),
+        (SOME_STEPS, True, None),
+        (SOME_STEPS, True, VARIABLES),
+        (["dbt build --selector nightly"], True, None),
+        (WITH_VARS, True, None),
+        (WITH_VARS, True, VARIABLES),
+        (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], True, VARIABLES),
     ],
 )
-@pytest.mark.parametrize("variables", [None, {"load_id": "{load_id}", "tables": "{tables}"}])
 def test_a_plan_has_the_steps_that_the_run_sends(
     cloud: DBTCloudEmulator,
     loaded_pipeline: dlt.Pipeline,
@@ -170,15 +178,15 @@ def test_steps_of_the_caller_are_planned_whole(
 
 
 def test_a_load_without_descendants_plans_nothing(
-    cloud: DBTCloudEmulator, shared_loads: SharedLoads
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    job = job_with(cloud)
-    with shared_loads.pipeline("weather", load_tables, "weather") as pipeline:
-        plan = plan_dbt_cloud_job(job_id=job, pipeline=pipeline)
-        run = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    sources = {PLANES: MANIFEST["sources"][PLANES]}
+    job = job_with(cloud, files={"manifest.json": {**MANIFEST, "sources": sources}})
+    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
     assert plan["steps"] == plan["nodes"] == []
     assert plan["reason"] == run.get("status_message")
-    assert plan["undeclared"] == ["weather"]
+    assert plan["undeclared"] == ["airlines"]
     assert run["id"] is None
 
 
@@ -263,11 +271,10 @@ def test_each_command_has_its_own_results(
 
 
 def test_narrowed_runs_count_if_the_whole_job_has_not_run_enough(
-    cloud: DBTCloudEmulator, shared_loads: SharedLoads, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
     job = job_with(cloud)
-    with shared_loads.pipeline("planes", load_tables, "planes") as pipeline:
-        run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
+    ended_run(cloud, job, steps_override=["dbt build --select source:raw.planes+"])
     plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
     assert plan["runs_considered"] == 2
 
