@@ -63,6 +63,7 @@ def test_a_load_with_a_successful_run_gets_no_other(
     assert again["id"] == first["id"]
     assert len(cloud.runs) == 1
     load = last_load(loaded_pipeline)
+    assert load is not None
     later = Trigger(str(job), {"cause": "x"}, replace(load, load_id=f"{load.began + 1:.5f}"))
     assert start(client, later).run["id"] != first["id"]
 
