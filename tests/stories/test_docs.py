@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -91,20 +91,26 @@ def backend() -> Iterator[KeepAliveServer]:
         yield server
 
 
+@contextmanager
+def database_of(block: Block) -> Iterator[None]:
+    """Open the database of a block once, and not for each step of a load."""
+    with ExitStack() as opened:
+        for name in DATABASE.findall(block.code):
+            opened.enter_context(duckdb.connect(f"{name}.duckdb"))
+        yield
+
+
 def execute(block: Block, pipeline: dlt.Pipeline | None = None) -> dict[str, Any]:
     """Execute a block and return its names.
 
     Args:
-        block: The block. Its database is opened once, and not for each step of a load.
+        block: The block.
         pipeline: The pipeline that has run the load with which the block begins.
     """
     names = {"__name__": "docs", "pipeline": pipeline}
     # the lines stay where they are
     code = LOAD.sub("\n\n", block.code) if pipeline else block.code
-    with ExitStack() as opened:
-        for name in DATABASE.findall(block.code):
-            opened.enter_context(duckdb.connect(f"{name}.duckdb"))
-        exec(compile(code, str(block), "exec"), names)
+    exec(compile(code, str(block), "exec"), names)
     return names
 
 
@@ -124,15 +130,18 @@ def test_python_runs(
 ) -> None:
     """A load with which several blocks begin is run once, and each has a job of its own."""
     monkeypatch.setenv("OPENLINEAGE_URL", backend.url)
+    # no other machine continues the pipelines
+    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
     for folder in ("examples", ".venv-fusion"):
         (isolated / folder).symlink_to(ROOT / folder)
     pipeline = None
-    for block in group:
-        for section in ("", "PROD__"):
-            monkeypatch.setenv(f"DBT_CLOUD__{section}JOB_ID", str(cloud.create_job("Nightly")))
-        sent = backend.requests
-        pipeline = execute(block, pipeline)["pipeline"]
-        assert (backend.requests > sent) == ("emit_openlineage" in block.code)
+    with database_of(group[0]):
+        for block in group:
+            for section in ("", "PROD__"):
+                monkeypatch.setenv(f"DBT_CLOUD__{section}JOB_ID", str(cloud.create_job("Nightly")))
+            sent = backend.requests
+            pipeline = execute(block, pipeline)["pipeline"]
+            assert (backend.requests > sent) == ("emit_openlineage" in block.code)
 
 
 def test_first_example_loads_no_results_of_a_skipped_run(
@@ -142,7 +151,9 @@ def test_first_example_loads_no_results_of_a_skipped_run(
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
     # leaves a manifest without sources
     dlt_dbtcloud.run_dbt_cloud_job()
-    names = execute(blocks("python")[0])
+    example = blocks("python")[0]
+    with database_of(example):
+        names = execute(example)
     assert capsys.readouterr().out == "Skipped\n"
     assert "dbt_cloud_results" not in names["pipeline"].schema_names
     assert len(cloud.runs) == 1
@@ -160,7 +171,8 @@ def test_python_is_formatted(tmp_path: Path) -> None:
 
 def test_the_yaml_of_sources_is_what_the_example_writes() -> None:
     (example,) = [block for block in blocks("python") if block.page == SOURCES]
-    execute(example)
+    with database_of(example):
+        execute(example)
     written, thresholds = [block for block in blocks("yaml") if block.page == SOURCES]
     assert yaml.safe_load(written.code) == yaml.safe_load(Path("sources.yml").read_text())
     # those that dbt checks in a test of its own
