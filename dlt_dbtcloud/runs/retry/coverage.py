@@ -146,6 +146,9 @@ def _gap_by_manifest(
         unread = f"; results that could not be read: {parts}" if parts else ""
         return f"{len(missing)} of {len(expected)} nodes are not in its results: {names}{unread}"
     narrowed = narrowed_commands(commands, manifest, sources)
+    if scope.nodes is None and not narrowed and is_narrowed_to_load(run):
+        # another call narrowed it by a manifest in which something descended from the tables
+        return "nothing in its manifest descends from the loaded tables any more"
     if not covers(planned_commands(run), narrowed, with_vars=False):
         return "the sources of the loaded tables have changed since its commands were narrowed"
     return None

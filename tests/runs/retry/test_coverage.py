@@ -16,11 +16,14 @@ from dlt_dbtcloud import (
     get_dbt_cloud_run_status,
     run_dbt_cloud_job,
 )
+from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.retry.coverage import Scope, gap
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
+from dlt_dbtcloud.values import Relation
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.scripted_dbt import Act, executed_commands, open_gate, scripted_job
 from tests.support.loading.loads import SharedLoads, load_tables
@@ -86,6 +89,17 @@ def run_narrowed(
     return run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, **options)
 
 
+def gap_of(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, statuses: Mapping[str, Any]
+) -> str | None:
+    """Return what a narrowed run with these results has not built."""
+    files = {"run_results.json": {"results": act(statuses).results}, "manifest.json": manifest()}
+    job = cloud.create_job("Nightly", artifacts=files)
+    run = ended_run(cloud, job, steps_override=[f"dbt {NARROWED}"])
+    scope = Scope([Relation("orders", "raw")], ["dbt build"], frozenset(BUILT))
+    return gap(client, run, scope, ReadRuns())
+
+
 @pytest.mark.parametrize(
     "statuses",
     [
@@ -96,43 +110,52 @@ def run_narrowed(
         {STG: "success", MART: "success"},
     ],
 )
-def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, statuses: dict[str, str]
+def test_results_with_all_nodes_have_no_gap_whatever_the_manifest_is(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, statuses: dict[str, str]
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act(statuses)])
+    assert gap_of(cloud, client, statuses) is None
+    read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
+    assert read == ["run_results.json"]
+
+
+def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+) -> None:
+    run = run_narrowed(cloud, isolated, loaded_orders, [act(BUILT)])
     assert run["id"] == cloud.runs[-1]["id"]
     assert executed_commands(isolated) == ["build", NARROWED]
     read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
-    # a test that warned is logged with its file
-    more = ["manifest.json"] if "warn" in statuses.values() else []
-    assert read == ["manifest.json", "run_results.json", *more]
+    assert read == ["manifest.json", "run_results.json"]
 
 
 @pytest.mark.parametrize(
-    "statuses",
+    ("statuses", "count"),
     [
-        {},
-        {STG: "success"},
-        {"model.shop.other": "success"},
+        ({}, 3),
+        ({"model.shop.other": "success"}, 2),
         # results that cannot be read; the last may be that of a test
-        {STG: "success", MART: 5, TEST: "pass"},
-        {STG: "success", MART: "success", TEST: 5},
+        ({STG: "success", MART: 5, TEST: "pass"}, 1),
+        ({STG: "success", MART: "success", TEST: 5}, 1),
     ],
 )
+def test_results_without_some_nodes_have_a_gap(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, statuses: dict[str, Any], count: int
+) -> None:
+    found = gap_of(cloud, client, statuses) or ""
+    assert found.startswith(f"{count} of 3 nodes are not in its results")
+    for index, status in enumerate(statuses.values()):
+        unread = f"results that could not be read: `$.results[{index}].status`"
+        assert (unread in found) is (status == 5)
+
+
 def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     cloud: DBTCloudEmulator,
     isolated: Path,
     loaded_orders: dlt.Pipeline,
-    statuses: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act(statuses), act(ALL)])
+    run = run_narrowed(cloud, isolated, loaded_orders, [act({STG: "success"}), act(ALL)])
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
-    lost = [name for name, status in statuses.items() if status == 5]
-    for name in lost:
-        assert f"results that could not be read: `$.results[{[*statuses].index(name)}].status`" in (
-            caplog.text
-        )
     assert run["id"] == cloud.runs[-1]["id"]
     assert run["is_success"]
     assert "of 3 nodes are not in its results" in caplog.text
@@ -151,23 +174,21 @@ def test_only_the_run_of_all_of_the_job_counts_for_the_load(
 
 
 def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, shared_loads: SharedLoads
+    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
 ) -> None:
     """On dbt Core a model with an unknown macro has no sources in the manifest."""
-    pipeline = shared_loads.copy("shop", load_tables, "orders")
     broken = manifest()
     for name in (STG, MART):
         broken["nodes"][name]["depends_on"] = {"nodes": []}
     broken["child_map"] = {"source.shop.raw.orders": [], STG: [TEST]}
     acts = [Act({}, manifest=broken), Act({STG: "error"}, exit_code=1, manifest=broken)]
-    run = run_narrowed(cloud, isolated, pipeline, acts)
+    run = run_narrowed(cloud, isolated, loaded_orders, acts)
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["is_error"]
-    # the manifest of a failed run does not show that there is nothing to build
-    load_tables(pipeline, "orders")
+    # the narrowed run that executed nothing is not found as the run of this load
     job = run["job_definition_id"]
-    again = run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True)
-    assert again["status_humanized"] != "Skipped"
+    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=True)
+    assert again["is_error"]
     assert executed_commands(isolated)[3:] == ["build"]
 
 
