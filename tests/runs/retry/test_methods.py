@@ -83,6 +83,11 @@ UNDONE_AND_BOARD = UNDONE.replace(
             f"dbt build --vars '{{a: 1}}' --full-refresh {UNDONE} --indirect-selection empty",
         ),
         (
+            "dbt build --resource-type model",
+            f"dbt build --resource-type model {UNDONE} --indirect-selection empty",
+        ),
+        ("dbt build --exclude b", f"dbt build {UNDONE} --indirect-selection empty"),
+        (
             "dbt --fail-fast test --selector y",
             f"dbt --fail-fast test {UNDONE} --indirect-selection empty",
         ),
@@ -164,10 +169,12 @@ def test_else_the_failed_command_runs_on_its_unsuccessful_nodes(
 
 
 @pytest.mark.parametrize("files", [{}, {"run_results.json": RESULTS}, {"manifest.json": MANIFEST}])
-def test_else_the_failed_command_runs_unchanged(cloud: DBTCloudEmulator, files: Any) -> None:
+def test_else_the_failed_command_runs_unchanged(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
+) -> None:
     run = fail(cloud, files)
     outdate(cloud, run)
-    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    retry(client, run)
     trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] == ["dbt build --select +c --threads 3", "dbt test"]
 
@@ -190,11 +197,11 @@ def test_an_invalid_token_ends_a_retry(cloud: DBTCloudEmulator, failed: Run) -> 
 
 @pytest.mark.parametrize("is_outdated", [False, True])
 def test_a_run_is_retried_once_by_several_calls(
-    cloud: DBTCloudEmulator, failed: Run, is_outdated: bool
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run, is_outdated: bool
 ) -> None:
     if is_outdated:
         outdate(cloud, failed)
-    runs = [retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False) for _ in range(3)]
+    runs = [retry(client, failed) for _ in range(3)]
     assert len({run["id"] for run in runs}) == 1
 
 
@@ -209,15 +216,15 @@ def test_a_successful_retry_is_not_repeated(cloud: DBTCloudEmulator, isolated: P
 
 @pytest.mark.parametrize("is_outdated", [False, True])
 def test_a_failed_retry_is_retried_next(
-    cloud: DBTCloudEmulator, failed: Run, is_outdated: bool
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run, is_outdated: bool
 ) -> None:
     if is_outdated:
         outdate(cloud, failed)
-    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    second = retry(client, failed)
     cloud.finish_run(second["id"], "error")
     if is_outdated:
         outdate(cloud, failed)
-    third = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    third = retry(client, failed)
     assert third["id"] not in (second["id"], failed["id"])
     listed = cloud.runs[-1]
     cause = (listed["trigger"] or {})["cause"]
@@ -228,12 +235,12 @@ def test_a_failed_retry_is_retried_next(
 
 
 def test_a_new_run_is_triggered_after_a_failed_retry_of_the_api(
-    cloud: DBTCloudEmulator, failed: Run
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
 ) -> None:
-    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    second = retry(client, failed)
     cloud.finish_run(second["id"], "error")
     outdate(cloud, failed)
-    retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    retry(client, failed)
     # the failed command is `dbt retry`, whose original command is in the first run
     trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] == [
@@ -245,7 +252,7 @@ def test_a_new_run_is_triggered_after_a_failed_retry_of_the_api(
 def test_the_retried_run_is_requested_once_per_attempt(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
 ) -> None:
-    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    second = retry(client, failed)
     cloud.finish_run(second["id"], "error")
     outdate(cloud, failed)
     # the retry is read first, and then the run that it retries
@@ -255,15 +262,14 @@ def test_the_retried_run_is_requested_once_per_attempt(
     assert len(clock.sleeps) == 4
 
 
-@pytest.mark.parametrize("sends_retry_after", [False, True])
 def test_a_retry_waits_out_every_cool_down(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run, sends_retry_after: bool
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
 ) -> None:
-    second = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    second = retry(client, failed)
     cloud.finish_run(second["id"], "error")
     outdate(cloud, failed)
     clock = FakeClock()
-    cloud.limit_requests(1, clock=clock.monotonic, sends_retry_after=sends_retry_after)
+    cloud.limit_requests(1, clock=clock.monotonic)
     before = len(cloud.runs)
     assert retry(clocked(client, clock), failed)["id"] == cloud.runs[-1]["id"]
     assert len(cloud.runs) == before + 1
@@ -352,9 +358,10 @@ def test_a_run_that_does_not_exist_cannot_be_retried(client: DBTCloudClientV2) -
 @pytest.mark.parametrize(
     ("kind", "is_outdated"),
     [
-        # `trigger/test_exactly_once.py` tests each fault of the API's own retry
+        # `trigger/test_exactly_once.py` tests more faults of the API's own retry
         ("cut", False),
-        *((kind, True) for kind in ("cut", "html", "half", "late", "status", "rate_limit")),
+        # and each fault of a trigger
+        *((kind, True) for kind in ("cut", "late", "rate_limit")),
     ],
 )
 def test_a_retry_is_exactly_one_run_whatever_the_response_is(
@@ -427,17 +434,13 @@ def repeated(run_id: int | None, **options: Any) -> Run:
     return retry_dbt_cloud_run(run_id=run_id, raise_on_failure=True, **options)
 
 
-@pytest.mark.parametrize("retries", [0, 1])
 def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
-    cloud: DBTCloudEmulator, isolated: Path, retries: int, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nothing = Act({}, manifest=MANIFEST)
     acts = [FAILURE, nothing, nothing, Act({"model.shop.a": "success", **FIXED})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    if retries:
-        last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
-    else:
-        last = repeated(run_dbt_cloud_job(job_id=job)["id"])
+    last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
     assert executed_commands(isolated) == [
         "build",
         "retry",
@@ -547,7 +550,7 @@ def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
 
 @pytest.mark.parametrize(
     ("results", "wait"),
-    [(None, True), ({}, True), ({"model.shop.b": "error"}, True), (None, False)],
+    [({}, True), ({"model.shop.b": "error"}, True), (None, False)],
 )
 def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
     cloud: DBTCloudEmulator, isolated: Path, results: Any, wait: bool
@@ -567,10 +570,6 @@ def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
     [
         ("dbt run", f"run {UNDONE}"),
         ("dbt build --exclude unique_b", f"build {UNDONE} --indirect-selection empty"),
-        (
-            "dbt build --resource-type model",
-            f"build --resource-type model {UNDONE} --indirect-selection empty",
-        ),
     ],
 )
 def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them(
@@ -590,26 +589,32 @@ def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them
 
 
 @pytest.mark.parametrize(
-    ("options", "kept", "ending"),
+    ("line", "again"),
     [
-        ("run", "run", ""),
-        ("build --exclude unique_b", "build", " --indirect-selection empty"),
+        ("dbt run", f"dbt run {UNDONE_AND_BOARD}"),
         (
-            "build --resource-type model",
-            "build --resource-type model",
-            " --indirect-selection empty",
+            "dbt build --exclude unique_b",
+            f"dbt build {UNDONE_AND_BOARD} --indirect-selection empty",
         ),
+        (
+            "dbt build --resource-type model",
+            f"dbt build --resource-type model {UNDONE_AND_BOARD} --indirect-selection empty",
+        ),
+        # the API retries it
+        ("dbt build", None),
     ],
 )
 def test_dbt_fusion_is_not_asked_to_retry_a_command_without_some_tests(
-    cloud: DBTCloudEmulator, isolated: Path, options: str, kept: str, ending: str
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, line: str, again: str | None
 ) -> None:
     """Its `dbt retry` executes all tests of what it builds."""
-    manifest = {**MANIFEST, "metadata": {"dbt_version": "2.0.0-preview.196"}}
-    acts = [Act(BROKEN, exit_code=1, manifest=manifest), Act(FIXED)]
-    run = ended_run(cloud, scripted_job(cloud, isolated, [f"dbt {options}"], acts))
-    repeated(run["id"])
-    assert executed_commands(isolated) == [options, f"{kept} {UNDONE}{ending}"]
+    metadata = {"dbt_version": "2.0.0-preview.196"}
+    files = {**FILES, "manifest.json": {**MANIFEST, "metadata": metadata}}
+    job = cloud.create_job("x", execute_steps=[line], outcome="error", artifacts=files)
+    run = ended_run(cloud, job)
+    again_id = retry(client, run)["retrying_run_id"]
+    assert again_id == (None if again else run["id"])
+    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == (again and [again])
 
 
 def test_a_command_whose_hook_failed_is_retried_whole_at_once(
