@@ -29,7 +29,7 @@ from tests.support.dbt.recordings import (
     load,
     replayed_job,
 )
-from tests.support.dbt.results import requested_files, rows
+from tests.support.dbt.results import extracted, requested_files
 from tests.support.projects.flights import Flights
 from tests.support.projects.fusion import SCENARIOS
 from tests.support.projects.loaded_flights import run_flights
@@ -192,19 +192,24 @@ def test_tables_of_dbt_fusion_have_times_versions_and_freshness(
 ) -> None:
     built = run_dbt_cloud_job(job_id=replayed_job(cloud, tmp_path, "built"))
     stale = run_dbt_cloud_job(job_id=replayed_job(cloud, tmp_path, "stale_source"))
-    pipeline.run(dbt_cloud_results())
-    assert rows(pipeline, "SELECT DISTINCT dbt_version FROM dbt_runs") == [("2.0.0-preview.196",)]
-    late = "SELECT run_id, status, age_seconds > 86400 FROM dbt_source_freshness"
-    assert rows(pipeline, late) == [(stale["id"], "error", True)]
-    ((count, seconds),) = rows(
-        pipeline,
-        "SELECT count(*), max(epoch(completed_at - started_at)) FROM dbt_node_results "
-        "WHERE status = 'success' AND completed_at > started_at",
-    )
-    assert count == 5
-    assert seconds < 60
-    typed = "SELECT columns->0->>'type', catalog_run_id FROM dbt_nodes WHERE name = 'juice'"
-    assert ("VARCHAR", built["id"]) in rows(pipeline, typed)
-    ((log,),) = rows(pipeline, "SELECT log_tail FROM dbt_run_steps WHERE log_tail IS NOT NULL")
+    tables = extracted(pipeline, dbt_cloud_results())
+    assert {run["dbt_version"] for run in tables["dbt_runs"]} == {"2.0.0-preview.196"}
+    (late,) = tables["dbt_source_freshness"]
+    assert (late["run_id"], late["status"]) == (stale["id"], "error")
+    assert late["age_seconds"] > 86400
+    seconds = [
+        (node["completed_at"] - node["started_at"]).total_seconds()
+        for node in tables["dbt_node_results"]
+        if node["status"] == "success" and node["started_at"]
+    ]
+    assert len([each for each in seconds if each > 0]) == 5
+    assert max(seconds) < 60
+    typed = [
+        (node["columns"][0]["type"], node["catalog_run_id"])
+        for node in tables["dbt_nodes"]
+        if node["name"] == "juice"
+    ]
+    assert ("VARCHAR", built["id"]) in typed
+    (log,) = [step["log_tail"] for step in tables["dbt_run_steps"] if step["log_tail"]]
     assert "[StaleSource (dbt1063)]" in log
     assert "<unknown>" not in log
