@@ -148,11 +148,15 @@ def test_resources_of_each_kind_are_listed_as_in_the_destination(twice: dlt.Pipe
         "deleted": 1,
         **dict.fromkeys(("emptied", "emptied__items"), 0),
         "history": 1,
-        **{"merged": 1, "merged__items": 0},
-        **{"once_merged": 1, "once_merged__items": 2},
+        "merged": 1,
+        "merged__items": 0,
+        "once_merged": 1,
+        "once_merged__items": 2,
         "order_lines": 1,
-        **{"parallel": 1, "parallel__items": 2},
-        **{"replaced": 1, "replaced__items": 0},
+        "parallel": 1,
+        "parallel__items": 2,
+        "replaced": 1,
+        "replaced__items": 0,
     }
     assert rows_of(twice, "created") == 0
 
@@ -285,7 +289,8 @@ def test_a_failed_load_is_an_error_until_it_is_repeated(copy: dlt.Pipeline) -> N
     older = copy.run(resource([{"id": 1}], "users"))
     copy.extract(resource(ORDER))
     copy.normalize()
-    own, copy.destination = copy.destination, dlt.destinations.duckdb(".")
+    elsewhere: Any = dlt.destinations.duckdb(".")
+    own, copy.destination = copy.destination, elsewhere
     with pytest.raises(PipelineStepFailed) as failed:
         copy.load()
     copy.destination = own
