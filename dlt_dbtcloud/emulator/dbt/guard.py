@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -33,7 +32,11 @@ def main(folder: str, parent: int, grace: float) -> None:
         signal.signal(number, signal.SIG_IGN)
     groups = watched_groups(parent)
     end(groups, grace)
-    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        # loads as long as all other modules, and an emulator that stops has deleted the folder
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def watched_groups(parent: int) -> set[int]:

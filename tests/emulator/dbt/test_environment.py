@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,36 +45,23 @@ def test_dbt_knows_its_run(
         assert {name: environ[prefix + name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(
-    ("trigger", "category"),
-    [
-        ({"github_pull_request_id": 5}, "github_pull_request"),
-        ({"gitlab_merge_request_id": 5}, "gitlab_merge_request"),
-        ({"azure_pull_request_id": 5}, "azure_pull_request"),
-    ],
-)
-def test_the_category_of_the_reason_is_that_of_the_pull_request(
-    api: Api, job: int, trigger: dict[str, Any], category: str
-) -> None:
-    environ = environment_of(api, api.trigger(job, **trigger)["id"])
-    assert environ["DBT_CLOUD_RUN_REASON_CATEGORY"] == category
+def test_the_category_of_the_reason_is_that_of_the_pull_request(api: Api, job: int) -> None:
+    for category in ("github_pull_request", "gitlab_merge_request", "azure_pull_request"):
+        environ = environment_of(api, api.trigger(job, **{f"{category}_id": 5})["id"])
+        assert environ["DBT_CLOUD_RUN_REASON_CATEGORY"] == category
 
 
-@pytest.mark.parametrize(
-    ("fields", "kind"),
-    [
-        ({"type": "development", "deployment_type": None}, "dev"),
+def test_the_type_of_the_environment_is_short(api: Api, job: int) -> None:
+    environment = api.data(f"/jobs/{job}/")["environment_id"]
+    kinds: list[tuple[dict[str, str | None], str]] = [
         ({"deployment_type": "staging"}, "staging"),
         ({"deployment_type": "general"}, ""),
-    ],
-)
-def test_the_type_of_the_environment_is_short(
-    api: Api, job: int, fields: dict[str, Any], kind: str
-) -> None:
-    environment = api.data(f"/jobs/{job}/")["environment_id"]
-    api.post(f"/environments/{environment}/", fields)
-    environ = environment_of(api, api.trigger(job)["id"])
-    assert environ["DBT_CLOUD_ENVIRONMENT_TYPE"] == kind
+        ({"type": "development", "deployment_type": None}, "dev"),
+    ]
+    for fields, kind in kinds:
+        api.post(f"/environments/{environment}/", fields)
+        environ = environment_of(api, api.trigger(job)["id"])
+        assert environ["DBT_CLOUD_ENVIRONMENT_TYPE"] == kind
 
 
 def test_a_token_in_the_cause_is_masked(cloud: DBTCloudEmulator, api: Api, job: int) -> None:
