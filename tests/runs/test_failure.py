@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,6 @@ from dlt_dbtcloud import (
     DBTCloudClientV2,
     DBTCloudRunCancelled,
     DBTCloudRunFailed,
-    cancel_dbt_cloud_run,
-    get_dbt_cloud_run_status,
-    run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import ReadRuns, step_results
 from dlt_dbtcloud.dbt import FusionLog, Manifest
@@ -29,7 +28,7 @@ from dlt_dbtcloud.runs.failure import (
 )
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
 from tests.conftest import Recorded
-from tests.support.clock import FakeClock, clocked
+from tests.support.clock import FakeClock, FakeTimer, clocked
 from tests.support.dbt.manifests import read_manifest, read_results
 from tests.support.dbt.recordings import load, replayed_job
 from tests.support.past_runs import ended_run, started_run
@@ -188,34 +187,41 @@ def test_secrets_in_a_command_are_redacted(
         assert "hunter2" not in str(error) + str(vars(error))
 
 
-def test_a_cancellation_by_a_person_differs_from_a_time_limit(cloud: DBTCloudEmulator) -> None:
-    job = cloud.create_job("Nightly", duration=None)
-    run = started_run(cloud, job)
-    cancel_dbt_cloud_run(run_id=run["id"])
-    with pytest.raises(DBTCloudRunCancelled) as caught:
-        get_dbt_cloud_run_status(run_id=run["id"], raise_on_failure=True)
-    assert not caught.value.timed_out
-    assert 'of job "Nightly" was cancelled by Embedded dbt Cloud.' in str(caught.value)
+def test_a_cancellation_by_a_person_differs_from_a_time_limit() -> None:
+    clock = FakeClock()
+    with (
+        DBTCloudEmulator(new_timer=partial(FakeTimer, clock)) as cloud,
+        DBTCloudClientV2(cloud.api_token, cloud.account_id, cloud.url) as client,
+    ):
+        job = cloud.create_job("Nightly", duration=None)
+        cancelled = client.cancel_run(started_run(cloud, job)["id"])
+        error = explain(client, client.get_run_status(cancelled["id"]))
+        assert isinstance(error, DBTCloudRunCancelled)
+        assert not error.timed_out
+        assert 'of job "Nightly" was cancelled by Embedded dbt Cloud.' in str(error)
 
-    limited = {"timeout_seconds_override": 1}
-    with pytest.raises(DBTCloudRunCancelled) as caught:
-        run_dbt_cloud_job(job_id=job, data=limited, raise_on_failure=True)
-    assert caught.value.timed_out
-    assert "exceeded its time limit" in str(caught.value)
-    assert "`timeout_seconds_override`" in str(caught.value)
+        limited = started_run(cloud, job, timeout_seconds_override=1)
+        clock.sleep(1)
+        error = explain(client, client.get_run_status(limited["id"]))
+        assert isinstance(error, DBTCloudRunCancelled)
+        assert error.timed_out
+        assert "exceeded its time limit" in str(error)
+        assert "`timeout_seconds_override`" in str(error)
 
 
-def test_the_explanation_of_a_failed_test(recorded: Recorded, tmp_path: Path) -> None:
+def test_the_explanation_of_a_failed_test(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, recorded: Recorded, tmp_path: Path
+) -> None:
     flights = Flights(recorded("failed_test"), tmp_path)
     flights.load_for_dbt()
     flights.change("UPDATE raw.flights SET dep_time = 900 WHERE dep_time = 517")
-    with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=flights.job(), raise_on_failure=True)
-    description = str(caught.value)
-    (test,) = caught.value.failures
+    error = explain(client, ended_run(cloud, flights.job()))
+    assert isinstance(error, DBTCloudRunFailed)
+    description = str(error)
+    (test,) = error.failures
     assert "1 failed test" in description
     # each of them descends from the tested node, not from the test
-    skipped = statuses(own_results(caught.value.run_id))["skipped"]
+    skipped = statuses(own_results(error.run_id))["skipped"]
     assert test["skipped"] == skipped > 0
     assert (test["message"] or "").strip()
     assert str(test["message"]).splitlines()[0] in description
@@ -224,30 +230,36 @@ def test_the_explanation_of_a_failed_test(recorded: Recorded, tmp_path: Path) ->
 
 
 def test_the_explanation_of_a_project_that_does_not_compile(
-    recorded: Recorded, tmp_path: Path
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, recorded: Recorded, tmp_path: Path
 ) -> None:
     flights = Flights(recorded("unknown_ref"), tmp_path)
     flights.add("models/marts/dim_carriers.sql", "select * from {{ ref('no_such_model') }}")
-    with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=flights.job("dbt seed", "dbt run"), raise_on_failure=True)
-    description = str(caught.value)
+    error = explain(client, ended_run(cloud, flights.job("dbt seed", "dbt run")))
+    assert isinstance(error, DBTCloudRunFailed)
+    description = str(error)
     assert "failed in step 4, Invoke dbt with `dbt seed`; the end of its log:" in description
     assert "no_such_model" in description
     assert "Fix the project first" in description
-    assert caught.value.failures == []
+    assert error.failures == []
 
 
-def replayed_failure(cloud: DBTCloudEmulator, folder: Path, name: str) -> DBTCloudRunFailed:
-    """Return the error of a recorded run of dbt Fusion."""
-    with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=replayed_job(cloud, folder, name), raise_on_failure=True)
-    return caught.value
+Fail = Callable[[str], DBTCloudRunFailed]
 
 
-def test_failures_on_dbt_fusion_are_explained_as_on_dbt_core(
-    cloud: DBTCloudEmulator, tmp_path: Path
-) -> None:
-    error = replayed_failure(cloud, tmp_path, "failures")
+@pytest.fixture
+def replayed_failure(cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path) -> Fail:
+    """Return a function that returns the error of a recorded run of dbt Fusion, by its name."""
+
+    def fail(name: str) -> DBTCloudRunFailed:
+        error = explain(client, ended_run(cloud, replayed_job(cloud, tmp_path, name)))
+        assert isinstance(error, DBTCloudRunFailed)
+        return error
+
+    return fail
+
+
+def test_failures_on_dbt_fusion_are_explained_as_on_dbt_core(replayed_failure: Fail) -> None:
+    error = replayed_failure("failures")
     model, test = error.failures
     assert f"2 of 11 nodes failed in run {error.run_id}" in str(error)
     assert '"Press": 1 error, 1 failed test, 3 skipped.' in str(error)
@@ -260,10 +272,8 @@ def test_failures_on_dbt_fusion_are_explained_as_on_dbt_core(
     assert "a retry is unlikely to help until the data change" in str(error)
 
 
-def test_an_unknown_ref_on_dbt_fusion_is_quoted_from_the_log(
-    cloud: DBTCloudEmulator, tmp_path: Path
-) -> None:
-    error = replayed_failure(cloud, tmp_path, "unknown_ref")
+def test_an_unknown_ref_on_dbt_fusion_is_quoted_from_the_log(replayed_failure: Fail) -> None:
+    error = replayed_failure("unknown_ref")
     (model,) = error.failures
     assert model["unique_id"] == "model.orchard.bad"
     assert (model["message"] or "").splitlines() == [
@@ -275,10 +285,10 @@ def test_an_unknown_ref_on_dbt_fusion_is_quoted_from_the_log(
 
 
 def test_an_error_that_makes_nodes_fail_on_dbt_fusion_is_quoted_beside_them(
-    cloud: DBTCloudEmulator, tmp_path: Path
+    replayed_failure: Fail,
 ) -> None:
     """The nodes lack a source because its YAML file is broken."""
-    error = replayed_failure(cloud, tmp_path, "broken_yaml")
+    error = replayed_failure("broken_yaml")
     assert {failure["unique_id"] for failure in error.failures} == {"model.orchard.picked"}
     assert str(error).count("Source 'raw.harvest' not found in project") == 1
     assert "Other errors in its log:\n     [error] [SerializationError (dbt1013)]" in str(error)
@@ -301,9 +311,9 @@ def test_an_error_that_makes_nodes_fail_on_dbt_fusion_is_quoted_beside_them(
     ],
 )
 def test_an_error_of_no_node_on_dbt_fusion_is_quoted_without_its_backtrace(
-    cloud: DBTCloudEmulator, tmp_path: Path, name: str, quoted: str
+    replayed_failure: Fail, name: str, quoted: str
 ) -> None:
-    error = replayed_failure(cloud, tmp_path, name)
+    error = replayed_failure(name)
     assert f"failed in step 4, Invoke dbt with `{load(name)[0]['command']}`; its errors:" in str(
         error
     )
@@ -323,9 +333,9 @@ def test_an_error_of_no_node_on_dbt_fusion_is_quoted_without_its_backtrace(
     ],
 )
 def test_with_fail_fast_on_dbt_fusion_only_what_failed_is_reported(
-    cloud: DBTCloudEmulator, tmp_path: Path, name: str, status: str, message: str
+    replayed_failure: Fail, name: str, status: str, message: str
 ) -> None:
-    error = replayed_failure(cloud, tmp_path, name)
+    error = replayed_failure(name)
     (test,) = error.failures
     assert test["name"] == "accepted_values_sorts_colour__green"
     assert test["status"] == status
