@@ -16,7 +16,7 @@ import yaml
 
 from dlt_dbtcloud import DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.dbt.results import nightly, rows
+from tests.support.dbt.results import rows
 from tests.support.docs.pages import DOCS, ROOT, blocks
 from tests.support.processes.children import run
 
@@ -63,7 +63,7 @@ def test_the_example_loads_builds_and_loads_the_results(
     capsys: pytest.CaptureFixture[str],
     isolated: Path,
 ) -> None:
-    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(nightly(cloud, duration=0.5)))
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Shop", duration=0.1)))
     # the folders that it makes
     monkeypatch.setattr(tempfile, "tempdir", str(isolated))
     # opened once, and not for each step of a load

@@ -50,31 +50,25 @@ def test_a_new_machine_runs_the_job_once_for_the_load(
     assert len(cloud.runs) == 1
 
 
-def test_a_machine_with_an_older_load_runs_the_job_for_the_newest(
-    cloud: DBTCloudEmulator, first: dlt.Pipeline, machine: Machine
-) -> None:
-    job = cloud.create_job("Nightly")
-    earlier = run_dbt_cloud_job(job_id=job, pipeline=first)
-    load_tables(machine("second"), "airlines")
-    run = run_dbt_cloud_job(job_id=job, pipeline=first)
-    again = run_dbt_cloud_job(job_id=job, pipeline=machine("second"))
-    assert [each["id"] for each in cloud.runs] == [earlier["id"], run["id"]]
-    assert again["id"] == run["id"]
-
-
-def test_a_machine_with_an_older_load_runs_the_whole_job(
+def test_a_machine_with_an_older_load_runs_the_whole_job_for_the_newest(
     cloud: DBTCloudEmulator, first: dlt.Pipeline, machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = cloud.create_job("Nightly")
-    run_dbt_cloud_job(job_id=job, pipeline=first, only_loaded=True)
+    job, narrowed = cloud.create_job("Nightly"), cloud.create_job("Narrowed")
+    earlier = [
+        run_dbt_cloud_job(job_id=job, pipeline=first),
+        run_dbt_cloud_job(job_id=narrowed, pipeline=first, only_loaded=True),
+    ]
     load_tables(machine("second"), "airlines")
-    run = run_dbt_cloud_job(job_id=job, pipeline=first, only_loaded=True)
-    assert len(cloud.runs) == 2
-    trigger: Any = cloud.runs[1]["trigger"]
+    run = run_dbt_cloud_job(job_id=job, pipeline=first)
+    assert "the tables of load" not in caplog.text
+    part = run_dbt_cloud_job(job_id=narrowed, pipeline=first, only_loaded=True)
+    assert [each["id"] for each in cloud.runs] == [each["id"] for each in (*earlier, run, part)]
+    trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] is None
     assert "the tables of load" in caplog.text
-    again = run_dbt_cloud_job(job_id=job, pipeline=first, only_loaded=True)
-    assert again["id"] == run["id"]
+    assert run_dbt_cloud_job(job_id=job, pipeline=machine("second"))["id"] == run["id"]
+    again = run_dbt_cloud_job(job_id=narrowed, pipeline=first, only_loaded=True)
+    assert again["id"] == part["id"]
 
 
 def test_an_older_load_is_used_with_a_warning_if_the_destination_cannot_be_queried(
