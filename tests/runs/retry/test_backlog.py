@@ -11,7 +11,7 @@ from dlt_dbtcloud import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.retry.backlog import Backlogs, Execution, RetryMethod, Task, task_after
-from dlt_dbtcloud.typing import RunStatus
+from dlt_dbtcloud.typing import Run, RunStatus
 from tests.support.dbt import recordings
 from tests.support.dbt.nodes import result
 from tests.support.dbt.scripted_dbt import Act, scripted_job
@@ -159,23 +159,28 @@ def test_tests_that_are_not_part_of_a_command_are_not_left() -> None:
     )
 
 
+def recorded_failure(cloud: DBTCloudEmulator, name: str) -> Run:
+    """Return a failed run with the artifacts of a recorded one of dbt Fusion."""
+    (recorded,) = recordings.load(name)
+    options: Any = {"execute_steps": recorded["command"], "artifacts": recorded["artifacts"]}
+    return ended_run(cloud, cloud.create_job("Press", outcome="error", **options))
+
+
 @pytest.mark.parametrize(
     "name", ["unknown_ref", "broken_yaml", "jinja_error", "fail_fast_cancelled", "no_database"]
 )
 def test_a_recorded_run_of_dbt_fusion_that_built_nothing_leaves_the_whole_command(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
 ) -> None:
-    run = ended_run(cloud, recordings.replayed_job(cloud, isolated, name))
-    (task,) = Backlogs(client).of(run).tasks
+    (task,) = Backlogs(client).of(recorded_failure(cloud, name)).tasks
     assert task == Task(recordings.load(name)[0]["command"])
 
 
 @pytest.mark.parametrize("name", ["failures", "fail_fast"])
 def test_a_recorded_run_of_dbt_fusion_with_failures_leaves_the_failed_nodes(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Any, name: str
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
 ) -> None:
-    run = ended_run(cloud, recordings.replayed_job(cloud, isolated, name))
-    (task,) = Backlogs(client).of(run).tasks
+    (task,) = Backlogs(client).of(recorded_failure(cloud, name)).tasks
     listed = recordings.load(name)[0]["artifacts"]["run_results.json"]["results"]
     unsuccessful = [
         each["unique_id"] for each in listed if each["status"] in ("error", "fail", "skipped")
