@@ -80,7 +80,8 @@ class ArrowStep(ItemTransform[Any, dict[str, Any]]):
     """The last step of a table's resource, which makes its rows an Arrow table.
 
     Steps that a user adds come before it, so they get rows. Rows that do not fit the table's
-    columns any more after such a step remain rows, and so do all rows outside of a load.
+    columns any more after such a step remain rows, like all later rows of the load, and so do all
+    rows outside of a load.
 
     Args:
         table: The table.
@@ -107,9 +108,11 @@ class ArrowStep(ItemTransform[Any, dict[str, Any]]):
         if self._load[1] is None:
             return item
         table = arrow_table(self._table, item, load_id)
-        if table is None or (self._load[1] == "csv" and not _fits_csv(table)):
+        if table is None:
+            # nor are later rows converted, as all files of a table are read in one format
+            self._load = load_id, None
             return item
-        return table
+        return item if self._load[1] == "csv" and not _fits_csv(table) else table
 
 
 def file_format(table: str) -> str | None:
