@@ -161,13 +161,12 @@ def test_simultaneous_workers_share_one_run(
 
 
 def test_a_pipeline_without_a_load_runs_nothing(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fresh = dlt.pipeline("fresh", destination="duckdb", dataset_name="raw")
-    run: Any = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=fresh)
+    run: Any = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
     assert (run["id"], run["status_humanized"], run["is_complete"]) == (None, "Skipped", True)
     assert not run["is_error"]
-    assert "`fresh` has loaded nothing yet" in caplog.text
+    assert "`shop` has loaded nothing yet" in caplog.text
     assert cloud.requests == []
 
 

@@ -19,7 +19,6 @@ from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.warnings import find_warnings
 from tests.support.clock import FakeClock, clocked
-from tests.support.dbt.fake_dbt import write_fake
 from tests.support.dbt.recordings import replayed_job
 from tests.support.dbt.scripted_dbt import Act, scripted_job
 from tests.support.past_runs import ended_run
@@ -93,6 +92,11 @@ def job_with(cloud: DBTCloudEmulator, *steps: str, **files: Any) -> int:
     return cloud.create_job("Nightly", execute_steps=[*steps], artifacts=artifacts)
 
 
+def found(cloud: DBTCloudEmulator, client: DBTCloudClientV2, job: int) -> DBTCloudRunWarning | None:
+    """Return the warnings of a run of a job."""
+    return find_warnings(client, ended_run(cloud, job), None, ReadRuns(), is_strict=True)
+
+
 def caught(**options: Any) -> DBTCloudRunWarning:
     with pytest.raises(DBTCloudRunWarning) as raised:
         run_dbt_cloud_job(raise_on_warning=True, **options)
@@ -151,10 +155,13 @@ def test_they_raise_if_the_call_asks_for_it(
         ("Error", "3.0 days before the check; it fails after 2 days."),
     ],
 )
-def test_stale_sources_are_warnings(cloud: DBTCloudEmulator, status: str, words: str) -> None:
+def test_stale_sources_are_warnings(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: str, words: str
+) -> None:
     steps = ("dbt source freshness", "dbt run")
     files = {"sources": checked(status), "run_results": CLEAN, "manifest": MANIFEST}
-    error = caught(job_id=job_with(cloud, *steps, **files))
+    error = found(cloud, client, job_with(cloud, *steps, **files))
+    assert error is not None
     assert "succeeded with warnings: 1 stale source." in str(error)
     (failure,) = error.failures
     assert (failure["unique_id"], failure["status"]) == (SOURCE, status.lower())
@@ -162,10 +169,14 @@ def test_stale_sources_are_warnings(cloud: DBTCloudEmulator, status: str, words:
     assert failure["message"] == f"The newest row is of 2026-11-24T00:00:00Z, {words}"
 
 
-def test_a_source_that_could_not_be_checked_is_a_warning(cloud: DBTCloudEmulator) -> None:
+def test_a_source_that_could_not_be_checked_is_a_warning(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     failed = checked("runtime error", error="no such table", max_loaded_at=None)
     job = job_with(cloud, "dbt source freshness", sources=failed)
-    (failure,) = caught(job_id=job).failures
+    error = found(cloud, client, job)
+    assert error is not None
+    (failure,) = error.failures
     assert (failure["message"], failure["tables"]) == ("no such table", [])
 
 
@@ -179,11 +190,16 @@ def test_a_source_that_could_not_be_checked_is_a_warning(cloud: DBTCloudEmulator
         {"run_results": CLEAN, "sources": checked("pass")},
     ],
 )
-def test_a_clean_run_is_returned(
-    cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture, files: Any
+def test_a_clean_run_has_no_warnings(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
 ) -> None:
     steps = ["dbt source freshness"] if "sources" in files else []
     job = job_with(cloud, *steps, "dbt deps", "dbt build", **files)
+    assert found(cloud, client, job) is None
+
+
+def test_a_clean_run_is_returned(cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture) -> None:
+    job = job_with(cloud, "dbt build", run_results=CLEAN)
     assert run_dbt_cloud_job(job_id=job, raise_on_warning=True)["is_success"]
     assert "warnings" not in caplog.text
 
@@ -268,26 +284,21 @@ def test_results_that_are_still_uploaded_are_awaited(
     assert [each["unique_id"] for each in error.failures] == [WARNED]
 
 
-def requests_of(cloud: DBTCloudEmulator, since: int) -> list[str]:
-    return [each.path.rpartition("/runs/")[2] for each in cloud.requests[since:]]
-
-
-@pytest.mark.parametrize(("count", "requests"), [(0, [""]), (2, ["", "run_results.json"])])
+@pytest.mark.parametrize(
+    ("statuses", "requests"),
+    [
+        ({MODEL: "success"}, [""]),
+        ({MODEL: "success", WARNED: "warn"}, ["", "run_results.json", "manifest.json"]),
+    ],
+)
 def test_a_log_without_warnings_needs_no_results(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     tmp_path: Path,
-    count: int,
+    statuses: dict[str, str],
     requests: list[str],
 ) -> None:
-    for file in ("dbt_project.yml", "profiles.yml"):
-        (tmp_path / file).write_text("{}")
-    program = write_fake(
-        tmp_path,
-        f'print("Done. PASS=3 WARN={count} ERROR=0 SKIP=0 TOTAL=3")\n'
-        '(target / "run_results.json").write_text(\'{"results": []}\')',
-    )
-    job = cloud.create_job("Nightly", project_dir=tmp_path, dbt_executable=program)
+    job = scripted_job(cloud, tmp_path, ["dbt build"], [Act(statuses, manifest=MANIFEST)])
     run = ended_run(cloud, job)
     before = len(cloud.requests)
     find_warnings(client, run, None, ReadRuns(), is_strict=True)

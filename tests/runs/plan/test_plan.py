@@ -190,11 +190,12 @@ def test_a_load_without_descendants_plans_nothing(
     assert run["id"] is None
 
 
-def test_a_pipeline_that_has_never_loaded_plans_nothing(cloud: DBTCloudEmulator) -> None:
-    pipeline = dlt.pipeline("empty", destination="duckdb", dataset_name="raw")
+def test_a_pipeline_that_has_never_loaded_plans_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
+) -> None:
     before = len(cloud.requests)
     plan = plan_dbt_cloud_job(job_id=1, pipeline=pipeline)
-    assert plan["reason"] == "pipeline `empty` has loaded nothing yet"
+    assert plan["reason"] == "pipeline `shop` has loaded nothing yet"
     assert len(cloud.requests) == before
 
 

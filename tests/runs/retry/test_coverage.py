@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ from tests.support.past_runs import ended_run
 STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
 ALL = {STG: "success", MART: "success", TEST: "pass", "model.shop.other": "success"}
 BUILT = {STG: "success", MART: "success", TEST: "pass"}
-NARROWED = "build --select source:raw.orders+"
+NARROWED = "build --select source:raw.airlines+"
 
 
 def manifest(source: str = "raw", models: Sequence[str] = (STG, MART)) -> dict[str, Any]:
     """Return a manifest of models and a test that descend from a source, and another model."""
-    unique_id = f"source.shop.{source}.orders"
+    unique_id = f"source.shop.{source}.airlines"
     nodes: dict[str, Any] = {
         name: {
             "resource_type": "model",
@@ -59,20 +59,13 @@ def manifest(source: str = "raw", models: Sequence[str] = (STG, MART)) -> dict[s
         "name": "other",
         "depends_on": {"nodes": []},
     }
-    place = {"package_name": "shop", "source_name": source, "name": "orders", "schema": "raw"}
+    place = {"package_name": "shop", "source_name": source, "name": "airlines", "schema": "raw"}
     children = {unique_id: [*models], models[0]: [TEST]}
     return {"sources": {unique_id: place}, "nodes": nodes, "child_map": children}
 
 
 def act(statuses: Mapping[str, Any] | None, **options: Any) -> Act:
     return Act(statuses, **{"manifest": manifest(), **options})
-
-
-@pytest.fixture
-def loaded_orders(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
-    """Return a pipeline that has loaded the table `orders`; it is shared."""
-    with shared_loads.pipeline("shop", load_tables, "orders") as pipeline:
-        yield pipeline
 
 
 def run_narrowed(
@@ -96,7 +89,7 @@ def gap_of(
     files = {"run_results.json": {"results": act(statuses).results}, "manifest.json": manifest()}
     job = cloud.create_job("Nightly", artifacts=files)
     run = ended_run(cloud, job, steps_override=[f"dbt {NARROWED}"])
-    scope = Scope([Relation("orders", "raw")], ["dbt build"], frozenset(BUILT))
+    scope = Scope([Relation("airlines", "raw")], ["dbt build"], frozenset(BUILT))
     return gap(client, run, scope, ReadRuns())
 
 
@@ -119,9 +112,9 @@ def test_results_with_all_nodes_have_no_gap_whatever_the_manifest_is(
 
 
 def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act(BUILT)])
+    run = run_narrowed(cloud, isolated, loaded_pipeline, [act(BUILT)])
     assert run["id"] == cloud.runs[-1]["id"]
     assert executed_commands(isolated) == ["build", NARROWED]
     read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
@@ -151,10 +144,10 @@ def test_results_without_some_nodes_have_a_gap(
 def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     cloud: DBTCloudEmulator,
     isolated: Path,
-    loaded_orders: dlt.Pipeline,
+    loaded_pipeline: dlt.Pipeline,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act({STG: "success"}), act(ALL)])
+    run = run_narrowed(cloud, isolated, loaded_pipeline, [act({STG: "success"}), act(ALL)])
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["id"] == cloud.runs[-1]["id"]
     assert run["is_success"]
@@ -163,110 +156,112 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
 
 
 def test_only_the_run_of_all_of_the_job_counts_for_the_load(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act({}), act(ALL)])
+    run = run_narrowed(cloud, isolated, loaded_pipeline, [act({}), act(ALL)])
     job = run["job_definition_id"]
     for only_loaded in (True, False):
-        again = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=only_loaded)
+        again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=only_loaded)
         assert again["id"] == run["id"]
     assert len(cloud.runs) == 3
 
 
 def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     """On dbt Core a model with an unknown macro has no sources in the manifest."""
     broken = manifest()
     for name in (STG, MART):
         broken["nodes"][name]["depends_on"] = {"nodes": []}
-    broken["child_map"] = {"source.shop.raw.orders": [], STG: [TEST]}
+    broken["child_map"] = {"source.shop.raw.airlines": [], STG: [TEST]}
     acts = [Act({}, manifest=broken), Act({STG: "error"}, exit_code=1, manifest=broken)]
-    run = run_narrowed(cloud, isolated, loaded_orders, acts)
+    run = run_narrowed(cloud, isolated, loaded_pipeline, acts)
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["is_error"]
     # the narrowed run that executed nothing is not found as the run of this load
     job = run["job_definition_id"]
-    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=True)
+    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
     assert again["is_error"]
     assert executed_commands(isolated)[3:] == ["build"]
 
 
 def test_a_narrowed_run_that_executed_nothing_is_an_error_by_its_id(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act({})], wait_for_outcome=False)
+    run = run_narrowed(cloud, isolated, loaded_pipeline, [act({})], wait_for_outcome=False)
     with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
         get_dbt_cloud_run_status(run_id=run["id"])
 
 
 def test_a_narrowed_run_that_executed_nodes_is_a_success_by_its_id(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_orders, [act(BUILT)], wait_for_outcome=False)
+    run = run_narrowed(cloud, isolated, loaded_pipeline, [act(BUILT)], wait_for_outcome=False)
     assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 def test_a_model_that_was_renamed_is_expected_by_its_new_name(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     models = ("model.shop.staged", MART)
     built = {**dict.fromkeys(models, "success"), TEST: "pass"}
-    run_narrowed(cloud, isolated, loaded_orders, [act(built, manifest=manifest(models=models))])
+    run_narrowed(cloud, isolated, loaded_pipeline, [act(built, manifest=manifest(models=models))])
     assert executed_commands(isolated) == ["build", NARROWED]
 
 
 def test_a_source_that_was_renamed_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     renamed = manifest(source="landing")
     run_narrowed(
-        cloud, isolated, loaded_orders, [Act({}, manifest=renamed), Act(ALL, manifest=renamed)]
+        cloud, isolated, loaded_pipeline, [Act({}, manifest=renamed), Act(ALL, manifest=renamed)]
     )
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
 
 def test_a_selection_that_shares_no_node_with_the_load_runs_once(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     run = run_narrowed(
-        cloud, isolated, loaded_orders, [act({})], step="dbt build --select tag:other"
+        cloud, isolated, loaded_pipeline, [act({})], step="dbt build --select tag:other"
     )
     assert run["id"] == cloud.runs[-1]["id"]
-    assert executed_commands(isolated)[1:] == ["build --select tag:other,source:raw.orders+"]
+    assert executed_commands(isolated)[1:] == ["build --select tag:other,source:raw.airlines+"]
 
 
 def test_a_run_without_results_beside_its_manifest_is_as_certain_as_any_other(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    run_narrowed(cloud, isolated, loaded_orders, [act(None)])
+    run_narrowed(cloud, isolated, loaded_pipeline, [act(None)])
     assert executed_commands(isolated) == ["build", NARROWED]
 
 
 def test_a_narrowed_run_and_its_retry_are_certain_together(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     failed = act({STG: "success", MART: "error", TEST: "pass"}, exit_code=1)
-    run = run_narrowed(cloud, isolated, loaded_orders, [failed, act({MART: "success"})], retries=1)
+    run = run_narrowed(
+        cloud, isolated, loaded_pipeline, [failed, act({MART: "success"})], retries=1
+    )
     assert run["is_success"]
     assert executed_commands(isolated) == ["build", NARROWED, "retry"]
 
 
 def test_a_run_of_another_call_is_verified_by_its_own_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     first = run_narrowed(
-        cloud, isolated, loaded_orders, [act({}), act(ALL)], wait_for_outcome=False
+        cloud, isolated, loaded_pipeline, [act({}), act(ALL)], wait_for_outcome=False
     )
     cloud.wait_for_run(first["id"])
     job = first["job_definition_id"]
-    last = run_dbt_cloud_job(job_id=job, pipeline=loaded_orders, only_loaded=True)
+    last = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
     assert last["id"] != first["id"]
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
 
 def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline, client: DBTCloudClientV2
 ) -> None:
     gate = isolated / "gate"
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({}, gate=gate)])
@@ -280,7 +275,7 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
 
     clock.at(0.0, end_in_time)
     config = DBTCloudConfiguration(timeout=60.0)
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_orders), only_loaded=True)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline), only_loaded=True)
     with pytest.raises(DBTCloudRunFailed, match="3 of 3 nodes are not in its results"):
         Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert len(cloud.runs) == 2
@@ -289,7 +284,7 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
 def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     cloud: DBTCloudEmulator,
     isolated: Path,
-    loaded_orders: dlt.Pipeline,
+    loaded_pipeline: dlt.Pipeline,
     client: DBTCloudClientV2,
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act(BUILT)])
@@ -298,7 +293,7 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     clock.at(0.0, lambda: cloud.wait_for_run(cloud.runs[-1]["id"]))
     cloud.fail("get_artifact", "rate_limit", retry_after=300)
     config = DBTCloudConfiguration()
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_orders), only_loaded=True)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline), only_loaded=True)
     (run,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert run["is_success"]
     assert cloud.struck == [("get_artifact", "rate_limit")]
@@ -306,17 +301,17 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
 
 
 def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_orders: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
 ) -> None:
     broken = act({**ALL, STG: "error"}, exit_code=1)
     with pytest.raises(DBTCloudRunFailed):
-        run_narrowed(cloud, isolated, loaded_orders, [act({}), broken], raise_on_failure=True)
+        run_narrowed(cloud, isolated, loaded_pipeline, [act({}), broken], raise_on_failure=True)
 
 
 def test_the_next_load_builds_what_was_uncertain_and_then_failed(
     cloud: DBTCloudEmulator, isolated: Path, shared_loads: SharedLoads
 ) -> None:
-    pipeline = shared_loads.copy("shop", load_tables, "orders")
+    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
     run = run_narrowed(cloud, isolated, pipeline, [act({}), broken, built])
     assert run["is_error"]
