@@ -17,10 +17,15 @@ from dlt.common.json import json
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
-from dlt.common.schema.utils import has_table_seen_data, normalize_table_identifiers
+from dlt.common.schema.utils import (
+    has_table_seen_data,
+    merge_columns,
+    normalize_table_identifiers,
+)
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.fs_client import FSClientBase
 from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.extract import DltResource
 
 from dlt_dbtcloud.source.schema import KEYS, Row
 
@@ -31,6 +36,7 @@ __all__ = [
     "combined",
     "condition",
     "from_json",
+    "schema_of",
 ]
 
 
@@ -113,10 +119,10 @@ class StoredTables:
         return {PurePosixPath(name.removesuffix(".gz")).suffix.removeprefix(".") for name in files}
 
     def schema(self, table: str) -> TTableSchema:
-        """Return the schema of a table that is loaded, which dlt takes milliseconds to compute."""
+        """Return the schema of a table that is loaded."""
         if table not in self._schemas:
             resource = dlt.current.source().resources[table]
-            self._schemas[table] = resource.compute_table_schema()
+            self._schemas[table] = schema_of(resource)
         return self._schemas[table]
 
     def _loading(self, table: str) -> TTableSchema:
@@ -184,6 +190,19 @@ class StoredTables:
         if name not in unseen.columns:
             unseen.describe(name, self.schema(table), columns)
         return unseen.dataset
+
+
+def schema_of(resource: DltResource) -> TTableSchema:
+    """Return the schema of a resource's table.
+
+    dlt checks each column of a schema, which takes milliseconds, so it computes one without them.
+    """
+    columns = resource.columns
+    if not isinstance(columns, dict):
+        return resource.compute_table_schema()
+    schema = resource.with_name(resource.name).apply_hints(columns={}).compute_table_schema()
+    # keys are columns with hints of their own
+    return {**schema, "columns": merge_columns({**columns}, schema["columns"])}
 
 
 class _UnseenTables:

@@ -13,8 +13,8 @@ import pytest
 from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.source.destination import combined, condition
-from dlt_dbtcloud.source.schema import Row
+from dlt_dbtcloud.source.destination import combined, condition, schema_of
+from dlt_dbtcloud.source.schema import TABLES, Row
 from tests.support.dbt.results import (
     FILES,
     counts,
@@ -101,6 +101,18 @@ def test_a_query_has_no_list_that_a_database_may_refuse() -> None:
     assert condition({"run_id": range(1001), **few}, names) == condition(few, names)
     assert condition({"run_id": range(1000)}, names).endswith(" 999)")
     assert condition({"run_id": range(1001)}, names) == ""
+
+
+def test_the_schema_of_a_table_is_the_one_that_dlt_computes(cloud: DBTCloudEmulator) -> None:
+    source = quick_results()
+    source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}}, file_format="jsonl")
+    source.dbt_nodes.apply_hints(table_name="nodes", merge_key="name", write_disposition="append")
+    for table in TABLES:
+        resource = source.resources[table]
+        expected = resource.compute_table_schema()
+        assert schema_of(resource) == expected
+        # the resource is as before
+        assert resource.compute_table_schema() == expected
 
 
 def project(title: str, about: str, *more: str, has_board: bool = True) -> dict[str, Any]:
@@ -253,7 +265,7 @@ def test_files_get_no_row_twice(
     shared = {"dbt_nodes": 4, "dbt_node_parents": 3}
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
     assert counts(lake) == {**shared, **of_run, "dbt_run_loads": 0}
-    assert not any(extracted(lake, quick_results(slow)).values())
+    assert not any(extracted(lake, quick_results(slow).with_resources("dbt_runs")).values())
     cloud.finish_run(slow)
     of_slow = {"dbt_runs": 1, "dbt_run_steps": 4, "dbt_node_results": 2}
     for used in (lake, new_pipeline("other", lake.destination)):
