@@ -25,7 +25,9 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
+from dlt_dbtcloud.runs.retry.backlog import Backlogs
 from dlt_dbtcloud.runs.retry.methods import narrowed_retry, retry
 from dlt_dbtcloud.runs.trigger.start import start
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
@@ -205,13 +207,15 @@ def test_a_run_is_retried_once_by_several_calls(
     assert len({run["id"] for run in runs}) == 1
 
 
-def test_a_successful_retry_is_not_repeated(cloud: DBTCloudEmulator, isolated: Path) -> None:
+def test_a_successful_retry_is_not_repeated(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path
+) -> None:
     acts = [Act({"model.shop.a": "error"}, exit_code=1), Act({"model.shop.a": "success"})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     run = ended_run(cloud, job)
-    again = [retry_dbt_cloud_run(run_id=run["id"]) for _ in range(2)]
-    assert again[0]["id"] == again[1]["id"] != run["id"]
-    assert again[0]["is_success"]
+    again = cloud.wait_for_run(retry(client, run)["id"])
+    assert again["is_success"]
+    assert retry(client, run)["id"] == again["id"] != run["id"]
 
 
 @pytest.mark.parametrize("is_outdated", [False, True])
@@ -523,13 +527,21 @@ def test_a_retry_that_is_not_certain_in_the_end_is_an_error(
     ],
 )
 def test_unreadable_results_and_nodes_do_not_count_as_executed(
-    cloud: DBTCloudEmulator, isolated: Path, statuses: dict[str, Any], manifest: dict[str, Any]
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    isolated: Path,
+    statuses: dict[str, Any],
+    manifest: dict[str, Any],
 ) -> None:
-    retry = Act({"model.shop.a": "success", **statuses}, manifest=manifest)
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, *3 * [retry]])
-    with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=job, retries=1)
-    assert "did not execute 2 of its nodes: model.shop.b, model.shop.c" in str(caught.value)
+    act = Act({"model.shop.a": "success", **statuses}, manifest=manifest)
+    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, act, act])
+    run = ended_run(cloud, job)
+    by_the_api = cloud.wait_for_run(client.retry_run(run["id"])["id"])
+    whole = ended_run(cloud, job, cause=f"x: retry of run {run['id']} [dlt:3f9c2ab41d07]")
+    for again in (by_the_api, whole):
+        backlog = Backlogs(client).of(again)
+        assert backlog.is_uncertain
+        assert backlog.nodes == ["model.shop.b", "model.shop.c"]
 
 
 def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
@@ -548,42 +560,36 @@ def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
     assert executed_commands(isolated) == ["build", "retry", "build"]
 
 
-@pytest.mark.parametrize(
-    ("results", "wait"),
-    [({}, True), ({"model.shop.b": "error"}, True), (None, False)],
-)
+@pytest.mark.parametrize("results", [None, {}, {"model.shop.b": "error"}])
 def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
-    cloud: DBTCloudEmulator, isolated: Path, results: Any, wait: bool
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path, results: Any
 ) -> None:
     acts = [
         Act(results, exit_code=1, manifest=MANIFEST, message="Compilation Error", execution_time=0)
     ]
     job = scripted_job(cloud, isolated, ["dbt build"], [*acts, Act(FIXED)])
     run = ended_run(cloud, job)
-    assert retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=wait)["retrying_run_id"] is None
-    cloud.wait_for_run(cloud.runs[-1]["id"])
+    again = retry(client, run)
+    assert again["retrying_run_id"] is None
+    cloud.wait_for_run(again["id"])
     assert executed_commands(isolated) == ["build", "build"]
 
 
-@pytest.mark.parametrize(
-    ("line", "repeated_as"),
-    [
-        ("dbt run", f"run {UNDONE}"),
-        ("dbt build --exclude unique_b", f"build {UNDONE} --indirect-selection empty"),
-    ],
-)
 def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them(
     cloud: DBTCloudEmulator,
     isolated: Path,
     caplog: pytest.LogCaptureFixture,
-    line: str,
-    repeated_as: str,
 ) -> None:
+    line = "dbt build --exclude unique_b"
     test = {"test.shop.unique_b.1": "fail"}
     acts = [FAILURE, Act({**FIXED, **test}, exit_code=1, manifest=MANIFEST), Act(FIXED)]
     job = scripted_job(cloud, isolated, [line], acts)
     last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
-    assert executed_commands(isolated) == [line.removeprefix("dbt "), "retry", repeated_as]
+    assert executed_commands(isolated) == [
+        line.removeprefix("dbt "),
+        "retry",
+        f"build {UNDONE} --indirect-selection empty",
+    ]
     assert last["is_success"]
     assert f"failed only by tests that `{line}` does not execute" in caplog.text
 
@@ -618,14 +624,14 @@ def test_dbt_fusion_is_not_asked_to_retry_a_command_without_some_tests(
 
 
 def test_a_command_whose_hook_failed_is_retried_whole_at_once(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path
 ) -> None:
     """`dbt retry` does not execute hooks of a run whose nodes are built."""
     built = {**FIXED, "model.shop.a": "success"}
     hook = "operation.shop.shop-on-run-end-0"
     acts = [Act({**built, hook: "error"}, exit_code=1, manifest=MANIFEST), Act(built)]
     run = ended_run(cloud, scripted_job(cloud, isolated, ["dbt build"], acts))
-    repeated(run["id"])
+    cloud.wait_for_run(retry(client, run)["id"])
     assert executed_commands(isolated) == ["build", "build"]
 
 
@@ -774,7 +780,7 @@ def test_a_retry_succeeds_when_the_data_are_fixed(
 
 
 def test_a_command_without_results_is_retried_unchanged(
-    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, recorded: Recorded, tmp_path: Path
 ) -> None:
     flights = Flights(recorded("without_results"), tmp_path)
     flights.load_for_dbt()
@@ -784,12 +790,12 @@ def test_a_command_without_results_is_retried_unchanged(
         "dbt --no-write-json run -s +fct_flights --fail-fast",
         "dbt test -s dim_seasons",
     )
-    with pytest.raises(DBTCloudRunFailed) as caught:
-        run_dbt_cloud_job(job_id=flights.job(*steps), raise_on_failure=True)
-    assert "the end of its log" in str(caught.value)
-    assert "in model fct_flights" in str(caught.value)
+    run = ended_run(cloud, flights.job(*steps))
+    error = str(explain(client, run))
+    assert "the end of its log" in error
+    assert "in model fct_flights" in error
     flights.make_times_possible()
-    retry_dbt_cloud_run(run_id=caught.value.run_id)
+    cloud.wait_for_run(retry(client, run)["id"])
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == list(steps[1:])
 
 

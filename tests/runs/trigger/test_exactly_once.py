@@ -26,6 +26,7 @@ from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry.methods import retry_once
+from dlt_dbtcloud.runs.trigger.history import Found, find_created, recent_runs
 from dlt_dbtcloud.runs.trigger.start import start
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.runs.watch import cancel_and_confirm
@@ -335,6 +336,19 @@ class Answers:
             trigger = Trigger("3", {"cause": "a test"}, call_key="3f9c2ab41d07")
             return start(clocked(client, self._clock), trigger).run
 
+    def search(self) -> Found:
+        """Search once for the run of the trigger."""
+        with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
+            trigger = Trigger("3", {"cause": "a test"}, call_key="3f9c2ab41d07")
+            posted = self._clock.time()
+            return find_created(
+                client,
+                recent_runs(client, trigger.job_id, posted),
+                posted,
+                created=trigger.created,
+                may_be_created=trigger.may_have_created,
+            )
+
     def retry(self) -> Run:
         with DBTCloudClientV2("a-token", 1, self._server.url_for("/")) as client:
             failed = Run(id=5, job_definition_id=3)
@@ -349,39 +363,55 @@ def _answer(data: Any) -> dict[str, Any]:
     return {"status": {"code": 200, "is_success": True}, "data": data, **pages}
 
 
+NOTHING = Found([], [])
+LISTED = cycle([UNSHOWN["null"], {}])
+
+
 @pytest.mark.parametrize("shown", UNSHOWN.values(), ids=UNSHOWN)
-def test_a_new_run_whose_cause_is_not_shown_may_be_the_lost_one(
+def test_a_run_whose_cause_is_not_listed_is_found_by_reading_it(
     httpserver: HTTPServer, shown: Any
 ) -> None:
-    answers = Answers(httpserver, shown, shown)
+    found = Answers(httpserver, shown, {"trigger": {"cause": CAUSE}}).search()
+    assert [run["id"] for run in found.runs] == [7]
+    assert not found.unclear
+
+
+@pytest.mark.parametrize("shown", UNSHOWN.values(), ids=UNSHOWN)
+def test_a_run_whose_cause_is_not_shown_is_unclear(httpserver: HTTPServer, shown: Any) -> None:
+    found = Answers(httpserver, shown, shown).search()
+    assert not found.runs
+    assert [run["id"] for run in found.unclear] == [7]
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_run_of_another_cause_is_not_found(httpserver: HTTPServer, other: Any) -> None:
+    assert Answers(httpserver, other, {"trigger": None}).search() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("read", "listed"), [*zip(OTHERS.values(), LISTED, strict=False)], ids=OTHERS
+)
+def test_a_run_of_another_cause_is_not_found_by_reading_it(
+    httpserver: HTTPServer, read: Any, listed: Any
+) -> None:
+    assert Answers(httpserver, {**read, **listed}, read).search() == NOTHING
+
+
+def test_a_new_run_whose_cause_is_not_shown_may_be_the_lost_one(httpserver: HTTPServer) -> None:
+    answers = Answers(httpserver, {"trigger": None}, {"trigger": None})
     with pytest.raises(DBTCloudTriggerUnknownError, match=r"It may be run 7, whose cause"):
         answers.start()
     assert answers.posts == 1
 
 
-@pytest.mark.parametrize("shown", UNSHOWN.values(), ids=UNSHOWN)
-def test_a_run_whose_cause_is_not_listed_is_read(httpserver: HTTPServer, shown: Any) -> None:
-    answers = Answers(httpserver, shown, {"trigger": {"cause": CAUSE}})
+def test_a_run_whose_cause_is_not_listed_may_be_the_lost_one(httpserver: HTTPServer) -> None:
+    answers = Answers(httpserver, {"trigger": None}, {"trigger": {"cause": CAUSE}})
     assert answers.start()["id"] == 7
     assert answers.posts == 1
 
 
-@pytest.mark.parametrize(
-    ("read", "listed"), [*zip(OTHERS.values(), cycle([UNSHOWN["null"], {}]))], ids=OTHERS
-)
-def test_a_run_of_another_cause_is_not_the_lost_one(
-    httpserver: HTTPServer, read: Any, listed: Any
-) -> None:
-    answers = Answers(httpserver, {**read, **listed}, read)
-    assert answers.start()["id"] == 9
-    assert answers.posts == 2
-
-
-@pytest.mark.parametrize("listed", OTHERS.values(), ids=OTHERS)
-def test_a_listed_run_of_another_cause_is_not_the_lost_one(
-    httpserver: HTTPServer, listed: Any
-) -> None:
-    answers = Answers(httpserver, listed, {"trigger": None})
+def test_a_run_of_another_cause_is_not_the_lost_one(httpserver: HTTPServer) -> None:
+    answers = Answers(httpserver, {"trigger": None}, OTHERS["another call"])
     assert answers.start()["id"] == 9
     assert answers.posts == 2
 
