@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,30 +68,51 @@ def after_results(cloud: DBTCloudEmulator, shared_loads: SharedLoads) -> dlt.Pip
     return shared_loads.copy("shop", load_results)
 
 
-@pytest.mark.parametrize(
-    ("results", "times"),
-    [("none", 1), ("a failure", 1), ("a table", 1), ("made before", 2)],
-)
-def test_a_load_of_results_does_not_hide_a_failed_load_of_data(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, failed: dlt.Pipeline, results: str, times: int
+def assert_knows_failure(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int) -> None:
+    before = len(cloud.runs)
+    with pytest.raises(DBTCloudException, match=FAILED):
+        run_dbt_cloud_job(job_id=job, pipeline=pipeline)
+    assert len(cloud.runs) == before
+
+
+def test_loads_of_results_do_not_hide_a_failed_load_of_data(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, failed: dlt.Pipeline
 ) -> None:
+    job = nightly(cloud)
+    finished_run(cloud, job)
     # the source does not know the pipeline that will load it
     pipeline.activate()
     made_before = loaded_runs()
     failed.activate()
+    failed.run(made_before)
+    assert_knows_failure(cloud, failed, job)
+    # during this one, the trace of the first is on disk
+    failed.extract(made_before)
+    assert_knows_failure(cloud, failed, job)
+
+
+def test_a_load_without_results_does_not_hide_a_failed_load_of_data(
+    cloud: DBTCloudEmulator, failed: dlt.Pipeline
+) -> None:
+    failed.run(loaded_runs())
+    assert_knows_failure(cloud, failed, nightly(cloud))
+
+
+def test_a_failed_load_of_results_does_not_hide_a_failed_load_of_data(
+    cloud: DBTCloudEmulator, failed: dlt.Pipeline
+) -> None:
+    with pytest.raises(PipelineStepFailed):
+        failed.run(loaded_runs(run_id=1))
+    assert_knows_failure(cloud, failed, nightly(cloud))
+
+
+def test_a_single_table_of_results_does_not_hide_a_failed_load_of_data(
+    cloud: DBTCloudEmulator, failed: dlt.Pipeline
+) -> None:
     job = nightly(cloud)
-    if results != "none":
-        finished_run(cloud, job)
-    before = len(cloud.runs)
-    for _ in range(times):
-        made: Any = loaded_runs(run_id=1) if results == "a failure" else made_before
-        if results == "none":
-            made = loaded_runs()
-        with suppress(PipelineStepFailed):
-            failed.run(dbt_cloud_results().dbt_runs if results == "a table" else made)
-        with pytest.raises(DBTCloudException, match=FAILED):
-            run_dbt_cloud_job(job_id=job, pipeline=failed)
-    assert len(cloud.runs) == before
+    finished_run(cloud, job)
+    failed.extract(dbt_cloud_results().dbt_runs)
+    assert_knows_failure(cloud, failed, job)
 
 
 def test_another_process_knows_of_a_failed_load_also_without_its_trace(
@@ -142,14 +162,12 @@ def test_a_load_of_results_is_not_the_last_load_and_joins_its_packages_with_the_
         "SELECT run_id, pipeline_name, dataset_name, tables, loads.schema_name "
         "FROM dbt_run_loads JOIN _dlt_loads AS loads USING (load_id) ORDER BY loads.schema_name"
     )
-    expected = [
+    assert rows(pipeline, query) == [
         (run["id"], "shop", "raw", '{"orders":1}', "one"),
         (run["id"], "shop", "raw", '{"users":2}', "two"),
     ]
-    assert rows(pipeline, query) == expected
-    # the row counts are kept, although dlt forgets them with the next load
-    pipeline.run(run_loads(pipeline=pipeline))
-    assert rows(pipeline, query) == expected
+    # no row replaces these, as dlt has forgotten the row counts
+    assert extracted(pipeline, run_loads(pipeline=pipeline))["dbt_run_loads"] == []
 
 
 def test_data_is_loaded_after_the_results(
