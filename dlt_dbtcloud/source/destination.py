@@ -58,6 +58,7 @@ class StoredTables:
 
     def __init__(self) -> None:
         self._schemas: dict[str, TTableSchema] = {}
+        self._capabilities: DestinationCapabilitiesContext | None = None
         self._dataset: dlt.Dataset | None = None
         self._unseen: _UnseenTables | None = None
 
@@ -102,7 +103,8 @@ class StoredTables:
         schema = self._loading(table)
         if schema.get("write_disposition") != "merge":
             return False
-        return resolve_merge_strategy({table: schema}, schema, _capabilities(pipeline)) is None
+        self._capabilities = self._capabilities or _capabilities(pipeline)
+        return resolve_merge_strategy({table: schema}, schema, self._capabilities) is None
 
     def file_formats(self, table: str) -> set[str]:
         """Return the formats of the files that a table consists of, if it consists of files."""

@@ -160,7 +160,7 @@ def results_source(
     return _source(rows)
 
 
-@dlt.source(name=RESULTS_SCHEMA)
+@dlt.source(name=RESULTS_SCHEMA, spec=BaseConfiguration)
 def _source(rows: Callable[[], Iterator[Any]]) -> Iterator[DltResource]:
     # they read no config, which dlt would otherwise look for in their signatures
     every_row = dlt.resource(rows, name="runs_of_dbt_cloud", spec=BaseConfiguration)
