@@ -204,7 +204,9 @@ class _Layers:
             for place, shift in zip(layer, shifts, strict=True):
                 rows[place] = shift
         columns = [*zip(self._layers, offsets, strict=True)]
+        unchanged = 0
         for number in range(passes):
+            before = [*rows]
             is_down = number % 2 == 0
             neighbours = self._above if is_down else self._below
             for layer, shifts in columns if is_down else columns[::-1]:
@@ -216,6 +218,10 @@ class _Layers:
                 ]
                 for place, row in zip(layer, _separated(wanted, shifts), strict=True):
                     rows[place] = row
+            unchanged = unchanged + 1 if rows == before else 0
+            if unchanged == 2:
+                # neither direction moves a place any more
+                break
 
     def _add_bend(self, rank: int) -> int:
         place, self.size = self.size, self.size + 1

@@ -83,7 +83,7 @@ def alive(pids: Path) -> list[str]:
 
 
 def pytest_command(test: str, *options: str) -> list[str]:
-    only = ["-p", "no:cacheprovider", "-p", "pytest_timeout", "-q", "--tb=line", *options]
+    only = ["-p", "no:cacheprovider", "-p", "pytest_timeout", *options]
     return [sys.executable, "-m", "pytest", *only, f"test_inner.py::{test}"]
 
 
@@ -117,7 +117,7 @@ def test_forks_end_with_a_child_that_has_ended(pids: Path) -> None:
     [
         (
             "test_that_fails",
-            [*AT_ONCE, "--timeout-method=signal", "test_inner.py::test_that_hangs"],
+            [*AT_ONCE, "--timeout-method=signal", "--tb=line", "test_inner.py::test_that_hangs"],
         ),
         # the child starts before the time begins
         (
@@ -144,7 +144,9 @@ def test_children_end_with_the_process_that_runs_the_tests(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    with running(pytest_command("test_that_hangs"), stdout=subprocess.DEVNULL) as process:
+    # an interrupt would print a long traceback
+    command = pytest_command("test_that_hangs", "-p", "no:terminal")
+    with running(command, stdout=subprocess.DEVNULL) as process:
         until(lambda: len(alive(pids)) == 3)
         process.send_signal(number)
         process.wait()
