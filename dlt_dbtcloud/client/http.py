@@ -11,11 +11,14 @@ from copy import copy
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from itertools import chain
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
+from dlt.common.configuration import configspec, resolve_configuration
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.json import json
 from dlt.sources.helpers.requests import Client, Session
 from requests import Response
@@ -63,6 +66,15 @@ _CONNECTIONS = 50
 _FAILURES = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
 
 
+@configspec
+class _RequestConfiguration(BaseConfiguration):
+    """The setting of dlt that all requests use."""
+
+    __section__: ClassVar[str] = "runtime"
+
+    request_timeout: float = _TIMEOUT
+
+
 class Transport:
     """HTTP requests to one API, and the decoding of its responses.
 
@@ -86,9 +98,9 @@ class Transport:
         self._base_url = base_url
         self._auth = auth
         self._given = session
-        self._client = None if session else Client(raise_for_status=False)
+        self._client: Client | None = None
         self._adapter = DeadlineAdapter(pool_maxsize=_CONNECTIONS)
-        self._single = _single(session or self._session)
+        self._single = _single(session) if session else self._own_session()
         self._clock = clock
         self._patience = patience
         self._throttle = Throttle()
@@ -100,8 +112,8 @@ class Transport:
 
     def close(self) -> None:
         """Close the connection, unless the session was passed in."""
-        if self._client is not None:
-            self._client.session.close()
+        if self._given is None:
+            self._adapter.close()
 
     def patient(self, patience: Patience) -> Transport:
         """Return a transport on the same connection that waits out outages."""
@@ -222,8 +234,8 @@ class Transport:
         self, method: str, path: str, within: float | None, *, stream: bool = False, **parts: Any
     ) -> Response:
         url = self._base_url + path
-        session = self._session
         is_retried = method == "GET" and self._patience is None
+        session = self._given or (self._retrying if is_retried else self._single)
         sender = session if is_retried else self._single
         headers = {"Accept": "application/json", **parts.pop("headers", {})}
         received: list[Response] = []
@@ -293,11 +305,21 @@ class Transport:
             raise failure from cause
 
     @property
-    def _session(self) -> requests.Session:
-        if self._given is not None:
-            return self._given
-        # one session for each thread, on the same connections
-        session = cast(Client, self._client).session
+    def _retrying(self) -> requests.Session:
+        """The session of this thread that retries as dlt's, on the same connections."""
+        # few calls need it, and to read its settings takes as long as a request
+        self._client = self._client or Client(raise_for_status=False)
+        return self._mounted(self._client.session)
+
+    def _own_session(self) -> requests.Session:
+        """Return a session that sends a request once."""
+        config = resolve_configuration(_RequestConfiguration())
+        session = Session(timeout=config.request_timeout, raise_for_status=False)
+        # they may be of another request, as all threads share the session
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        return self._mounted(session)
+
+    def _mounted(self, session: requests.Session) -> requests.Session:
         if session.get_adapter("https://") is not self._adapter:
             session.mount("https://", self._adapter)
             session.mount("http://", self._adapter)

@@ -98,6 +98,14 @@ def test_one_connection_serves_all_requests() -> None:
         assert server.connections == 1
 
 
+def test_requests_that_are_sent_once_keep_no_cookies(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(f"{RUN}cancel/").respond_with_json(OK, headers={"Set-Cookie": "a=b"})
+    with DBTCloudClientV2(TOKEN, 1, httpserver.url_for("/")) as client:
+        for _ in range(2):
+            client.cancel_run(5)
+    assert [request.headers.get("Cookie") for request, _ in httpserver.log] == [None, None]
+
+
 def test_a_request_on_a_refused_connection_has_not_arrived() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
