@@ -117,7 +117,7 @@ def test_the_variables_of_a_job_are_those_of_its_call_only(
 def test_a_queued_run_with_other_variables_is_not_joined(
     cloud: DBTCloudEmulator, shared_loads: SharedLoads, only_loaded: bool
 ) -> None:
-    pipeline = shared_loads.copy("flights", load_tables, "airlines")
+    pipeline = shared_loads.copy("flights", load_tables, "airlines") if only_loaded else None
     job = cloud.create_job("Shared", duration=None, artifacts={"manifest.json": MANIFEST})
     cloud.finish_run(started_run(cloud, job)["id"] or 0)
 
@@ -127,7 +127,8 @@ def test_a_queued_run_with_other_variables_is_not_joined(
         wait: Any = {"reuse_queued_run": True, "wait_for_outcome": False}
         return run_dbt_cloud_job(job_id=job, **wait, **options)["id"]
 
-    share(additional_vars={"a": 0})
+    # runs, so that the others are queued
+    started_run(cloud, job)
     plain, one = share(), share(additional_vars={"a": 1})
     two = share(additional_vars={"a": 2})
     assert len({plain, one, two}) == 3

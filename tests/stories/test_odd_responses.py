@@ -191,13 +191,15 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
 }
 
 
-# calls by the one that begins with the same request
+# calls by the one whose first request is sent and read alike
 ALIKE = {
     "retry_dbt_cloud_run": "get_dbt_cloud_run_status",
     "get_dbt_cloud_run_results": "get_dbt_cloud_run_status",
     "materialized_assets": "get_dbt_cloud_run_status",
     "openlineage_events": "get_dbt_cloud_run_status",
+    "get_account": "get_dbt_cloud_run_status",
     "list_jobs": "list_runs",
+    "list_run_artifacts": "list_runs",
 }
 
 
