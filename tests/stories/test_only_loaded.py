@@ -29,7 +29,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.configuration import connect
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.loads import LastLoad, last_load
 from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
@@ -336,6 +336,9 @@ def test_a_queued_run_is_adopted_and_its_load_gets_no_other_run(
     assert share(run, pipeline=copy)["id"] == run["id"]
     assert len(cloud.runs) == 2
     load_tables(copy, "airlines")
+    load = last_load(copy)
+    assert load
+    assert load.adopted_run() is None
     assert share(run, pipeline=copy)["id"] != run["id"]
 
 
