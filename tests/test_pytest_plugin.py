@@ -92,7 +92,7 @@ def test_each_test_starts_clean_on_one_server(others: pytest.Pytester) -> None:
     outcomes(others, code, passed=3)
 
 
-def test_an_unknown_route_fails_the_test_that_requests_it(others: pytest.Pytester) -> None:
+def test_an_unhandled_request_fails_its_test(others: pytest.Pytester) -> None:
     code = """
     def test_before(dbt_cloud):
         pass
@@ -103,6 +103,13 @@ def test_an_unknown_route_fails_the_test_that_requests_it(others: pytest.Pyteste
     def test_own_failure(dbt_cloud):
         get(dbt_cloud, "another/route").raise_for_status()
 
+    # a bug of the emulator
+    def test_handler(dbt_cloud, monkeypatch):
+        monkeypatch.delattr("dlt_dbtcloud.emulator.api.queries.JOBS")
+        dbt_cloud.fail("list_jobs", "cut")
+        with pytest.raises(requests.ConnectionError):
+            get(dbt_cloud, f"accounts/{dbt_cloud.account_id}/jobs")
+
     def test_after(dbt_cloud):
         assert dbt_cloud.unhandled == []
 
@@ -110,10 +117,11 @@ def test_an_unknown_route_fails_the_test_that_requests_it(others: pytest.Pyteste
         assert get(dbt_cloud, "no/such/route").status_code == 404
         dbt_cloud.reset()
     """
-    output = outcomes(others, code, passed=3, failed=2)
+    output = outcomes(others, code, passed=3, failed=3)
     assert "GET /api/v2/no/such/route/: unknown route" in output
     assert "GET /api/v2/another/route/: unknown route" in output
     assert "HTTPError: 404" in output
+    assert "/jobs/: its handler raised AttributeError" in output
 
 
 def test_an_unknown_route_in_a_teardown_is_an_error_of_its_test(others: pytest.Pytester) -> None:
@@ -132,19 +140,6 @@ def test_an_unknown_route_in_a_teardown_is_an_error_of_its_test(others: pytest.P
     output = outcomes(others, code, passed=2, errors=1)
     assert "ERROR at teardown of test_cleaning" in output
     assert "GET /api/v2/no/such/route/: unknown route" in output
-
-
-def test_an_error_of_a_handler_fails_the_test(others: pytest.Pytester) -> None:
-    # a bug of the emulator
-    code = """
-    def test_jobs(dbt_cloud, monkeypatch):
-        monkeypatch.delattr("dlt_dbtcloud.emulator.api.queries.JOBS")
-        dbt_cloud.fail("list_jobs", "cut")
-        with pytest.raises(requests.ConnectionError):
-            get(dbt_cloud, f"accounts/{dbt_cloud.account_id}/jobs")
-    """
-    output = outcomes(others, code, failed=1)
-    assert "/jobs/: its handler raised AttributeError" in output
 
 
 def test_faults_and_missing_objects_fail_no_test(others: pytest.Pytester) -> None:

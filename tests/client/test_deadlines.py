@@ -257,11 +257,15 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> int:
     return 1 << 20
 
 
-@pytest.mark.parametrize("encoding", ENCODERS)
 @pytest.mark.parametrize(
-    ("call", "status"),
+    ("encoding", "call", "status"),
     # artifacts may be large
-    [*product(("artifact", "file"), (302, 404, 503)), *product(("get", "post"), (503, 200))],
+    [
+        *product(["gzip"], ("artifact", "file"), (302, 404, 503)),
+        *product(["gzip"], ("get", "post"), (503, 200)),
+        ("deflate", "file", 404),
+        ("deflate", "get", 200),
+    ],
 )
 def test_a_bomb_is_an_error(
     httpserver: HTTPServer, tmp_path: Path, limit: int, encoding: str, status: int, call: str

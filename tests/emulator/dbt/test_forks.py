@@ -152,10 +152,17 @@ def test_a_fork_has_the_facts_of_a_new_process(
     assert json.loads(forked[1][0]) == json.loads(plain[1][0])
 
 
-def test_commands_are_forked_from_one_process(write: Write) -> None:
-    dbt = write(ORIGIN)
-    assert dbt.run() == dbt.run()
-    assert dbt.run()[1][0].startswith("True ")
+def test_commands_are_forked_from_one_process_with_its_output_and_own_random_numbers(
+    write: Write,
+) -> None:
+    imported = "import random, uuid; random.random(); print('from the import', file=sys.stderr)"
+    dbt = write(f"{ORIGIN}\nprint(random.random(), uuid.uuid4())", imported)
+    (code, first), (again, second) = dbt.run(), dbt.run()
+    assert code == again == 0
+    assert first[0] == second[0] == "from the import"
+    assert first[1] == second[1]
+    assert first[1].startswith("True ")
+    assert first[2] != second[2]
 
 
 # bodies of commands, with the exit code and the last line of a process that executes them
@@ -201,11 +208,6 @@ def test_a_long_environment_and_command_line_arrive_whole(write: Write) -> None:
     assert dbt.run("x" * 100_000, LONG="y" * 130_000) == (0, ["130000 100000"])
 
 
-def test_random_numbers_differ_from_fork_to_fork(write: Write) -> None:
-    dbt = write("print(random.random(), uuid.uuid4())", "import random, uuid; random.random()")
-    assert dbt.run() != dbt.run()
-
-
 def test_arguments_that_no_process_can_have_are_the_same_error(write: Write) -> None:
     dbt = write("print(sys.argv)")
     odd: list[tuple[list[str], dict[str, str]]] = [
@@ -233,11 +235,6 @@ def test_a_missing_folder_is_the_same_error(write: Write) -> None:
             start()
         messages.append(str(error.value))
     assert messages[0] == messages[1]
-
-
-def test_the_output_of_the_import_is_in_that_of_each_command(write: Write) -> None:
-    dbt = write("print(is_forked)", "print('a warning of the import', file=sys.stderr)")
-    assert dbt.run() == dbt.run() == (0, ["a warning of the import", "True"])
 
 
 def test_a_command_is_not_forked_in_another_environment_of_python(write: Write) -> None:
