@@ -14,9 +14,9 @@ from dlt_dbtcloud.emulator.api.routes import Call
 from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import Run
-from tests.support.clock import DBT_PATIENCE
+from tests.support.clock import DBT_PATIENCE, PATIENCE, FakeClock
 
-__all__ = ["add_past_runs", "ended_run", "finish_after", "started_run"]
+__all__ = ["AwaitingClock", "add_past_runs", "ended_run", "finish_after", "started_run"]
 
 
 def started_run(cloud: DBTCloudEmulator, job: int | None, **data: Any) -> Run:
@@ -67,3 +67,23 @@ def finish_after(
     assert run is not None
     assert run.finished_at is not None
     run.created_at = run.started_at = run.finished_at - timedelta(seconds=seconds)
+
+
+class AwaitingClock(FakeClock):
+    """A fake clock whose sleep lasts until all runs have ended.
+
+    Args:
+        cloud: The emulator of the runs.
+    """
+
+    def __init__(self, cloud: DBTCloudEmulator) -> None:
+        super().__init__()
+        self._state = cloud._state
+
+    def sleep(self, seconds: float, /) -> None:
+        with self._state.changed:
+            assert self._state.changed.wait_for(self._have_ended, PATIENCE)
+        super().sleep(seconds)
+
+    def _have_ended(self) -> bool:
+        return all(run.is_finished for run in self._state.runs())

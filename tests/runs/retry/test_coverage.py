@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from dlt_dbtcloud.values import Relation
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.scripted_dbt import Act, executed_commands, open_gate, scripted_job
 from tests.support.loading.loads import SharedLoads, load_tables
-from tests.support.past_runs import ended_run
+from tests.support.past_runs import AwaitingClock, ended_run
 
 STG, MART, TEST = "model.shop.stg", "model.shop.mart", "test.shop.not_null_stg.1"
 ALL = {STG: "success", MART: "success", TEST: "pass", "model.shop.other": "success"}
@@ -68,18 +68,41 @@ def act(statuses: Mapping[str, Any] | None, **options: Any) -> Act:
     return Act(statuses, **{"manifest": manifest(), **options})
 
 
-def run_narrowed(
+Narrowed = Callable[..., Run]
+
+
+def run_load(
     cloud: DBTCloudEmulator,
-    folder: Path,
+    client: DBTCloudClientV2,
+    job: int | None,
     pipeline: dlt.Pipeline,
-    acts: Sequence[Act],
-    step: str = "dbt build",
+    *,
+    only_loaded: bool = True,
     **options: Any,
 ) -> Run:
-    """Run a job whose first run leaves a manifest, then narrowed to the load."""
-    job = scripted_job(cloud, folder, [step], [act(ALL), *acts])
-    ended_run(cloud, job)
-    return run_dbt_cloud_job(job_id=job, pipeline=pipeline, only_loaded=True, **options)
+    """Run a job for the last load of a pipeline, without waiting in real time."""
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=only_loaded)
+    lifecycle = Lifecycle(clocked(client, AwaitingClock(cloud)), DBTCloudConfiguration(**options))
+    return lifecycle.run_all([trigger])[0]
+
+
+@pytest.fixture
+def run_narrowed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path, loaded_pipeline: dlt.Pipeline
+) -> Narrowed:
+    """Return a function that runs a job, which leaves a manifest, and then narrowed to a load."""
+
+    def run(
+        *acts: Act,
+        step: str = "dbt build",
+        pipeline: dlt.Pipeline = loaded_pipeline,
+        **options: Any,
+    ) -> Run:
+        job = scripted_job(cloud, isolated, [step], [act(ALL), *acts])
+        ended_run(cloud, job)
+        return run_load(cloud, client, job, pipeline, **options)
+
+    return run
 
 
 def gap_of(
@@ -112,9 +135,9 @@ def test_results_with_all_nodes_have_no_gap_whatever_the_manifest_is(
 
 
 def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, run_narrowed: Narrowed
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_pipeline, [act(BUILT)])
+    run = run_narrowed(act(BUILT))
     assert run["id"] == cloud.runs[-1]["id"]
     assert executed_commands(isolated) == ["build", NARROWED]
     read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
@@ -144,10 +167,10 @@ def test_results_without_some_nodes_have_a_gap(
 def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     cloud: DBTCloudEmulator,
     isolated: Path,
-    loaded_pipeline: dlt.Pipeline,
     caplog: pytest.LogCaptureFixture,
+    run_narrowed: Narrowed,
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_pipeline, [act({STG: "success"}), act(ALL)])
+    run = run_narrowed(act({STG: "success"}), act(ALL))
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["id"] == cloud.runs[-1]["id"]
     assert run["is_success"]
@@ -156,18 +179,25 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
 
 
 def test_only_the_run_of_all_of_the_job_counts_for_the_load(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    loaded_pipeline: dlt.Pipeline,
+    run_narrowed: Narrowed,
 ) -> None:
-    run = run_narrowed(cloud, isolated, loaded_pipeline, [act({}), act(ALL)])
+    run = run_narrowed(act({}), act(ALL))
     job = run["job_definition_id"]
     for only_loaded in (True, False):
-        again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=only_loaded)
+        again = run_load(cloud, client, job, loaded_pipeline, only_loaded=only_loaded)
         assert again["id"] == run["id"]
     assert len(cloud.runs) == 3
 
 
 def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    isolated: Path,
+    loaded_pipeline: dlt.Pipeline,
+    run_narrowed: Narrowed,
 ) -> None:
     """On dbt Core a model with an unknown macro has no sources in the manifest."""
     broken = manifest()
@@ -175,87 +205,79 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
         broken["nodes"][name]["depends_on"] = {"nodes": []}
     broken["child_map"] = {"source.shop.raw.airlines": [], STG: [TEST]}
     acts = [Act({}, manifest=broken), Act({STG: "error"}, exit_code=1, manifest=broken)]
-    run = run_narrowed(cloud, isolated, loaded_pipeline, acts)
+    run = run_narrowed(*acts)
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
     assert run["is_error"]
     # the narrowed run that executed nothing is not found as the run of this load
     job = run["job_definition_id"]
-    again = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
+    again = run_load(cloud, client, job, loaded_pipeline)
     assert again["is_error"]
     assert executed_commands(isolated)[3:] == ["build"]
 
 
-def test_a_narrowed_run_that_executed_nothing_is_an_error_by_its_id(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
-) -> None:
-    run = run_narrowed(cloud, isolated, loaded_pipeline, [act({})], wait_for_outcome=False)
+def test_a_narrowed_run_that_executed_nothing_is_an_error_by_its_id(run_narrowed: Narrowed) -> None:
+    run = run_narrowed(act({}), wait_for_outcome=False)
     with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
         get_dbt_cloud_run_status(run_id=run["id"])
 
 
-def test_a_narrowed_run_that_executed_nodes_is_a_success_by_its_id(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
-) -> None:
-    run = run_narrowed(cloud, isolated, loaded_pipeline, [act(BUILT)], wait_for_outcome=False)
+def test_a_narrowed_run_that_executed_nodes_is_a_success_by_its_id(run_narrowed: Narrowed) -> None:
+    run = run_narrowed(act(BUILT), wait_for_outcome=False)
     assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 def test_a_model_that_was_renamed_is_expected_by_its_new_name(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    isolated: Path, run_narrowed: Narrowed
 ) -> None:
     models = ("model.shop.staged", MART)
     built = {**dict.fromkeys(models, "success"), TEST: "pass"}
-    run_narrowed(cloud, isolated, loaded_pipeline, [act(built, manifest=manifest(models=models))])
+    run_narrowed(act(built, manifest=manifest(models=models)))
     assert executed_commands(isolated) == ["build", NARROWED]
 
 
 def test_a_source_that_was_renamed_is_built_by_all_of_the_job(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    isolated: Path, run_narrowed: Narrowed
 ) -> None:
     renamed = manifest(source="landing")
-    run_narrowed(
-        cloud, isolated, loaded_pipeline, [Act({}, manifest=renamed), Act(ALL, manifest=renamed)]
-    )
+    run_narrowed(Act({}, manifest=renamed), Act(ALL, manifest=renamed))
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
 
 def test_a_selection_that_shares_no_node_with_the_load_runs_once(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, isolated: Path, run_narrowed: Narrowed
 ) -> None:
-    run = run_narrowed(
-        cloud, isolated, loaded_pipeline, [act({})], step="dbt build --select tag:other"
-    )
+    run = run_narrowed(act({}), step="dbt build --select tag:other")
     assert run["id"] == cloud.runs[-1]["id"]
     assert executed_commands(isolated)[1:] == ["build --select tag:other,source:raw.airlines+"]
 
 
 def test_a_run_without_results_beside_its_manifest_is_as_certain_as_any_other(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    isolated: Path, run_narrowed: Narrowed
 ) -> None:
-    run_narrowed(cloud, isolated, loaded_pipeline, [act(None)])
+    run_narrowed(act(None))
     assert executed_commands(isolated) == ["build", NARROWED]
 
 
 def test_a_narrowed_run_and_its_retry_are_certain_together(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    isolated: Path, run_narrowed: Narrowed
 ) -> None:
     failed = act({STG: "success", MART: "error", TEST: "pass"}, exit_code=1)
-    run = run_narrowed(
-        cloud, isolated, loaded_pipeline, [failed, act({MART: "success"})], retries=1
-    )
+    run = run_narrowed(failed, act({MART: "success"}), retries=1)
     assert run["is_success"]
     assert executed_commands(isolated) == ["build", NARROWED, "retry"]
 
 
 def test_a_run_of_another_call_is_verified_by_its_own_manifest(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    isolated: Path,
+    loaded_pipeline: dlt.Pipeline,
+    run_narrowed: Narrowed,
 ) -> None:
-    first = run_narrowed(
-        cloud, isolated, loaded_pipeline, [act({}), act(ALL)], wait_for_outcome=False
-    )
+    first = run_narrowed(act({}), act(ALL), wait_for_outcome=False)
     cloud.wait_for_run(first["id"])
     job = first["job_definition_id"]
-    last = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True)
+    last = run_load(cloud, client, job, loaded_pipeline)
     assert last["id"] != first["id"]
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
@@ -301,19 +323,19 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
 
 
 def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline
+    run_narrowed: Narrowed,
 ) -> None:
     broken = act({**ALL, STG: "error"}, exit_code=1)
     with pytest.raises(DBTCloudRunFailed):
-        run_narrowed(cloud, isolated, loaded_pipeline, [act({}), broken], raise_on_failure=True)
+        run_narrowed(act({}), broken, raise_on_failure=True)
 
 
 def test_the_next_load_builds_what_was_uncertain_and_then_failed(
-    cloud: DBTCloudEmulator, isolated: Path, shared_loads: SharedLoads
+    isolated: Path, shared_loads: SharedLoads, run_narrowed: Narrowed
 ) -> None:
     pipeline = shared_loads.copy("flights", load_tables, "airlines")
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
-    run = run_narrowed(cloud, isolated, pipeline, [act({}), broken, built])
+    run = run_narrowed(act({}), broken, built, pipeline=pipeline)
     assert run["is_error"]
     load_tables(pipeline, "unrelated")
     again = run_dbt_cloud_job(job_id=run["job_definition_id"], pipeline=pipeline, only_loaded=True)
