@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from tests.conftest import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.dbt.manifests import read_manifest
 from tests.support.dbt.scripted_dbt import Act, executed_commands, open_gate, scripted_job
-from tests.support.past_runs import ended_run, started_run
+from tests.support.past_runs import AwaitingClock, ended_run, started_run
 from tests.support.processes.threads import in_background
 from tests.support.projects.flights import Flights, executed, own_results, statuses
 from tests.support.projects.shop import write_shop
@@ -433,18 +434,31 @@ FIXED = {"model.shop.b": "success", "model.shop.c": "success"}
 FAILURE = Act(BROKEN, exit_code=1, manifest=MANIFEST)
 
 
-def repeated(run_id: int | None, **options: Any) -> Run:
-    """Retry a run, and wait for the end of the retry."""
-    return retry_dbt_cloud_run(run_id=run_id, raise_on_failure=True, **options)
+Call = Callable[..., Lifecycle]
+
+
+@pytest.fixture
+def call(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> Call:
+    """Return a function that makes a call with options, which does not wait in real time."""
+
+    def make(**options: Any) -> Lifecycle:
+        config = DBTCloudConfiguration(**{"raise_on_failure": True, **options})
+        return Lifecycle(clocked(client, AwaitingClock(cloud)), config)
+
+    return make
+
+
+def run_job(call: Lifecycle, job: int) -> Run:
+    return call.run_all([Trigger(str(job), {"cause": "x"})])[0]
 
 
 def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
-    cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture
+    cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture, call: Call
 ) -> None:
     nothing = Act({}, manifest=MANIFEST)
     acts = [FAILURE, nothing, nothing, Act({"model.shop.a": "success", **FIXED})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
+    last = run_job(call(retries=1), job)
     assert executed_commands(isolated) == [
         "build",
         "retry",
@@ -459,10 +473,12 @@ def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
     assert caplog.text.count("2 of its nodes: model.shop.b, model.shop.c") == 2
 
 
-def test_a_call_reads_each_run_and_artifact_once(cloud: DBTCloudEmulator, isolated: Path) -> None:
+def test_a_call_reads_each_run_and_artifact_once(
+    cloud: DBTCloudEmulator, isolated: Path, call: Call
+) -> None:
     nothing = Act({}, manifest=MANIFEST)
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, nothing, Act(FIXED)])
-    assert run_dbt_cloud_job(job_id=job, retries=1)["is_success"]
+    assert run_job(call(retries=1, raise_on_failure=False), job)["is_success"]
     read = [
         (each.path, *each.query.get("step", ()))
         for each in cloud.requests
@@ -473,7 +489,7 @@ def test_a_call_reads_each_run_and_artifact_once(cloud: DBTCloudEmulator, isolat
 
 
 def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_command(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, isolated: Path, call: Call
 ) -> None:
     part = Act({"model.shop.b": "success"}, manifest=MANIFEST)
     whole = Act({"model.shop.a": "success", **FIXED})
@@ -483,7 +499,7 @@ def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_comm
         ["dbt seed", "dbt build", "dbt test"],
         [Act({}), FAILURE, part, Act({}), part, Act({}), whole, Act({})],
     )
-    repeated(ended_run(cloud, job)["id"])
+    call().retry(ended_run(cloud, job)["id"])
     # `c` alone is left after the API's retry, and `dbt test` has seen its old data
     only_c = "--select package:shop,resource_type:model,file:c.sql --indirect-selection empty"
     assert executed_commands(isolated) == [
@@ -494,13 +510,13 @@ def test_a_narrowed_retry_that_executed_too_little_is_followed_by_the_whole_comm
 
 
 def test_a_retry_that_is_not_certain_in_the_end_is_an_error(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, isolated: Path, call: Call
 ) -> None:
     acts = [FAILURE, *3 * [Act({"model.shop.a": "success"}, manifest=MANIFEST)]]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     with pytest.raises(DBTCloudRunFailed) as caught:
         # also without `raise_on_failure`, as the run itself says that it succeeded
-        run_dbt_cloud_job(job_id=job, retries=1)
+        run_job(call(retries=1, raise_on_failure=False), job)
     assert len(cloud.runs) == 4
     assert caught.value.run_id == cloud.runs[-1]["id"]
     assert "did not execute 2 of its nodes: model.shop.b, model.shop.c" in str(caught.value)
@@ -545,7 +561,7 @@ def test_unreadable_results_and_nodes_do_not_count_as_executed(
 
 
 def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, isolated: Path, call: Call
 ) -> None:
     renamed = {"nodes": {"model.shop.a": node("a"), "model.shop.d": node("d")}}
     nothing = Act({}, manifest=renamed)
@@ -555,7 +571,7 @@ def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
         Act({"model.shop.a": "success", "model.shop.d": "success"}, manifest=renamed),
     ]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    assert repeated(ended_run(cloud, job)["id"])["is_success"]
+    assert call().retry(ended_run(cloud, job)["id"])["is_success"]
     # the node that does not exist cannot be selected
     assert executed_commands(isolated) == ["build", "retry", "build"]
 
@@ -576,15 +592,13 @@ def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
 
 
 def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them(
-    cloud: DBTCloudEmulator,
-    isolated: Path,
-    caplog: pytest.LogCaptureFixture,
+    cloud: DBTCloudEmulator, isolated: Path, caplog: pytest.LogCaptureFixture, call: Call
 ) -> None:
     line = "dbt build --exclude unique_b"
     test = {"test.shop.unique_b.1": "fail"}
     acts = [FAILURE, Act({**FIXED, **test}, exit_code=1, manifest=MANIFEST), Act(FIXED)]
     job = scripted_job(cloud, isolated, [line], acts)
-    last = run_dbt_cloud_job(job_id=job, retries=1, raise_on_failure=True)
+    last = run_job(call(retries=1), job)
     assert executed_commands(isolated) == [
         line.removeprefix("dbt "),
         "retry",
@@ -636,7 +650,7 @@ def test_a_command_whose_hook_failed_is_retried_whole_at_once(
 
 
 def test_each_retry_of_the_user_is_a_way_that_executed_something(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, isolated: Path, call: Call
 ) -> None:
     nothing, failing = (
         Act({}, manifest=MANIFEST),
@@ -644,7 +658,7 @@ def test_each_retry_of_the_user_is_a_way_that_executed_something(
     )
     acts = [FAILURE, nothing, failing, nothing, Act({"model.shop.b": "success"})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    last = run_dbt_cloud_job(job_id=job, retries=2, raise_on_failure=True)
+    last = run_job(call(retries=2), job)
     assert last["id"] == cloud.runs[4]["id"]
 
 
@@ -670,12 +684,12 @@ def test_no_way_begins_after_the_timeout(
 
 
 def test_a_token_that_may_not_read_results_retries_the_whole_command(
-    cloud: DBTCloudEmulator, isolated: Path
+    cloud: DBTCloudEmulator, isolated: Path, call: Call
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
     run = ended_run(cloud, job)
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
-    assert repeated(run["id"])["is_success"]
+    assert call().retry(run["id"])["is_success"]
     assert executed_commands(isolated) == ["build", "build"]
 
 
@@ -694,20 +708,20 @@ def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
 
 @pytest.mark.parametrize("raises", [True, False])
 def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
-    cloud: DBTCloudEmulator, isolated: Path, raises: bool
+    cloud: DBTCloudEmulator, isolated: Path, raises: bool, call: Call
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE])
     run = ended_run(cloud, job)
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
     if not raises:
-        assert retry_dbt_cloud_run(run_id=run["id"])["is_error"]
+        assert call(raise_on_failure=False).retry(run["id"])["is_error"]
         return
     with pytest.raises(DBTCloudRunFailed):
-        retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+        call().retry(run["id"])
 
 
 def test_several_calls_repeat_a_retry_that_executed_nothing_once(
-    cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2, call: Call
 ) -> None:
     gate = isolated / "gate"
     acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST, gate=gate)]
@@ -730,7 +744,7 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
         kept,
     ]
     # the id of the retry itself leads to the same run
-    assert repeated(nothing["id"])["id"] == kept
+    assert call().retry(nothing["id"])["id"] == kept
 
 
 def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
@@ -758,7 +772,12 @@ def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
     ],
 )
 def test_a_retry_succeeds_when_the_data_are_fixed(
-    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path, step: str, is_outdated: bool
+    cloud: DBTCloudEmulator,
+    recorded: Recorded,
+    tmp_path: Path,
+    step: str,
+    is_outdated: bool,
+    call: Call,
 ) -> None:
     flights = Flights(recorded("narrowed_retry" if is_outdated else "retry"), tmp_path)
     flights.load_for_dbt()
@@ -772,7 +791,7 @@ def test_a_retry_succeeds_when_the_data_are_fixed(
     if is_outdated:
         ended_run(cloud, run["job_definition_id"], steps_override=["dbt deps"])
     flights.make_times_possible()
-    again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+    again = call().retry(run["id"])
     assert (again["retrying_run_id"] is None) is is_outdated
     assert executed(again["id"]) == undone
     merged = get_dbt_cloud_run_results(run_id=again["id"])
@@ -800,7 +819,7 @@ def test_a_command_without_results_is_retried_unchanged(
 
 
 def test_a_namesake_in_another_package_is_not_retried(
-    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path
+    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path, call: Call
 ) -> None:
     project = write_shop(tmp_path / "shop")
     broken = project / "models/shared/same.sql"
@@ -812,7 +831,7 @@ def test_a_namesake_in_another_package_is_not_retried(
     # a newer run prevents a retry by the API
     ended_run(cloud, job, steps_override=["dbt deps"])
     broken.write_text("select 2 as id")
-    again = retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
+    again = call().retry(run["id"])
     assert [each["unique_id"] for each in own_results(again["id"])] == ["model.shop.same"]
 
 
@@ -836,17 +855,17 @@ def test_retries_succeed_when_a_transient_fault_ends(
     assert 2 <= len(cloud.runs) <= 3
 
 
-def test_a_scripted_job_is_retried_by_the_api(cloud: DBTCloudEmulator) -> None:
+def test_a_scripted_job_is_retried_by_the_api(cloud: DBTCloudEmulator, call: Call) -> None:
     job = cloud.create_job("Nightly", outcome=["error", "success"])
     run = ended_run(cloud, job)
-    again = repeated(run["id"])
+    again = call().retry(run["id"])
     assert again["retrying_run_id"] == run["id"]
     assert again["is_success"]
     assert len(cloud.runs) == 2
 
 
 def test_a_scripted_job_whose_artifacts_stay_the_same_is_retried_on_its_nodes(
-    cloud: DBTCloudEmulator,
+    cloud: DBTCloudEmulator, call: Call
 ) -> None:
     files = {
         "manifest.json": MANIFEST,
@@ -858,7 +877,7 @@ def test_a_scripted_job_whose_artifacts_stay_the_same_is_retried_on_its_nodes(
         },
     }
     job = cloud.create_job("Nightly", outcome=["error", "success"], artifacts=files)
-    last = repeated(run_dbt_cloud_job(job_id=job)["id"])
+    last = call().retry(ended_run(cloud, job)["id"])
     assert last["is_success"]
     assert [retried_run(run) is None for run in cloud.runs] == [True, False, False]
     assert (last["trigger"] or {})["steps_override"]
