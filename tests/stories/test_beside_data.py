@@ -139,7 +139,7 @@ def test_a_load_after_a_failed_one_is_a_success(
     finished_run(cloud, job)
     failed.run(loaded_runs())
     failed.run([], table_name="orders")
-    failed.run(loaded_runs())
+    failed.extract(loaded_runs())
     assert run_dbt_cloud_job(job_id=job, pipeline=failed)["is_success"]
 
 
@@ -180,7 +180,7 @@ def test_data_is_loaded_after_the_results(
     assert loaded_tables(after_results) == {"orders": 1}
     run = run_dbt_cloud_job(job_id=job, pipeline=after_results)
     assert run["is_success"]
-    after_results.run(loaded_runs())
+    after_results.extract(loaded_runs())
     assert run_dbt_cloud_job(job_id=job, pipeline=after_results)["id"] == run["id"]
 
 
