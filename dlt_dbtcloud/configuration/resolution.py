@@ -13,9 +13,7 @@ from dlt.common import logger
 from dlt.common.configuration import resolve_configuration, with_config
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.inject import create_resolved_partial
-from dlt.common.configuration.resolve import inject_section
 from dlt.common.configuration.specs import BaseConfiguration, extract_inner_hint
-from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.configuration.utils import deserialize_value
 from dlt.common.exceptions import DltException
 from dlt.common.typing import ConfigValueSentinel
@@ -131,19 +129,14 @@ def resolved_config(
 
 
 def connect(config: DBTCloudConfiguration, clock: Clock = time) -> DBTCloudClientV2:
-    """Return a client of the configured account.
-
-    dlt's `RUNTIME__REQUEST_*` settings are those of all calls, also while a source is extracted. It
-    would take milliseconds to look for others in each section of the source and its pipeline.
-    """
-    with inject_section(ConfigSectionContext(), merge_existing=False):
-        return DBTCloudClientV2(
-            config.api_token,
-            config.account_id,
-            config.base_api_url,
-            clock=clock,
-            connection=config.connection,
-        )
+    """Return a client of the configured account."""
+    return DBTCloudClientV2(
+        config.api_token,
+        config.account_id,
+        config.base_api_url,
+        clock=clock,
+        connection=config.connection,
+    )
 
 
 def _fields_of(credentials: object, signature: inspect.Signature) -> Mapping[str, Any]:
