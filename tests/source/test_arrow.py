@@ -257,12 +257,12 @@ def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.
     assert rows(pipeline, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
 
 
-def test_changed_columns_are_respected(cloud: DBTCloudEmulator, lake: dlt.Pipeline) -> None:
+def test_changed_columns_are_respected(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     finished_run(cloud, nightly(cloud))
     source = dbt_cloud_results().with_resources("dbt_runs")
     source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}})
     # dlt makes texts of rows
-    assert extracted_formats(lake, source) == {"dbt_runs": "typed-jsonl"}
+    assert extracted_formats(pipeline, source) == {"dbt_runs": "typed-jsonl"}
 
 
 def test_a_source_that_is_iterated_yields_rows(cloud: DBTCloudEmulator) -> None:

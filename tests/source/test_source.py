@@ -36,7 +36,7 @@ from tests.support.dbt.results import (
 from tests.support.loading.warehouse import new_pipeline, warehouse
 
 
-def test_a_run_fills_every_table_and_loading_again_changes_no_count(
+def test_a_run_fills_every_table_once_and_dlt_keeps_no_token(
     cloud: DBTCloudEmulator, tmp_path: Path
 ) -> None:
     job = nightly(cloud, run_generate_sources=True)
@@ -95,7 +95,7 @@ def assert_values(pipeline: dlt.Pipeline, run_id: int) -> None:
 
 
 def assert_no_token(token: str, folder: Path, info: LoadInfo, pipeline: dlt.Pipeline) -> None:
-    """Assert that dlt has the token neither in its files, with the database, nor in its objects."""
+    """Assert that neither dlt's files and database nor its objects contain the token."""
     kept_by_dlt = pickle.dumps((info, pipeline.last_trace, pipeline.state))
     assert token.encode() not in kept_by_dlt
     kept = [path for path in folder.rglob("*") if path.is_file()]
