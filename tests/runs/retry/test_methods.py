@@ -155,10 +155,10 @@ def test_the_api_retries_if_it_can(cloud: DBTCloudEmulator, failed: Run) -> None
 
 
 def test_else_the_failed_command_runs_on_its_unsuccessful_nodes(
-    cloud: DBTCloudEmulator, failed: Run
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
 ) -> None:
     outdate(cloud, failed)
-    again = retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    again = retry(client, failed)
     trigger: Any = cloud.runs[-1]["trigger"]
     assert trigger["steps_override"] == [
         f"dbt build --threads 3 {UNDONE_AND_BOARD} --indirect-selection empty",
@@ -183,10 +183,10 @@ def test_else_the_failed_command_runs_unchanged(
 
 
 def test_a_new_run_is_triggered_if_the_api_refuses_to_retry(
-    cloud: DBTCloudEmulator, failed: Run
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run
 ) -> None:
     cloud.fail("retry_run", "status", status=400, when="before")
-    retry_dbt_cloud_run(run_id=failed["id"], wait_for_outcome=False)
+    retry(client, failed)
     assert len(cloud.runs) == 2
     assert cloud.runs[-1]["retrying_run_id"] is None
 
@@ -294,21 +294,23 @@ def test_a_run_that_did_not_fail_is_not_retried(
     assert f"Run {run['id']} is not retried" in caplog.text
 
 
-def test_a_cancelled_run_resumes_with_the_cancelled_command(cloud: DBTCloudEmulator) -> None:
+def test_a_cancelled_run_resumes_with_the_cancelled_command(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     job = cloud.create_job("x", execute_steps=["dbt seed", "dbt build"], duration=None)
     run = started_run(cloud, job)
     cloud.finish_run(run["id"], "cancelled", at_command=2)
-    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    retry(client, cloud.runs[-1])
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == ["dbt build"]
 
 
 def test_a_cancelled_command_is_not_narrowed(
-    cloud: DBTCloudEmulator,
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("x", execute_steps=["dbt build"], artifacts=FILES, duration=None)
     run = started_run(cloud, job)
     cloud.finish_run(run["id"], "cancelled")
-    retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    retry(client, cloud.runs[-1])
     assert (cloud.runs[-1]["trigger"] or {})["steps_override"] is None
 
 
@@ -332,10 +334,12 @@ def test_a_load_that_another_worker_built_is_not_retried(
     assert len(cloud.runs) == 2
 
 
-def test_docs_and_freshness_of_the_job_are_not_added_twice(cloud: DBTCloudEmulator) -> None:
+def test_docs_and_freshness_of_the_job_are_not_added_twice(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     run = fail(cloud, generate_docs=True, run_generate_sources=True)
     outdate(cloud, run)
-    again = retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
+    again = retry(client, run)
     cloud.finish_run(again["id"])
     names = [step["name"] for step in cloud.runs[-1]["run_steps"]]
     assert sum("docs generate" in name for name in names) == 1
