@@ -9,7 +9,7 @@ from textwrap import indent
 
 import pytest
 
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.clock import PATIENCE
 from tests.support.docs.pages import blocks
 from tests.support.processes.children import run_python

@@ -23,7 +23,7 @@ from dlt_dbtcloud.dbt import Manifest
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.typing import NodeResult, RunStep
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.manifests import read_manifest, read_results
 from tests.support.past_runs import ended_run, started_run

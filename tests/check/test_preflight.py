@@ -16,7 +16,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import ConnectionReport, Finding
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.dbt.manifests import source_entry
 from tests.support.past_runs import ended_run
 from tests.support.servers.wire import WireServer

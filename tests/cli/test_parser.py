@@ -22,7 +22,7 @@ from dlt_dbtcloud.cli.parser import PROGRAM, new_parser
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import Outcome
 from tests.cli.conftest import Cli
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.dbt.nodes import node, result
 from tests.support.docs.pages import ROOT, blocks
 from tests.support.past_runs import started_run

@@ -9,7 +9,7 @@ import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from tests.cli.conftest import Cli
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.docs.pages import ROOT
 from tests.support.projects.flights import Flights
 

@@ -26,7 +26,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.configuration import line_that_sets, resolved_config, with_dbt_cloud_config
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
 PROD = """

@@ -18,7 +18,7 @@ from dlt.helpers.dbt_cloud.configuration import DBTCloudConfiguration as TheirCo
 
 from dlt_dbtcloud import DBTCloudConfiguration, InvalidCredentialsException
 from dlt_dbtcloud.configuration import resolved_config, with_dbt_cloud_config
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 
 TOKEN = "dbtc_s3cr3t"
 

@@ -16,7 +16,7 @@ from dlt_dbtcloud.configuration.variables import (
     filled_variables,
     placeholders_in,
 )
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 
 VALUES = {"load_id": "1764223200.5", "pipeline_name": "flights", "tables": ["a", "b"]}
 CIRCULAR: list[Any] = []

@@ -20,7 +20,7 @@ from dlt_dbtcloud.dbt.commands import (
     subcommand_of,
     with_variables,
 )
-from tests.conftest import AnswersOf
+from tests.fixtures import AnswersOf
 from tests.support.clock import DBT_PATIENCE
 from tests.support.dbt.answers import PROJECTS
 from tests.support.dbt.manifests import read_manifest

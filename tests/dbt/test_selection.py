@@ -21,7 +21,7 @@ from dlt_dbtcloud.dbt.selection import (
     sources_of,
 )
 from dlt_dbtcloud.values import Relation
-from tests.conftest import AnswersOf
+from tests.fixtures import AnswersOf
 from tests.support.dbt.answers import Answers
 from tests.support.dbt.manifests import manifest_of, read_manifest, source_entry
 

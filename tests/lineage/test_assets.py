@@ -21,7 +21,7 @@ from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.assets import built_assets, read_assets
 from dlt_dbtcloud.typing import Run
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
 from tests.support.projects.loaded_flights import LoadedFlights

@@ -19,7 +19,7 @@ from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.loading.loads import SharedLoads, load_sources
 from tests.support.loading.warehouse import shared_warehouse, warehouse
 from tests.support.operations import calls_of

@@ -27,7 +27,7 @@ from dlt_dbtcloud.runs.failure import (
     other_errors,
 )
 from dlt_dbtcloud.typing import NodeResult, Run, RunStep
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.clock import FakeClock, FakeTimer, clocked
 from tests.support.dbt.manifests import read_manifest, read_results
 from tests.support.dbt.recordings import load, replayed_job

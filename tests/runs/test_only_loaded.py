@@ -31,7 +31,7 @@ from dlt_dbtcloud.runs.only_loaded import (
 )
 from dlt_dbtcloud.typing import Job, Run, TriggerData
 from dlt_dbtcloud.values import Relation
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.past_runs import ended_run
 from tests.support.projects.flights import Flights

@@ -24,7 +24,7 @@ from dlt_dbtcloud.dbt import narrowed_commands
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.faults import KINDS
 from dlt_dbtcloud.loads import last_load
-from tests.conftest import Recorded, WriteConfig
+from tests.fixtures import Recorded, WriteConfig
 from tests.support.dbt.manifests import read_manifest
 from tests.support.docs.pages import DOCS, PAGES, ROOT, Block, blocks, text, write_modules
 from tests.support.docs.result_columns import generated

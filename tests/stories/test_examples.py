@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.clock import DBT_PATIENCE
 from tests.support.processes.children import ROOT, run
 from tests.support.processes.forks import forked

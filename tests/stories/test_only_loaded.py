@@ -34,7 +34,7 @@ from dlt_dbtcloud.payloads import time_of
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
-from tests.conftest import AnswersOf
+from tests.fixtures import AnswersOf
 from tests.support.clock import until
 from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run, started_run

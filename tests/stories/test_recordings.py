@@ -17,7 +17,7 @@ from dlt_dbtcloud import (
     run_dbt_cloud_job,
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.dbt.answers import Answers, Question, ask, recorded_questions
 from tests.support.dbt.nodes import warnings_of
 from tests.support.dbt.record import record_fusion

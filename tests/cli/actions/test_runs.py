@@ -13,7 +13,7 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import Outcome
 from dlt_dbtcloud.typing import Run
 from tests.cli.conftest import Cli
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.dbt.nodes import RUN, manifest, node, result
 from tests.support.processes.threads import interrupting
 from tests.support.watching import is_waited_for

@@ -14,7 +14,7 @@ from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt_dbtcloud import plan_dbt_cloud_job, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Plan
-from tests.conftest import WriteConfig
+from tests.fixtures import WriteConfig
 from tests.support.dbt.scripted_dbt import Act, scripted_job
 from tests.support.past_runs import ended_run
 

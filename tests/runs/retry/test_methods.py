@@ -33,7 +33,7 @@ from dlt_dbtcloud.runs.retry.methods import narrowed_retry, retry
 from dlt_dbtcloud.runs.trigger.start import start
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
-from tests.conftest import Recorded
+from tests.fixtures import Recorded
 from tests.support.clock import DBT_PATIENCE, FakeClock, FastClock, clocked, until
 from tests.support.dbt.manifests import read_manifest
 from tests.support.dbt.scripted_dbt import Act, executed_commands, open_gate, scripted_job
