@@ -193,7 +193,7 @@ CALLS: dict[str, Callable[[Caller], Any]] = {
 
 # calls by the one whose first request is sent and read alike
 ALIKE = {
-    "cancel_dbt_cloud_run": "run_dbt_cloud_job",
+    "cancel_dbt_cloud_run": "get_dbt_cloud_run_status",
     "retry_dbt_cloud_run": "get_dbt_cloud_run_status",
     "get_dbt_cloud_run_results": "get_dbt_cloud_run_status",
     "materialized_assets": "get_dbt_cloud_run_status",
