@@ -6,7 +6,7 @@ import math
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from http import HTTPStatus
@@ -18,9 +18,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 from dlt.common.configuration import configspec, resolve_configuration
-from dlt.common.configuration.resolve import inject_section
 from dlt.common.configuration.specs import BaseConfiguration
-from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.json import json
 from dlt.sources.helpers.requests import Client, Session
 from requests import Response
@@ -310,15 +308,12 @@ class Transport:
     def _retrying(self) -> requests.Session:
         """The session of this thread that retries as dlt's, on the same connections."""
         # few calls need it, and to read its settings takes as long as a request
-        if self._client is None:
-            with _without_sections():
-                self._client = Client(raise_for_status=False)
+        self._client = self._client or Client(raise_for_status=False)
         return self._mounted(self._client.session)
 
     def _own_session(self) -> requests.Session:
         """Return a session that sends a request once."""
-        with _without_sections():
-            config = resolve_configuration(_RequestConfiguration())
+        config = resolve_configuration(_RequestConfiguration())
         session = Session(timeout=config.request_timeout, raise_for_status=False)
         # they may be of another request, as all threads share the session
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -397,14 +392,6 @@ def _timeout(session: requests.Session, within: float | None) -> tuple[float, fl
     pair = given if isinstance(given, tuple) else (given, given)
     connect, read = (_TIMEOUT if each is None else float(each) for each in pair)
     return (connect, read) if within is None else (min(connect, within), min(read, within))
-
-
-def _without_sections() -> AbstractContextManager[Any]:
-    """Let dlt read its `RUNTIME__REQUEST_*` settings, also while a source is extracted.
-
-    It would take milliseconds to look for others in each section of the source and its pipeline.
-    """
-    return inject_section(ConfigSectionContext(), merge_existing=False)
 
 
 def _single(session: requests.Session) -> requests.Session:

@@ -342,7 +342,6 @@ def test_config_comes_from_its_own_section(
     monkeypatch.setenv("START_DATE", "2099-01-01")
     monkeypatch.setenv("SOURCES__DBT_CLOUD_RESULTS__JOB_ID", "1")
     monkeypatch.setenv("SHOP__DBT_CLOUD__JOB_ID", "1")
-    monkeypatch.setenv("SHOP__RUNTIME__REQUEST_TIMEOUT", "-1")
     monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(one))
     monkeypatch.setenv("DBT_CLOUD__RUN_ID", "1")
     tables = extracted(pipeline, dbt_cloud_results(job_id=one))
