@@ -288,9 +288,11 @@ def _noted_failure(pipeline: dlt.Pipeline) -> str | None:
         noted = pipeline.get_local_state_val(_FAILED)
     except KeyError:
         return None
+    if not noted:
+        return None
     newest = next(_on_disk(pipeline), None)
-    is_repaired = newest and noted and newest.completed_at.timestamp() > noted["at"]
-    return None if is_repaired else noted.get("step")
+    is_repaired = newest and newest.completed_at.timestamp() > noted["at"]
+    return None if is_repaired else noted["step"]
 
 
 def _extracts_results(steps: list[PipelineStepTrace]) -> bool:
