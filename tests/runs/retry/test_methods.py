@@ -721,7 +721,7 @@ def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
         assert call(raise_on_failure=False).retry(run["id"])["is_error"]
         return
     with pytest.raises(DBTCloudRunFailed):
-        call().retry(run["id"])
+        retry_dbt_cloud_run(run_id=run["id"], raise_on_failure=True)
 
 
 def test_several_calls_repeat_a_retry_that_executed_nothing_once(
