@@ -16,7 +16,7 @@ import yaml
 
 from dlt_dbtcloud import DBTCloudConfiguration
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.dbt.results import rows
+from tests.support.dbt.results import RUN_RESULTS, nightly, rows
 from tests.support.docs.pages import DOCS, ROOT, blocks
 from tests.support.processes.children import run
 
@@ -63,7 +63,7 @@ def test_the_example_loads_builds_and_loads_the_results(
     capsys: pytest.CaptureFixture[str],
     isolated: Path,
 ) -> None:
-    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(cloud.create_job("Shop", duration=0.1)))
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(nightly(cloud, duration=0.1)))
     # the folders that it makes
     monkeypatch.setattr(tempfile, "tempdir", str(isolated))
     # opened once, and not for each step of a load
@@ -73,7 +73,9 @@ def test_the_example_loads_builds_and_loads_the_results(
     done = capsys.readouterr()
     assert done.out == f"dbt Cloud run: {built['id']}\n"
     assert str(built["href"]) in done.err
-    assert rows(names["shop"](), "SELECT run_id FROM dbt_runs") == [(built["id"],)]
+    query = "SELECT run_id, unique_id FROM dbt_runs JOIN dbt_node_results USING (run_id)"
+    expected = [(built["id"], node["unique_id"]) for node in RUN_RESULTS["results"]]
+    assert sorted(rows(names["shop"](), query)) == expected
 
 
 def test_the_workflow_configures_the_job_and_leaves_it_enough_time() -> None:
