@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -189,16 +191,48 @@ def test_a_wrong_setting_is_one_clear_line(
     assert cloud.runs == []
 
 
-def test_a_failed_run_ends_the_demo_with_an_error(cloud: DBTCloudEmulator, demo: Demo) -> None:
+@pytest.fixture
+def demo_here(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    """Return a function that runs the demo here, where all is imported, and returns its exit."""
+    for folder in ("examples", ".demo"):
+        (isolated / folder).mkdir()
+    script = shutil.copy(EXAMPLES / "load_and_transform.py", isolated / "examples")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("XDG_DATA_HOME", str(isolated))
+    # no other machine continues the pipeline
+    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
+    monkeypatch.setenv("SOURCES__FLIGHTS__NYCFLIGHTS__DAYS", "1")
+
+    def run_here() -> object:
+        # opened once, and not for each step of a load
+        with (
+            duckdb.connect(".demo/flights.duckdb"),
+            pytest.raises(SystemExit) as ended,
+        ):
+            runpy.run_path(script, run_name="__main__")
+        return ended.value.code
+
+    return run_here
+
+
+def test_a_failed_run_ends_the_demo_with_an_error(
+    cloud: DBTCloudEmulator,
+    demo_here: Callable[[], object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     job = cloud.create_job("Broken", outcome="error")
-    done = demo(DBT_CLOUD__JOB_ID=str(job))
-    assert done.returncode == 1
-    assert cloud.runs[0]["href"] in done.stdout
-    assert "Traceback" not in done.stderr
+    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
+    assert demo_here() == 1
+    assert cloud.runs[0]["href"] in capsys.readouterr().out
 
 
 def test_a_token_in_secrets_toml_selects_the_real_dbt_cloud(
-    cloud: DBTCloudEmulator, demo: Demo, write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+    cloud: DBTCloudEmulator,
+    demo_here: Callable[[], object],
+    write_config: WriteConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name in cloud.environment():
         monkeypatch.delenv(name)
@@ -208,9 +242,8 @@ def test_a_token_in_secrets_toml_selects_the_real_dbt_cloud(
         f'[dbt_cloud]\napi_token = "{cloud.api_token}"\naccount_id = {cloud.account_id}\n'
         f'job_id = {job}\nbase_api_url = "{cloud.url}"\n',
     )
-    done = demo()
-    assert done.returncode == 0, done.stderr
-    assert "embedded" not in done.stdout
+    assert demo_here() == 0
+    assert "embedded" not in capsys.readouterr().out
     assert len(cloud.runs) == 1
 
 
