@@ -110,11 +110,11 @@ def test_each_pattern_matches_its_secrets(name: str) -> None:
         assert secret not in PATTERNS[name].sub(r"\1***", plain_text(text))
 
 
-@pytest.mark.parametrize(("text", "secret"), [*chain.from_iterable(SECRETS.values())])
-def test_what_looks_like_a_secret_is_redacted(text: str, secret: str) -> None:
-    assert secret in text
-    assert secret not in redact(text)
-    assert "***" in redact(text)
+def test_what_looks_like_a_secret_is_redacted() -> None:
+    for text, secret in chain.from_iterable(SECRETS.values()):
+        assert secret in text
+        assert secret not in redact(text)
+        assert "***" in redact(text)
 
 
 def test_a_value_is_redacted_however_long_its_name_is() -> None:
@@ -125,32 +125,32 @@ def test_a_known_secret_is_redacted_anywhere() -> None:
     assert redact("a0b1c2d3 and xa0b1c2d3x", "a0b1c2d3", "") == "*** and x***x"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Conversion Error: Time out of range: 99:99:0.0",
-        "Runtime Error in model fct_flights (models/marts/fct_flights.sql)",
-        'Database Error: column "token_count" does not exist',
-        "1 of 82 ERROR creating sql table model analytics.fct_tokens [ERROR in 0.06s]",
-        "See https://ab123.us1.dbt.com/deploy/1/projects/2/runs/3/ for more",
-        "compare a://b with user@example.com",
-        "the token of the lexer was not expected: found SELECT",
-        "secret sauce, password reset and tokens are words",
-        "Done. PASS=4 WARN=0 ERROR=1 SKIP=2 NO-OP=0 TOTAL=7",
-        "12:00:00  3 of 7 PASS not_null_flights_id [PASS in 0.02s]",
-        '{"pass": 4, "bypass": true, "compass=north"}',
-        "bypass=yes and passes: all",
-        "glossary-of-all-the-business-terms and pypi-publishes-this-package-every-night",
-        "the key sk-learn, task-runner-with-a-long-name-of-many-words and risk-9",
-        "git@github.com:org/repo.git and ssh://git@github.com/org/repo.git",
-        "Authorization failed: check the role",
-        "See https://docs.getdbt.com/docs/@next and mail me@example.com",
-        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
-        "model.flights.secretary and source:raw.tokens.token_types",
-    ],
-)
-def test_what_does_not_look_like_a_secret_stays(text: str) -> None:
-    assert redact(text) == text
+HARMLESS = [
+    "Conversion Error: Time out of range: 99:99:0.0",
+    "Runtime Error in model fct_flights (models/marts/fct_flights.sql)",
+    'Database Error: column "token_count" does not exist',
+    "1 of 82 ERROR creating sql table model analytics.fct_tokens [ERROR in 0.06s]",
+    "See https://ab123.us1.dbt.com/deploy/1/projects/2/runs/3/ for more",
+    "compare a://b with user@example.com",
+    "the token of the lexer was not expected: found SELECT",
+    "secret sauce, password reset and tokens are words",
+    "Done. PASS=4 WARN=0 ERROR=1 SKIP=2 NO-OP=0 TOTAL=7",
+    "12:00:00  3 of 7 PASS not_null_flights_id [PASS in 0.02s]",
+    '{"pass": 4, "bypass": true, "compass=north"}',
+    "bypass=yes and passes: all",
+    "glossary-of-all-the-business-terms and pypi-publishes-this-package-every-night",
+    "the key sk-learn, task-runner-with-a-long-name-of-many-words and risk-9",
+    "git@github.com:org/repo.git and ssh://git@github.com/org/repo.git",
+    "Authorization failed: check the role",
+    "See https://docs.getdbt.com/docs/@next and mail me@example.com",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    "model.flights.secretary and source:raw.tokens.token_types",
+]
+
+
+def test_what_does_not_look_like_a_secret_stays() -> None:
+    for text in HARMLESS:
+        assert redact(text) == text
 
 
 def test_plain_text_has_no_colours_and_control_characters() -> None:
@@ -221,18 +221,18 @@ def test_the_time_to_redact_grows_with_the_length_of_a_text(junk: str) -> None:
     assert seconds(64_000) < 60 * max(short, 5e-4)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey"),
-        *("access-key", "private_key", "account_key", "credential", "credentials", "signature"),
-        *("sig", "PASSWORD", "Api-Key"),
-        # which regular expressions fold, though `lower` does not
-        *("pa\u017f\u017fword", "to\u212aen", "s\u0131g"),
-    ],
-)
+NAMES = [
+    *("password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey"),
+    *("access-key", "private_key", "account_key", "credential", "credentials", "signature"),
+    *("sig", "PASSWORD", "Api-Key"),
+    # which regular expressions fold, though `lower` does not
+    *("pa\u017f\u017fword", "to\u212aen", "s\u0131g"),
+]
+
+
 @pytest.mark.parametrize(
     "form", ["{}=hunter2", '"{}": "hunter2"', "--{} hunter2", "--{} 'hunter2'"]
 )
-def test_every_name_of_a_secret_is_known_in_every_form(name: str, form: str) -> None:
-    assert "hunter2" not in redact(form.format(name))
+def test_every_name_of_a_secret_is_known_in_every_form(form: str) -> None:
+    for name in NAMES:
+        assert "hunter2" not in redact(form.format(name))
