@@ -28,20 +28,20 @@ def quoting(cloud: DBTCloudEmulator, client: DBTCloudClientV2) -> DBTCloudEmulat
     return cloud
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        *("status RUN", "results RUN", "logs RUN", "logs RUN --follow", "artifacts list RUN"),
-        *("cancel RUN", "jobs", "runs", "run JOB", "plan JOB --no-only-loaded", "check JOB"),
-    ],
+COMMANDS = (
+    *("status RUN", "results RUN", "logs RUN", "logs RUN --follow", "artifacts list RUN"),
+    *("cancel RUN", "jobs", "runs", "run JOB", "plan JOB --no-only-loaded", "check JOB"),
 )
-def test_a_quoted_token_is_not_printed(cli: Cli, quoting: DBTCloudEmulator, words: str) -> None:
+
+
+def test_a_quoted_token_is_not_printed(cli: Cli, quoting: DBTCloudEmulator) -> None:
     (run,) = quoting.runs
     ids = {"RUN": run["id"], "JOB": run["job_definition_id"]}
-    for options in ([], ["--json"]):
-        done = cli(*(ids.get(word, word) for word in words.split()), *options)
-        assert "***" in done.out + done.err
-        assert quoting.api_token not in done.out
-        assert quoting.api_token not in done.err
-        if options:
-            assert done.json
+    for words in COMMANDS:
+        for options in ([], ["--json"]):
+            done = cli(*(ids.get(word, word) for word in words.split()), *options)
+            assert "***" in done.out + done.err, words
+            assert quoting.api_token not in done.out, words
+            assert quoting.api_token not in done.err, words
+            if options:
+                assert done.json, words

@@ -58,13 +58,13 @@ def test_the_middle_of_a_long_log_is_left_out(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
     body = """
-for number in range(15_000):
-    print(f"line {number}:", "x" * 80)
+for number in range(1_500):
+    print(f"line {number}:", "x" * 800)
 """
     log = run_fake(cloud, api, tiny, tmp_path, body)
     assert len(log) < 1_100_000
     assert log.startswith("line 0:")
-    assert "line 14999:" in log
+    assert "line 1499:" in log
     assert "the embedded dbt Cloud left out" in log
 
 

@@ -116,12 +116,9 @@ SOME_STEPS = ["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate
     ("steps", "only_loaded", "variables"),
     [
         (["dbt build"], False, None),
-        (WITH_VARS, False, None),
         (WITH_VARS, False, VARIABLES),
-        (["dbt build"], True, VARIABLES),
         (SOME_STEPS, True, None),
         (["dbt build --selector nightly"], True, None),
-        (WITH_VARS, True, None),
         (WITH_VARS, True, VARIABLES),
         (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], True, VARIABLES),
     ],

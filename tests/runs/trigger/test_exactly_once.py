@@ -115,8 +115,8 @@ def kept(cloud: DBTCloudEmulator) -> list[Run]:
 @pytest.mark.parametrize(
     ("fault", "is_bound"),
     [
-        *((fault, False) for fault in (*FAULTS_OF_POSTS, *READ_ALIKE)),
-        *((fault, True) for fault in (BEFORE[0], *AFTER, *LATE, COOL_DOWNS)),
+        *((fault, False) for fault in FAULTS_OF_POSTS),
+        *((fault, True) for fault in (BEFORE[0], AFTER[0], *LATE, COOL_DOWNS)),
     ],
     ids=str,
 )
@@ -135,6 +135,19 @@ def test_a_trigger_creates_exactly_one_run(
     assert ended["is_success"]
     assert [run["id"] for run in kept(cloud)] == [ended["id"]]
     assert ("trigger_job", fault.kind) in cloud.struck
+    assert cloud.api_token not in caplog.text
+
+
+def test_a_response_that_is_read_like_another_creates_exactly_one_run(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = cloud.create_job("Nightly", duration=None)
+    for number, fault in enumerate(READ_ALIKE):
+        cloud.fail("trigger_job", fault.kind, **fault.options)
+        trigger = Trigger(str(job), {"cause": str(fault)}, timeout=600.0)
+        started = start(clocked(client, FakeClock()), trigger).run
+        assert [run["id"] for run in cloud.runs[number:]] == [started["id"]], fault
+        assert cloud.struck[number:] == [("trigger_job", fault.kind)]
     assert cloud.api_token not in caplog.text
 
 
