@@ -209,7 +209,7 @@ def demo_here(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], o
             duckdb.connect(".demo/flights.duckdb"),
             pytest.raises(SystemExit) as ended,
         ):
-            runpy.run_path(script, run_name="__main__")
+            runpy.run_path(str(script), run_name="__main__")
         return ended.value.code
 
     return run_here
