@@ -13,7 +13,6 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
 from tests.support.loading.loads import SharedLoads, load_sources, load_tables
-from tests.support.loading.warehouse import warehouse
 from tests.support.processes.forks import run_forked
 
 
@@ -67,9 +66,9 @@ def elsewhere(folder: Path, **options: Any) -> dlt.Pipeline:
 
 
 def test_another_machine_finds_the_load_in_the_destination(
-    loaded_pipeline: dlt.Pipeline, tmp_path: Path
+    loaded_pipeline: dlt.Pipeline, pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
-    options: Any = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
+    options: Any = {"destination": pipeline.destination, "dataset_name": "raw"}
     assert last_load(elsewhere(tmp_path / "before", **options)) is None
     options["destination"] = loaded_pipeline.destination
     after = elsewhere(tmp_path / "after", **options)
@@ -77,11 +76,11 @@ def test_another_machine_finds_the_load_in_the_destination(
 
 
 def test_another_machine_that_cannot_know_the_load_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: dlt.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # without it, dlt does not store the state of a pipeline in its destination
     monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
-    options: Any = {"destination": warehouse("flights.duckdb"), "dataset_name": "raw"}
+    options: Any = {"destination": pipeline.destination, "dataset_name": "raw"}
     load(dlt.pipeline("flights", **options))
     with pytest.raises(DBTCloudException, match="has loads but not its state"):
         last_load(elsewhere(tmp_path, **options))

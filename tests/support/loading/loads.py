@@ -83,6 +83,7 @@ def load_sources(pipeline: dlt.Pipeline) -> None:
     """Load a table of each of two sources, of which one has a nested table."""
     orders = dlt.resource([{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}], name="orders")
     users = dlt.resource([{"id": 1}], name="users")
+    pipeline.config.restore_from_destination = False
     pipeline.run([source_of("shop", orders), source_of("crm", users)])
 
 
