@@ -21,7 +21,7 @@ from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
 from tests.support.dbt.results import FILES, RUN_RESULTS, finished_run, nightly, rows
 from tests.support.loading.warehouse import explicit, new_pipeline
 
-pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 SCHEMA = "dbt_cloud_results"
 # what text formats have to escape
@@ -128,7 +128,37 @@ def shown(pipeline: dlt.Pipeline, tables: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def test_tables_are_the_same_with_and_without_pyarrow(
+def assert_continued(
+    cloud: DBTCloudEmulator, job: int, pipeline: dlt.Pipeline, without_pyarrow: pytest.MonkeyPatch
+) -> None:
+    """Continue tables that were loaded without pyarrow, first with it and then without it."""
+
+    def tables() -> Any:
+        return pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"]
+
+    continued = ("dbt_runs", "dbt_nodes")
+    before = tables()
+    finished_run(cloud, job)
+    info = pipeline.run(dbt_cloud_results().with_resources(*continued))
+    assert formats(info) == {"parquet"}
+    assert tables() == before
+    for table, number in {"dbt_runs": 3, "dbt_nodes": 4}.items():
+        loads = rows(
+            pipeline,
+            f"SELECT count(DISTINCT _dlt_id), count(DISTINCT load_id) FROM {table} "
+            "JOIN _dlt_loads ON _dlt_load_id = load_id",
+        )
+        # all nodes have a longer span, so each load writes them again
+        assert loads == [(number, 1 if table == "dbt_nodes" else 2)]
+    without_pyarrow.setitem(sys.modules, "pyarrow", None)
+    finished_run(cloud, job)
+    source = dbt_cloud_results().with_resources(*continued)
+    assert extracted_formats(pipeline, source) == dict.fromkeys(continued, "typed-jsonl")
+    pipeline.normalize()
+    assert tables() == before
+
+
+def test_tables_are_the_same_with_and_without_pyarrow_and_can_be_continued(
     cloud: DBTCloudEmulator,
     kind: str,
     destination: Destination,
@@ -139,7 +169,7 @@ def test_tables_are_the_same_with_and_without_pyarrow(
     runs = [finished_run(cloud, job, git_branch=ODD_TEXT), finished_run(cloud, job)]
     # what differs between destinations is how they store types, and `NUMBERS` has them all
     tables = [*(TABLES if kind == "duckdb" else NUMBERS)]
-    found = []
+    found, pipelines = [], []
     for name, preferred in (("rows", None), ("arrow", FORMATS[kind])):
         pipeline = new_pipeline(name, destination(name), dataset_name=f"as_{name}")
         info = pipeline.run(dbt_cloud_results().with_resources(*tables))
@@ -150,6 +180,7 @@ def test_tables_are_the_same_with_and_without_pyarrow(
         else:
             assert formats(info).isdisjoint({"parquet", "csv"})
         found.append(shown(pipeline, tables))
+        pipelines.append(pipeline)
         without_pyarrow.undo()
     of_rows, of_arrow = found
     assert of_rows == of_arrow
@@ -166,57 +197,41 @@ def test_tables_are_the_same_with_and_without_pyarrow(
     assert "'message': ''" in "".join(of_arrow["dbt_node_results"][2])
     assert "arrow" not in caplog.text
     if kind == "postgres":
-        # merged as Parquet, for which the driver is missing; what is merged as preferred into
-        # DuckDB is in the next test
+        # merged as Parquet, for which the driver is missing
         again = dbt_cloud_results(run_id=runs[0]).with_resources(*tables)
         info = pipeline.run(again, loader_file_format="parquet")
         assert formats(info) == {"csv", "insert_values"}
         merged = shown(pipeline, tables)
         assert [merged[table][1:] for table in tables] == [of_arrow[table][1:] for table in tables]
+    if kind == "duckdb":
+        assert_continued(cloud, job, pipelines[0], without_pyarrow)
 
 
-def test_a_table_is_continued_after_pyarrow_is_installed_or_removed(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, without_pyarrow: pytest.MonkeyPatch
+def test_steps_that_a_user_adds_get_rows_and_files_of_a_table_keep_their_format(
+    cloud: DBTCloudEmulator, lake: dlt.Pipeline
 ) -> None:
-    job = catalogued(cloud)
-    tables = ("dbt_runs", "dbt_nodes")
-    schemas = []
-    for is_installed in (False, True):
-        if is_installed:
-            without_pyarrow.undo()
-        finished_run(cloud, job)
-        info = pipeline.run(dbt_cloud_results().with_resources(*tables))
-        assert formats(info) == {"parquet" if is_installed else "insert_values"}
-        schemas.append(pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"])
-    for table, number in {"dbt_runs": 2, "dbt_nodes": 4}.items():
-        loads = rows(
-            pipeline,
-            f"SELECT count(DISTINCT _dlt_id), count(DISTINCT load_id) FROM {table} "
-            "JOIN _dlt_loads ON _dlt_load_id = load_id",
-        )
-        # all nodes have a longer span, so each load writes them again
-        assert loads == [(number, 1 if table == "dbt_nodes" else 2)]
-    without_pyarrow.setitem(sys.modules, "pyarrow", None)
-    finished_run(cloud, job)
-    source = dbt_cloud_results().with_resources(*tables)
-    assert extracted_formats(pipeline, source) == dict.fromkeys(tables, "typed-jsonl")
-    pipeline.normalize()
-    schemas.append(pipeline.schemas[SCHEMA].to_dict(remove_defaults=True)["tables"])
-    assert schemas[1:] == schemas[:-1]
-
-
-def test_files_of_a_table_keep_their_format(cloud: DBTCloudEmulator, lake: dlt.Pipeline) -> None:
     job = nightly(cloud)
-    tables = ("dbt_runs", "dbt_node_results")
+    tables = ("dbt_nodes", "dbt_node_results")
     finished_run(cloud, job)
-    source = dbt_cloud_results().with_resources(*tables)
-    # which makes rows of them
+    source = dbt_cloud_results().with_resources(*tables, "dbt_run_steps")
+    source.dbt_nodes.add_filter(lambda node: node["resource_type"] == "model")
+    source.dbt_nodes.add_map(lambda node: {**node, "name": node["name"].upper()})
     source.dbt_node_results.add_map(lambda result: {**result, "team": "shop"})
-    assert formats(lake.run(source)) == {"parquet", "jsonl"}
+    source.dbt_run_steps.add_map(lambda step: {**step, "name": 7})
+    assert extracted_formats(lake, source) == {
+        "dbt_nodes": "parquet",
+        # rows that do not fit the columns any more are loaded as rows
+        **dict.fromkeys(("dbt_node_results", "dbt_run_steps"), "typed-jsonl"),
+    }
+    lake.normalize()
+    assert formats(lake.load()) == {"parquet", "jsonl"}
+    assert rows(lake, "SELECT name FROM dbt_nodes") == [("ORDERS",)]
+    assert rows(lake, "SELECT DISTINCT team FROM dbt_node_results") == [("shop",)]
+    assert rows(lake, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
     finished_run(cloud, job)
     other = new_pipeline("other", lake.destination)
     found = extracted_formats(other, dbt_cloud_results().with_resources(*tables))
-    assert found == {"dbt_runs": "parquet", "dbt_node_results": "typed-jsonl"}
+    assert found == {"dbt_nodes": "parquet", "dbt_node_results": "typed-jsonl"}
     # those of a table that is dropped have the new one
     source = dbt_cloud_results().with_resources("dbt_node_results")
     found = extracted_formats(lake, source, refresh="drop_sources")
@@ -241,20 +256,6 @@ def test_a_requested_format_is_used(
         source = dbt_cloud_results(run_id=run_id).with_resources("dbt_node_results")
         formats = extracted_formats(used, source, loader_file_format=file_format)
         assert formats == {"dbt_node_results": found}
-
-
-def test_steps_that_a_user_adds_get_rows(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
-    finished_run(cloud, nightly(cloud))
-    source = dbt_cloud_results().with_resources("dbt_nodes", "dbt_node_results", "dbt_run_steps")
-    source.dbt_nodes.add_filter(lambda node: node["resource_type"] == "model")
-    source.dbt_nodes.add_map(lambda node: {**node, "name": node["name"].upper()})
-    source.dbt_node_results.add_map(lambda result: {**result, "team": "shop"})
-    source.dbt_run_steps.add_map(lambda step: {**step, "name": 7})
-    pipeline.run(source)
-    assert rows(pipeline, "SELECT name FROM dbt_nodes") == [("ORDERS",)]
-    # rows that do not fit the columns any more are loaded as rows
-    assert rows(pipeline, "SELECT DISTINCT team FROM dbt_node_results") == [("shop",)]
-    assert rows(pipeline, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
 
 
 def test_changed_columns_are_respected(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
@@ -290,12 +291,14 @@ def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
     run_id = finished_run(cloud, nightly(cloud))
     for has_own_ids in (True, False):
         monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
-        info = pipeline.run(dbt_cloud_results(run_id=run_id).dbt_runs)
-        with pipeline.sql_client() as client:
-            (row,) = content(client, "SELECT * FROM dbt_runs")
+        (load_id,) = pipeline.extract(dbt_cloud_results(run_id=run_id).dbt_runs).loads_ids
+        pipeline.normalize()
+        (file,) = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
+        loaded = parquet.read_table(file.file_path)
+        assert loaded.column_names == [*TABLES["dbt_runs"], *DLT_COLUMNS]
+        (row,) = loaded.to_pylist()
         assert row["_dlt_id"]
-        assert row["_dlt_load_id"] == info.loads_ids[-1]
-        assert [*row] == [*TABLES["dbt_runs"], *DLT_COLUMNS]
+        assert row["_dlt_load_id"] == load_id
 
 
 def test_an_arrow_table_has_the_values_of_the_rows() -> None:
