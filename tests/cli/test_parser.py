@@ -93,9 +93,10 @@ def test_the_help_of_a_command_has_its_examples(
         assert f"{PROGRAM} {example.words}\n" in f"{done.out}\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_an_example_on_the_page(name: str) -> None:
-    assert any(f"{line} ".startswith(f"{name} ") for line in documented())
+def test_every_command_has_an_example_on_the_page() -> None:
+    lines = documented()
+    for name in COMMANDS:
+        assert any(f"{line} ".startswith(f"{name} ") for line in lines), name
 
 
 @pytest.mark.parametrize("line", sorted({*examples(), *documented()}))

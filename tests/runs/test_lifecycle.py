@@ -250,7 +250,7 @@ def test_a_call_waits_out_a_cool_down_before_each_of_its_requests(
         clock.at(seconds, finish)
     # the service documents no `Retry-After`; with it, there are fewer requests to wait out
     cloud.limit_requests(
-        max(1, per_minute), clock=clock.monotonic, sends_retry_after=per_minute == 3
+        max(1, per_minute), clock=clock.monotonic, sends_retry_after=per_minute in (0, 3)
     )
     if not per_minute:
         other = client.patient(0)

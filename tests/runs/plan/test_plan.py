@@ -11,8 +11,11 @@ import dlt
 import pytest
 from dlt.common.configuration.exceptions import ConfigurationValueError
 
-from dlt_dbtcloud import plan_dbt_cloud_job, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudClientV2, plan_dbt_cloud_job, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.runs.plan import plan_run
+from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Plan
 from tests.fixtures import WriteConfig
 from tests.support.dbt.scripted_dbt import Act, scripted_job
@@ -78,6 +81,12 @@ def job_with(cloud: DBTCloudEmulator, *steps: str, files: Any = None, **options:
     job = cloud.create_job("Nightly", artifacts=files, execute_steps=[*steps], **options)
     ended_run(cloud, job)
     return job
+
+
+def planned(client: DBTCloudClientV2, job: int, pipeline: dlt.Pipeline) -> Plan:
+    """Return the plan for the last load of a pipeline, narrowed to it."""
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=True)
+    return plan_run(client, trigger)
 
 
 VARIABLES = {"load_id": "{load_id}", "tables": "{tables}"}
@@ -208,11 +217,11 @@ def test_a_load_that_has_its_run_plans_nothing(
 
 
 def test_a_job_without_a_manifest_is_planned_whole(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
     job = job_with(cloud, files={"run_results.json": results(elapsed_time=48.0)})
     before = len(cloud.requests)
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    plan = planned(client, job, loaded_pipeline)
     assert plan["reason"] == "all of the job runs: it has no manifest yet."
     assert (plan["steps"], plan["nodes"], plan["total_nodes"]) == (["dbt build"], [], None)
     assert plan["seconds"] == plan["whole_seconds"] == 48.0
@@ -220,16 +229,16 @@ def test_a_job_without_a_manifest_is_planned_whole(
 
 
 def test_a_job_that_has_never_run_has_no_seconds(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    plan = plan_dbt_cloud_job(job_id=cloud.create_job("New"), pipeline=loaded_pipeline)
+    plan = planned(client, cloud.create_job("New"), loaded_pipeline)
     assert plan["steps"] == ["dbt build"]
     assert plan["seconds"] is plan["whole_seconds"] is None
     assert plan["runs_considered"] == 0
 
 
 def test_the_medians_of_three_runs_count(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, tmp_path: Path
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     statuses = dict.fromkeys(SECONDS, "success")
     # longer than any real run of these stand-ins, whose time without nodes is then none
@@ -237,14 +246,14 @@ def test_the_medians_of_three_runs_count(
     job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
     for _ in acts:
         ended_run(cloud, job)
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    plan = planned(client, job, loaded_pipeline)
     assert plan["runs_considered"] == 3
     assert plan["seconds"] == 3e4 * len(FED)
     assert plan["whole_seconds"] == 3e4 * len(SECONDS)
 
 
 def test_each_command_has_its_own_results(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, tmp_path: Path
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     built, tested = (dict.fromkeys(some, "success") for some in (["model.shop.stg"], FED[2:]))
     acts = [
@@ -258,7 +267,7 @@ def test_each_command_has_its_own_results(
     job = scripted_job(cloud, tmp_path, steps, acts)
     ended_run(cloud, job, generate_docs_override=True)
     before = len(cloud.requests)
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    plan = planned(client, job, loaded_pipeline)
     assert len(cloud.requests) - before == 6
     # a selection of its own is known by what it executed
     assert plan["nodes"] == ["model.shop.stg", *FED[2:]]
@@ -268,20 +277,20 @@ def test_each_command_has_its_own_results(
 
 
 def test_narrowed_runs_count_if_the_whole_job_has_not_run_enough(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
     job = job_with(cloud)
     ended_run(cloud, job, steps_override=["dbt build --select source:raw.planes+"])
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    plan = planned(client, job, loaded_pipeline)
     assert plan["runs_considered"] == 2
 
 
 def test_lost_results_leave_the_durations_of_runs(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
     job = job_with(cloud, files={"manifest.json": MANIFEST})
     cloud.fail("get_artifact", "status", status=403, calls=None)
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    plan = planned(client, job, loaded_pipeline)
     assert plan["nodes"] == FED
     assert plan["seconds"] is None
     assert plan["whole_seconds"] == pytest.approx(0, abs=60)
@@ -289,14 +298,14 @@ def test_lost_results_leave_the_durations_of_runs(
 
 
 def test_many_runs_since_the_load_cost_no_more_requests(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
     job = job_with(cloud, "dbt build")
     (run,) = cloud._state.runs()
     for _ in range(300):
         cloud._state.add_run(replace(run, id=cloud._state.new_id()))
     before = len(cloud.requests)
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    plan = planned(client, job, loaded_pipeline)
     assert len(cloud.requests) - before <= 6
     assert plan["steps"]
     assert plan["reason"] == "an earlier run than the last 200 may have built this load"

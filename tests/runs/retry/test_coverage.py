@@ -14,7 +14,6 @@ from dlt_dbtcloud import (
     DBTCloudConfiguration,
     DBTCloudRunFailed,
     get_dbt_cloud_run_status,
-    run_dbt_cloud_job,
 )
 from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -331,13 +330,17 @@ def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one
 
 
 def test_the_next_load_builds_what_was_uncertain_and_then_failed(
-    isolated: Path, shared_loads: SharedLoads, run_narrowed: Narrowed
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    isolated: Path,
+    shared_loads: SharedLoads,
+    run_narrowed: Narrowed,
 ) -> None:
     pipeline = shared_loads.copy("flights", load_tables, "airlines")
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
     run = run_narrowed(act({}), broken, built, pipeline=pipeline)
     assert run["is_error"]
     load_tables(pipeline, "unrelated")
-    again = run_dbt_cloud_job(job_id=run["job_definition_id"], pipeline=pipeline, only_loaded=True)
+    again = run_load(cloud, client, run["job_definition_id"], pipeline)
     assert again["is_success"]
     assert executed_commands(isolated) == ["build", NARROWED, "build", NARROWED]

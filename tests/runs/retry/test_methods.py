@@ -25,7 +25,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.cause import retried_run
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads import LastLoad
+from dlt_dbtcloud.loads import LastLoad, last_load
 from dlt_dbtcloud.runs.failure import explain
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry.backlog import Backlogs
@@ -274,7 +274,7 @@ def test_a_retry_waits_out_every_cool_down(
     cloud.finish_run(second["id"], "error")
     outdate(cloud, failed)
     clock = FakeClock()
-    cloud.limit_requests(1, clock=clock.monotonic)
+    cloud.limit_requests(1, clock=clock.monotonic, sends_retry_after=True)
     before = len(cloud.runs)
     assert retry(clocked(client, clock), failed)["id"] == cloud.runs[-1]["id"]
     assert len(cloud.runs) == before + 1
@@ -420,16 +420,16 @@ def test_a_retry_that_cannot_be_triggered_does_not_hide_the_failure(
 
 
 def test_retries_of_a_load_count_as_runs_of_it(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
-    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline))
+    run = start(client, trigger).run
     cloud.finish_run(run["id"], "error")
-    again = retry_dbt_cloud_run(run_id=run["id"], wait_for_outcome=False)
-    found = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
-    assert found["id"] == again["id"]
+    again = retry(client, cloud.runs[0])
+    assert start(client, trigger).run["id"] == again["id"]
     cloud.finish_run(again["id"])
-    assert run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)["id"] == again["id"]
+    assert start(client, trigger).run["id"] == again["id"]
     assert len(cloud.runs) == 2
 
 
@@ -731,7 +731,7 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
     acts = [FAILURE, Act({}, manifest=MANIFEST), Act(FIXED, manifest=MANIFEST, gate=gate)]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
     first = ended_run(cloud, job)
-    nothing = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
+    nothing = retry(client, first)
     cloud.wait_for_run(nothing["id"])
     clocks = [FastClock() for _ in range(3)]
 
@@ -752,14 +752,19 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
 
 
 def test_a_load_is_not_built_by_a_retry_that_executed_nothing(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, isolated: Path
+    cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
+    loaded_pipeline: dlt.Pipeline,
+    isolated: Path,
+    call: Call,
 ) -> None:
     acts = [FAILURE, Act({}, manifest=MANIFEST), Act({"model.shop.a": "success", **FIXED})]
     job = scripted_job(cloud, isolated, ["dbt build"], acts)
-    first = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
-    again = retry_dbt_cloud_run(run_id=first["id"], wait_for_outcome=False)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline))
+    first = cloud.wait_for_run(start(client, trigger).run["id"])
+    again = retry(client, first)
     assert cloud.wait_for_run(again["id"])["is_success"]
-    last = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    (last,) = call().run_all([trigger])
     assert last["id"] not in (first["id"], again["id"])
     assert last["is_success"]
 
