@@ -28,6 +28,7 @@ from tests.support.clock import FakeClock, FastClock, clocked, until
 from tests.support.dbt.fake_dbt import write_fake
 from tests.support.dbt.recordings import FUSION, Replay, replayed_job
 from tests.support.dbt.results import MANIFEST, RUN_RESULTS
+from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run, started_run
 from tests.support.reports.strange import COMMAND, PASSWORD, leaking_artifacts
 
@@ -182,7 +183,9 @@ def running(cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path) -
     return run_id
 
 
-def test_a_run_in_progress_has_its_nodes_so_far(running: int, client: DBTCloudClientV2) -> None:
+def test_a_run_without_artifacts_has_the_nodes_of_its_logs_in_progress_and_finished(
+    running: int, cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
     page = read_page(client, running)
     seed, build = (step.index for step in page.steps if step.command in ("dbt seed", "dbt build"))
     assert [(each.step, each.unique_id, each.status) for each in page.executions] == [
@@ -197,15 +200,9 @@ def test_a_run_in_progress_has_its_nodes_so_far(running: int, client: DBTCloudCl
     text = dbt_cloud_run_report(run_id=running)
     assert "1 running" in " ".join(text.split())
     assert "What failed" not in text
-
-
-def test_a_finished_run_without_artifacts_has_the_nodes_of_its_logs(
-    running: int, cloud: DBTCloudEmulator, client: DBTCloudClientV2
-) -> None:
     cloud.fail("get_artifact", "status", calls=None, status=404, run_id=running)
     cancel_dbt_cloud_run(run_id=running)
-    late = clocked(client, FastClock(ahead=3600.0))
-    page = read_page(late, running)
+    page = read_page(clocked(client, FastClock(ahead=3600.0)), running)
     assert [each.status for each in page.executions] == ["success", "success", "not finished"]
     assert any("its project is that of run" in each for each in page.problems)
 
@@ -260,16 +257,16 @@ def test_a_load_on_this_machine_has_its_tables(
 
 
 def test_an_earlier_load_on_this_machine_has_its_tables(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, shared_loads: SharedLoads
 ) -> None:
-    pipeline.run([{"id": 1}, {"id": 2}], table_name="airlines")
+    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     run = run_dbt_cloud_job(job_id=cloud.create_job("Nightly"), pipeline=pipeline)
     before = read_page(client, run["id"]).load
     pipeline.run([{"id": 1}], table_name="planes")
     after = read_page(client, run["id"]).load
     assert before
     assert after
-    assert [(table.name, table.rows) for table in before.tables] == [("airlines", 2)]
+    assert [(table.name, table.rows) for table in before.tables] == [("airlines", 1)]
     # dlt has forgotten the rows
     assert [(table.name, table.rows) for table in after.tables] == [("airlines", None)]
 

@@ -91,13 +91,6 @@ def test_loads_of_results_do_not_hide_a_failed_load_of_data(
     assert_knows_failure(cloud, failed, job)
 
 
-def test_a_load_without_results_does_not_hide_a_failed_load_of_data(
-    cloud: DBTCloudEmulator, failed: dlt.Pipeline
-) -> None:
-    failed.run(loaded_runs())
-    assert_knows_failure(cloud, failed, nightly(cloud))
-
-
 def test_a_failed_load_of_results_does_not_hide_a_failed_load_of_data(
     cloud: DBTCloudEmulator, failed: dlt.Pipeline
 ) -> None:
@@ -115,14 +108,16 @@ def test_a_single_table_of_results_does_not_hide_a_failed_load_of_data(
     assert_knows_failure(cloud, failed, job)
 
 
-def test_another_process_knows_of_a_failed_load_also_without_its_trace(
+def test_a_load_without_results_hides_no_failed_load_also_in_another_process(
     cloud: DBTCloudEmulator, shared_loads: SharedLoads
 ) -> None:
     job = nightly(cloud)
     pipeline = shared_loads.copy("shop", fail_to_load)
     attach = partial(dlt.attach, "shop", pipelines_dir=pipeline.pipelines_dir)
     trace = Path(pipeline.working_dir) / "trace.pickle"
+    # there are no results
     pipeline.run(loaded_runs())
+    assert_knows_failure(cloud, pipeline, job)
     for _ in range(2):
         with pytest.raises(DBTCloudException, match=FAILED):
             run_dbt_cloud_job(job_id=job, pipeline=attach())

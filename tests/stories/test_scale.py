@@ -33,11 +33,10 @@ def seeded() -> Iterator[None]:
     ("scenario", "runs"),
     [
         (SMALL, 6),
-        (replace(SMALL, loads=10, per_minute=50, sends_retry_after=True), 10),
-        (replace(SMALL, loads=4, workers=2), 4),
+        (replace(SMALL, loads=5, workers=2, per_minute=50, sends_retry_after=True), 5),
         (replace(SMALL, lost=0.05), 6),
     ],
-    ids=["alone", "header", "workers", "lost"],
+    ids=["alone", "workers", "lost"],
 )
 def test_each_load_gets_one_run_beyond_the_limit_of_requests(scenario: Scenario, runs: int) -> None:
     found = Simulation(scenario).run()
