@@ -393,8 +393,10 @@ def test_the_job_is_requested_once_per_attempt(
     assert len(clock.sleeps) == 7
 
 
-@pytest.mark.parametrize("kind", ["status", "html", "rate_limit"])
-@pytest.mark.parametrize("spared", [0, 1], ids=["the job", "its manifest"])
+@pytest.mark.parametrize(
+    ("kind", "spared"),
+    [("html", 0), ("rate_limit", 0), ("status", 1), ("rate_limit", 1)],
+)
 def test_an_outage_that_outlasts_the_timeout_is_an_error(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, kind: Any, spared: int
 ) -> None:

@@ -45,22 +45,17 @@ def test_dbt_knows_its_run(
         assert {name: environ[prefix + name] for name in expected} == expected
 
 
-def test_the_category_of_the_reason_is_that_of_the_pull_request(api: Api, job: int) -> None:
-    for category in ("github_pull_request", "gitlab_merge_request", "azure_pull_request"):
+def test_dbt_knows_its_kind_of_pull_request_and_of_environment(api: Api, job: int) -> None:
+    environment = api.data(f"/jobs/{job}/")["environment_id"]
+    kinds: list[tuple[str, dict[str, str | None], str]] = [
+        ("github_pull_request", {"deployment_type": "staging"}, "staging"),
+        ("gitlab_merge_request", {"deployment_type": "general"}, ""),
+        ("azure_pull_request", {"type": "development", "deployment_type": None}, "dev"),
+    ]
+    for category, fields, kind in kinds:
+        api.post(f"/environments/{environment}/", fields)
         environ = environment_of(api, api.trigger(job, **{f"{category}_id": 5})["id"])
         assert environ["DBT_CLOUD_RUN_REASON_CATEGORY"] == category
-
-
-def test_the_type_of_the_environment_is_short(api: Api, job: int) -> None:
-    environment = api.data(f"/jobs/{job}/")["environment_id"]
-    kinds: list[tuple[dict[str, str | None], str]] = [
-        ({"deployment_type": "staging"}, "staging"),
-        ({"deployment_type": "general"}, ""),
-        ({"type": "development", "deployment_type": None}, "dev"),
-    ]
-    for fields, kind in kinds:
-        api.post(f"/environments/{environment}/", fields)
-        environ = environment_of(api, api.trigger(job)["id"])
         assert environ["DBT_CLOUD_ENVIRONMENT_TYPE"] == kind
 
 
