@@ -18,7 +18,7 @@ from dlt_dbtcloud import dbt_cloud_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.source.arrow import arrow_table
 from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES
-from tests.support.dbt.results import FILES, RUN_RESULTS, finished_run, nightly, rows
+from tests.support.dbt.results import FILES, RUN_RESULTS, finished_run, nightly, quick_results, rows
 from tests.support.loading.warehouse import explicit, new_pipeline
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -139,7 +139,7 @@ def assert_continued(
     continued = ("dbt_runs", "dbt_nodes")
     before = tables()
     finished_run(cloud, job)
-    info = pipeline.run(dbt_cloud_results().with_resources(*continued))
+    info = pipeline.run(quick_results().with_resources(*continued))
     assert formats(info) == {"parquet"}
     assert tables() == before
     for table, number in {"dbt_runs": 3, "dbt_nodes": 4}.items():
@@ -152,7 +152,7 @@ def assert_continued(
         assert loads == [(number, 1 if table == "dbt_nodes" else 2)]
     without_pyarrow.setitem(sys.modules, "pyarrow", None)
     finished_run(cloud, job)
-    source = dbt_cloud_results().with_resources(*continued)
+    source = quick_results().with_resources(*continued)
     assert extracted_formats(pipeline, source) == dict.fromkeys(continued, "typed-jsonl")
     pipeline.normalize()
     assert tables() == before
@@ -198,7 +198,7 @@ def test_tables_are_the_same_with_and_without_pyarrow_and_can_be_continued(
     assert "arrow" not in caplog.text
     if kind == "postgres":
         # merged as Parquet, for which the driver is missing
-        again = dbt_cloud_results(run_id=runs[0]).with_resources(*tables)
+        again = quick_results(runs[0]).with_resources(*tables)
         info = pipeline.run(again, loader_file_format="parquet")
         assert formats(info) == {"csv", "insert_values"}
         merged = shown(pipeline, tables)
@@ -213,7 +213,7 @@ def test_steps_that_a_user_adds_get_rows_and_files_of_a_table_keep_their_format(
     job = nightly(cloud)
     tables = ("dbt_nodes", "dbt_node_results")
     finished_run(cloud, job)
-    source = dbt_cloud_results().with_resources(*tables, "dbt_run_steps")
+    source = quick_results().with_resources(*tables, "dbt_run_steps")
     source.dbt_nodes.add_filter(lambda node: node["resource_type"] == "model")
     source.dbt_nodes.add_map(lambda node: {**node, "name": node["name"].upper()})
     source.dbt_node_results.add_map(lambda result: {**result, "team": "shop"})
@@ -230,10 +230,10 @@ def test_steps_that_a_user_adds_get_rows_and_files_of_a_table_keep_their_format(
     assert rows(lake, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
     finished_run(cloud, job)
     other = new_pipeline("other", lake.destination)
-    found = extracted_formats(other, dbt_cloud_results().with_resources(*tables))
+    found = extracted_formats(other, quick_results().with_resources(*tables))
     assert found == {"dbt_nodes": "parquet", "dbt_node_results": "typed-jsonl"}
     # those of a table that is dropped have the new one
-    source = dbt_cloud_results().with_resources("dbt_node_results")
+    source = quick_results().with_resources("dbt_node_results")
     found = extracted_formats(lake, source, refresh="drop_sources")
     assert found == {"dbt_node_results": "parquet"}
 
@@ -253,14 +253,14 @@ def test_a_requested_format_is_used(
         (lake, "jsonl", "typed-jsonl"),
     ]
     for used, file_format, found in requested:
-        source = dbt_cloud_results(run_id=run_id).with_resources("dbt_node_results")
+        source = quick_results(run_id).with_resources("dbt_node_results")
         formats = extracted_formats(used, source, loader_file_format=file_format)
         assert formats == {"dbt_node_results": found}
 
 
 def test_changed_columns_are_respected(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     finished_run(cloud, nightly(cloud))
-    source = dbt_cloud_results().with_resources("dbt_runs")
+    source = quick_results().with_resources("dbt_runs")
     source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}})
     # dlt makes texts of rows
     assert extracted_formats(pipeline, source) == {"dbt_runs": "typed-jsonl"}
@@ -291,7 +291,7 @@ def test_columns_that_dlt_is_configured_to_add_are_not_there_twice(
     run_id = finished_run(cloud, nightly(cloud))
     for has_own_ids in (True, False):
         monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", str(has_own_ids))
-        (load_id,) = pipeline.extract(dbt_cloud_results(run_id=run_id).dbt_runs).loads_ids
+        (load_id,) = pipeline.extract(quick_results(run_id).dbt_runs).loads_ids
         pipeline.normalize()
         (file,) = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
         loaded = parquet.read_table(file.file_path)

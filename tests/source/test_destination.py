@@ -10,7 +10,7 @@ from typing import Any
 import dlt
 import pytest
 
-from dlt_dbtcloud import dbt_cloud_results, run_dbt_cloud_job
+from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined, condition, schema_of
@@ -72,13 +72,13 @@ def test_only_rows_of_the_runs_environments_are_read_back(
 ) -> None:
     job, other = catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))
     runs = [finished_run(cloud, each) for each in (job, job, other)]
-    pipeline.run(dbt_cloud_results().with_resources("dbt_runs", *SHARED))
+    pipeline.run(quick_results().with_resources("dbt_runs", *SHARED))
     (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
     every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
     assert len(every) == 8
     finished_run(cloud, nightly(cloud))
     del asked[:]
-    extracted(pipeline, dbt_cloud_results())
+    extracted(pipeline, quick_results())
     queries = sorted(query for query in asked if "dbt_node" in query)
     # columns of one node, then all nodes, then all edges
     for query, number in zip(queries, (1, 4, 3), strict=True):
@@ -89,7 +89,7 @@ def test_only_rows_of_the_runs_environments_are_read_back(
     assert ['"columns"' in query for query in queries] == [True, False, False]
     assert queries[0].endswith(f'"catalog_run_id" IN ({runs[1]})')
     del asked[:]
-    extracted(pipeline, dbt_cloud_results(run_id=runs[0]))
+    extracted(pipeline, quick_results(runs[0]))
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
 

@@ -248,7 +248,7 @@ def test_secrets_stay_out_of_the_warehouse(cloud: DBTCloudEmulator, pipeline: dl
         git_branch=cloud.api_token,
     )
     tables = ("dbt_runs", "dbt_run_steps", "dbt_node_results")
-    found = extracted(pipeline, dbt_cloud_results(run_id=run_id).with_resources(*tables))
+    found = extracted(pipeline, quick_results(run_id).with_resources(*tables))
     for table in tables:
         assert "hunter2" not in str(found[table])
         assert cloud.api_token not in str(found[table])

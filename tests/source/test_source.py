@@ -29,6 +29,7 @@ from tests.support.dbt.results import (
     extracted,
     finished_run,
     nightly,
+    quick_results,
     requested_files,
     rows,
     sizes,
@@ -122,7 +123,7 @@ def test_empty_tables_are_created_with_all_columns_once(
 
 def created_tables(pipeline: dlt.Pipeline) -> set[str]:
     """Return the tables that dlt is to create or fill after an extraction."""
-    (load_id,) = pipeline.extract(dbt_cloud_results()).loads_ids
+    (load_id,) = pipeline.extract(quick_results()).loads_ids
     files = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
     return {file.job_file_info.table_name for file in files}
 
@@ -135,7 +136,7 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 monkeypatch.setenv(name, value)
-            source = dbt_cloud_results(run_id=finished_run(cloud, nightly(cloud)))
+            source = quick_results(finished_run(cloud, nightly(cloud)))
             for table, found in extracted(pipeline, source).items():
                 if "run_id" in KEYS[table]:
                     of_runs += [(table, *key) for key in keys(table, found)]
@@ -145,15 +146,15 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
     runs = [finished_run(cloud, job) for job in (first, first, second, first)]
-    pipeline.run(dbt_cloud_results(run_id=runs[3]).dbt_nodes)
+    pipeline.run(quick_results(runs[3]).dbt_nodes)
     one, two = ("one", runs[0], runs[3]), ("two", runs[2], runs[2])
     # rows that another pipeline has loaded are merged, too
     other = new_pipeline("other", pipeline.destination)
-    assert orders(extracted(other, dbt_cloud_results(run_id=runs[0]))) == {one}
-    assert orders(extracted(pipeline, dbt_cloud_results(run_id=runs[2]))) == {two}
+    assert orders(extracted(other, quick_results(runs[0]))) == {one}
+    assert orders(extracted(pipeline, quick_results(runs[2]))) == {two}
     # one load of all runs gives the same
     everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
-    assert orders(extracted(everything, dbt_cloud_results())) == {one, two}
+    assert orders(extracted(everything, quick_results())) == {one, two}
 
 
 def orders(tables: dict[str, list[Row]]) -> set[tuple[Any, ...]]:
@@ -194,8 +195,8 @@ def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
         (orders, None, None, runs[1], runs[3]),
     }
     # a run within that span adds nothing, and an earlier one replaces the rows
-    assert extracted(pipeline, dbt_cloud_results(run_id=runs[2]))["dbt_nodes"] == []
-    earliest = extracted(pipeline, dbt_cloud_results(run_id=runs[0]))["dbt_nodes"]
+    assert extracted(pipeline, quick_results(runs[2]))["dbt_nodes"] == []
+    earliest = extracted(pipeline, quick_results(runs[0]))["dbt_nodes"]
     found = {row["unique_id"]: row for row in earliest}
     for node, catalog in ((orders, runs[0]), (board, runs[3])):
         row = found[node]
@@ -216,7 +217,7 @@ def test_a_single_table_requests_only_the_files_it_needs(
     }
     for tables, files in needed.items():
         before = len(requested_files(cloud))
-        found = extracted(pipeline, dbt_cloud_results().with_resources(*tables))
+        found = extracted(pipeline, quick_results().with_resources(*tables))
         assert sorted(requested_files(cloud)[before:]) == files, tables
         assert {table for table, rows in found.items() if rows} == {*tables} - {"dbt_run_loads"}
 
@@ -226,7 +227,7 @@ def test_a_file_is_requested_once_for_all_tables(
 ) -> None:
     steps = ["dbt seed", "dbt run", "dbt test"]
     job = nightly(cloud, execute_steps=steps, run_generate_sources=True)
-    extracted(pipeline, dbt_cloud_results(run_id=finished_run(cloud, job)))
+    extracted(pipeline, quick_results(finished_run(cloud, job)))
     assert Counter(requested_files(cloud)) == {
         "run_results.json": 3,
         "manifest.json": 1,
@@ -314,7 +315,7 @@ def test_the_end_of_a_failed_steps_log_is_kept(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     run_id = finished_run(cloud, nightly(cloud, outcome="error"))
-    steps = extracted(pipeline, dbt_cloud_results(run_id=run_id))["dbt_run_steps"]
+    steps = extracted(pipeline, quick_results(run_id))["dbt_run_steps"]
     *others, last = [step["log_tail"] for step in steps]
     assert others == [None] * 3
     assert "Encountered an error, as scripted" in last
@@ -355,7 +356,7 @@ def test_tables_of_two_sources_are_loaded_together(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     finished_run(cloud, nightly(cloud))
-    info = pipeline.extract([dbt_cloud_results().dbt_nodes, dbt_cloud_results().dbt_runs])
+    info = pipeline.extract([quick_results().dbt_nodes, quick_results().dbt_runs])
     (load_id,) = info.loads_ids
     found = {
         table: metrics.items_count
