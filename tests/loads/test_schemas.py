@@ -10,28 +10,15 @@ import dlt
 import pytest
 
 from dlt_dbtcloud.loads import Identifier, LoadedSchema, loaded_relations, loaded_schemas
-from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
+from dlt_dbtcloud.loads.packages import RESULTS_SCHEMA
 from dlt_dbtcloud.loads.schemas import identifier
-from tests.support.loading.loads import SharedLoads, source_of
-
-ROW = {"id": 1, "price": 1.5, "at": "2026-01-01T00:00:00Z", "empty": None, "items": [{"sku": "a"}]}
-
-
-def load_shop(pipeline: dlt.Pipeline) -> None:
-    """Load a table with descriptions and a nested table, a result of dbt, and another source."""
-    orders = dlt.resource([ROW], name="orders", columns={"id": {"description": "The key."}})
-    orders.apply_hints(additional_table_hints={"description": "One row per order."})
-    runs = dlt.resource([{"id": 1}], name="dbt_runs")
-    runs.apply_hints(additional_table_hints={RESULTS_HINT: True})
-    empty = dlt.resource([], name="empty", columns={"id": {"data_type": "bigint"}})
-    users = dlt.resource([{"id": 1}], name="users")
-    pipeline.run([source_of("shop", orders, runs, empty), source_of("crm", users)])
+from tests.support.loading.loads import SharedLoads, load_sources, source_of
 
 
 @pytest.fixture
 def shop(shared_loads: SharedLoads) -> Iterator[dlt.Pipeline]:
     """Return a pipeline that has loaded two sources; it is shared."""
-    with shared_loads.pipeline("shop", load_shop) as pipeline:
+    with shared_loads.pipeline("sales", load_sources) as pipeline:
         yield pipeline
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import dlt
 
+from dlt_dbtcloud.loads.packages import RESULTS_HINT
 from tests.support.loading.warehouse import warehouse
 
 __all__ = ["SharedLoads", "load_sources", "load_tables", "source_of"]
+
+_ORDER = {"id": 1, "price": 1.5, "at": "2026-01-01T00:00:00Z", "empty": None}
 
 
 class SharedLoads:
@@ -80,11 +83,16 @@ def load_tables(pipeline: dlt.Pipeline, *tables: str) -> None:
 
 
 def load_sources(pipeline: dlt.Pipeline) -> None:
-    """Load a table of each of two sources, of which one has a nested table."""
-    orders = dlt.resource([{"id": 1, "items": [{"sku": "a"}, {"sku": "b"}]}], name="orders")
+    """Load a table with descriptions and a nested table, a result of dbt, and another source."""
+    rows: Any = [{**_ORDER, "items": [{"sku": "a"}, {"sku": "b"}]}]
+    orders = dlt.resource(rows, name="orders", columns={"id": {"description": "The key."}})
+    orders.apply_hints(additional_table_hints={"description": "One row per order."})
+    runs = dlt.resource([{"id": 1}], name="dbt_runs")
+    runs.apply_hints(additional_table_hints={RESULTS_HINT: True})
+    empty = dlt.resource([], name="empty", columns={"id": {"data_type": "bigint"}})
     users = dlt.resource([{"id": 1}], name="users")
     pipeline.config.restore_from_destination = False
-    pipeline.run([source_of("shop", orders), source_of("crm", users)])
+    pipeline.run([source_of("shop", orders, runs, empty), source_of("crm", users)])
 
 
 def source_of(name: str, *resources: Any) -> Any:
