@@ -225,9 +225,11 @@ def test_steps_that_a_user_adds_get_rows_and_files_of_a_table_keep_their_format(
     }
     lake.normalize()
     assert formats(lake.load()) == {"parquet", "jsonl"}
-    assert rows(lake, "SELECT name FROM dbt_nodes") == [("ORDERS",)]
-    assert rows(lake, "SELECT DISTINCT team FROM dbt_node_results") == [("shop",)]
-    assert rows(lake, "SELECT DISTINCT name FROM dbt_run_steps") == [("7",)]
+    query = (
+        "SELECT name, (SELECT list(DISTINCT team) FROM dbt_node_results), "
+        "(SELECT list(DISTINCT name) FROM dbt_run_steps) FROM dbt_nodes"
+    )
+    assert rows(lake, query) == [("ORDERS", ["shop"], ["7"])]
     finished_run(cloud, job)
     other = new_pipeline("other", lake.destination)
     found = extracted_formats(other, quick_results().with_resources(*tables))

@@ -50,8 +50,8 @@ SECTIONS = {
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a copy of a pipeline that has loaded the table `orders`."""
-    return shared_loads.copy("shop", load_tables, "orders")
+    """Return a copy of a pipeline that has loaded the table `airlines`."""
+    return shared_loads.copy("flights", load_tables, "airlines")
 
 
 def assert_fits(table: str, row: Row) -> None:
@@ -143,9 +143,9 @@ def test_retries_have_the_tables_of_the_load(cloud: DBTCloudEmulator, copy: dlt.
     stored = rows(copy, f"SELECT run_id, tables, {', '.join(columns)} FROM dbt_run_loads")
     found = extracted(copy, dbt_cloud_results())["dbt_run_loads"]
     assert [row["run_id"] for row in found] == [retry, without_key]
-    assert stored == [(first, '{"orders":1}', *(found[0][name] for name in columns))]
+    assert stored == [(first, '{"airlines":1}', *(found[0][name] for name in columns))]
     for row in found:
-        assert (row["load_id"], row["tables"]) == (load.load_id, {"orders": 1})
+        assert (row["load_id"], row["tables"]) == (load.load_id, {"airlines": 1})
 
 
 def test_a_retry_without_a_key_is_joined_to_the_load_that_is_loaded_with_it(
@@ -159,7 +159,7 @@ def test_a_retry_without_a_key_is_joined_to_the_load_that_is_loaded_with_it(
     found = extracted(copy, dbt_cloud_results())["dbt_run_loads"]
     assert {row["run_id"] for row in found} == {first, retry}
     for row in found:
-        assert (row["load_id"], row["tables"]) == (load.load_id, {"orders": 1})
+        assert (row["load_id"], row["tables"]) == (load.load_id, {"airlines": 1})
 
 
 def test_the_destination_is_read_for_retries_only(
