@@ -68,7 +68,10 @@ def test_dbt_runs_in_the_project_and_writes_to_the_run(
 def test_a_big_file_is_streamed(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    body = f"(target / 'big.json').write_text('x' * {MANY})"
+    body = f"""
+with open(os.environ["DBT_TARGET_PATH"] + "/big.json", "w") as file:
+    file.write('x' * {MANY})
+"""
     dbt = write_fake(tmp_path, body)
     job = cloud.create_job("Big", project_dir=tiny, dbt_executable=dbt)
     run = api.ended(api.trigger(job)["id"])
@@ -194,7 +197,7 @@ def test_a_missing_dbt_is_an_error_in_the_log(
 def test_a_full_disk_is_named_in_the_message_of_the_run(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
 ) -> None:
-    dbt = write_fake(tmp_path, "pathlib.Path('/dev/full').write_text('x')")
+    dbt = write_fake(tmp_path, "with open('/dev/full', 'w') as file: file.write('x')")
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
     run = api.ended(api.trigger(job)["id"])
     assert run["status"] == 20
@@ -247,7 +250,7 @@ def test_logs_are_visible_while_dbt_is_running(
     resume = tmp_path / "resume"
     body = f"""
 print("half way", flush=True)
-while not pathlib.Path({str(resume)!r}).exists():
+while not os.path.exists({str(resume)!r}):
     time.sleep(0.01)
 """
     job = cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, body))
