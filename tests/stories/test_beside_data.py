@@ -52,8 +52,8 @@ def load_results(pipeline: dlt.Pipeline) -> None:
 
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a copy of a pipeline that has loaded the table `orders`."""
-    return shared_loads.copy("shop", load_tables, "orders")
+    """Return a copy of a pipeline that has loaded the table `airlines`."""
+    return shared_loads.copy("flights", load_tables, "airlines")
 
 
 @pytest.fixture
@@ -205,9 +205,9 @@ def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
         run = run_dbt_cloud_job(job_id=job, pipeline=copy)
         assert run["is_success"]
     assert len(cloud.runs) == 1
-    assert [*loaded_tables(copy)] == ["orders"]
+    assert [*loaded_tables(copy)] == ["airlines"]
     (row,) = extracted(copy, run_loads())["dbt_run_loads"]
-    assert (row["run_id"], row["tables"]) == (run["id"], {"orders": None})
+    assert (row["run_id"], row["tables"]) == (run["id"], {"airlines": None})
 
 
 def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
@@ -220,7 +220,7 @@ def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt
         cloud.finish_run(run["id"])
     load = last_load(copy)
     (row,) = extracted(copy, run_loads(job_id=job))["dbt_run_loads"]
-    assert (row["run_id"], row["tables"]) == (queued["id"], {"orders": 1})
+    assert (row["run_id"], row["tables"]) == (queued["id"], {"airlines": 1})
     assert load
     assert row["load_id"] == load.load_id
 

@@ -226,7 +226,8 @@ def test_a_page_of_2000_nodes_has_at_most_2_mb() -> None:
     steps = tuple(Step(i, noise(200), "Error", log=noise(40_000)) for i in range(20))
     text = render_run(replace(page, nodes=nodes, steps=steps))
     assert 1_500_000 < len(text.encode()) <= 2_000_000
-    details = details_of(Document(text))
+    # its many tags would take long to parse
+    details = details_of(Document(text[text.index('<script type="text/plain"') :]))
     assert len(details) == 2_000
 
 
