@@ -78,7 +78,7 @@ def test_only_rows_of_the_runs_environments_are_read_back(
     assert len(every) == 8
     finished_run(cloud, nightly(cloud))
     del asked[:]
-    extracted(pipeline, quick_results())
+    extracted(pipeline)
     queries = sorted(query for query in asked if "dbt_node" in query)
     # columns of one node, then all nodes, then all edges
     for query, number in zip(queries, (1, 4, 3), strict=True):

@@ -34,7 +34,7 @@ def test_runs_of_three_jobs_are_loaded_once_in_three_loads(
             cloud.finish_run(unfinished)
             expected.add(unfinished)
         before = len(cloud.requests)
-        tables = extracted(pipeline, dbt_cloud_results())
+        tables = extracted(pipeline)
         new = number + (load == 2)
         # one page of runs, and two files of each new run
         assert len(cloud.requests) - before == 1 + 2 * new

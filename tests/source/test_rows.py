@@ -167,10 +167,10 @@ def test_the_destination_is_read_for_retries_only(
 ) -> None:
     job = nightly(cloud)
     first = finished_run(cloud, job)
-    extracted(pipeline, dbt_cloud_results())
+    extracted(pipeline)
     assert not [query for query in asked if "dbt_run_loads" in query]
     finished_run(cloud, job, cause=f"Rerun: retry of run {first} [dlt:000000000000]")
-    loads = extracted(pipeline, dbt_cloud_results())["dbt_run_loads"]
+    loads = extracted(pipeline)["dbt_run_loads"]
     (query,) = [query for query in asked if "dbt_run_loads" in query]
     assert query.endswith(f'"run_id" IN ({first})')
     assert loads == []
