@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import cast
 
 import dlt
 from dlt.common.pipeline import LoadInfo, NormalizeInfo
@@ -49,8 +50,8 @@ def loaded_tables(
             returned, which is None if there was nothing to load.
 
     Returns:
-        The number of rows loaded into each table, as counted by dlt; None if it is no longer
-        known, because the pipeline has run again.
+        The number of rows loaded into each table, as counted by dlt; None if it is not known,
+        because the pipeline has run again, or the `LoadInfo` is from a trace on disk.
 
     Raises:
         TypeError: It is neither a pipeline nor a load info.
@@ -162,7 +163,9 @@ def _pipeline_of(pipeline_or_load_info: dlt.Pipeline | LoadInfo | None) -> dlt.P
         return pipeline_or_load_info
     if isinstance(pipeline_or_load_info, LoadInfo):
         pipeline = pipeline_or_load_info.pipeline
-        return pipeline if isinstance(pipeline, dlt.Pipeline) else None
+        # that of a trace on disk has its names only, as dlt pickles no more of it
+        is_whole = isinstance(pipeline, dlt.Pipeline) and hasattr(pipeline, "last_trace")
+        return cast(dlt.Pipeline, pipeline) if is_whole else None
     raise TypeError(
         f"`pipeline_or_load_info` is a `{type(pipeline_or_load_info).__name__}`. "
         "Pass a `dlt.Pipeline`, or the `LoadInfo` that its `run` or `load` returned."

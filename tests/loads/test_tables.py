@@ -14,6 +14,7 @@ import duckdb
 import pytest
 from dlt.common.pipeline import LoadInfo
 from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.pipeline.trace import load_trace
 
 from dlt_dbtcloud import DBTCloudException
 from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
@@ -136,6 +137,18 @@ def test_a_load_info_lists_the_same(loaded_sources: dlt.Pipeline) -> None:
     assert trace is not None
     assert loaded_tables(trace.last_load_info) == loaded_tables(loaded_sources)
     assert loaded_relations(trace.last_load_info) == loaded_relations(loaded_sources)
+
+
+def test_a_load_info_of_a_trace_on_disk_lists_the_tables_alone(
+    loaded_sources: dlt.Pipeline,
+) -> None:
+    trace = load_trace(loaded_sources.working_dir)
+    assert trace
+    assert loaded_tables(trace.last_load_info) == dict.fromkeys(loaded_tables(loaded_sources))
+    relations = loaded_relations(trace.last_load_info)
+    assert [each.name for each in relations] == [
+        each.name for each in loaded_relations(loaded_sources)
+    ]
     assert loaded_tables(None) == {}
     assert loaded_relations(None) == []
 
