@@ -137,6 +137,8 @@ def test_a_load_info_lists_the_same(loaded_sources: dlt.Pipeline) -> None:
     assert trace is not None
     assert loaded_tables(trace.last_load_info) == loaded_tables(loaded_sources)
     assert loaded_relations(trace.last_load_info) == loaded_relations(loaded_sources)
+    assert loaded_tables(None) == {}
+    assert loaded_relations(None) == []
 
 
 def test_a_load_info_of_a_trace_on_disk_lists_the_tables_alone(
@@ -149,8 +151,6 @@ def test_a_load_info_of_a_trace_on_disk_lists_the_tables_alone(
     assert [each.name for each in relations] == [
         each.name for each in loaded_relations(loaded_sources)
     ]
-    assert loaded_tables(None) == {}
-    assert loaded_relations(None) == []
 
 
 def test_resources_of_each_kind_are_listed_as_in_the_destination(twice: dlt.Pipeline) -> None:

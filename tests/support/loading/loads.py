@@ -91,7 +91,6 @@ def load_sources(pipeline: dlt.Pipeline) -> None:
     runs.apply_hints(additional_table_hints={RESULTS_HINT: True})
     empty = dlt.resource([], name="empty", columns={"id": {"data_type": "bigint"}})
     users = dlt.resource([{"id": 1}], name="users")
-    pipeline.config.restore_from_destination = False
     pipeline.run([source_of("shop", orders, runs, empty), source_of("crm", users)])
 
 
