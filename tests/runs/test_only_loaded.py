@@ -395,6 +395,7 @@ def test_the_job_is_requested_once_per_attempt(
 
 @pytest.mark.parametrize(
     ("kind", "spared"),
+    # whether the job is answered, so that its manifest is not
     [("html", 0), ("rate_limit", 0), ("status", 1), ("rate_limit", 1)],
 )
 def test_an_outage_that_outlasts_the_timeout_is_an_error(

@@ -121,6 +121,7 @@ def test_a_load_without_results_hides_no_failed_load_also_in_another_process(
     for _ in range(2):
         with pytest.raises(DBTCloudException, match=FAILED):
             run_dbt_cloud_job(job_id=job, pipeline=attach())
+        # it is known without the trace as well
         trace.unlink(missing_ok=True)
     load_tables(pipeline, "orders")
     trace.unlink()
