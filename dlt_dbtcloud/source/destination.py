@@ -17,11 +17,7 @@ from dlt.common.json import json
 from dlt.common.pipeline import PipelineContext
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchema
-from dlt.common.schema.utils import (
-    has_table_seen_data,
-    merge_columns,
-    normalize_table_identifiers,
-)
+from dlt.common.schema.utils import has_table_seen_data, normalize_table_identifiers
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.fs_client import FSClientBase
 from dlt.destinations.job_client_impl import SqlJobClientBase
@@ -203,8 +199,10 @@ def schema_of(resource: DltResource) -> TTableSchema:
     if not isinstance(columns, dict):
         return resource.compute_table_schema()
     schema = resource.with_name(resource.name).apply_hints(columns={}).compute_table_schema()
-    # keys are columns with hints of their own
-    return {**schema, "columns": merge_columns({**columns}, schema["columns"])}
+    # the columns of keys, which have hints of their own
+    keys = schema["columns"]
+    merged = {name: {**columns.get(name, {}), **keys.get(name, {})} for name in {**columns, **keys}}
+    return cast(TTableSchema, {**schema, "columns": merged})
 
 
 class _UnseenTables:
