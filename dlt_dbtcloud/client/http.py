@@ -307,7 +307,7 @@ class Transport:
     @property
     def _retrying(self) -> requests.Session:
         """The session of this thread that retries as dlt's, on the same connections."""
-        # few calls need it, and to read its settings takes as long as a request
+        # made when it is needed: its settings take as long to read as a request
         self._client = self._client or Client(raise_for_status=False)
         return self._mounted(self._client.session)
 
@@ -315,7 +315,7 @@ class Transport:
         """Return a session that sends a request once."""
         config = resolve_configuration(_RequestConfiguration())
         session = Session(timeout=config.request_timeout, raise_for_status=False)
-        # they may be of another request, as all threads share the session
+        # all threads share the session, so a cookie may be of another thread's request
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         return self._mounted(session)
 

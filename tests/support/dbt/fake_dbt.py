@@ -9,17 +9,11 @@ from textwrap import indent
 # modules that a stand-in imports if it names them, as most of them take longer than Python's start
 MODULES = ("json", "os", "pathlib", "signal", "subprocess", "sys", "threading", "time")
 TARGET = 'import os, pathlib\ntarget = pathlib.Path(os.environ["DBT_TARGET_PATH"])\n'
-# the encoder of `json`, whose import takes longer than Python's start
-QUOTED = """
-from _json import encode_basestring_ascii as quoted
-arguments = ", ".join(map(quoted, sys.argv[1:]))
-"""
-RECORDING = f"""{QUOTED}
+RECORDING = """
 print("Running with dbt=1.11.7")
-environ = ", ".join(quoted(name) + ": " + quoted(value) for name, value in os.environ.items())
+seen = {"arguments": sys.argv[1:], "folder": os.getcwd(), "environ": dict(os.environ)}
 with open(os.environ["DBT_TARGET_PATH"] + "/seen.json", "w") as file:
-    file.write('{{"arguments": [' + arguments + '], "folder": ' + quoted(os.getcwd()))
-    file.write(', "environ": {{' + environ + '}}}}')
+    json.dump(seen, file)
 """
 # ignores SIGINT, with a child that keeps the output open
 STUBBORN = """
@@ -39,9 +33,9 @@ def cli():
     is_forked = sys.orig_argv[1].endswith("template.py")
 {body}
 """
-FAILING = f"""{QUOTED}
+FAILING = """
 with open(os.environ["DBT_TARGET_PATH"] + "/run_results.json", "w") as file:
-    file.write('{{"arguments": [' + arguments + ']}}')
+    json.dump({"arguments": sys.argv[1:]}, file)
 sys.exit(0 if "retry" in sys.argv or "docs" in sys.argv else 1)
 """
 
