@@ -17,7 +17,7 @@ from tests.support.processes import forks
 from tests.support.processes.children import start_guard
 from tests.support.temporary import keep_in_memory
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.support.processes.timer"]
 
 # workers beyond the number of cores
 SPARE_WORKERS = 1

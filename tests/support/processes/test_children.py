@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,11 +42,15 @@ def child():
 def test_that_fails(child):
     assert not "failed"
 
-def test_that_hangs(child):
-    child.communicate()
-
 def test_that_passes(child):
     pass
+
+def test_that_waits(child):
+    child.wait()
+
+@pytest.mark.timeout(0.1)
+def test_that_hangs(child):
+    child.wait()
 
 @pytest.fixture
 def stuck(child):
@@ -56,10 +60,11 @@ def stuck(child):
 @pytest.mark.timeout(0.1)
 def test_whose_teardown_hangs(stuck):
     pass
-"""
 
-# the timeout of a test without its fixtures, which may take longer
-AT_ONCE = ["--timeout=0.1", "-o", "timeout_func_only=true"]
+@pytest.mark.timeout(0.1)
+def test_that_fails_and_whose_teardown_hangs(stuck):
+    assert not "failed"
+"""
 
 
 @pytest.fixture
@@ -82,9 +87,9 @@ def alive(pids: Path) -> list[str]:
     return [file.name for file in pids.iterdir() if is_alive(int(file.name))]
 
 
-def pytest_command(test: str, *options: str) -> list[str]:
-    only = ["-p", "no:cacheprovider", "-p", "pytest_timeout", *options]
-    return [sys.executable, "-m", "pytest", *only, f"test_inner.py::{test}"]
+def pytest_command(*tests: str, options: Sequence[str] = ()) -> list[str]:
+    plugins = ["-p", "no:cacheprovider", "-p", "tests.support.processes.timer", *options]
+    return [sys.executable, "-m", "pytest", *plugins, *(f"test_inner.py::{each}" for each in tests)]
 
 
 def test_a_child_ends_with_its_forks_when_its_test_fails(pids: Path) -> None:
@@ -112,28 +117,24 @@ def test_forks_end_with_a_child_that_has_ended(pids: Path) -> None:
     assert alive(pids) == []
 
 
+# the child starts in the first test, before the time of the second begins
 @pytest.mark.parametrize(
-    ("test", "options"),
+    ("first", "second"),
     [
-        (
-            "test_that_fails",
-            [*AT_ONCE, "--timeout-method=signal", "--tb=line", "test_inner.py::test_that_hangs"],
-        ),
-        # the child starts before the time begins
-        (
-            "test_whose_teardown_hangs",
-            ["--timeout-method=thread", "test_inner.py::test_that_passes"],
-        ),
+        ("test_that_fails", "test_that_hangs"),
+        ("test_that_passes", "test_whose_teardown_hangs"),
+        ("test_that_passes", "test_that_fails_and_whose_teardown_hangs"),
     ],
 )
-def test_a_session_ends_with_its_tests_children(
-    pids: Path, monkeypatch: pytest.MonkeyPatch, test: str, options: list[str]
+def test_a_session_whose_test_is_stuck_ends_with_its_children(
+    pids: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    done = run(pytest_command(test, *options))
+    done = run(pytest_command(first, second))
     assert done.returncode == 1
-    assert "Timeout" in done.stdout + done.stderr
+    assert "Timeout" in done.stderr
+    assert "in wait" in done.stderr
     until(lambda: alive(pids) == [])
     assert len(list(pids.iterdir())) == 3
 
@@ -145,7 +146,7 @@ def test_children_end_with_the_process_that_runs_the_tests(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     # an interrupt would print a long traceback
-    command = pytest_command("test_that_hangs", "-p", "no:terminal")
+    command = pytest_command("test_that_waits", options=["-p", "no:terminal"])
     with running(command, stdout=subprocess.DEVNULL) as process:
         until(lambda: len(alive(pids)) == 3)
         process.send_signal(number)
