@@ -1,38 +1,39 @@
 """Plugin of pytest that ends a process whose test is stuck in any phase, and prints all stacks.
 
-pytest alone ends no fixture that hangs after a failure, as it stops its timer for debuggers.
+The timers of pytest's faulthandler and of pytest-timeout stop when a test fails, so a fixture that
+hangs then would hang for ever; and each starts a thread per test.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
+from collections.abc import Generator
 
 import pytest
 
-_ERRORS = pytest.StashKey[int]()
+from tests.support.clock import PATIENCE
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep the standard error output, which is captured while a test runs."""
+def pytest_configure() -> None:
+    """Let the signal of the timer print to the standard error output, which tests capture."""
     assert sys.__stderr__ is not None
-    config.stash[_ERRORS] = os.dup(sys.__stderr__.fileno())
+    errors = os.dup(sys.__stderr__.fileno())
+    # the signal's default, which follows, is to end the process
+    faulthandler.register(signal.SIGALRM, file=errors, chain=True)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("timeout"):
-        _start(item)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
-    if isinstance(node, pytest.Item) and not node.config.getoption("usepdb"):
-        _start(node)
-
-
-def _start(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     marker = item.get_closest_marker("timeout")
-    seconds = marker.args[0] if marker else float(item.config.getini("faulthandler_timeout"))
-    if seconds > 0:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=item.config.stash[_ERRORS])
+    signal.setitimer(signal.ITIMER_REAL, marker.args[0] if marker else 2 * PATIENCE)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def pytest_enter_pdb() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
