@@ -46,10 +46,6 @@ def load_and_fail(pipeline: dlt.Pipeline) -> None:
     fail_to_load(pipeline)
 
 
-def load_results(pipeline: dlt.Pipeline) -> None:
-    pipeline.run(loaded_runs())
-
-
 @pytest.fixture
 def copy(shared_loads: SharedLoads) -> dlt.Pipeline:
     """Return a copy of a pipeline that has loaded the table `airlines`."""
@@ -62,12 +58,6 @@ def failed(shared_loads: SharedLoads) -> dlt.Pipeline:
     return shared_loads.copy("shop", load_and_fail)
 
 
-@pytest.fixture
-def after_results(cloud: DBTCloudEmulator, shared_loads: SharedLoads) -> dlt.Pipeline:
-    """Return a copy of a pipeline that has loaded results, of which there were none."""
-    return shared_loads.copy("shop", load_results)
-
-
 def assert_knows_failure(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int) -> None:
     before = len(cloud.runs)
     with pytest.raises(DBTCloudException, match=FAILED):
@@ -75,7 +65,7 @@ def assert_knows_failure(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: i
     assert len(cloud.runs) == before
 
 
-def test_loads_of_results_do_not_hide_a_failed_load_of_data(
+def test_loads_of_results_do_not_hide_a_failed_load_until_data_is_loaded(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, failed: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
@@ -86,9 +76,12 @@ def test_loads_of_results_do_not_hide_a_failed_load_of_data(
     failed.activate()
     failed.run(made_before)
     assert_knows_failure(cloud, failed, job)
-    # during this one, the trace of the first is on disk
-    failed.extract(made_before)
+    # now the trace of the first load of results is on disk
+    made_after = loaded_runs()
     assert_knows_failure(cloud, failed, job)
+    failed.run([], table_name="orders")
+    failed.extract(made_after)
+    assert run_dbt_cloud_job(job_id=job, pipeline=failed)["is_success"]
 
 
 def test_a_failed_load_of_results_does_not_hide_a_failed_load_of_data(
@@ -128,17 +121,6 @@ def test_a_load_without_results_hides_no_failed_load_also_in_another_process(
     assert run_dbt_cloud_job(job_id=job, pipeline=attach())["is_success"]
 
 
-def test_a_load_after_a_failed_one_is_a_success(
-    cloud: DBTCloudEmulator, failed: dlt.Pipeline
-) -> None:
-    job = nightly(cloud)
-    finished_run(cloud, job)
-    failed.run(loaded_runs())
-    failed.run([], table_name="orders")
-    failed.extract(loaded_runs())
-    assert run_dbt_cloud_job(job_id=job, pipeline=failed)["is_success"]
-
-
 def test_a_load_of_results_is_not_the_last_load_and_joins_its_packages_with_the_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
@@ -166,33 +148,24 @@ def test_a_load_of_results_is_not_the_last_load_and_joins_its_packages_with_the_
     assert extracted(pipeline, run_loads(pipeline=pipeline))["dbt_run_loads"] == []
 
 
-def test_data_is_loaded_after_the_results(
-    cloud: DBTCloudEmulator, after_results: dlt.Pipeline
+def test_loads_without_results_before_and_after_the_data_change_nothing(
+    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    # data without a schema goes into the schema of the first load
-    after_results.run([{"id": 1}], table_name="orders")
-    assert after_results.default_schema_name == "dbt_cloud_results"
-    assert loaded_tables(after_results) == {"orders": 1}
-    run = run_dbt_cloud_job(job_id=job, pipeline=after_results)
-    assert run["is_success"]
-    after_results.extract(loaded_runs())
-    assert run_dbt_cloud_job(job_id=job, pipeline=after_results)["id"] == run["id"]
-
-
-def test_a_load_without_results_between_data_and_job_changes_nothing(
-    cloud: DBTCloudEmulator, after_results: dlt.Pipeline
-) -> None:
-    pipeline = after_results
-    job = nightly(cloud)
-    info = pipeline.run([{"id": 1}], table_name="orders", schema=dlt.Schema("shop"))
-    (load_id,) = info.loads_ids
     pipeline.run(loaded_runs())
+    # data without a schema goes into the schema of the first load
+    (load_id,) = pipeline.run([{"id": 1}], table_name="orders").loads_ids
+    assert pipeline.default_schema_name == "dbt_cloud_results"
+    assert loaded_tables(pipeline) == {"orders": 1}
+    # there are no packages, as the tables exist
+    assert pipeline.run(loaded_runs()).loads_ids == []
     assert [*loaded_tables(pipeline)] == ["orders"]
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
     (row,) = extracted(pipeline, run_loads())["dbt_run_loads"]
     assert (row["run_id"], row["tables"]) == (run["id"], {"orders": None})
     assert row["load_id"] == load_id
+    pipeline.extract(loaded_runs())
+    assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["id"] == run["id"]
 
 
 def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
@@ -232,7 +205,5 @@ def test_a_single_table_of_results_is_not_data(cloud: DBTCloudEmulator, copy: dl
     # a resource without its source goes into the schema of the data
     copy.run(dbt_cloud_results(job_id=job).dbt_runs)
     assert "dbt_runs" in copy.default_schema.tables
+    assert [*loaded_tables(copy)] == ["airlines"]
     assert run_dbt_cloud_job(job_id=job, pipeline=copy)["id"] == run["id"]
-    copy.run([dlt.resource([{"id": 2}], name="orders"), dbt_cloud_results().dbt_run_steps])
-    assert [*loaded_tables(copy)] == ["orders"]
-    assert run_dbt_cloud_job(job_id=job, pipeline=copy)["id"] != run["id"]
