@@ -191,49 +191,14 @@ def test_a_wrong_setting_is_one_clear_line(
     assert cloud.runs == []
 
 
-@pytest.fixture
-def demo_here(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
-    """Return a function that runs the demo here, where all is imported, and returns its exit."""
-    for folder in ("examples", ".demo"):
-        (isolated / folder).mkdir()
-    script = shutil.copy(EXAMPLES / "load_and_transform.py", isolated / "examples")
-    monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setenv("XDG_DATA_HOME", str(isolated))
-    # no other machine continues the pipeline
-    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
-    monkeypatch.setenv("SOURCES__FLIGHTS__NYCFLIGHTS__DAYS", "1")
-
-    def run_here() -> object:
-        # opened once, and not for each step of a load
-        with (
-            duckdb.connect(".demo/flights.duckdb"),
-            pytest.raises(SystemExit) as ended,
-        ):
-            runpy.run_path(str(script), run_name="__main__")
-        return ended.value.code
-
-    return run_here
-
-
-def test_a_failed_run_ends_the_demo_with_an_error(
-    cloud: DBTCloudEmulator,
-    demo_here: Callable[[], object],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    job = cloud.create_job("Broken", outcome="error")
-    monkeypatch.setenv("DBT_CLOUD__JOB_ID", str(job))
-    assert demo_here() == 1
-    assert cloud.runs[0]["href"] in capsys.readouterr().out
-
-
 def test_a_token_in_secrets_toml_selects_the_real_dbt_cloud(
     cloud: DBTCloudEmulator,
-    demo_here: Callable[[], object],
+    isolated: Path,
     write_config: WriteConfig,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """The demo runs here, where all is imported."""
     for name in cloud.environment():
         monkeypatch.delenv(name)
     job = cloud.create_job("Nightly")
@@ -242,9 +207,22 @@ def test_a_token_in_secrets_toml_selects_the_real_dbt_cloud(
         f'[dbt_cloud]\napi_token = "{cloud.api_token}"\naccount_id = {cloud.account_id}\n'
         f'job_id = {job}\nbase_api_url = "{cloud.url}"\n',
     )
-    assert demo_here() == 0
-    assert "embedded" not in capsys.readouterr().out
-    assert len(cloud.runs) == 1
+    for folder in ("examples", ".demo"):
+        (isolated / folder).mkdir()
+    script = shutil.copy(EXAMPLES / "load_and_transform.py", isolated / "examples")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("XDG_DATA_HOME", str(isolated))
+    # no other machine continues the pipeline
+    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
+    monkeypatch.setenv("SOURCES__FLIGHTS__NYCFLIGHTS__DAYS", "1")
+    # opened once, and not for each step of a load
+    with duckdb.connect(".demo/flights.duckdb"), pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "embedded" not in shown
+    (built,) = cloud.runs
+    assert str(built["href"]) in shown
 
 
 def test_without_npm_the_setup_of_dbt_fusion_ends_with_one_clear_line(isolated: Path) -> None:
