@@ -10,11 +10,10 @@ from typing import Any
 import dlt
 import pytest
 
-from dlt_dbtcloud import run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
 from dlt_dbtcloud.source.destination import combined, condition, schema_of
-from dlt_dbtcloud.source.schema import TABLES, Row
+from dlt_dbtcloud.source.schema import Row
 from tests.support.dbt.results import (
     FILES,
     counts,
@@ -26,6 +25,7 @@ from tests.support.dbt.results import (
     sizes,
 )
 from tests.support.loading.warehouse import explicit, new_pipeline
+from tests.support.past_runs import started_run
 from tests.support.projects.flights import EXAMPLES
 
 SHARED = ("dbt_nodes", "dbt_node_parents")
@@ -61,37 +61,61 @@ def test_edges_have_no_columns() -> None:
     assert combined(edge, other) == {**edge, "first_run_id": 1}
 
 
-def catalogued(cloud: DBTCloudEmulator, **options: Any) -> int:
-    catalog = {"nodes": {"model.shop.orders": {"columns": {"id": {"name": "id", "type": "INT"}}}}}
-    files = {**FILES, "catalog.json": catalog}
+def catalogued(cloud: DBTCloudEmulator, node: str, **options: Any) -> int:
+    """Return a job whose catalog has the type of a column of a node."""
+    columns = {"id": {"name": "id", "type": "BIGINT", "index": 1}}
+    files = {**FILES, "catalog.json": {"nodes": {node: {"columns": columns}}}}
     return nightly(cloud, generate_docs=True, artifacts=files, **options)
 
 
-def test_only_rows_of_the_runs_environments_are_read_back(
+def test_only_rows_of_the_runs_environments_are_read_back_and_column_types_are_kept(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, asked: list[str]
 ) -> None:
-    job, other = catalogued(cloud), catalogued(cloud, project_id=cloud.create_project("Other"))
-    runs = [finished_run(cloud, each) for each in (job, job, other)]
-    pipeline.run(quick_results().with_resources("dbt_runs", *SHARED))
-    (environment,) = rows(pipeline, f"SELECT environment_id FROM dbt_runs WHERE run_id = {runs[0]}")
-    every = rows(pipeline, "SELECT environment_id FROM dbt_nodes")
+    """Column types are kept though only some runs have a catalog."""
+    orders, board = "model.shop.orders", "exposure.shop.board"
+    of_orders, plain = catalogued(cloud, orders, duration=None), nightly(cloud, duration=None)
+    of_board = catalogued(cloud, board)
+    of_other = catalogued(cloud, orders, project_id=cloud.create_project("Other"))
+    earliest = id_of(started_run(cloud, of_orders))
+    first = finished_run(cloud, of_board)
+    between = id_of(started_run(cloud, plain))
+    last = finished_run(cloud, of_board)
+    finished_run(cloud, of_other)
+    pipeline.run(quick_results().with_resources(*SHARED))
+    query = (
+        "SELECT unique_id, columns->0->>'type', catalog_run_id, first_run_id, last_run_id "
+        f"FROM dbt_nodes WHERE unique_id IN ('{orders}', '{board}') AND last_run_id = {last}"
+    )
+    assert {*rows(pipeline, query)} == {
+        (board, "BIGINT", last, first, last),
+        (orders, None, None, first, last),
+    }
+    every = rows(pipeline, f"SELECT environment_id, last_run_id = {last} FROM dbt_nodes")
+    (environment,) = {each for each, is_last in every if is_last}
     assert len(every) == 8
-    finished_run(cloud, nightly(cloud))
+    # a run within that span adds nothing
+    cloud.finish_run(between)
     del asked[:]
-    extracted(pipeline)
+    assert extracted(pipeline)["dbt_nodes"] == []
+    assert [query for query in asked if "catalog_run_id" in query]
+    assert not [query for query in asked if '"columns"' in query]
+    # an earlier one, which finished later, replaces the rows
+    cloud.finish_run(earliest)
+    del asked[:]
+    found = {row["unique_id"]: row for row in extracted(pipeline)["dbt_nodes"]}
+    for node, catalog in ((orders, earliest), (board, last)):
+        row = found[node]
+        assert (row["first_run_id"], row["last_run_id"]) == (earliest, last)
+        assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", catalog)
     queries = sorted(query for query in asked if "dbt_node" in query)
     # columns of one node, then all nodes, then all edges
     for query, number in zip(queries, (1, 4, 3), strict=True):
         where = query.partition(" FROM ")[2]
         read = rows(pipeline, f"SELECT environment_id FROM {where}")
-        assert read == [environment] * number
+        assert read == [(environment,)] * number
     # the columns are read back only to keep a later catalog
     assert ['"columns"' in query for query in queries] == [True, False, False]
-    assert queries[0].endswith(f'"catalog_run_id" IN ({runs[1]})')
-    del asked[:]
-    extracted(pipeline, quick_results(runs[0]))
-    assert [query for query in asked if "catalog_run_id" in query]
-    assert not [query for query in asked if '"columns"' in query]
+    assert queries[0].endswith(f'"catalog_run_id" IN ({last})')
 
 
 def test_a_query_has_no_list_that_a_database_may_refuse() -> None:
@@ -107,7 +131,7 @@ def test_the_schema_of_a_table_is_the_one_that_dlt_computes(cloud: DBTCloudEmula
     source = quick_results()
     source.dbt_runs.apply_hints(columns={"account_id": {"data_type": "text"}}, file_format="jsonl")
     source.dbt_nodes.apply_hints(table_name="nodes", merge_key="name", write_disposition="append")
-    for table in TABLES:
+    for table in ("dbt_runs", "dbt_nodes", "dbt_run_loads"):
         resource = source.resources[table]
         expected = resource.compute_table_schema()
         assert schema_of(resource) == expected
@@ -227,9 +251,8 @@ def test_a_refresh_loads_everything_again_and_a_replace_one_run(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline, job: int
 ) -> None:
     runs = [finished_run(cloud, job), finished_run(cloud, job)]
-    pipeline.run(quick_results().with_resources("dbt_nodes"))
+    pipeline.run(quick_results().with_resources("dbt_node_parents"))
     options: list[dict[str, Any]] = [
-        {"refresh": "drop_sources"},
         {"refresh": "drop_data"},
         {"refresh": "drop_resources"},
         {"write_disposition": "replace"},
@@ -239,11 +262,11 @@ def test_a_refresh_loads_everything_again_and_a_replace_one_run(
         folder = copytree(pipeline.pipelines_dir, f"copy_{number}")
         copy = new_pipeline("shop", pipeline.destination, pipelines_dir=folder)
         is_replaced = "write_disposition" in option
-        source = quick_results(runs[0] if is_replaced else None).with_resources("dbt_nodes")
+        source = quick_results(runs[0] if is_replaced else None).with_resources("dbt_node_parents")
         spans: list[tuple[int, int]] = []
-        source.dbt_nodes.add_map(partial(_note_span, spans))
+        source.dbt_node_parents.add_map(partial(_note_span, spans))
         copy.extract(source, **option)
-        assert spans == [(runs[0], runs[0 if is_replaced else 1])] * 4
+        assert spans == [(runs[0], runs[0 if is_replaced else 1])] * 3
 
 
 def _note_span(spans: list[tuple[int, int]], row: Row) -> Row:
@@ -259,20 +282,19 @@ def test_files_get_no_row_twice(
 ) -> None:
     scripted = nightly(cloud, run_generate_sources=True)
     first, second = finished_run(cloud, scripted), finished_run(cloud, scripted)
-    job = cloud.create_job("Slow", duration=None, artifacts=FILES)
-    slow = id_of(run_dbt_cloud_job(job_id=job, wait_for_outcome=False))
-    lake.run(quick_results(first))
-    shared = {"dbt_nodes": 4, "dbt_node_parents": 3}
-    of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
-    assert counts(lake) == {**shared, **of_run, "dbt_run_loads": 0}
+    slow = id_of(started_run(cloud, nightly(cloud, duration=None)))
+    # one of each kind: of runs, of steps, of all runs, and empty
+    of_run, shared = ("dbt_runs", "dbt_source_freshness"), ("dbt_nodes", "dbt_node_parents")
+    tables = (*of_run, *shared, "dbt_run_loads")
+    lake.run(quick_results(first).with_resources(*tables))
+    assert [*counts(lake, *tables).values()] == [1, 1, 4, 3, 0]
     assert not any(extracted(lake, quick_results(slow).with_resources("dbt_runs")).values())
     cloud.finish_run(slow)
-    of_slow = {"dbt_runs": 1, "dbt_run_steps": 4, "dbt_node_results": 2}
     for used in (lake, new_pipeline("other", lake.destination)):
-        found = extracted(used)
+        found = extracted(used, quick_results().with_resources(*tables))
         assert {row["run_id"] for row in found["dbt_runs"]} == {second, slow}
-        assert sizes(found) == {table: of_run[table] + of_slow.get(table, 0) for table in of_run}
+        assert sizes(found) == {"dbt_runs": 2, "dbt_source_freshness": 1}
     del asked[:]
-    assert not any(extracted(lake).values())
+    assert not any(extracted(lake, quick_results().with_resources(*tables)).values())
     assert asked == []
     assert "cannot be read from the destination" not in caplog.text

@@ -21,7 +21,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.payloads import id_of
-from dlt_dbtcloud.source.schema import KEYS, TABLES, Row
+from dlt_dbtcloud.source.schema import DLT_COLUMNS, KEYS, TABLES, Row
 from tests.support.dbt.results import (
     FILES,
     MANIFEST,
@@ -38,13 +38,15 @@ from tests.support.loading.warehouse import new_pipeline, warehouse
 
 
 def test_a_run_fills_every_table_once_and_dlt_keeps_no_token(
-    cloud: DBTCloudEmulator, tmp_path: Path
+    cloud: DBTCloudEmulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = nightly(cloud, run_generate_sources=True)
     older, newer = finished_run(cloud, job), finished_run(cloud, job)
     pipeline = new_pipeline("shop", warehouse("shop.duckdb"))
     info = pipeline.run(dbt_cloud_results(run_id=newer))
     assert_no_token(cloud.api_token, tmp_path, info, pipeline)
+    assert_has_columns(pipeline)
+    assert "arrow" not in caplog.text
     shared = {"dbt_nodes": 4, "dbt_node_parents": 3, "dbt_run_loads": 0}
     of_run = {"dbt_runs": 1, "dbt_run_steps": 5, "dbt_node_results": 2, "dbt_source_freshness": 1}
     assert counts(pipeline) == {**shared, **of_run}
@@ -60,7 +62,9 @@ def test_a_run_fills_every_table_once_and_dlt_keeps_no_token(
     # the rows replace those of the same keys
     for table, found in again.items():
         assert keys(table, found) <= stored[table]
-    earlier = extracted(pipeline, dbt_cloud_results(run_id=older))
+    # rows that another pipeline has loaded are merged, too
+    other = new_pipeline("other", pipeline.destination)
+    earlier = extracted(other, dbt_cloud_results(run_id=older))
     for table, found in earlier.items():
         if table in of_run:
             assert len(found) == of_run[table]
@@ -73,6 +77,19 @@ def test_a_run_fills_every_table_once_and_dlt_keeps_no_token(
 def keys(table: str, found: list[Row]) -> set[tuple[Any, ...]]:
     """Return the keys of the rows of a table."""
     return {tuple(row[name] for name in KEYS[table]) for row in found}
+
+
+def assert_has_columns(pipeline: dlt.Pipeline) -> None:
+    """Assert that dlt's schema has all columns of all tables."""
+    schema = pipeline.schemas["dbt_cloud_results"]
+    for table, columns in TABLES.items():
+        found = schema.get_table_columns(table)
+        assert {*found} == {*columns, *DLT_COLUMNS}
+        for name, column in columns.items():
+            assert found[name]["description"] == column["description"]
+            assert found[name]["data_type"] == column["data_type"]
+            assert found[name]["nullable"] == column["nullable"]
+            assert bool(found[name].get("primary_key")) == (name in KEYS[table])
 
 
 def assert_values(pipeline: dlt.Pipeline, run_id: int) -> None:
@@ -108,22 +125,15 @@ def assert_no_token(token: str, folder: Path, info: LoadInfo, pipeline: dlt.Pipe
 def test_empty_tables_are_created_with_all_columns_once(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    assert created_tables(pipeline) == {*TABLES}
+    assert created_tables(pipeline, *TABLES) == {*TABLES}
     pipeline.normalize()
-    schema = pipeline.schemas["dbt_cloud_results"]
-    for table, columns in TABLES.items():
-        found = schema.get_table_columns(table)
-        assert {*found} >= {*columns}
-        for name, column in columns.items():
-            assert found[name]["description"] == column["description"]
-            assert found[name]["data_type"] == column["data_type"]
-            assert bool(found[name].get("primary_key")) == (name in KEYS[table])
-    assert created_tables(pipeline) == set()
+    assert_has_columns(pipeline)
+    assert created_tables(pipeline, "dbt_node_parents", "dbt_run_loads") == set()
 
 
-def created_tables(pipeline: dlt.Pipeline) -> set[str]:
-    """Return the tables that dlt is to create or fill after an extraction."""
-    (load_id,) = pipeline.extract(quick_results()).loads_ids
+def created_tables(pipeline: dlt.Pipeline, *tables: str) -> set[str]:
+    """Return which tables dlt is to create or fill after an extraction."""
+    (load_id,) = pipeline.extract(quick_results().with_resources(*tables)).loads_ids
     files = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
     return {file.job_file_info.table_name for file in files}
 
@@ -146,21 +156,12 @@ def test_a_database_that_outlives_an_emulator_has_the_runs_of_the_next(
 def test_a_node_has_one_row_per_content(cloud: DBTCloudEmulator, pipeline: dlt.Pipeline) -> None:
     first, second = (nightly(cloud, artifacts=files(text)) for text in ("one", "two"))
     runs = [finished_run(cloud, job) for job in (first, first, second, first)]
-    pipeline.run(quick_results(runs[3]).dbt_nodes)
-    one, two = ("one", runs[0], runs[3]), ("two", runs[2], runs[2])
-    # rows that another pipeline has loaded are merged, too
-    other = new_pipeline("other", pipeline.destination)
-    assert orders(extracted(other, quick_results(runs[0]))) == {one}
-    assert orders(extracted(pipeline, quick_results(runs[2]))) == {two}
-    # one load of all runs gives the same
-    everything = dlt.pipeline("all", destination=pipeline.destination, dataset_name="everything")
-    assert orders(extracted(everything, quick_results())) == {one, two}
-
-
-def orders(tables: dict[str, list[Row]]) -> set[tuple[Any, ...]]:
-    """Return the descriptions of a model, with the runs that they have."""
-    found = [row for row in tables["dbt_nodes"] if row["unique_id"] == "model.shop.orders"]
-    return {(row["description"], row["first_run_id"], row["last_run_id"]) for row in found}
+    found = extracted(pipeline)["dbt_nodes"]
+    assert {
+        (row["description"], row["first_run_id"], row["last_run_id"])
+        for row in found
+        if row["unique_id"] == "model.shop.orders"
+    } == {("one", runs[0], runs[3]), ("two", runs[2], runs[2])}
 
 
 def files(description: str) -> dict[str, Any]:
@@ -168,40 +169,6 @@ def files(description: str) -> dict[str, Any]:
     changed = {**nodes["model.shop.orders"], "description": description}
     manifest = {**MANIFEST, "nodes": {**nodes, "model.shop.orders": changed}}
     return {**FILES, "manifest.json": manifest}
-
-
-def test_column_types_are_kept_though_only_some_runs_have_a_catalog(
-    cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
-) -> None:
-    orders, board = "model.shop.orders", "exposure.shop.board"
-    columns = {"id": {"name": "id", "type": "BIGINT", "index": 1}}
-    plain = nightly(cloud)
-    of_board, of_orders = (
-        nightly(
-            cloud,
-            artifacts={**FILES, "catalog.json": {"nodes": {node: {"columns": columns}}}},
-            generate_docs=True,
-        )
-        for node in (board, orders)
-    )
-    runs = [finished_run(cloud, job) for job in (of_orders, of_board, plain, of_board)]
-    pipeline.run(dbt_cloud_results(job_id=of_board).dbt_nodes)
-    query = (
-        "SELECT unique_id, columns->0->>'type', catalog_run_id, first_run_id, last_run_id "
-        f"FROM dbt_nodes WHERE unique_id IN ('{orders}', '{board}')"
-    )
-    assert {*rows(pipeline, query)} == {
-        (board, "BIGINT", runs[3], runs[1], runs[3]),
-        (orders, None, None, runs[1], runs[3]),
-    }
-    # a run within that span adds nothing, and an earlier one replaces the rows
-    assert extracted(pipeline, quick_results(runs[2]))["dbt_nodes"] == []
-    earliest = extracted(pipeline, quick_results(runs[0]))["dbt_nodes"]
-    found = {row["unique_id"]: row for row in earliest}
-    for node, catalog in ((orders, runs[0]), (board, runs[3])):
-        row = found[node]
-        assert (row["first_run_id"], row["last_run_id"]) == (runs[0], runs[3])
-        assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", catalog)
 
 
 def test_a_single_table_requests_only_the_files_it_needs(
