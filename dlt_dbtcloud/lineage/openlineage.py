@@ -16,6 +16,7 @@ import dlt
 from dlt_dbtcloud.artifacts.download import OUTAGE
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.artifacts.results import message_of
+from dlt_dbtcloud.client import DBTCloudClientV2
 from dlt_dbtcloud.client.outages import COOL_DOWN
 from dlt_dbtcloud.configuration import (
     DBTCloudConfiguration,
@@ -43,7 +44,7 @@ from dlt_dbtcloud.redaction import Redact, redact
 from dlt_dbtcloud.typing import NodeResult, Run
 from dlt_dbtcloud.values import as_datetime, as_text
 
-__all__ = ["Event", "openlineage_events", "run_events"]
+__all__ = ["Event", "openlineage_events", "read_events", "run_events"]
 
 
 Event = dict[str, Any]
@@ -108,20 +109,43 @@ def openlineage_events(
     if run_id is None:
         return []
     with connect(resolved_config(credentials, "account_id")) as client:
-        reader = RunReader(
-            client.patient(OUTAGE, cool_down=COOL_DOWN),
-            client.get_run_status(run_id, RELATED),
-            keeps_code=True,
-        )
-        events = run_events(
-            reader.read_run(),
-            read_outcomes(reader),
-            namespace=namespace,
-            job_namespace=job_namespace,
-            redact=client.redact,
-        )
-        reader.warn()
-        return events
+        return read_events(client, run_id, namespace=namespace, job_namespace=job_namespace)
+
+
+def read_events(
+    client: DBTCloudClientV2,
+    run_id: str,
+    *,
+    namespace: str | None = None,
+    job_namespace: str | None = None,
+) -> list[Event]:
+    """Return the OpenLineage run events of a run and its nodes.
+
+    Args:
+        client: The client that reads the run and its artifacts.
+        run_id: The run.
+        namespace: As for `openlineage_events`.
+        job_namespace: As for `openlineage_events`.
+
+    Raises:
+        ValueError: The run has no `created_at`.
+        DBTCloudAPIError: The API responded with an error that prevents reading the run for now.
+        DBTCloudTransportError: The API did not respond.
+    """
+    reader = RunReader(
+        client.patient(OUTAGE, cool_down=COOL_DOWN),
+        client.get_run_status(run_id, RELATED),
+        keeps_code=True,
+    )
+    events = run_events(
+        reader.read_run(),
+        read_outcomes(reader),
+        namespace=namespace,
+        job_namespace=job_namespace,
+        redact=client.redact,
+    )
+    reader.warn()
+    return events
 
 
 def run_events(
