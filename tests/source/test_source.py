@@ -11,6 +11,7 @@ from typing import Any
 import dlt
 import pytest
 from dlt.common.pipeline import LoadInfo
+from dlt.extract.exceptions import ResourceExtractionError
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import (
@@ -323,21 +324,21 @@ def test_tables_of_two_sources_are_loaded_together(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     finished_run(cloud, nightly(cloud))
-    info = pipeline.extract([quick_results().dbt_nodes, quick_results().dbt_runs])
+    info = pipeline.extract([quick_results().dbt_run_steps, quick_results().dbt_runs])
     (load_id,) = info.loads_ids
     found = {
         table: metrics.items_count
         for extracted_source in info.metrics[load_id]
         for table, metrics in extracted_source["table_metrics"].items()
     }
-    assert found == {"dbt_nodes": 4, "dbt_runs": 1}
+    assert found == {"dbt_run_steps": 4, "dbt_runs": 1}
 
 
 def test_a_missing_job_or_run_id_is_an_error(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
-    with pytest.raises(PipelineStepFailed, match=r"jobs/7/.*not found"):
-        pipeline.extract(dbt_cloud_results(job_id=7))
+    with pytest.raises(ResourceExtractionError, match=r"jobs/7/.*not found"):
+        extracted(pipeline, dbt_cloud_results(job_id=7))
     with pytest.raises(InvalidCredentialsException, match="`run_id` is missing"):
         dbt_cloud_results(run_id=" ")
 
