@@ -33,8 +33,8 @@ RESULT: dict[str, Any] = RUN_RESULTS["results"][0]
 ID = RESULT["unique_id"]
 
 
-ONE_RUN: list[tuple[Any, int]] = [("status", 503), ("cut", 0), ("html", 200), ("html", 404)]
-SIX_RUNS: list[tuple[Any, int]] = [("rate_limit", 429), ("html", 502)]
+ONE_RUN: list[tuple[Any, int]] = [("cut", 0), ("html", 200), ("html", 404)]
+SIX_RUNS: list[tuple[Any, int]] = [("rate_limit", 429), ("status", 503)]
 
 
 @pytest.mark.parametrize(("number", "faults"), [(1, ONE_RUN), (6, SIX_RUNS)])
@@ -131,7 +131,7 @@ def test_a_single_unreadable_run_does_not_fail_every_load(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job = nightly(cloud)
-    faults: list[Any] = ["status", "cut", "html"]
+    faults: list[Any] = ["cut", "html"]
     for fault in faults:
         broken = finished_run(cloud, job)
         cloud.fail("get_artifact", fault, calls=None, when="before", run_id=broken)
@@ -282,106 +282,122 @@ def test_the_warning_on_a_deleted_run_contains_its_id(
 
 
 @pytest.mark.parametrize(
-    ("artifacts", "tables", "words"),
+    ("results", "manifest", "tables", "warnings"),
     [
-        ({}, 0, "there is no `run_results.json` of step 4"),
-        ({"run_results.json": RUN_RESULTS}, 2, "there is no `manifest.json` of step 4"),
-        ({**FILES, "manifest.json": b"[1, 2]"}, 2, "`manifest.json` of step 4 cannot be read"),
-        ({**FILES, "manifest.json": b"<html></html>"}, 2, "`manifest.json` of step 4 cannot be"),
-        ({**FILES, "manifest.json": {"nodes": [1]}}, 2, "its manifest contains no nodes"),
-        ({**FILES, "run_results.json": b"{"}, 0, "`run_results.json` of step 4 cannot be read"),
+        (RUN_RESULTS, None, 2, ["there is no `manifest.json` of step 4"]),
         (
-            {**FILES, "run_results.json": {"results": [{"execution_time": "long"}]}},
+            b"{",
+            b"[1, 2]",
             0,
-            "`run_results.json` of step 4 has `$.results[0].execution_time` of an unexpected type",
+            [
+                "`run_results.json` of step 4 cannot be read",
+                "`manifest.json` of step 4 cannot be read",
+            ],
         ),
         (
-            {
-                **FILES,
-                "run_results.json": {
-                    "results": [*RUN_RESULTS["results"], {"unique_id": ID, "status": 5}]
-                },
-            },
+            {"results": [{"execution_time": "long"}]},
+            {"nodes": [1]},
+            0,
+            [
+                "`run_results.json` of step 4 has `$.results[0].execution_time` of an unexpected",
+                "its manifest contains no nodes",
+            ],
+        ),
+        (
+            {"results": [*RUN_RESULTS["results"], {"unique_id": ID, "status": 5}]},
+            b"<html></html>",
             2,
-            f"`run_results.json` of step 4 has `$.results[2].status` of `{ID}` of an unexpected",
+            [
+                f"`run_results.json` of step 4 has `$.results[2].status` of `{ID}` of an unexp",
+                "`manifest.json` of step 4 cannot be read",
+            ],
         ),
     ],
 )
-def test_one_warning_names_a_missing_or_foreign_file_and_the_rest_is_read(
+def test_one_warning_names_missing_and_foreign_files_and_the_rest_is_read(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
-    artifacts: dict[str, Any],
+    results: Any,
+    manifest: Any,
     tables: int,
-    words: str,
+    warnings: list[str],
 ) -> None:
+    artifacts = {"run_results.json": results, **({"manifest.json": manifest} if manifest else {})}
     run_id = finished_run(cloud, nightly(cloud, artifacts=artifacts))
     (new,) = one_run(client, str(run_id), TABLES)
     read = Extraction(clocked(client, FakeClock()), [new]).read_run(new)
     assert len(read["dbt_run_steps"]) == 4
     assert len(read["dbt_node_results"]) == tables
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
-    assert words in warning
+    assert_names(warning, warnings)
+
+
+def assert_names(warning: str, parts: list[str]) -> None:
+    """Assert that a warning consists of one part for each file, in any order."""
+    found = warning.partition(" cannot be read completely: ")[2].split("; ")
+    assert len(found) == len(parts)
+    assert not [part for part in parts if not any(part in each for each in found)]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    "files",
     [
-        ("sources.json", {}, "`sources.json` of step 4 has `$.results` of an unexp"),
-        (
-            "run_results.json",
-            {},
-            "`run_results.json` of step 5 has `$.results` of an unexpected type",
-        ),
-        ("manifest.json", {}, "its manifest contains no nodes"),
-        ("catalog.json", {}, "its catalog contains no nodes"),
-        (
-            "sources.json",
-            {"hello": 1},
-            "`sources.json` of step 4 has `$.results` of an unexpected type",
-        ),
-        (
-            "sources.json",
-            {"results": [{"a": 1}]},
-            "has `$.results[0].unique_id` of an unexpected type",
-        ),
-        (
-            "sources.json",
-            {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
-            f"`sources.json` of step 4 has `$.results[0].status` of `{ID}` of an unexpected type",
-        ),
-        (
-            "run_results.json",
-            {"results": [{"unique_id": ID, "status": None}]},
-            f"has `$.results[0].status` of `{ID}` of an unexpected type",
-        ),
-        ("catalog.json", {"hello": 1}, "its catalog contains no nodes"),
-        (
-            "catalog.json",
-            {"nodes": {ID: 1}},
-            f'its catalog has `$.nodes["{ID}"]` of an unexpected type',
-        ),
-        (
-            "manifest.json",
-            {"nodes": {"a": 1}},
-            'its manifest has `$.nodes["a"]` of an unexpected type',
-        ),
-        (
-            "manifest.json",
-            {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
-            'its manifest has `$.exposures["a"]`, `$.sources` of an unexpected type',
-        ),
+        {
+            "sources.json": ({}, "`sources.json` of step 4 has `$.results` of an unexp"),
+            "run_results.json": (
+                {},
+                "`run_results.json` of step 5 has `$.results` of an unexpected type",
+            ),
+            "manifest.json": ({}, "its manifest contains no nodes"),
+            "catalog.json": ({}, "its catalog contains no nodes"),
+        },
+        {
+            "sources.json": (
+                {"hello": 1},
+                "`sources.json` of step 4 has `$.results` of an unexpected type",
+            ),
+            "run_results.json": (
+                {"results": [{"unique_id": ID, "status": None}]},
+                f"has `$.results[0].status` of `{ID}` of an unexpected type",
+            ),
+            "manifest.json": (
+                {"nodes": {"a": 1}},
+                'its manifest has `$.nodes["a"]` of an unexpected type',
+            ),
+            "catalog.json": ({"hello": 1}, "its catalog contains no nodes"),
+        },
+        {
+            "sources.json": (
+                {"results": [{"a": 1}]},
+                "has `$.results[0].unique_id` of an unexpected type",
+            ),
+            "manifest.json": (
+                {"nodes": {}, "sources": [1], "exposures": {"a": 1}},
+                'its manifest has `$.exposures["a"]`, `$.sources` of an unexpected type',
+            ),
+            "catalog.json": (
+                {"nodes": {ID: 1}},
+                f'its catalog has `$.nodes["{ID}"]` of an unexpected type',
+            ),
+        },
+        {
+            "sources.json": (
+                {"results": [{"unique_id": ID, "status": 5, "execution_time": "long"}]},
+                f"`sources.json` of step 4 has `$.results[0].status` of `{ID}` of an unexp",
+            ),
+        },
     ],
 )
-def test_a_foreign_file_is_named_and_gives_no_rows_without_ids(
+def test_foreign_files_are_named_and_give_no_rows_without_ids(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,
-    name: str,
-    content: Any,
-    words: str,
+    files: dict[str, tuple[Any, str]],
 ) -> None:
-    artifacts = {**FILES, "catalog.json": {"nodes": {}, "sources": {}}, name: content}
+    catalog: Any = {"nodes": {}, "sources": {}}
+    foreign = {name: content for name, (content, _) in files.items()}
+    artifacts = {**FILES, "catalog.json": catalog, **foreign}
     job = nightly(cloud, artifacts=artifacts, run_generate_sources=True, generate_docs=True)
     run_id = finished_run(cloud, job)
     (new,) = one_run(client, str(run_id), TABLES)
@@ -389,8 +405,7 @@ def test_a_foreign_file_is_named_and_gives_no_rows_without_ids(
     found = [*read["dbt_source_freshness"], *read["dbt_node_results"]]
     assert "None" not in [row[column] for row in found for column in ("unique_id", "status")]
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
-    assert words in warning
-    assert warning.count("; ") == 0
+    assert_names(warning, [part for _, part in files.values()])
 
 
 def test_dbts_own_files_give_no_warning(
