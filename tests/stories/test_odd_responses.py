@@ -216,7 +216,7 @@ def test_every_error_is_one_of_ours(
         with WireServer(*[sent] * 10_000) as server:
             caller = Caller(server.url)
             for call in calls:
-                # pytest shows the last, at which another error was raised
+                # pytest shows the last one if the test fails
                 print(f"{call}: {name}")
                 # a run without a `created_at` has no events, as the docstring says
                 named: type[Exception] = (
