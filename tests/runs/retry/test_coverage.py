@@ -17,7 +17,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.loads import last_load
+from dlt_dbtcloud.loads import LastLoad, last_load
 from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.retry.coverage import Scope, gap
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
@@ -70,36 +70,38 @@ def act(statuses: Mapping[str, Any] | None, **options: Any) -> Act:
 Narrowed = Callable[..., Run]
 
 
+@pytest.fixture
+def load(loaded_pipeline: dlt.Pipeline) -> LastLoad:
+    found = last_load(loaded_pipeline)
+    assert found
+    return found
+
+
 def run_load(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     job: int | None,
-    pipeline: dlt.Pipeline,
+    load: LastLoad | None,
     *,
     only_loaded: bool = True,
     **options: Any,
 ) -> Run:
-    """Run a job for the last load of a pipeline, without waiting in real time."""
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(pipeline), only_loaded=only_loaded)
+    """Run a job for a load, without waiting in real time."""
+    trigger = Trigger(str(job), {"cause": "x"}, load, only_loaded=only_loaded)
     lifecycle = Lifecycle(clocked(client, AwaitingClock(cloud)), DBTCloudConfiguration(**options))
     return lifecycle.run_all([trigger])[0]
 
 
 @pytest.fixture
 def run_narrowed(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path, loaded_pipeline: dlt.Pipeline
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path, load: LastLoad
 ) -> Narrowed:
     """Return a function that runs a job, which leaves a manifest, and then narrowed to a load."""
 
-    def run(
-        *acts: Act,
-        step: str = "dbt build",
-        pipeline: dlt.Pipeline = loaded_pipeline,
-        **options: Any,
-    ) -> Run:
+    def run(*acts: Act, step: str = "dbt build", **options: Any) -> Run:
         job = scripted_job(cloud, isolated, [step], [act(ALL), *acts])
         ended_run(cloud, job)
-        return run_load(cloud, client, job, pipeline, **options)
+        return run_load(cloud, client, job, load, **options)
 
     return run
 
@@ -141,6 +143,7 @@ def test_a_narrowed_run_with_its_nodes_is_certain_without_another_manifest(
     assert executed_commands(isolated) == ["build", NARROWED]
     read = [each.path.rpartition("/")[2] for each in cloud.requests if "artifacts" in each.path]
     assert read == ["manifest.json", "run_results.json"]
+    assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,9 @@ def test_results_without_some_nodes_have_a_gap(
 
 def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     cloud: DBTCloudEmulator,
+    client: DBTCloudClientV2,
     isolated: Path,
+    load: LastLoad,
     caplog: pytest.LogCaptureFixture,
     run_narrowed: Narrowed,
 ) -> None:
@@ -174,19 +179,11 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     assert run["id"] == cloud.runs[-1]["id"]
     assert run["is_success"]
     assert "of 3 nodes are not in its results" in caplog.text
-    assert f"Running all of job {run['job_definition_id']}" in caplog.text
-
-
-def test_only_the_run_of_all_of_the_job_counts_for_the_load(
-    cloud: DBTCloudEmulator,
-    client: DBTCloudClientV2,
-    loaded_pipeline: dlt.Pipeline,
-    run_narrowed: Narrowed,
-) -> None:
-    run = run_narrowed(act({}), act(ALL))
     job = run["job_definition_id"]
+    assert f"Running all of job {job}" in caplog.text
+    # it alone counts for the load
     for only_loaded in (True, False):
-        again = run_load(cloud, client, job, loaded_pipeline, only_loaded=only_loaded)
+        again = run_load(cloud, client, job, load, only_loaded=only_loaded)
         assert again["id"] == run["id"]
     assert len(cloud.runs) == 3
 
@@ -195,7 +192,7 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     isolated: Path,
-    loaded_pipeline: dlt.Pipeline,
+    load: LastLoad,
     run_narrowed: Narrowed,
 ) -> None:
     """On dbt Core a model with an unknown macro has no sources in the manifest."""
@@ -204,25 +201,14 @@ def test_a_model_that_lost_its_source_is_built_by_all_of_the_job(
         broken["nodes"][name]["depends_on"] = {"nodes": []}
     broken["child_map"] = {"source.shop.raw.airlines": [], STG: [TEST]}
     acts = [Act({}, manifest=broken), Act({STG: "error"}, exit_code=1, manifest=broken)]
-    run = run_narrowed(*acts)
+    # the narrowed run, which succeeded, does not hide that this one failed
+    with pytest.raises(DBTCloudRunFailed):
+        run_narrowed(*acts, raise_on_failure=True)
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
-    assert run["is_error"]
     # the narrowed run that executed nothing is not found as the run of this load
-    job = run["job_definition_id"]
-    again = run_load(cloud, client, job, loaded_pipeline)
+    again = run_load(cloud, client, cloud.runs[-1]["job_definition_id"], load)
     assert again["is_error"]
     assert executed_commands(isolated)[3:] == ["build"]
-
-
-def test_a_narrowed_run_that_executed_nothing_is_an_error_by_its_id(run_narrowed: Narrowed) -> None:
-    run = run_narrowed(act({}), wait_for_outcome=False)
-    with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
-        get_dbt_cloud_run_status(run_id=run["id"])
-
-
-def test_a_narrowed_run_that_executed_nodes_is_a_success_by_its_id(run_narrowed: Narrowed) -> None:
-    run = run_narrowed(act(BUILT), wait_for_outcome=False)
-    assert get_dbt_cloud_run_status(run_id=run["id"])["is_success"]
 
 
 def test_a_model_that_was_renamed_is_expected_by_its_new_name(
@@ -270,19 +256,20 @@ def test_a_run_of_another_call_is_verified_by_its_own_manifest(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     isolated: Path,
-    loaded_pipeline: dlt.Pipeline,
+    load: LastLoad,
     run_narrowed: Narrowed,
 ) -> None:
     first = run_narrowed(act({}), act(ALL), wait_for_outcome=False)
-    cloud.wait_for_run(first["id"])
-    job = first["job_definition_id"]
-    last = run_load(cloud, client, job, loaded_pipeline)
+    # by its id, its load is not known
+    with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
+        get_dbt_cloud_run_status(run_id=first["id"])
+    last = run_load(cloud, client, first["job_definition_id"], load)
     assert last["id"] != first["id"]
     assert executed_commands(isolated) == ["build", NARROWED, "build"]
 
 
 def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
-    cloud: DBTCloudEmulator, isolated: Path, loaded_pipeline: dlt.Pipeline, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, isolated: Path, load: LastLoad, client: DBTCloudClientV2
 ) -> None:
     gate = isolated / "gate"
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act({}, gate=gate)])
@@ -296,7 +283,7 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
 
     clock.at(0.0, end_in_time)
     config = DBTCloudConfiguration(timeout=60.0)
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline), only_loaded=True)
+    trigger = Trigger(str(job), {"cause": "x"}, load, only_loaded=True)
     with pytest.raises(DBTCloudRunFailed, match="3 of 3 nodes are not in its results"):
         Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert len(cloud.runs) == 2
@@ -305,7 +292,7 @@ def test_a_run_that_is_not_certain_at_the_end_of_the_timeout_is_an_error(
 def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     cloud: DBTCloudEmulator,
     isolated: Path,
-    loaded_pipeline: dlt.Pipeline,
+    load: LastLoad,
     client: DBTCloudClientV2,
 ) -> None:
     job = scripted_job(cloud, isolated, ["dbt build"], [act(ALL), act(BUILT)])
@@ -314,19 +301,11 @@ def test_the_results_of_a_narrowed_run_are_read_after_a_cool_down(
     clock.at(0.0, lambda: cloud.wait_for_run(cloud.runs[-1]["id"]))
     cloud.fail("get_artifact", "rate_limit", retry_after=300)
     config = DBTCloudConfiguration()
-    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline), only_loaded=True)
+    trigger = Trigger(str(job), {"cause": "x"}, load, only_loaded=True)
     (run,) = Lifecycle(clocked(client, clock), config).run_all([trigger])
     assert run["is_success"]
     assert cloud.struck == [("get_artifact", "rate_limit")]
     assert executed_commands(isolated) == ["build", NARROWED]
-
-
-def test_an_unsuccessful_run_of_all_of_the_job_is_not_hidden_by_the_narrowed_one(
-    run_narrowed: Narrowed,
-) -> None:
-    broken = act({**ALL, STG: "error"}, exit_code=1)
-    with pytest.raises(DBTCloudRunFailed):
-        run_narrowed(act({}), broken, raise_on_failure=True)
 
 
 def test_the_next_load_builds_what_was_uncertain_and_then_failed(
@@ -336,11 +315,11 @@ def test_the_next_load_builds_what_was_uncertain_and_then_failed(
     shared_loads: SharedLoads,
     run_narrowed: Narrowed,
 ) -> None:
-    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     broken, built = act({**ALL, STG: "error"}, exit_code=1), act(BUILT)
-    run = run_narrowed(act({}), broken, built, pipeline=pipeline)
+    run = run_narrowed(act({}), broken, built)
     assert run["is_error"]
+    pipeline = shared_loads.copy("flights", load_tables, "airlines")
     load_tables(pipeline, "unrelated")
-    again = run_load(cloud, client, run["job_definition_id"], pipeline)
+    again = run_load(cloud, client, run["job_definition_id"], last_load(pipeline))
     assert again["is_success"]
     assert executed_commands(isolated) == ["build", NARROWED, "build", NARROWED]
