@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from dlt_dbtcloud import (
     DBTCloudRunFailed,
     cancel_dbt_cloud_run,
     get_dbt_cloud_run_results,
-    get_dbt_cloud_run_status,
     retry_dbt_cloud_run,
     run_dbt_cloud_job,
 )
@@ -171,15 +171,15 @@ def test_else_the_failed_command_runs_on_its_unsuccessful_nodes(
     assert again["id"] == cloud.runs[-1]["id"]
 
 
-@pytest.mark.parametrize("files", [{}, {"run_results.json": RESULTS}, {"manifest.json": MANIFEST}])
 def test_else_the_failed_command_runs_unchanged(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run = fail(cloud, files)
-    outdate(cloud, run)
-    retry(client, run)
-    trigger: Any = cloud.runs[-1]["trigger"]
-    assert trigger["steps_override"] == ["dbt build --select +c --threads 3", "dbt test"]
+    for name in ("", *FILES):
+        run = fail(cloud, {name: FILES[name]} if name else {})
+        outdate(cloud, run)
+        retry(client, run)
+        trigger: Any = cloud.runs[-1]["trigger"]
+        assert trigger["steps_override"] == ["dbt build --select +c --threads 3", "dbt test"]
 
 
 def test_a_new_run_is_triggered_if_the_api_refuses_to_retry(
@@ -204,7 +204,7 @@ def test_a_run_is_retried_once_by_several_calls(
 ) -> None:
     if is_outdated:
         outdate(cloud, failed)
-    runs = [retry(client, failed) for _ in range(3)]
+    runs = [retry(client, failed) for _ in range(2)]
     assert len({run["id"] for run in runs}) == 1
 
 
@@ -364,26 +364,14 @@ def test_a_run_that_does_not_exist_cannot_be_retried(client: DBTCloudClientV2) -
         Lifecycle(clocked(client, FakeClock()), config).retry(1)
 
 
-@pytest.mark.parametrize(
-    ("kind", "is_outdated"),
-    [
-        # `trigger/test_exactly_once.py` tests more faults of the API's own retry
-        ("cut", False),
-        # and each fault of a trigger
-        *((kind, True) for kind in ("cut", "late", "rate_limit")),
-    ],
-)
-def test_a_retry_is_exactly_one_run_whatever_the_response_is(
-    cloud: DBTCloudEmulator,
-    client: DBTCloudClientV2,
-    failed: Run,
-    kind: Any,
-    is_outdated: bool,
+# `trigger/test_exactly_once.py` tests more faults of a trigger, and of the API's own retry
+@pytest.mark.parametrize("kind", ["cut", "late"])
+def test_a_new_run_in_place_of_a_retry_is_exactly_one_whatever_the_response_is(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, failed: Run, kind: Any
 ) -> None:
-    if is_outdated:
-        outdate(cloud, failed)
+    outdate(cloud, failed)
     before = len(cloud.runs)
-    cloud.fail("trigger_job" if is_outdated else "retry_run", kind, seconds=0.01)
+    cloud.fail("trigger_job", kind, seconds=0.01)
     clock = FastClock()
     if kind == "late":
         clock.at(2.0, lambda: until(lambda: len(cloud.runs) > before))
@@ -475,20 +463,13 @@ def test_a_retry_that_executed_nothing_is_followed_by_the_next_way(
     assert last["id"] == cloud.runs[-1]["id"]
     assert last["is_success"]
     assert caplog.text.count("2 of its nodes: model.shop.b, model.shop.c") == 2
-
-
-def test_a_call_reads_each_run_and_artifact_once(
-    cloud: DBTCloudEmulator, isolated: Path, call: Call
-) -> None:
-    nothing = Act({}, manifest=MANIFEST)
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, nothing, Act(FIXED)])
-    assert run_job(call(retries=1, raise_on_failure=False), job)["is_success"]
+    # each run and artifact is read once
     read = [
         (each.path, *each.query.get("step", ()))
         for each in cloud.requests
         if "/artifacts/" in each.path or "audit" in str(each.query)
     ]
-    runs, artifacts = 3, 5
+    runs, artifacts = 4, 6
     assert len(read) == len({*read}) == runs + artifacts
 
 
@@ -525,7 +506,7 @@ def test_a_retry_that_is_not_certain_in_the_end_is_an_error(
     assert caught.value.run_id == cloud.runs[-1]["id"]
     assert "did not execute 2 of its nodes: model.shop.b, model.shop.c" in str(caught.value)
     with pytest.raises(DBTCloudRunFailed):
-        get_dbt_cloud_run_status(run_id=cloud.runs[-1]["id"])
+        call(raise_on_failure=False).follow(cloud.runs[-1]["id"])
 
 
 @pytest.mark.parametrize(
@@ -580,19 +561,28 @@ def test_a_node_that_no_longer_exists_does_not_make_the_whole_command_fail(
     assert executed_commands(isolated) == ["build", "retry", "build"]
 
 
-@pytest.mark.parametrize("results", [None, {}, {"model.shop.b": "error"}])
+def failed_run(cloud: DBTCloudEmulator, act: Act, line: str = "dbt build") -> Run:
+    """Return a failed run of a command, without a process, whose retry succeeds."""
+    results = {} if act.results is None else {"run_results.json": {"results": act.results}}
+    files = {**results, "manifest.json": act.manifest}
+    outcome: Any = ["error", "success"]
+    job = cloud.create_job("Nightly", execute_steps=[line], outcome=outcome, artifacts=files)
+    return ended_run(cloud, job)
+
+
+def is_whole(run: Run) -> bool:
+    """Return whether a run is a new one of all of its job."""
+    return run["retrying_run_id"] is None and (run["trigger"] or {})["steps_override"] is None
+
+
 def test_a_command_whose_results_show_too_little_is_retried_whole_at_once(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path, results: Any
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    acts = [
-        Act(results, exit_code=1, manifest=MANIFEST, message="Compilation Error", execution_time=0)
-    ]
-    job = scripted_job(cloud, isolated, ["dbt build"], [*acts, Act(FIXED)])
-    run = ended_run(cloud, job)
-    again = retry(client, run)
-    assert again["retrying_run_id"] is None
-    cloud.wait_for_run(again["id"])
-    assert executed_commands(isolated) == ["build", "build"]
+    too_little: list[Any] = [None, {}, {"model.shop.b": "error"}]
+    for results in too_little:
+        act = Act(results, manifest=MANIFEST, message="Compilation Error", execution_time=0)
+        retry(client, failed_run(cloud, act))
+        assert is_whole(cloud.runs[-1]), results
 
 
 def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them(
@@ -612,45 +602,35 @@ def test_a_retry_that_fails_by_tests_of_another_command_is_repeated_without_them
     assert f"failed only by tests that `{line}` does not execute" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("line", "again"),
-    [
-        ("dbt run", f"dbt run {UNDONE_AND_BOARD}"),
-        (
-            "dbt build --exclude unique_b",
-            f"dbt build {UNDONE_AND_BOARD} --indirect-selection empty",
-        ),
-        (
-            "dbt build --resource-type model",
-            f"dbt build --resource-type model {UNDONE_AND_BOARD} --indirect-selection empty",
-        ),
-        # the API retries it
-        ("dbt build", None),
-    ],
-)
 def test_dbt_fusion_is_not_asked_to_retry_a_command_without_some_tests(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, line: str, again: str | None
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     """Its `dbt retry` executes all tests of what it builds."""
     metadata = {"dbt_version": "2.0.0-preview.196"}
-    files = {**FILES, "manifest.json": {**MANIFEST, "metadata": metadata}}
-    job = cloud.create_job("x", execute_steps=[line], outcome="error", artifacts=files)
-    run = ended_run(cloud, job)
-    again_id = retry(client, run)["retrying_run_id"]
-    assert again_id == (None if again else run["id"])
-    assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == (again and [again])
+    act = replace(FAILURE, manifest={**MANIFEST, "metadata": metadata})
+    narrowed = {
+        "dbt run": f"dbt run {UNDONE}",
+        "dbt build --exclude unique_b": f"dbt build {UNDONE} --indirect-selection empty",
+        "dbt build --resource-type model": (
+            f"dbt build --resource-type model {UNDONE} --indirect-selection empty"
+        ),
+    }
+    for line, again in narrowed.items():
+        assert retry(client, failed_run(cloud, act, line))["retrying_run_id"] is None
+        assert (cloud.runs[-1]["trigger"] or {})["steps_override"] == [again]
+    # the API retries it
+    run = failed_run(cloud, act)
+    assert retry(client, run)["retrying_run_id"] == run["id"]
 
 
 def test_a_command_whose_hook_failed_is_retried_whole_at_once(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, isolated: Path
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     """`dbt retry` does not execute hooks of a run whose nodes are built."""
-    built = {**FIXED, "model.shop.a": "success"}
     hook = "operation.shop.shop-on-run-end-0"
-    acts = [Act({**built, hook: "error"}, exit_code=1, manifest=MANIFEST), Act(built)]
-    run = ended_run(cloud, scripted_job(cloud, isolated, ["dbt build"], acts))
-    cloud.wait_for_run(retry(client, run)["id"])
-    assert executed_commands(isolated) == ["build", "build"]
+    act = Act({**FIXED, "model.shop.a": "success", hook: "error"}, manifest=MANIFEST)
+    retry(client, failed_run(cloud, act))
+    assert is_whole(cloud.runs[-1])
 
 
 def test_each_retry_of_the_user_is_a_way_that_executed_something(
@@ -688,20 +668,19 @@ def test_no_way_begins_after_the_timeout(
 
 
 def test_a_token_that_may_not_read_results_retries_the_whole_command(
-    cloud: DBTCloudEmulator, isolated: Path, call: Call
+    cloud: DBTCloudEmulator, call: Call
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
-    run = ended_run(cloud, job)
+    run = failed_run(cloud, FAILURE)
     cloud.fail("get_artifact", "status", status=403, calls=None, when="before")
-    assert call().retry(run["id"])["is_success"]
-    assert executed_commands(isolated) == ["build", "build"]
+    again = call().retry(run["id"])
+    assert again["is_success"]
+    assert is_whole(again)
 
 
 def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
-    cloud: DBTCloudEmulator, isolated: Path, client: DBTCloudClientV2
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE, Act(FIXED)])
-    run = ended_run(cloud, job)
+    run = failed_run(cloud, FAILURE)
     # results and manifest of the failed run are read first
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
     config = DBTCloudConfiguration()
@@ -712,10 +691,9 @@ def test_a_successful_retry_whose_results_cannot_be_read_is_an_error(
 
 @pytest.mark.parametrize("raises", [True, False])
 def test_a_failed_retry_whose_results_cannot_be_read_is_a_failure(
-    cloud: DBTCloudEmulator, isolated: Path, raises: bool, call: Call
+    cloud: DBTCloudEmulator, raises: bool, call: Call
 ) -> None:
-    job = scripted_job(cloud, isolated, ["dbt build"], [FAILURE])
-    run = ended_run(cloud, job)
+    run = ended_run(cloud, cloud.create_job("Nightly", outcome="error", artifacts=FILES))
     cloud.fail("get_artifact", "status", status=401, skip=2, calls=None, when="before")
     if not raises:
         assert call(raise_on_failure=False).retry(run["id"])["is_error"]
@@ -733,7 +711,7 @@ def test_several_calls_repeat_a_retry_that_executed_nothing_once(
     first = ended_run(cloud, job)
     nothing = retry(client, first)
     cloud.wait_for_run(nothing["id"])
-    clocks = [FastClock() for _ in range(3)]
+    clocks = [FastClock() for _ in range(2)]
 
     def work(clock: FastClock) -> Run:
         return Lifecycle(clocked(client, clock), DBTCloudConfiguration()).retry(first["id"])
