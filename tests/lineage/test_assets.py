@@ -12,7 +12,6 @@ from dlt_dbtcloud import (
     DBTCloudAPIError,
     DBTCloudNotFoundError,
     InvalidCredentialsException,
-    get_dbt_cloud_run_status,
     materialized_assets,
     openlineage_events,
     run_dbt_cloud_job,
@@ -24,7 +23,7 @@ from dlt_dbtcloud.typing import Run
 from tests.fixtures import Recorded
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.nodes import BUILT, FILES, RUN, manifest, node, outcome, result, warnings_of
-from tests.support.past_runs import ended_run
+from tests.support.past_runs import ended_run, started_run
 from tests.support.projects.loaded_flights import LoadedFlights
 from tests.support.projects.orchard import Orchard
 from tests.support.servers.openlineage_schema import validate
@@ -172,7 +171,7 @@ def test_a_manifest_of_dbt_1_5_gives_the_same_fields() -> None:
 def test_assets_have_sources_and_column_types(cloud: DBTCloudEmulator) -> None:
     steps = ["dbt seed", "dbt run"]
     job = cloud.create_job("x", artifacts=FILES, execute_steps=steps, generate_docs=True)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     before = len(cloud.requests)
     (asset,) = materialized_assets(run)
     assert asset["name"] == "orders"
@@ -180,7 +179,7 @@ def test_assets_have_sources_and_column_types(cloud: DBTCloudEmulator) -> None:
     assert asset["metadata"]["columns"] == [{"name": "id", "type": "BIGINT", "description": None}]
     # the run, two results, a manifest and a catalog
     assert len(cloud.requests) - before == 5
-    assert materialized_assets(run["id"]) == materialized_assets(str(run["id"])) == [asset]
+    assert materialized_assets(run["id"]) == [asset]
 
 
 def test_missing_artifacts_are_left_out_with_a_warning(
@@ -188,7 +187,7 @@ def test_missing_artifacts_are_left_out_with_a_warning(
 ) -> None:
     only_results = {"run_results.json": FILES["run_results.json"]}
     job = cloud.create_job("x", artifacts=only_results, generate_docs=True)
-    run_id = run_dbt_cloud_job(job_id=job)["id"]
+    run_id = ended_run(cloud, job)["id"]
     (asset,) = read_assets(clocked(client, FakeClock()), str(run_id))
     assert (asset["name"], asset["upstream"]) == ("orders", [])
     (warning,) = [each.message for each in caplog.records if str(run_id) in each.message]
@@ -196,35 +195,32 @@ def test_missing_artifacts_are_left_out_with_a_warning(
     assert "`catalog.json` of step 5" in warning
 
 
-@pytest.mark.parametrize("status", [200, 404])
 def test_a_web_page_in_place_of_an_artifact_is_an_error(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, status: int
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    run_id = str(run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))["id"])
-    cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
-    with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
-        read_assets(clocked(client, FakeClock()), run_id)
+    run_id = str(ended_run(cloud, cloud.create_job("x", artifacts=FILES))["id"])
+    for status in (200, 404):
+        cloud.fail("get_artifact", "html", status=status, calls=None, when="before")
+        with pytest.raises(DBTCloudAPIError, match="Something is in the way"):
+            read_assets(clocked(client, FakeClock()), run_id)
+        cloud.heal()
 
 
-@pytest.mark.parametrize(("odd", "count"), ODD)
 def test_an_odd_artifact_is_read_as_far_as_possible_with_one_warning(
-    cloud: DBTCloudEmulator,
-    client: DBTCloudClientV2,
-    caplog: pytest.LogCaptureFixture,
-    odd: Any,
-    count: int,
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
-    files = {"run_results.json": odd, "manifest.json": {"nodes": {BUILT["unique_id"]: [1]}}}
-    run = ended_run(cloud, cloud.create_job("x", artifacts=files))
-    assert len(read_assets(client, str(run["id"]))) == count
-    (warning,) = warnings_of(run, caplog)
-    assert "of an unexpected type" in warning
-    caplog.clear()
-    events = openlineage_events(run)
-    for event in events:
-        validate(event)
-    assert len(events) == 2 + 2 * count
-    assert warnings_of(run, caplog) == [warning]
+    for odd, count in ODD:
+        files = {"run_results.json": odd, "manifest.json": {"nodes": {BUILT["unique_id"]: [1]}}}
+        run = ended_run(cloud, cloud.create_job("x", artifacts=files))
+        assert len(read_assets(client, str(run["id"]))) == count
+        (warning,) = warnings_of(run, caplog)
+        assert "of an unexpected type" in warning
+        caplog.clear()
+        events = openlineage_events(run)
+        for event in events:
+            validate(event)
+        assert len(events) == 2 + 2 * count
+        assert warnings_of(run, caplog) == [warning]
 
 
 def test_an_invalid_run_is_refused(cloud: DBTCloudEmulator) -> None:
@@ -246,19 +242,17 @@ def test_the_configured_run_is_the_default(
 ) -> None:
     run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=FILES))
     monkeypatch.setenv("DBT_CLOUD__RUN_ID", str(run["id"]))
-    assert materialized_assets() == materialized_assets(run)
+    assert materialized_assets() == materialized_assets(run) == materialized_assets(str(run["id"]))
     assert openlineage_events() == openlineage_events(run)
 
 
 def test_the_assets_of_a_retry_include_those_of_the_runs_before(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    def ended(cause: str, **statuses: str) -> int:
+    def ended(cause: str, **statuses: str) -> int | None:
         results = [{"unique_id": f"model.shop.{n}", "status": s} for n, s in statuses.items()]
         files = {"run_results.json": {"results": results}, "manifest.json": {"nodes": {}}}
-        run_id = client.trigger_job_run(cloud.create_job("x", artifacts=files), {"cause": cause})
-        get_dbt_cloud_run_status(run_id=run_id)
-        return run_id
+        return ended_run(cloud, cloud.create_job("x", artifacts=files), cause=cause)["id"]
 
     first = ended("x", good="success", again="success", flaky="error", after="skipped")
     retry = ended(f"x: retry of run {first} [dlt:3f9c2ab41d07]", flaky="error", after="skipped")
@@ -268,7 +262,8 @@ def test_the_assets_of_a_retry_include_those_of_the_runs_before(
         flaky="success",
         after="success",
     )
-    built = [(asset["name"], asset["metadata"]["run_id"]) for asset in materialized_assets(last)]
+    assets = read_assets(client, str(last))
+    built = [(asset["name"], asset["metadata"]["run_id"]) for asset in assets]
     assert built == [("good", first), ("again", last), ("flaky", last), ("after", last)]
     names = {event["job"]["name"].rpartition(".")[2] for event in openlineage_events(last)[1:-1]}
     assert names == {"again", "flaky", "after"}
@@ -284,7 +279,7 @@ def test_an_unfinished_run_has_no_assets(
     cloud: DBTCloudEmulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("x", artifacts=FILES, duration=None)
-    run = run_dbt_cloud_job(job_id=job, wait_for_outcome=False)
+    run = started_run(cloud, job)
     before = len(cloud.requests)
     assert materialized_assets(run) == []
     assert len(cloud.requests) - before == 1
@@ -309,7 +304,7 @@ def test_an_unknown_deferred_location_is_left_out_with_a_warning(
             }
         },
     }
-    run = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    run = ended_run(cloud, cloud.create_job("x", artifacts=files))
     (asset,) = materialized_assets(run)
     (up,) = asset["upstream"]
     assert (up["unique_id"], up["relation_name"], up["schema"]) == ("model.shop.up", None, None)
@@ -403,14 +398,14 @@ def test_a_real_runs_assets_lead_to_the_tables_loaded_by_dlt(
 
 
 def test_real_steps_with_two_targets_have_their_own_locations(
-    recorded: Recorded, tmp_path: Path
+    cloud: DBTCloudEmulator, recorded: Recorded, tmp_path: Path
 ) -> None:
     for name, text in TARGETS.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     steps = ["dbt --target test build", "dbt build --select good", "dbt compile"]
     job = recorded("two_targets").create_job("x", execute_steps=steps, project_dir=tmp_path)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     places = {a["name"]: (a["relation_name"], a["schema"]) for a in materialized_assets(run)}
     assert places == {
         "good": ('"shop"."main"."good"', "main"),

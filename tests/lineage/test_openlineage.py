@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 from jsonschema import ValidationError
 
-from dlt_dbtcloud import openlineage_events, run_dbt_cloud_job
+from dlt_dbtcloud import openlineage_events
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.lineage.openlineage import run_events
 from dlt_dbtcloud.lineage.outcomes import Outcome
 from dlt_dbtcloud.redaction import redact
 from dlt_dbtcloud.typing import Run
 from tests.support.dbt.nodes import FILES, RUN, manifest, node, outcome, result
+from tests.support.past_runs import ended_run
 from tests.support.projects.orchard import Orchard
 from tests.support.servers.openlineage_schema import validate
 
@@ -414,7 +415,7 @@ def test_events_are_read_from_the_artifacts_of_a_run(cloud: DBTCloudEmulator) ->
     code = {**results["results"][0], "compiled_code": "select 1"}
     files = {**FILES, "run_results.json": {"results": [code]}}
     job = cloud.create_job("x", artifacts=files, execute_steps=["dbt run"], generate_docs=True)
-    run = run_dbt_cloud_job(job_id=job)
+    run = ended_run(cloud, job)
     events = openlineage_events(run, namespace="duckdb://shop")
     assert [event["eventType"] for event in events] == ["START", "START", "COMPLETE", "COMPLETE"]
     built = events[2]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dlt_dbtcloud import DBTCloudAPIError, run_dbt_cloud_job
+from dlt_dbtcloud import DBTCloudAPIError
 from dlt_dbtcloud.artifacts.reader import RunReader
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.dbt import Entry
@@ -17,6 +17,7 @@ from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.manifests import read_manifest
 from tests.support.dbt.nodes import FILES, manifest, node, outcome, result, warnings_of
+from tests.support.past_runs import ended_run
 
 OWN = '"db"."ci_1"."up"'
 PROD = '"db"."prod"."up"'
@@ -45,7 +46,7 @@ def run_in(cloud: DBTCloudEmulator, place: str, *, defer: bool) -> Run:
     code = {"compiled_code": "select * from db.prod.up", "relation_name": names["down"]}
     results = {"results": [{**built, **code}], "args": {"defer": defer}}
     files = {"run_results.json": results, "manifest.json": {"nodes": nodes}}
-    return run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    return ended_run(cloud, cloud.create_job("x", artifacts=files))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_a_foreign_file_in_place_of_the_state_is_a_warning(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = {**FILES, "manifest.json": {"hello": 1}}
-    prod = run_dbt_cloud_job(job_id=cloud.create_job("x", artifacts=files))
+    prod = ended_run(cloud, cloud.create_job("x", artifacts=files))
     ci = client.get_run_status(run_in(cloud, "ci", defer=True)["id"], RELATED)
     ci["deferring_run_id"] = prod["id"]
     reader = RunReader(clocked(client, FakeClock()), ci, keeps_code=True)
