@@ -88,22 +88,20 @@ def test_an_outage_does_not_hide_that_the_run_failed(
     assert "503" in str(error)
 
 
-@pytest.mark.parametrize(
-    "files",
-    [
+def test_a_malformed_artifact_does_not_hide_that_the_run_failed(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    malformed: list[Any] = [
         {"run_results.json": b"<html>", "manifest.json": b"{}"},
         {"run_results.json": {"results": [ERROR]}, "manifest.json": b"["},
         {"run_results.json": {"results": [ERROR]}, "manifest.json": {"nodes": 3, "sources": []}},
         {"run_results.json": {"results": [{"status": 1}]}},
         {"run_results.json": {"results": [ERROR]}},
-    ],
-)
-def test_a_malformed_artifact_does_not_hide_that_the_run_failed(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, files: Any
-) -> None:
-    error = explain(clocked(client, FakeClock()), failed(cloud, files))
-    assert isinstance(error, DBTCloudRunFailed)
-    assert "failed" in str(error)
+    ]
+    for files in malformed:
+        error = explain(clocked(client, FakeClock()), failed(cloud, files))
+        assert isinstance(error, DBTCloudRunFailed)
+        assert "failed" in str(error)
 
 
 def test_without_results_the_error_quotes_the_log(
