@@ -18,6 +18,7 @@ from dlt_dbtcloud import (
 from dlt_dbtcloud.artifacts.results import ReadRuns
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.runs.warnings import find_warnings
+from dlt_dbtcloud.typing import Run
 from tests.support.clock import FakeClock, clocked
 from tests.support.dbt.recordings import replayed_job
 from tests.support.dbt.scripted_dbt import Act, scripted_job
@@ -228,24 +229,31 @@ def test_the_warnings_of_several_runs_are_reported_together(cloud: DBTCloudEmula
     assert len(raised.value.runs) == 3
 
 
-@pytest.mark.parametrize("keeps_warning", [True, False])
-def test_a_retry_has_the_warnings_of_the_run_that_it_retries(
-    cloud: DBTCloudEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_warning: bool
-) -> None:
-    again = {PASSED: "pass"} if keeps_warning else {PASSED: "pass", WARNED: "pass"}
+def failed_run(cloud: DBTCloudEmulator, folder: Path, again: dict[str, str]) -> Run:
+    """Return a run with a warning and a failed test, whose retry has these results."""
     acts = [
         Act({MODEL: "success", WARNED: "warn", PASSED: "fail"}, 1, MANIFEST),
         Act(again, 0, MANIFEST),
     ]
-    job = scripted_job(cloud, tmp_path, ["dbt build"], acts)
-    failed = ended_run(cloud, job)
+    return ended_run(cloud, scripted_job(cloud, folder, ["dbt build"], acts))
+
+
+def test_a_retry_has_the_warnings_of_the_run_that_it_retries(
+    cloud: DBTCloudEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = failed_run(cloud, tmp_path, {PASSED: "pass"})
     monkeypatch.setenv("DBT_CLOUD__RAISE_ON_WARNING", "true")
-    if keeps_warning:
-        with pytest.raises(DBTCloudRunWarning) as raised:
-            retry_dbt_cloud_run(run_id=failed["id"])
-        assert [each["unique_id"] for each in raised.value.failures] == [WARNED]
-    else:
-        assert retry_dbt_cloud_run(run_id=failed["id"])["is_success"]
+    with pytest.raises(DBTCloudRunWarning) as raised:
+        retry_dbt_cloud_run(run_id=failed["id"])
+    assert [each["unique_id"] for each in raised.value.failures] == [WARNED]
+
+
+def test_a_retry_has_no_warning_of_a_test_that_passes_in_it(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
+) -> None:
+    failed = failed_run(cloud, tmp_path, {PASSED: "pass", WARNED: "pass"})
+    again = cloud.wait_for_run(client.retry_run(failed["id"])["id"])
+    assert find_warnings(client, again, None, ReadRuns(), is_strict=True) is None
 
 
 def test_warnings_that_cannot_be_read_fail_no_success(
@@ -307,13 +315,13 @@ def test_a_log_without_warnings_needs_no_results(
     assert asked == [prefix + (f"artifacts/{each}" if each else "") for each in requests]
 
 
-@pytest.mark.parametrize("is_strict", [True, False])
 def test_the_warnings_of_dbt_fusion_have_a_message(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path, is_strict: bool
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, tmp_path: Path
 ) -> None:
     run = ended_run(cloud, replayed_job(cloud, tmp_path, "built"))
-    error = find_warnings(client, run, None, ReadRuns(), is_strict=is_strict)
-    assert error is not None
-    (failure,) = error.failures
-    assert failure["name"] == "accepted_values_juice_sort__boskoop"
-    assert failure["message"] == "Got 1 result, configured to warn if != 0"
+    for is_strict in (True, False):
+        error = find_warnings(client, run, None, ReadRuns(), is_strict=is_strict)
+        assert error is not None
+        (failure,) = error.failures
+        assert failure["name"] == "accepted_values_juice_sort__boskoop"
+        assert failure["message"] == "Got 1 result, configured to warn if != 0"
