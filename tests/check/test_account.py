@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dlt_dbtcloud import DBTCloudAuthError, DBTCloudRateLimitError
 from dlt_dbtcloud.check.account import refusal
 from dlt_dbtcloud.check.findings import Settings
@@ -11,21 +9,19 @@ from dlt_dbtcloud.check.findings import Settings
 URL = "https://ab123.us1.dbt.com/api/v2/accounts/"
 
 
-@pytest.mark.parametrize(
-    ("host", "key"),
-    [
+def test_a_host_without_accounts_of_its_own_is_to_be_changed() -> None:
+    cases = [
         ("cloud.getdbt.com", "base_api_url"),
         ("us1.dbt.com", "base_api_url"),
         ("emea.dbt.com", "api_token"),
         ("ab123.us1.dbt.com", "api_token"),
         ("dbt.example.com", "api_token"),
-    ],
-)
-def test_a_host_without_accounts_of_its_own_is_to_be_changed(host: str, key: str) -> None:
-    finding = refusal(DBTCloudAuthError("GET", URL, 401, "Invalid token."), host, Settings())
-    assert finding["check"] == "token"
-    assert f"`{host}` refuses the token: Invalid token." in finding["message"]
-    assert str(finding["fix"]).startswith(f"`{key} = ")
+    ]
+    for host, key in cases:
+        finding = refusal(DBTCloudAuthError("GET", URL, 401, "Invalid token."), host, Settings())
+        assert finding["check"] == "token"
+        assert f"`{host}` refuses the token: Invalid token." in finding["message"]
+        assert str(finding["fix"]).startswith(f"`{key} = ")
 
 
 def test_a_rate_limit_says_when_to_check_again() -> None:

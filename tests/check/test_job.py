@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import dlt
-import pytest
 
 from dlt_dbtcloud import DBTCloudClientV2, check_dbt_cloud, run_dbt_cloud_job
 from dlt_dbtcloud.check.job import engine_of
@@ -21,9 +20,8 @@ def job_finding(**credentials: Any) -> Finding:
     return next(finding for finding in findings if finding["check"] == "job")
 
 
-@pytest.mark.parametrize(
-    ("setting", "last", "engine"),
-    [
+def test_the_engine_is_known_by_its_version() -> None:
+    cases: list[tuple[str | None, str | None, str]] = [
         ("latest", None, "dbt Core, version `latest`."),
         ("latest", "2026.4.7+4533730", "dbt Core, version `latest`; its last run used `2026.4.7+"),
         ("versionless", "2.0.0-preview.9", "dbt Fusion, version `versionless`; its last run"),
@@ -33,12 +31,9 @@ def job_finding(**credentials: Any) -> Finding:
         (None, "1.9.4", "dbt Core, version `1.9.4`."),
         ("2.0.0rc196", None, "dbt Fusion"),
         (None, "2026.4.7", "dbt Core"),
-    ],
-)
-def test_the_engine_is_known_by_its_version(
-    setting: str | None, last: str | None, engine: str
-) -> None:
-    assert f"The job runs {engine}" in engine_of(setting, last)
+    ]
+    for setting, last, engine in cases:
+        assert f"The job runs {engine}" in engine_of(setting, last)
 
 
 def test_an_unknown_engine_is_not_guessed() -> None:

@@ -8,9 +8,8 @@ from dlt_dbtcloud.client.credentials import valid_base_url, valid_id, valid_toke
 from dlt_dbtcloud.exceptions import InvalidCredentialsException
 
 
-@pytest.mark.parametrize(
-    ("pasted", "expected"),
-    [
+def test_a_base_url_is_accepted_in_every_form_that_users_paste() -> None:
+    cases = [
         ("https://cloud.getdbt.com/api", "https://cloud.getdbt.com/api"),
         ("https://cloud.getdbt.com/api/", "https://cloud.getdbt.com/api"),
         ("https://cloud.getdbt.com/api/v2", "https://cloud.getdbt.com/api"),
@@ -29,15 +28,13 @@ from dlt_dbtcloud.exceptions import InvalidCredentialsException
         ("localhost:8580", "http://localhost:8580/api"),
         ("127.0.0.1:8580", "http://127.0.0.1:8580/api"),
         ("http://[::1]:8580", "http://[::1]:8580/api"),
-    ],
-)
-def test_a_base_url_is_accepted_in_every_form_that_users_paste(pasted: str, expected: str) -> None:
-    assert valid_base_url(pasted) == expected
+    ]
+    for pasted, expected in cases:
+        assert valid_base_url(pasted) == expected
 
 
-@pytest.mark.parametrize(
-    ("pasted", "problem"),
-    [
+def test_an_unusable_base_url_is_refused() -> None:
+    cases = [
         ("http://example.com", "unencrypted"),
         ("http://cloud.getdbt.com/api", "unencrypted"),
         ("http://127.0.0.1.example.com", "unencrypted"),
@@ -50,39 +47,58 @@ def test_a_base_url_is_accepted_in_every_form_that_users_paste(pasted: str, expe
         ("https://[::1", "is not a URL"),
         ("https://cloud.getdbt.com/deploy/1/projects/2", "is a page"),
         ("dbt", "does not contain a host"),
-    ],
-)
-def test_an_unusable_base_url_is_refused(pasted: str, problem: str) -> None:
-    with pytest.raises(InvalidCredentialsException, match=problem) as caught:
-        valid_base_url(pasted)
-    assert "Access URL" in str(caught.value)
+    ]
+    for pasted, problem in cases:
+        with pytest.raises(InvalidCredentialsException, match=problem) as caught:
+            valid_base_url(pasted)
+        assert "Access URL" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "pasted", ["https://me:hunter2hunter2@cloud.getdbt.com", "dbtc_aVeryLongTokenInTheWrongPlace"]
-)
-def test_a_misplaced_secret_is_not_repeated(pasted: str) -> None:
-    with pytest.raises(InvalidCredentialsException) as caught:
-        valid_base_url(pasted)
-    assert "hunter2" not in str(caught.value)
-    assert "LongToken" not in str(caught.value)
+def test_a_misplaced_secret_is_not_repeated() -> None:
+    cases = [
+        "https://me:hunter2hunter2@cloud.getdbt.com",
+        "dbtc_aVeryLongTokenInTheWrongPlace",
+    ]
+    for pasted in cases:
+        with pytest.raises(InvalidCredentialsException) as caught:
+            valid_base_url(pasted)
+        assert "hunter2" not in str(caught.value)
+        assert "LongToken" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(1, "1"), ("70403", "70403"), (" 5\n", "5"), ("007", "7"), (2**62, str(2**62))],
-)
-def test_an_id_is_a_number_or_its_digits(value: object, expected: str) -> None:
-    assert valid_id("job_id", value) == expected
+def test_an_id_is_a_number_or_its_digits() -> None:
+    cases: list[tuple[object, str]] = [
+        (1, "1"),
+        ("70403", "70403"),
+        (" 5\n", "5"),
+        ("007", "7"),
+        (2**62, str(2**62)),
+    ]
+    for value, expected in cases:
+        assert valid_id("job_id", value) == expected
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["../../1", "1/2", "abc", "-1", "0", 0, -1, 1.0, True, "٣", "1e3", [1], "9" * 40, "", "1?x=2"],
-)
-def test_anything_else_is_not_an_id(value: object) -> None:
-    with pytest.raises(InvalidCredentialsException, match=r"`job_id.*digits"):
-        valid_id("job_id", value)
+def test_anything_else_is_not_an_id() -> None:
+    cases: list[object] = [
+        "../../1",
+        "1/2",
+        "abc",
+        "-1",
+        "0",
+        0,
+        -1,
+        1.0,
+        True,
+        "٣",
+        "1e3",
+        [1],
+        "9" * 40,
+        "",
+        "1?x=2",
+    ]
+    for value in cases:
+        with pytest.raises(InvalidCredentialsException, match=r"`job_id.*digits"):
+            valid_id("job_id", value)
 
 
 def test_a_token_passed_as_an_id_is_not_repeated() -> None:
@@ -95,9 +111,8 @@ def test_a_token_is_stripped() -> None:
     assert valid_token(" dbtc_abc=\n") == "dbtc_abc="
 
 
-@pytest.mark.parametrize(
-    ("token", "problem"),
-    [
+def test_an_invalid_token_is_refused() -> None:
+    cases: list[tuple[object, str]] = [
         ("", "is missing"),
         (None, "is missing"),
         ("  \n", "is missing"),
@@ -110,10 +125,9 @@ def test_a_token_is_stripped() -> None:
         ("abc\ndef", "white space"),
         ("abc def", "white space"),
         ("tökén", "characters"),
-    ],
-)
-def test_an_invalid_token_is_refused(token: object, problem: str) -> None:
-    with pytest.raises(InvalidCredentialsException, match=problem) as caught:
-        valid_token(token)
-    assert "DBT_CLOUD__API_TOKEN" in str(caught.value)
-    assert "def" not in str(caught.value)
+    ]
+    for token, problem in cases:
+        with pytest.raises(InvalidCredentialsException, match=problem) as caught:
+            valid_token(token)
+        assert "DBT_CLOUD__API_TOKEN" in str(caught.value)
+        assert "def" not in str(caught.value)

@@ -172,29 +172,24 @@ def test_an_empty_name_in_the_config_counts_as_not_set(
     assert configured().account_id == "1"
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", "a.b", "a__b", "_a", "a b", "ä", "../x", "<name>", "set me up!"]
-)
-def test_a_name_that_no_section_can_have_is_refused(name: str) -> None:
-    with pytest.raises(InvalidCredentialsException, match="is not the name of a section"):
-        configured({"api_token": TOKEN}, connection=name)
+def test_a_name_that_no_section_can_have_is_refused() -> None:
+    cases = ["", " ", "a.b", "a__b", "_a", "a b", "ä", "../x", "<name>", "set me up!"]
+    for name in cases:
+        with pytest.raises(InvalidCredentialsException, match="is not the name of a section"):
+            configured({"api_token": TOKEN}, connection=name)
 
 
-@pytest.mark.parametrize(
-    ("connection", "problem"),
-    [
+def test_an_argument_in_the_place_of_a_connection_is_not_quoted() -> None:
+    cases: list[tuple[Any, str]] = [
         ({"api_token": TOKEN}, r"`connection` is a `dict`\. Did you mean `credentials=…`"),
         (5, "`connection` is a `int`"),
         ([TOKEN], "`connection` is a `list`"),
         ("s3cr3t_t0ken_of_a_user", r"`connection='s3cr\.\.\.'`"),
-    ],
-)
-def test_an_argument_in_the_place_of_a_connection_is_not_quoted(
-    connection: Any, problem: str
-) -> None:
-    with pytest.raises(InvalidCredentialsException, match=problem) as caught:
-        configured(connection=connection)
-    assert "s3cr3t" not in str(caught.value)
+    ]
+    for connection, problem in cases:
+        with pytest.raises(InvalidCredentialsException, match=problem) as caught:
+            configured(connection=connection)
+        assert "s3cr3t" not in str(caught.value)
 
 
 def test_a_missing_token_lists_the_places_of_the_connection(write_config: WriteConfig) -> None:

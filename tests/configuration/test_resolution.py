@@ -165,9 +165,8 @@ def test_a_token_from_a_file_loses_its_newline(monkeypatch: pytest.MonkeyPatch) 
     assert configured().api_token == TOKEN
 
 
-@pytest.mark.parametrize(
-    ("credentials", "problem"),
-    [
+def test_an_error_names_the_bad_credentials() -> None:
+    cases: list[tuple[object, str]] = [
         ({"api_token": "set me up!"}, "Still a placeholder: `api_token`"),
         ({"git_branch": "<configure me>"}, "Still a placeholder: `git_branch`"),
         ({"job_id": "../../1"}, r"`job_id='\.\./\.\./1'` is not a dbt Cloud id"),
@@ -175,11 +174,10 @@ def test_a_token_from_a_file_loses_its_newline(monkeypatch: pytest.MonkeyPatch) 
         ({"base_api_url": "http://example.com"}, "unencrypted"),
         ({"job": 1}, "unknown keys: job"),
         ("dbtc_token", "`credentials` is a `str`"),
-    ],
-)
-def test_an_error_names_the_bad_credentials(credentials: object, problem: str) -> None:
-    with pytest.raises(InvalidCredentialsException, match=problem):
-        loosely(credentials)
+    ]
+    for credentials, problem in cases:
+        with pytest.raises(InvalidCredentialsException, match=problem):
+            loosely(credentials)
 
 
 @pytest.mark.parametrize("name", ["wait_seconds", "timeout"])
@@ -232,9 +230,8 @@ def test_placeholders_of_a_trigger_count_only_if_it_is_made_of_them() -> None:
     assert configured({"git_branch": "<branch>", "git_sha": "a"}).git_branch is None
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
+def test_a_misspelt_option_names_what_was_meant() -> None:
+    cases: list[tuple[Any, Any, str]] = [
         (lambda: loosely(wait_secs=1), TypeError, "Did you mean `wait_seconds`"),
         (lambda: loosely(job=1), TypeError, "`configured`: .*'job'. Did you mean `job_id`"),
         (lambda: loosely(anything=1), TypeError, "`configured`: .*'anything'.$"),
@@ -247,11 +244,10 @@ def test_placeholders_of_a_trigger_count_only_if_it_is_made_of_them() -> None:
             InvalidCredentialsException,
             "acount_id. Did you mean `account_id`",
         ),
-    ],
-)
-def test_a_misspelt_option_names_what_was_meant(call: Any, error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
-        call()
+    ]
+    for call, error, message in cases:
+        with pytest.raises(error, match=message):
+            call()
 
 
 def config_of(**fields: Any) -> DBTCloudConfiguration:

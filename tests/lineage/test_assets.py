@@ -60,18 +60,16 @@ ODD: list[tuple[Any, int]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_commands_that_build_make_assets() -> None:
+    cases = [
         "dbt --target test build",
         "dbt -t docs run",
         "dbt --log-path list seed",
         """dbt --vars '{mode: compile }' snapshot""",
         "dbt retry",
-    ],
-)
-def test_commands_that_build_make_assets(command: str) -> None:
-    assert len(built_assets(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
+    ]
+    for command in cases:
+        assert len(built_assets(RUN, [outcome({}, result("model.shop.a", command=command))])) == 1
 
 
 def test_a_model_that_was_built_with_warnings_is_an_asset_and_a_test_is_not() -> None:
@@ -79,25 +77,23 @@ def test_a_model_that_was_built_with_warnings_is_an_asset_and_a_test_is_not() ->
     assert [asset["name"] for asset in built_assets(RUN, outcomes)] == ["a"]
 
 
-@pytest.mark.parametrize("status", ["error", "skipped", "partial success", "no-op", "reused"])
-def test_an_incomplete_build_is_not_an_asset(status: str) -> None:
-    assert built_assets(RUN, [outcome({}, result("model.shop.a", status))]) == []
+def test_an_incomplete_build_is_not_an_asset() -> None:
+    for status in ["error", "skipped", "partial success", "no-op", "reused"]:
+        assert built_assets(RUN, [outcome({}, result("model.shop.a", status))]) == []
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
+def test_commands_that_do_not_build_make_no_assets() -> None:
+    cases = [
         *("dbt compile", "dbt docs generate", "dbt test", "dbt show -s a", "dbt clone", ""),
         *("dbt --vars '{mode: run }' compile", "dbt --target run test", "dbt run 'a"),
-    ],
-)
-def test_commands_that_do_not_build_make_no_assets(command: str) -> None:
-    assert built_assets(RUN, [outcome({}, result("model.shop.a", command=command))]) == []
+    ]
+    for command in cases:
+        assert built_assets(RUN, [outcome({}, result("model.shop.a", command=command))]) == []
 
 
-@pytest.mark.parametrize("kind", ["test", "unit_test", "operation", "exposure", "saved_query"])
-def test_a_node_without_a_relation_is_not_an_asset(kind: str) -> None:
-    assert built_assets(RUN, [outcome({}, result(f"{kind}.shop.a"))]) == []
+def test_a_node_without_a_relation_is_not_an_asset() -> None:
+    for kind in ["test", "unit_test", "operation", "exposure", "saved_query"]:
+        assert built_assets(RUN, [outcome({}, result(f"{kind}.shop.a"))]) == []
 
 
 def test_an_asset_built_twice_is_returned_once_as_last_built() -> None:

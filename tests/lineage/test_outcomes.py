@@ -49,9 +49,8 @@ def run_in(cloud: DBTCloudEmulator, place: str, *, defer: bool) -> Run:
     return ended_run(cloud, cloud.create_job("x", artifacts=files))
 
 
-@pytest.mark.parametrize(
-    ("relation_name", "place"),
-    [
+def test_a_built_node_has_the_location_of_its_result() -> None:
+    cases: list[tuple[str, Any]] = [
         ('"db"."marts"."a"', ("db", "marts", "a")),
         ("`db`.`marts`.`a`", ("db", "marts", "a")),
         ("[db].[marts].[a]", ("db", "marts", "a")),
@@ -61,13 +60,12 @@ def run_in(cloud: DBTCloudEmulator, place: str, *, defer: bool) -> Run:
         ("`a`", (None, None, "a")),
         ('"a""b"."c"', (None, None, None)),
         ("read_parquet('a.parquet')", (None, None, None)),
-    ],
-)
-def test_a_built_node_has_the_location_of_its_result(relation_name: str, place: Any) -> None:
-    last = manifest(node("model.shop.a", relation_name='"other"."other"."a"'))
-    built = outcome(last).built_node(result("model.shop.a", relation_name=relation_name))
-    assert built["relation_name"] == relation_name
-    assert (built["database"], built["schema"], built["identifier"]) == place
+    ]
+    for relation_name, place in cases:
+        last = manifest(node("model.shop.a", relation_name='"other"."other"."a"'))
+        built = outcome(last).built_node(result("model.shop.a", relation_name=relation_name))
+        assert built["relation_name"] == relation_name
+        assert (built["database"], built["schema"], built["identifier"]) == place
 
 
 @pytest.mark.parametrize("relation_name", [None, "x.y.z"])
@@ -77,24 +75,20 @@ def test_a_built_node_keeps_the_location_of_the_manifest(relation_name: str | No
     assert (built["database"], built["schema"], built["identifier"]) == ("db", "marts", "a")
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
+def test_a_deferred_node_has_the_location_that_the_code_names() -> None:
+    cases: list[tuple[str | None, str | None]] = [
         (f"select * from {PROD}", PROD),
         (f"select * from {OWN}", OWN),
         (f"select * from {OWN} union all select * from {PROD}", OWN),
         ('refs = {\'up\': \'\\"db\\".\\"prod\\".\\"up\\"\'}', PROD),
         ("select 1", None),
         (None, None),
-    ],
-)
-def test_a_deferred_node_has_the_location_that_the_code_names(
-    code: str | None, expected: str | None
-) -> None:
-    assert read({}, code, STATE) == expected
-    deferred = {"database": "db", "schema": "prod", "alias": "up", "relation_name": PROD}
-    assert read({"defer_relation": deferred}, code) == expected
-    assert read({"defer_relation": None}, code) == (OWN if expected == OWN else None)
+    ]
+    for code, expected in cases:
+        assert read({}, code, STATE) == expected
+        deferred = {"database": "db", "schema": "prod", "alias": "up", "relation_name": PROD}
+        assert read({"defer_relation": deferred}, code) == expected
+        assert read({"defer_relation": None}, code) == (OWN if expected == OWN else None)
 
 
 def test_a_relation_is_matched_by_its_whole_name() -> None:
@@ -107,24 +101,20 @@ def test_a_relation_is_matched_by_its_whole_name() -> None:
     assert parent["relation_name"] == "prod.up"
 
 
-@pytest.mark.parametrize(
-    ("adapter", "materialized", "message", "expected"),
-    [
+def test_rows_are_reported_if_the_number_counts_rows() -> None:
+    cases: list[tuple[str, str, str, int | None]] = [
         ("postgres", "table", "SELECT 1", 1),
         ("postgres", "view", "CREATE VIEW", None),
         ("snowflake", "table", "SUCCESS 1", None),
         ("snowflake", "incremental", "SUCCESS 2", 1),
-    ],
-)
-def test_rows_are_reported_if_the_number_counts_rows(
-    adapter: str, materialized: str, message: str, expected: int | None
-) -> None:
-    artifact = {**manifest(node("model.shop.a", config={"materialized": materialized}))}
-    artifact["metadata"] = {"adapter_type": adapter}
-    step = outcome(artifact)
-    built = result("model.shop.a", rows_affected=1, message=message)
-    assert step.rows_written(built) == expected
-    assert step.rows_written(result("model.shop.a", rows_affected=-1)) is None
+    ]
+    for adapter, materialized, message, expected in cases:
+        artifact = {**manifest(node("model.shop.a", config={"materialized": materialized}))}
+        artifact["metadata"] = {"adapter_type": adapter}
+        step = outcome(artifact)
+        built = result("model.shop.a", rows_affected=1, message=message)
+        assert step.rows_written(built) == expected
+        assert step.rows_written(result("model.shop.a", rows_affected=-1)) is None
 
 
 def test_deferred_nodes_are_read_from_the_deferring_run(

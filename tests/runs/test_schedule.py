@@ -8,8 +8,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise, product
 
-import pytest
-
 from dlt_dbtcloud.runs.schedule import Expected, Window, next_check, regular_pause, usual_ends
 
 CHANCE = random.Random(7)
@@ -38,48 +36,49 @@ def delay(end: float, past: Sequence[float], wait: float = 10) -> float:
     return checks(end, past, wait)[-1] - end
 
 
-@pytest.mark.parametrize("length", [3, 10, 30, 100, 250])
-def test_an_end_is_noticed_within_a_tenth_of_the_duration_with_few_checks(length: int) -> None:
-    assert delay(length, ()) <= length / 10 + 1
-    assert len(checks(length, ())) <= length / 10 + 20
+def test_an_end_is_noticed_within_a_tenth_of_the_duration_with_few_checks() -> None:
+    for length in [3, 10, 30, 100, 250]:
+        assert delay(length, ()) <= length / 10 + 1
+        assert len(checks(length, ())) <= length / 10 + 20
 
 
-@pytest.mark.parametrize(
-    ("usual", "wait"),
-    [(45, 0), (130, 1), *product([4, 45, 130, 600, 3607], [10, 60])],
-)
-def test_the_end_of_a_usual_run_is_noticed_within_two_seconds(usual: float, wait: float) -> None:
-    past = [usual - 1, usual, usual + 0.5, usual + 1, usual * 3]
-    # no check depends on an end that is still to come
-    ages = checks(usual + 1, past, wait)
-    for end in (usual + step / 10 for step in range(-10, 11)):
-        assert ages[bisect_left(ages, end)] - end <= 1.5
+def test_the_end_of_a_usual_run_is_noticed_within_two_seconds() -> None:
+    cases: list[tuple[float, float]] = [
+        (45, 0),
+        (130, 1),
+        *product([4, 45, 130, 600, 3607], [10, 60]),
+    ]
+    for usual, wait in cases:
+        past = [usual - 1, usual, usual + 0.5, usual + 1, usual * 3]
+        # no check depends on an end that is still to come
+        ages = checks(usual + 1, past, wait)
+        for end in (usual + step / 10 for step in range(-10, 11)):
+            assert ages[bisect_left(ages, end)] - end <= 1.5
 
 
-@pytest.mark.parametrize(
-    ("past", "wait"),
-    # without pauses that are longer than a second, no check is added
-    [(HISTORIES["bimodal"], 0), (HISTORIES["spread"], 1), *product(HISTORIES.values(), [10, 60])],
-)
-def test_an_unusual_end_is_noticed_as_soon_as_without_history(
-    past: list[float], wait: float
-) -> None:
-    windows = usual_ends(tuple(past), wait)
-    regular, placed = checks(1500, (), wait), checks(1500, past, wait)
-    for age in regular:
-        if not any(window.begins <= age <= window.ends for window in windows):
-            next_placed = placed[bisect_left(placed, age - 1e-6)]
-            assert next_placed - age < 1e-6
-    for before, after in pairwise([0.0, *placed]):
-        assert after - before <= max(1.5, regular_pause(before, wait)) + 1e-9
+def test_an_unusual_end_is_noticed_as_soon_as_without_history() -> None:
+    cases: list[tuple[list[float], float]] = [
+        (HISTORIES["bimodal"], 0),
+        (HISTORIES["spread"], 1),
+        *product(HISTORIES.values(), [10, 60]),
+    ]
+    for past, wait in cases:
+        windows = usual_ends(tuple(past), wait)
+        regular, placed = checks(1500, (), wait), checks(1500, past, wait)
+        for age in regular:
+            if not any(window.begins <= age <= window.ends for window in windows):
+                next_placed = placed[bisect_left(placed, age - 1e-6)]
+                assert next_placed - age < 1e-6
+        for before, after in pairwise([0.0, *placed]):
+            assert after - before <= max(1.5, regular_pause(before, wait)) + 1e-9
 
 
-@pytest.mark.parametrize("past", [[600.0] * 20, [597.0, 603] * 10, [60.0] * 10 + [600] * 10])
-def test_a_usual_run_takes_few_more_checks_than_without_history(past: list[float]) -> None:
-    for end in {*past}:
-        assert len(checks(end, past)) <= len(checks(end, ())) + 8
-        # as prompt as a check every two seconds
-        assert len(checks(end, past)) < end / 2
+def test_a_usual_run_takes_few_more_checks_than_without_history() -> None:
+    for past in [[600.0] * 20, [597.0, 603] * 10, [60.0] * 10 + [600] * 10]:
+        for end in {*past}:
+            assert len(checks(end, past)) <= len(checks(end, ())) + 8
+            # as prompt as a check every two seconds
+            assert len(checks(end, past)) < end / 2
 
 
 def test_a_steady_job_takes_at_most_two_more_checks() -> None:
@@ -107,10 +106,10 @@ def test_durations_without_anything_in_common_have_no_windows() -> None:
     assert usual_ends(tuple(100.0 * number for number in range(1, 21)), 10) == ()
 
 
-@pytest.mark.parametrize("wait", [0, 1, 1.5])
-def test_windows_are_not_needed_if_all_checks_are_as_close(wait: float) -> None:
-    assert usual_ends((600.0,) * 20, wait) == ()
-    assert usual_ends((3.0,) * 20, 10) == ()
+def test_windows_are_not_needed_if_all_checks_are_as_close() -> None:
+    for wait in [0, 1, 1.5]:
+        assert usual_ends((600.0,) * 20, wait) == ()
+        assert usual_ends((3.0,) * 20, 10) == ()
 
 
 def test_the_windows_of_a_long_job_are_longer() -> None:

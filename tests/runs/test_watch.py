@@ -349,9 +349,8 @@ def test_a_missing_run_of_many_ends_the_watch(
         watch_runs(clocked(client, FakeClock()), [run, gone], wait_seconds=10, timeout=60)
 
 
-@pytest.mark.parametrize(
-    ("run", "is_ended"),
-    [
+def test_the_end_of_a_run_is_read_from_its_flags() -> None:
+    cases: list[tuple[Run, bool]] = [
         (Run(is_complete=True), True),
         (Run(is_complete=False, in_progress=False), False),
         (Run(status=99, is_complete=False), False),
@@ -363,10 +362,9 @@ def test_a_missing_run_of_many_ends_the_watch(
         (Run(), False),
         (cast(Run, {"status": None, "is_complete": None}), False),
         (cast(Run, {"status": 10, "is_complete": None, "in_progress": None}), True),
-    ],
-)
-def test_the_end_of_a_run_is_read_from_its_flags(run: Run, is_ended: bool) -> None:
-    assert has_finished(run) is is_ended
+    ]
+    for run, is_ended in cases:
+        assert has_finished(run) is is_ended, run
 
 
 def test_a_cancellation_is_confirmed_at_once_if_it_has_taken_effect(
@@ -379,24 +377,21 @@ def test_a_cancellation_is_confirmed_at_once_if_it_has_taken_effect(
     assert clock.now == pytest.approx(0)
 
 
-@pytest.mark.parametrize(
-    ("created", "expected"),
-    [
+def test_a_time_is_read_in_each_form_of_the_api() -> None:
+    cases: list[tuple[Any, float | None]] = [
         ("2026-01-31 06:00:00.000000+00:00", 1769839200.0),
         ("2026-01-31T06:00:00.000000Z", 1769839200.0),
         ("2026-01-31 06:00:00", 1769839200.0),
         ("yesterday", None),
         (1769839200, None),
         (None, None),
-    ],
-)
-def test_a_time_is_read_in_each_form_of_the_api(created: Any, expected: float | None) -> None:
-    assert time_of(Run(created_at=created), "created_at") == expected
+    ]
+    for created, expected in cases:
+        assert time_of(Run(created_at=created), "created_at") == expected
 
 
-@pytest.mark.parametrize(
-    ("run", "kind"),
-    [
+def test_each_end_has_its_error() -> None:
+    cases: list[tuple[Run, type[Exception] | None]] = [
         (DONE, None),
         (QUEUED, None),
         (Run(status=10), None),
@@ -411,8 +406,7 @@ def test_a_time_is_read_in_each_form_of_the_api(created: Any, expected: float | 
         (Run(id=5, status=10, is_success=False), DBTCloudRunFailed),
         (Run(id=5, status=10, is_success=True, is_error=True), DBTCloudRunFailed),
         (Run(id=5, status=10, is_success=True, is_cancelled=True), DBTCloudRunCancelled),
-    ],
-)
-def test_each_end_has_its_error(run: Run, kind: type[Exception] | None) -> None:
-    error = run_error(run)
-    assert (error and type(error)) is kind
+    ]
+    for run, kind in cases:
+        error = run_error(run)
+        assert (error and type(error)) is kind, run

@@ -73,19 +73,17 @@ def test_characters_that_a_stream_cannot_encode_are_replaced() -> None:
     assert data.getvalue().startswith(b"T?glich ??\n")
 
 
-@pytest.mark.parametrize(
-    ("columns", "expected"),
-    [
+def test_a_line_fits_into_the_terminal() -> None:
+    cases: list[tuple[int, str]] = [
         (200, ", ".join(PARTS)),
         (75, "running 2m 05s, ~3m left, 40/82 nodes, 1 failed, step 1/2: dbt build --s..."),
         (40, "running 2m 05s, ~3m left, 40/82 nodes"),
         (10, "running 2m"),
         (0, ""),
-    ],
-)
-def test_a_line_fits_into_the_terminal(columns: int, expected: str) -> None:
-    assert fitted(PARTS, columns) == expected
-    assert len(expected) <= columns
+    ]
+    for columns, expected in cases:
+        assert fitted(PARTS, columns) == expected
+        assert len(expected) <= columns
 
 
 def test_wide_characters_take_two_columns() -> None:

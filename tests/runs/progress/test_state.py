@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import pytest
-
 from dlt_dbtcloud.dbt.progress import NodeProgress
 from dlt_dbtcloud.runs.progress.state import RunState, describe, in_words, state_of
 from dlt_dbtcloud.typing import Run
@@ -64,13 +62,13 @@ def test_the_commands_of_the_trigger_replace_those_of_the_job() -> None:
     assert state.step == "step 1/1: dbt build --select a+"
 
 
-@pytest.mark.parametrize("name", ["logs", "debug_logs", "truncated_debug_logs"])
-def test_nodes_are_read_from_any_log_of_the_step(name: str) -> None:
-    log = {"logs": None, name: log_until("42 of 82 START")}
-    state = state_of(run_in([*SETUP, step(4, "dbt build", **log)]))
-    assert state.nodes == NodeProgress(41, 82, ("FAIL 1 assert_delay_agrees_with_the_clock",))
-    described = words(state, left=100)
-    assert described == "running 2m 05s, ~1m 40s left, 41/82 nodes, 1 failed, step: dbt build"
+def test_nodes_are_read_from_any_log_of_the_step() -> None:
+    for name in ["logs", "debug_logs", "truncated_debug_logs"]:
+        log = {"logs": None, name: log_until("42 of 82 START")}
+        state = state_of(run_in([*SETUP, step(4, "dbt build", **log)]))
+        assert state.nodes == NodeProgress(41, 82, ("FAIL 1 assert_delay_agrees_with_the_clock",))
+        described = words(state, left=100)
+        assert described == "running 2m 05s, ~1m 40s left, 41/82 nodes, 1 failed, step: dbt build"
 
 
 def test_a_finished_run_has_all_its_nodes() -> None:
@@ -102,26 +100,28 @@ def test_texts_of_the_service_are_shown_without_secrets_and_control_characters()
     assert state.step.isprintable()
 
 
-@pytest.mark.parametrize(
-    "run",
-    [
+def test_an_odd_payload_is_described() -> None:
+    cases: list[Run] = [
         Run(id=7),
         cast(Run, {"id": 7, "run_steps": [{}], "job": {}, "blocked_by": None, "trigger": None}),
         cast(Run, {"id": 7, "blocked_by": 5, "href": None}),
         cast(Run, {"id": 7, "blocked_by": [{"id": 5}]}),
         cast(Run, {"id": 7, "run_steps": [{"index": None, "name": None, "logs": None}]}),
-    ],
-)
-def test_an_odd_payload_is_described(run: Run) -> None:
-    assert words(state_of(run)).startswith("in progress 2m 05s")
+    ]
+    for run in cases:
+        assert words(state_of(run)).startswith("in progress 2m 05s")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [(-1, "0s"), (59.9, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (3725, "1h 02m")],
-)
-def test_durations_in_words(seconds: float, expected: str) -> None:
-    assert in_words(seconds) == expected
+def test_durations_in_words() -> None:
+    cases: list[tuple[float, str]] = [
+        (-1, "0s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (3599, "59m 59s"),
+        (3725, "1h 02m"),
+    ]
+    for seconds, expected in cases:
+        assert in_words(seconds) == expected
 
 
 def test_a_long_command_ends_with_an_ellipsis() -> None:

@@ -30,12 +30,12 @@ def after(task: Task, method: RetryMethod, status: RunStatus, **statuses: str) -
     return task_after(task, Execution(method, status, results))
 
 
-@pytest.mark.parametrize("method", [RETRY, NODES, WHOLE])
-def test_a_retry_with_the_nodes_in_its_results_leaves_nothing(method: RetryMethod) -> None:
-    assert after(LEFT, method, SUCCESS, a="success", test="pass") is None
-    assert after(LEFT, method, SUCCESS, a="reused", test="warn", b="no-op") is None
-    # nodes that are up to date are skipped
-    assert after(LEFT, method, SUCCESS, a="skipped", test="pass") is None
+def test_a_retry_with_the_nodes_in_its_results_leaves_nothing() -> None:
+    for method in [RETRY, NODES, WHOLE]:
+        assert after(LEFT, method, SUCCESS, a="success", test="pass") is None
+        assert after(LEFT, method, SUCCESS, a="reused", test="warn", b="no-op") is None
+        # nodes that are up to date are skipped
+        assert after(LEFT, method, SUCCESS, a="skipped", test="pass") is None
 
 
 @pytest.mark.parametrize("method", [RETRY, NODES])
@@ -166,27 +166,32 @@ def recorded_failure(cloud: DBTCloudEmulator, name: str) -> Run:
     return ended_run(cloud, cloud.create_job("Press", outcome="error", **options))
 
 
-@pytest.mark.parametrize(
-    "name", ["unknown_ref", "broken_yaml", "jinja_error", "fail_fast_cancelled", "no_database"]
-)
 def test_a_recorded_run_of_dbt_fusion_that_built_nothing_leaves_the_whole_command(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    (task,) = Backlogs(client).of(recorded_failure(cloud, name)).tasks
-    assert task == Task(recordings.load(name)[0]["command"])
-
-
-@pytest.mark.parametrize("name", ["failures", "fail_fast"])
-def test_a_recorded_run_of_dbt_fusion_with_failures_leaves_the_failed_nodes(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, name: str
-) -> None:
-    (task,) = Backlogs(client).of(recorded_failure(cloud, name)).tasks
-    listed = recordings.load(name)[0]["artifacts"]["run_results.json"]["results"]
-    unsuccessful = [
-        each["unique_id"] for each in listed if each["status"] in ("error", "fail", "skipped")
+    cases = [
+        "unknown_ref",
+        "broken_yaml",
+        "jinja_error",
+        "fail_fast_cancelled",
+        "no_database",
     ]
-    assert sorted(task.nodes or ()) == sorted(unsuccessful)
-    assert len(unsuccessful) > 1
+    for name in cases:
+        (task,) = Backlogs(client).of(recorded_failure(cloud, name)).tasks
+        assert task == Task(recordings.load(name)[0]["command"])
+
+
+def test_a_recorded_run_of_dbt_fusion_with_failures_leaves_the_failed_nodes(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    for name in ["failures", "fail_fast"]:
+        (task,) = Backlogs(client).of(recorded_failure(cloud, name)).tasks
+        listed = recordings.load(name)[0]["artifacts"]["run_results.json"]["results"]
+        unsuccessful = [
+            each["unique_id"] for each in listed if each["status"] in ("error", "fail", "skipped")
+        ]
+        assert sorted(task.nodes or ()) == sorted(unsuccessful)
+        assert len(unsuccessful) > 1
 
 
 MANIFEST: dict[str, Any] = {
@@ -199,9 +204,10 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("step", "statuses", "is_whole"),
-    [
+def test_results_of_fewer_nodes_than_the_command_selects_leave_it_whole(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    cases: list[tuple[str, dict[str, Any], bool]] = [
         ("dbt build", {A: "error", B: "success", TEST: "skipped"}, False),
         ("dbt build", {A: "error", TEST: "skipped"}, True),
         # the environment may exclude tests
@@ -216,37 +222,33 @@ MANIFEST: dict[str, Any] = {
         ("dbt build", {A: "error", B: 5, TEST: "skipped"}, True),
         ("dbt run", {A: "error", B: "success", "model.shop.d": 5}, True),
         ("dbt build --select a", {A: "error", B: 5}, True),
-    ],
-)
-def test_results_of_fewer_nodes_than_the_command_selects_leave_it_whole(
-    cloud: DBTCloudEmulator,
-    client: DBTCloudClientV2,
-    step: str,
-    statuses: dict[str, Any],
-    is_whole: bool,
-) -> None:
-    listed = [
-        {"unique_id": unique_id, "status": status, "execution_time": 0.1}
-        for unique_id, status in statuses.items()
     ]
-    files = {"run_results.json": {"results": listed}, "manifest.json": MANIFEST}
-    job = cloud.create_job("Nightly", execute_steps=[step], outcome="error", artifacts=files)
-    (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
-    assert (task.nodes is None) is is_whole
+    for step, statuses, is_whole in cases:
+        listed = [
+            {"unique_id": unique_id, "status": status, "execution_time": 0.1}
+            for unique_id, status in statuses.items()
+        ]
+        files = {"run_results.json": {"results": listed}, "manifest.json": MANIFEST}
+        job = cloud.create_job("Nightly", execute_steps=[step], outcome="error", artifacts=files)
+        (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
+        assert (task.nodes is None) is is_whole, (step, statuses)
 
 
-@pytest.mark.parametrize(
-    "lost", [{"nodes": {**MANIFEST["nodes"], B: {"tags": 5}}}, {"nodes": {B: 5}}, {"nodes": 5}]
-)
 def test_a_manifest_that_lost_a_node_does_not_show_that_results_are_complete(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, lost: dict[str, Any]
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    listed = [{"unique_id": A, "status": "error", "execution_time": 0.1}]
-    listed.append({"unique_id": TEST, "status": "skipped"})
-    files = {"run_results.json": {"results": listed}, "manifest.json": lost}
-    job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
-    (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
-    assert task == Task("dbt build")
+    cases: list[dict[str, Any]] = [
+        {"nodes": {**MANIFEST["nodes"], B: {"tags": 5}}},
+        {"nodes": {B: 5}},
+        {"nodes": 5},
+    ]
+    for lost in cases:
+        listed = [{"unique_id": A, "status": "error", "execution_time": 0.1}]
+        listed.append({"unique_id": TEST, "status": "skipped"})
+        files = {"run_results.json": {"results": listed}, "manifest.json": lost}
+        job = cloud.create_job("x", execute_steps=["dbt build"], outcome="error", artifacts=files)
+        (task,) = Backlogs(client).of(ended_run(cloud, job)).tasks
+        assert task == Task("dbt build"), lost
 
 
 def test_a_manifest_that_lost_all_nodes_is_not_that_of_a_project_without_nodes(

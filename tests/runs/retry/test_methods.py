@@ -76,9 +76,8 @@ UNDONE_AND_BOARD = UNDONE.replace(
 )
 
 
-@pytest.mark.parametrize(
-    ("line", "again"),
-    [
+def test_a_command_is_narrowed_to_its_unsuccessful_nodes() -> None:
+    cases: list[tuple[str, str | None]] = [
         ("dbt build", f"dbt build {UNDONE} --indirect-selection empty"),
         ("dbt run -s +c --exclude d", f"dbt run {UNDONE}"),
         (
@@ -97,10 +96,11 @@ UNDONE_AND_BOARD = UNDONE.replace(
         ("dbt retry", None),
         ("dbt run-operation grant", None),
         ("make build", None),
-    ],
-)
-def test_a_command_is_narrowed_to_its_unsuccessful_nodes(line: str, again: str | None) -> None:
-    assert narrowed_retry(line, ["model.shop.b", "model.shop.c"], read_manifest(MANIFEST)) == again
+    ]
+    for line, again in cases:
+        assert (
+            narrowed_retry(line, ["model.shop.b", "model.shop.c"], read_manifest(MANIFEST)) == again
+        )
 
 
 def test_a_command_is_not_narrowed_if_a_node_is_unknown() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from dlt_dbtcloud.loads import LastLoad
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run, TriggerData
@@ -47,9 +45,8 @@ def test_a_retry_recognizes_the_retry_of_the_same_run_only() -> None:
     assert not retry.created(run("By dlt: retry of run 4 [dlt:3f9c2ab41d07]"))
 
 
-@pytest.mark.parametrize(
-    ("queued", "expected"),
-    [
+def test_a_queued_run_is_used_if_it_has_the_same_overrides() -> None:
+    cases: list[tuple[Run, bool]] = [
         (run("x", threads_override=4), True),
         (run("x", threads_override=4, steps_override=["dbt build"]), False),
         (run("x", threads_override=8), False),
@@ -57,16 +54,14 @@ def test_a_retry_recognizes_the_retry_of_the_same_run_only() -> None:
         (run("x", status=3, threads_override=4), False),
         (run("x: retry of run 5 [dlt:3f9c2ab41d07]", threads_override=4), False),
         (Run(id=7, status=1, trigger=None), False),
-    ],
-)
-def test_a_queued_run_is_used_if_it_has_the_same_overrides(queued: Run, expected: bool) -> None:
-    assert Trigger("1", BODY, reuse_queued_run=True).can_reuse(queued, BODY) is expected
-    assert not Trigger("1", BODY).can_reuse(queued, BODY)
+    ]
+    for queued, expected in cases:
+        assert Trigger("1", BODY, reuse_queued_run=True).can_reuse(queued, BODY) is expected
+        assert not Trigger("1", BODY).can_reuse(queued, BODY)
 
 
-@pytest.mark.parametrize(
-    ("environment", "own", "expected"),
-    [
+def test_a_queued_run_on_the_default_branch_is_used() -> None:
+    cases: list[tuple[Any, Run | None, bool]] = [
         ({"use_custom_branch": True, "custom_branch": "prod"}, None, True),
         ({"use_custom_branch": True, "custom_branch": "fix"}, None, False),
         ({"use_custom_branch": False, "custom_branch": "prod"}, None, False),
@@ -74,12 +69,11 @@ def test_a_queued_run_is_used_if_it_has_the_same_overrides(queued: Run, expected
         (None, run("y", git_branch="prod"), True),
         (None, run("y", git_branch="fix"), False),
         (None, run("y"), False),
-    ],
-)
-def test_a_queued_run_on_the_default_branch_is_used(
-    environment: Any, own: Run | None, expected: bool
-) -> None:
-    queued = Run(**{**run("x", threads_override=4, git_branch="prod"), "environment": environment})
-    assert Trigger("1", BODY, reuse_queued_run=True).can_reuse(queued, BODY, own) is expected
-    body: TriggerData = {**BODY, "git_branch": "main"}
-    assert not Trigger("1", body, reuse_queued_run=True).can_reuse(queued, body, own)
+    ]
+    for environment, own, expected in cases:
+        queued = Run(
+            **{**run("x", threads_override=4, git_branch="prod"), "environment": environment}
+        )
+        assert Trigger("1", BODY, reuse_queued_run=True).can_reuse(queued, BODY, own) is expected
+        body: TriggerData = {**BODY, "git_branch": "main"}
+        assert not Trigger("1", body, reuse_queued_run=True).can_reuse(queued, body, own)
