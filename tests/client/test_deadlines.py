@@ -9,7 +9,6 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -141,8 +140,15 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("flood", HEADERS)
+@pytest.mark.parametrize(
+    ("flood", "call"),
+    # trailers follow the body, which each of these calls reads in another way
+    [
+        ("continue", "post"),
+        *(("early hints", call) for call in ("get", "file")),
+        *(("trailers", call) for call in ("get", "artifact", "file")),
+    ],
+)
 def test_headers_without_an_end_are_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flood: str, call: str
 ) -> None:
@@ -259,12 +265,14 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize(
     ("encoding", "call", "status"),
-    # artifacts may be large
+    # artifacts may be large, but not their errors and redirects
     [
-        *product(["gzip"], ("artifact", "file"), (302, 404, 503)),
-        *product(["gzip"], ("get", "post"), (503, 200)),
-        ("deflate", "file", 404),
+        ("gzip", "artifact", 302),
+        ("gzip", "file", 503),
+        ("deflate", "artifact", 404),
+        ("gzip", "get", 503),
         ("deflate", "get", 200),
+        ("gzip", "post", 200),
     ],
 )
 def test_a_bomb_is_an_error(

@@ -268,65 +268,63 @@ def answer(httpserver: HTTPServer, status: int, body: Any, **headers: str) -> No
         expectation.respond_with_json(body, status, headers)
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "message"),
-    [
-        (401, envelope(401, "Invalid token."), DBTCloudAuthError, "Invalid token."),
-        (403, envelope(403, "Forbidden: Access denied"), DBTCloudAuthError, "Access denied"),
-        (404, envelope(404, NOT_FOUND), DBTCloudNotFoundError, NOT_FOUND),
-        (404, HTML, DBTCloudNotFoundError, "Bad Gateway"),
-        (
-            400,
-            envelope(400, "Bad request", data={"status__in": "'X' is not valid"}),
-            DBTCloudAPIError,
-            "Bad request `status__in`: 'X' is not valid",
-        ),
-        (
-            400,
-            envelope(400, "Bad request", data="foo: unknown", extra={}, error_code=None),
-            DBTCloudAPIError,
-            "Bad request foo: unknown",
-        ),
-        (
-            400,
-            envelope(400, "", "cause is needed", data={"cause": "required key not provided"}),
-            DBTCloudAPIError,
-            "cause is needed `cause`: required key not provided",
-        ),
-        (405, {"detail": 'Method "GET" not allowed.'}, DBTCloudAPIError, '"GET" not allowed'),
-        (405, HTML, DBTCloudAPIError, "check that `base_api_url` is the dbt Cloud API"),
-        (405, "", DBTCloudAPIError, "check that `base_api_url` is the dbt Cloud API"),
-        (429, envelope(429, "Slow down"), DBTCloudRateLimitError, "Slow down"),
-        (429, "", DBTCloudRateLimitError, "no message"),
-        (500, {"detail": "Server error"}, DBTCloudServerError, "Server error"),
-        (502, HTML, DBTCloudServerError, "502 Bad Gateway Bad Gateway"),
-        (503, {"message": "gateway"}, DBTCloudServerError, "gateway"),
-        (504, ["x"], DBTCloudServerError, '[ "x" ]'),
-        (200, HTML, DBTCloudServerError, "not a dbt Cloud API response: 502 Bad Gateway"),
-        (200, "", DBTCloudServerError, "(empty)"),
-        (200, [], DBTCloudServerError, "not a dbt Cloud API response"),
-        (200, {"status": "ok"}, DBTCloudServerError, "not a dbt Cloud API response"),
-        (200, envelope(200, "Success!"), DBTCloudServerError, "not a dbt Cloud API response"),
-        (200, envelope(200, "", data={}), DBTCloudServerError, "not a dbt Cloud API response"),
-        (200, envelope(401, "Invalid token."), DBTCloudAuthError, "status 401"),
-        (200, {"status": {"code": "x", "is_success": False}}, DBTCloudAPIError, "status 200"),
-    ],
-)
+RESPONSES: list[tuple[int, Any, type[DBTCloudAPIError], str]] = [
+    (401, envelope(401, "Invalid token."), DBTCloudAuthError, "Invalid token."),
+    (403, envelope(403, "Forbidden: Access denied"), DBTCloudAuthError, "Access denied"),
+    (404, envelope(404, NOT_FOUND), DBTCloudNotFoundError, NOT_FOUND),
+    (404, HTML, DBTCloudNotFoundError, "Bad Gateway"),
+    (
+        400,
+        envelope(400, "Bad request", data={"status__in": "'X' is not valid"}),
+        DBTCloudAPIError,
+        "Bad request `status__in`: 'X' is not valid",
+    ),
+    (
+        400,
+        envelope(400, "Bad request", data="foo: unknown", extra={}, error_code=None),
+        DBTCloudAPIError,
+        "Bad request foo: unknown",
+    ),
+    (
+        400,
+        envelope(400, "", "cause is needed", data={"cause": "required key not provided"}),
+        DBTCloudAPIError,
+        "cause is needed `cause`: required key not provided",
+    ),
+    (405, {"detail": 'Method "GET" not allowed.'}, DBTCloudAPIError, '"GET" not allowed'),
+    (405, HTML, DBTCloudAPIError, "check that `base_api_url` is the dbt Cloud API"),
+    (405, "", DBTCloudAPIError, "check that `base_api_url` is the dbt Cloud API"),
+    (429, envelope(429, "Slow down"), DBTCloudRateLimitError, "Slow down"),
+    (429, "", DBTCloudRateLimitError, "no message"),
+    (500, {"detail": "Server error"}, DBTCloudServerError, "Server error"),
+    (502, HTML, DBTCloudServerError, "502 Bad Gateway Bad Gateway"),
+    (503, {"message": "gateway"}, DBTCloudServerError, "gateway"),
+    (504, ["x"], DBTCloudServerError, '[ "x" ]'),
+    (200, HTML, DBTCloudServerError, "not a dbt Cloud API response: 502 Bad Gateway"),
+    (200, "", DBTCloudServerError, "(empty)"),
+    (200, [], DBTCloudServerError, "not a dbt Cloud API response"),
+    (200, {"status": "ok"}, DBTCloudServerError, "not a dbt Cloud API response"),
+    (200, envelope(200, "Success!"), DBTCloudServerError, "not a dbt Cloud API response"),
+    (200, envelope(200, "", data={}), DBTCloudServerError, "not a dbt Cloud API response"),
+    (200, envelope(401, "Invalid token."), DBTCloudAuthError, "status 401"),
+    (200, {"status": {"code": "x", "is_success": False}}, DBTCloudAPIError, "status 200"),
+]
+
+
 def test_each_response_raises_its_exception(
-    httpserver: HTTPServer,
-    client: DBTCloudClientV2,
-    status: int,
-    body: Any,
-    kind: type[DBTCloudAPIError],
-    message: str,
+    httpserver: HTTPServer, client: DBTCloudClientV2
 ) -> None:
-    answer(httpserver, status, body)
-    with client, pytest.raises(kind) as caught:
-        client.get_run_status(5)
-    assert type(caught.value) is kind
-    assert message in str(caught.value)
-    assert f"`GET {httpserver.url_for(RUN)}`" in str(caught.value)
-    assert TOKEN not in str(caught.value)
+    url = httpserver.url_for(RUN)
+    with client:
+        for status, body, kind, message in RESPONSES:
+            httpserver.clear()
+            answer(httpserver, status, body)
+            with pytest.raises(kind) as caught:
+                client.patient(0).get_run_status(5)
+            assert type(caught.value) is kind
+            assert message in str(caught.value)
+            assert f"`GET {url}`" in str(caught.value)
+            assert TOKEN not in str(caught.value)
 
 
 def test_incomplete_json_is_an_error(httpserver: HTTPServer, client: DBTCloudClientV2) -> None:
@@ -337,27 +335,27 @@ def test_incomplete_json_is_an_error(httpserver: HTTPServer, client: DBTCloudCli
         client.get_run_status(5)
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("7", 7.0),
-        ("soon", None),
-        ("-5", None),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-        ("601", 600.0),
-        ("9" * 400, 600.0),
-        ("Fri, 21 Oct 2095 07:28:00 GMT", 600.0),
-    ],
-)
-def test_retry_after_is_read(
-    httpserver: HTTPServer, client: DBTCloudClientV2, header: str, seconds: float | None
-) -> None:
-    httpserver.expect_request(f"{RUN}cancel/").respond_with_json(
-        envelope(429, "Slow down"), 429, {"Retry-After": header}
-    )
-    with client, pytest.raises(DBTCloudRateLimitError) as caught:
-        client.cancel_run(5)
-    assert caught.value.retry_after == seconds
+RETRY_AFTER = {
+    "7": 7.0,
+    "soon": None,
+    "-5": None,
+    "Wed, 21 Oct 2015 07:28:00 GMT": 0.0,
+    "601": 600.0,
+    "9" * 400: 600.0,
+    "Fri, 21 Oct 2095 07:28:00 GMT": 600.0,
+}
+
+
+def test_retry_after_is_read(httpserver: HTTPServer, client: DBTCloudClientV2) -> None:
+    with client:
+        for header, seconds in RETRY_AFTER.items():
+            httpserver.clear()
+            httpserver.expect_request(f"{RUN}cancel/").respond_with_json(
+                envelope(429, "Slow down"), 429, {"Retry-After": header}
+            )
+            with pytest.raises(DBTCloudRateLimitError) as caught:
+                client.cancel_run(5)
+            assert caught.value.retry_after == seconds, header
 
 
 def test_the_error_for_a_wrong_token_mentions_the_host(
