@@ -69,10 +69,7 @@ def test_a_configuration_without_problems_is_ok(cloud: DBTCloudEmulator, job: in
         ensure_ascii=False,
     )
     assert f"/jobs/{job}/run/` would send `{body}`." in found["trigger"]["message"]
-
-
-def test_a_check_sends_few_requests_and_starts_nothing(cloud: DBTCloudEmulator, job: int) -> None:
-    check_dbt_cloud()
+    # few requests, which start nothing
     assert {request.method for request in cloud.requests} == {"GET"}
     assert len(cloud.requests) <= 4
     assert not cloud.runs
@@ -82,8 +79,9 @@ def test_a_report_never_contains_the_token(
     cloud: DBTCloudEmulator, job: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for credentials in ({}, {"api_token": TOKEN}, {"api_token": f"{TOKEN} x"}, {"job_name": "x"}):
-        assert cloud.api_token not in str(check_dbt_cloud(credentials))
-        assert TOKEN not in str(check_dbt_cloud(credentials))
+        report = check_dbt_cloud(credentials)
+        assert cloud.api_token not in str(report)
+        assert TOKEN not in str(report)
     vars_ = f"dbt build --vars '{{password: {TOKEN}}}'"
     report = check_dbt_cloud({"steps_override": [vars_], "cause": cloud.api_token})
     assert report["ok"]
@@ -91,9 +89,8 @@ def test_a_report_never_contains_the_token(
     assert cloud.api_token not in str(report)
 
 
-@pytest.mark.parametrize(
-    ("credentials", "message", "fix"),
-    [
+def test_an_unusable_configuration_is_a_finding(cloud: DBTCloudEmulator) -> None:
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({"api_token": "<token>"}, "Still a placeholder: `api_token`", '`api_token="…"` in'),
         ({"account_id": "x"}, "`account_id='x'` is not", "`account_id=70403` in the call"),
         ({"base_api_url": "ftp://x"}, "does not contain a host", "`base_api_url="),
@@ -101,16 +98,13 @@ def test_a_report_never_contains_the_token(
         ({"retries": "two"}, "retries", "`retries=0` in the call"),
         ({"connection": "prod"}, "There is no `connection='prod'`", "[dbt_cloud.prod]"),
         ({"acount_id": 1}, "unknown keys: acount_id", "correct"),
-    ],
-)
-def test_an_unusable_configuration_is_a_finding(
-    cloud: DBTCloudEmulator, credentials: dict[str, Any], message: str, fix: str
-) -> None:
-    finding = problem(check_dbt_cloud(credentials))
-    assert finding["check"] == "configuration"
-    assert message in finding["message"]
-    assert fix in str(finding["fix"])
-    assert not cloud.requests
+    ]
+    for credentials, message, fix in cases:
+        finding = problem(check_dbt_cloud(credentials))
+        assert finding["check"] == "configuration"
+        assert message in finding["message"]
+        assert fix in str(finding["fix"])
+        assert not cloud.requests
 
 
 def test_a_fix_changes_the_place_that_sets_the_value(
@@ -139,9 +133,8 @@ def test_a_host_without_an_answer_is_found() -> None:
     assert "`base_api_url=" in str(finding["fix"])
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "content_type"),
-    [
+def test_a_host_that_is_not_dbt_cloud_is_found(httpserver: HTTPServer) -> None:
+    cases: list[tuple[int, str, str]] = [
         (200, "<html>Sign in</html>", "text/html"),
         (200, '{"hello": "world"}', "application/json"),
         (200, "[]", "application/json"),
@@ -149,44 +142,39 @@ def test_a_host_without_an_answer_is_found() -> None:
         (404, "<html>Not Found</html>", "text/html"),
         (404, '{"detail": "Not Found"}', "application/json"),
         (503, "<html>Down</html>", "text/html"),
-    ],
-)
-def test_a_host_that_is_not_dbt_cloud_is_found(
-    httpserver: HTTPServer, status: int, body: str, content_type: str
-) -> None:
-    httpserver.expect_request("/api/v2/accounts/").respond_with_data(
-        body, status, content_type=content_type
-    )
-    credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": httpserver.url_for("/")}
-    finding = problem(check_dbt_cloud(credentials))
-    assert finding["check"] == "host"
-    assert "not as dbt Cloud" in finding["message"] or "is not dbt Cloud" in finding["message"]
-    assert len(httpserver.log) == 1
+    ]
+    for status, body, content_type in cases:
+        httpserver.clear()
+        httpserver.expect_request("/api/v2/accounts/").respond_with_data(
+            body, status, content_type=content_type
+        )
+        credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": httpserver.url_for("/")}
+        finding = problem(check_dbt_cloud(credentials))
+        assert finding["check"] == "host"
+        assert "not as dbt Cloud" in finding["message"] or "is not dbt Cloud" in finding["message"]
+        assert len(httpserver.log) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "user_message", "message", "fix"),
-    [
+def test_a_refusal_of_dbt_cloud_is_told_by_its_words(httpserver: HTTPServer) -> None:
+    cases: list[tuple[int, str, str, str]] = [
         (401, "Invalid token.", "wrong or expired, or", "`api_token="),
         (401, "The API is not accessible to unpaid accounts.", "unpaid", "plan includes the API"),
         (403, "Forbidden: Access denied", "not allowed from this machine", "IP address"),
         (429, "Too many requests.", "refuses all requests for now", "in 5 minutes"),
-    ],
-)
-def test_a_refusal_of_dbt_cloud_is_told_by_its_words(
-    httpserver: HTTPServer, status: int, user_message: str, message: str, fix: str
-) -> None:
-    answer = {"status": {"code": status, "is_success": False, "user_message": user_message}}
-    httpserver.expect_request("/api/v2/accounts/").respond_with_json(
-        {**answer, "data": None}, status
-    )
-    credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": httpserver.url_for("/")}
-    report = check_dbt_cloud(credentials)
-    assert by_check(report)["host"]["ok"]
-    finding = problem(report)
-    assert finding["check"] == "token"
-    assert message in finding["message"]
-    assert fix in str(finding["fix"])
+    ]
+    for status, user_message, message, fix in cases:
+        answer = {"status": {"code": status, "is_success": False, "user_message": user_message}}
+        httpserver.clear()
+        httpserver.expect_request("/api/v2/accounts/").respond_with_json(
+            {**answer, "data": None}, status
+        )
+        credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": httpserver.url_for("/")}
+        report = check_dbt_cloud(credentials)
+        assert by_check(report)["host"]["ok"]
+        finding = problem(report)
+        assert finding["check"] == "token"
+        assert message in finding["message"]
+        assert fix in str(finding["fix"])
 
 
 def test_a_token_of_another_host_may_be_wrong_or_elsewhere(
@@ -244,28 +232,25 @@ def test_a_connection_is_checked(
     cloud: DBTCloudEmulator, job: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__PROD__ACCOUNT_ID", "5")
-    finding = problem(check_dbt_cloud(connection="prod"))
+    report = check_dbt_cloud(connection="prod")
+    finding = problem(report)
     assert finding["check"] == "account"
     fix = f"`DBT_CLOUD__PROD__ACCOUNT_ID={cloud.account_id}` in the environment"
     assert finding["fix"] == fix
-    assert "connection `prod`" in check_dbt_cloud(connection="prod")["findings"][0]["message"]
+    assert "connection `prod`" in report["findings"][0]["message"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
+def test_a_mistake_in_the_code_is_raised(cloud: DBTCloudEmulator) -> None:
+    cases: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"pipeline": "flights"}, TypeError),
         ({"credentials": 5}, InvalidCredentialsException),
         ({"connection": {"api_token": TOKEN}}, InvalidCredentialsException),
         ({"job_id": 5}, TypeError),
-    ],
-)
-def test_a_mistake_in_the_code_is_raised(
-    cloud: DBTCloudEmulator, arguments: dict[str, Any], error: type[Exception]
-) -> None:
-    with pytest.raises(error) as caught:
-        check_dbt_cloud(**arguments)
-    assert TOKEN not in str(caught.value)
+    ]
+    for arguments, error in cases:
+        with pytest.raises(error) as caught:
+            check_dbt_cloud(**arguments)
+        assert TOKEN not in str(caught.value)
 
 
 def test_an_instance_is_accepted_as_credentials(cloud: DBTCloudEmulator) -> None:
