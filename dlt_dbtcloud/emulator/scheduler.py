@@ -155,19 +155,27 @@ class Scheduler:
             self._finish(run, STATUS_OF[outcome], message)
             return True
 
-    def stop(self, runs: Sequence[Run] | None = None) -> None:
-        """Cancel all unfinished runs, end dbt's processes and delete their files.
+    def clear(self, runs: Sequence[Run]) -> None:
+        """Cancel unfinished runs, end dbt's processes and delete their files.
 
         Args:
-            runs: The runs, oldest first, if the state has forgotten them.
+            runs: The runs, oldest first; the state may have forgotten them.
         """
         with self._state.changed:
             threads = [thread for _, thread in self._dbt.values()]
             # newest first, so that no queued run starts when an earlier one ends
-            for run in reversed(self._state.runs() if runs is None else runs):
+            for run in reversed(runs):
                 self.cancel(run)
         for thread in threads:
             thread.join(STOP_TIMEOUT)
+        if self._folder is not None:
+            self._folder.clear()
+
+    def stop(self) -> None:
+        """Cancel all unfinished runs, end dbt's processes and delete their folder."""
+        with self._state.changed:
+            runs = self._state.runs()
+        self.clear(runs)
         if self._folder is not None:
             self._folder.remove()
             self._folder = None

@@ -173,7 +173,7 @@ class DBTCloudEmulator:
             self._add_default_account()
             self._app.requests.clear()
             self._app.unhandled.clear()
-        self._scheduler.stop(runs)
+        self._scheduler.clear(runs)
         if self._server is not None:
             self._server.disconnect()
 

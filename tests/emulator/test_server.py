@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -251,27 +252,30 @@ def test_the_token_is_neither_recorded_nor_logged(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("end", [DBTCloudEmulator.stop, DBTCloudEmulator.reset])
-def test_stop_and_reset_end_dbt_and_delete_its_files(
-    tiny: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    end: Callable[[DBTCloudEmulator], None],
+def test_reset_and_stop_end_dbt_and_delete_its_files(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", 0.2)
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    dbt = write_fake(tmp_path, STUBBORN)
     with DBTCloudEmulator() as cloud:
-        api = Api(cloud)
-        dbt = write_fake(tmp_path, STUBBORN)
-        job = cloud.create_job("Stubborn", project_dir=tiny, dbt_executable=dbt)
-        api.trigger(job)
-        until(lambda: "started" in _log(cloud))
-        pids = [int(pid) for pid in _log(cloud).split()[-2:]]
-        assert any((tmp_path / "temporary").iterdir())
-        end(cloud)
-        assert not any((tmp_path / "temporary").iterdir())
-        until(lambda: not any(map(is_alive, pids)))
+        # a reset keeps the folder that the guard has locked, but nothing of the runs
+        for end, left in ((cloud.reset, ["owner"]), (cloud.stop, [])):
+            job = cloud.create_job("Stubborn", project_dir=tiny, dbt_executable=dbt)
+            Api(cloud).trigger(job)
+            until(lambda: "started" in _log(cloud))
+            pids = [int(pid) for pid in _log(cloud).split()[-2:]]
+            assert [file.name for file in temporary.glob("*/*")] != ["owner"]
+            end()
+            assert [file.name for file in temporary.glob("*/*")] == left
+            assert bool([*temporary.iterdir()]) is bool(left)
+            until(partial(_have_ended, pids))
+
+
+def _have_ended(pids: list[int]) -> bool:
+    return not any(map(is_alive, pids))
 
 
 def _log(cloud: DBTCloudEmulator) -> str:

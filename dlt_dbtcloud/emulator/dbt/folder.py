@@ -54,6 +54,11 @@ class Folder:
         """Let the guard forget a process group."""
         self._tell(f"-{group}\n")
 
+    def clear(self) -> None:
+        """Delete the files of all runs, and keep the guard for the next one."""
+        for run in self.path.glob("[0-9]*"):
+            shutil.rmtree(run, ignore_errors=True)
+
     def remove(self) -> None:
         """Delete the folder, and end the guard."""
         # the last writes of a killed process must not make this fail

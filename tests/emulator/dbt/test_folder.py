@@ -154,12 +154,11 @@ def test_the_files_of_another_emulator_are_kept(temporary: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_created_is_an_error_of_the_run(
-    cloud: DBTCloudEmulator, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: DBTCloudEmulator, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cloud.reset()
-    api = Api(cloud)
+    api = Api(fresh)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    job = cloud.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, ""))
+    job = fresh.create_job("Any", project_dir=tiny, dbt_executable=write_fake(tmp_path, ""))
     with api.session:
         run = api.ended(api.trigger(job)["id"])
         assert (run["status"], run["is_error"]) == (20, True)
