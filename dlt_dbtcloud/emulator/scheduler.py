@@ -81,7 +81,7 @@ class Scheduler:
     Args:
         state: The emulator's state.
         secret: The API token, kept out of dbt's environment.
-        new_timer: Makes the timers of scripted runs.
+        new_timer: Makes the timers of runs.
     """
 
     def __init__(self, state: State, secret: str, new_timer: NewTimer = threading.Timer) -> None:
@@ -210,7 +210,8 @@ class Scheduler:
             message = f"The embedded dbt Cloud cannot create a folder for dbt's files: {error}"
             self._finish(run, RunStatus.ERROR, message)
             return
-        dbt = DbtRun(run, project, self._state, self._environment(run, project), self._folder)
+        environ = self._environment(run, project)
+        dbt = DbtRun(run, project, self._state, environ, self._folder, self._new_timer)
         thread = threading.Thread(target=self._run_dbt, args=(run, dbt), daemon=True)
         self._dbt[run.id] = (dbt, thread)
         thread.start()

@@ -50,7 +50,8 @@ class DBTCloudEmulator:
         api_token: The only accepted API token; a random one by default.
         account_id: The id of the account, from 1.
         ssl_context: The TLS context for https; plain http by default.
-        new_timer: Makes the timers of scripted runs and late effects, injectable for tests.
+        new_timer: Makes the timers of scripted runs, timeouts and late effects, injectable for
+            tests.
         page_clock: Returns the seconds by which live pages are made again, injectable for tests.
 
     Attributes:

@@ -109,8 +109,9 @@ def _lock(folder: Path) -> IO[bytes]:
 
 
 def _start_guard(folder: Path, owner: IO[bytes]) -> subprocess.Popen[bytes]:
+    arguments = [str(folder), str(os.getpid()), str(GRACE), str(guard.CHECK)]
     return subprocess.Popen(  # noqa: S603 - this package's own script
-        [sys.executable, "-I", "-S", guard.__file__, str(folder), str(os.getpid()), str(GRACE)],
+        [sys.executable, "-I", "-S", guard.__file__, *arguments],
         cwd="/",
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -53,11 +53,12 @@ class TemplateProcess:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # many requests wait until dbt is imported; what does not fit is not worth waiting for
         self._control.setblocking(False)
-        script, descriptor = template.__file__, theirs.fileno()
+        descriptor = theirs.fileno()
+        arguments = [program, str(os.getpid()), str(descriptor), str(template.CHECK)]
         try:
             with theirs, tempfile.TemporaryFile() as output:
                 self._process = subprocess.Popen(  # noqa: S603 - this package's own script
-                    [interpreter, script, program, str(os.getpid()), str(descriptor)],
+                    [interpreter, template.__file__, *arguments],
                     cwd="/",
                     env={**_inherited(environ), **self._startup},
                     stdin=subprocess.DEVNULL,

@@ -20,17 +20,18 @@ POLL = 0.05
 CHUNK = 4096
 
 
-def main(folder: str, parent: int, grace: float) -> None:
+def main(folder: str, parent: int, grace: float, check: float) -> None:
     """Wait until the parent has ended, then end dbt and delete the folder.
 
     Args:
         folder: The folder of all files of dbt.
         parent: The process id of the emulator.
         grace: Seconds between asking dbt to end and killing it.
+        check: Seconds between checks whether the parent has ended.
     """
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    groups = watched_groups(parent)
+    groups = watched_groups(parent, check)
     end(groups, grace)
     if os.path.lexists(folder):
         # loads as long as all other modules, and an emulator that stops has deleted the folder
@@ -39,7 +40,7 @@ def main(folder: str, parent: int, grace: float) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def watched_groups(parent: int) -> set[int]:
+def watched_groups(parent: int, check: float) -> set[int]:
     """Return the process groups that are left when the parent has ended.
 
     The parent writes `+` and the id of a group when dbt starts, and `-` and the id when it ends.
@@ -48,7 +49,7 @@ def watched_groups(parent: int) -> set[int]:
     while True:
         # what the parent wrote before its end is read, even if this process began later
         has_ended = os.getppid() != parent
-        readable, _, _ = select.select([0], [], [], 0.0 if has_ended else CHECK)
+        readable, _, _ = select.select([0], [], [], 0.0 if has_ended else check)
         chunk = os.read(0, CHUNK) if readable else b""
         if not chunk and (readable or has_ended):
             break
@@ -80,4 +81,4 @@ def _signal(group: int, number: int) -> bool:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))

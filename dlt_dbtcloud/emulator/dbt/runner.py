@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,14 @@ from dlt_dbtcloud.emulator.dbt.invoker import Invoker
 from dlt_dbtcloud.emulator.dbt.plan import CLONE, CONNECT, DEPS, subcommand
 from dlt_dbtcloud.emulator.dbt.project import DbtMissingError
 from dlt_dbtcloud.emulator.logs import read_log
-from dlt_dbtcloud.emulator.models import CANCELLED_MESSAGE, DbtProject, PlannedStep, Run, Step
+from dlt_dbtcloud.emulator.models import (
+    CANCELLED_MESSAGE,
+    DbtProject,
+    NewTimer,
+    PlannedStep,
+    Run,
+    Step,
+)
 from dlt_dbtcloud.emulator.state import State
 from dlt_dbtcloud.emulator.times import now
 from dlt_dbtcloud.typing import RunStatus
@@ -40,6 +46,7 @@ class DbtRun:
         state: The emulator's state.
         environ: The environment of dbt.
         runs: The folder of all runs.
+        new_timer: Makes the timer of the timeout.
     """
 
     def __init__(
@@ -49,10 +56,12 @@ class DbtRun:
         state: State,
         environ: Mapping[str, str],
         runs: Folder,
+        new_timer: NewTimer,
     ) -> None:
         self._run = run
         self._project = project
         self._state = state
+        self._new_timer = new_timer
         self._folder = runs.path / str(run.id)
         self._dbt = Invoker(project, state, environ, runs)
         self._trouble: str | None = None
@@ -60,7 +69,7 @@ class DbtRun:
     def execute(self) -> StatusAndMessage:
         """Execute the steps and return the run's status and status message."""
         timeout = self._run.plan.timeout_seconds
-        timer = threading.Timer(timeout, self._time_out)
+        timer = self._new_timer(timeout, self._time_out)
         timer.daemon = True
         if timeout:
             timer.start()

@@ -45,11 +45,13 @@ class Template:
     Args:
         control: The socket of requests.
         parent: The process id of the emulator.
+        check: Seconds between checks whether the parent has ended.
     """
 
-    def __init__(self, control: socket.socket, parent: int) -> None:
+    def __init__(self, control: socket.socket, parent: int, check: float) -> None:
         self._control = control
         self._parent = parent
+        self._check = check
         self._channels: dict[int, socket.socket] = {}
         self._interrupt = signal.getsignal(signal.SIGINT)
         if self._interrupt is signal.default_int_handler:
@@ -67,7 +69,7 @@ class Template:
             printed: The output of the imports, which each dbt command prints as well.
         """
         while os.getppid() == self._parent:
-            readable, _, _ = select.select([self._control, self._wakeup], [], [], CHECK)
+            readable, _, _ = select.select([self._control, self._wakeup], [], [], self._check)
             if self._wakeup in readable:
                 os.read(self._wakeup, CHUNK)
             self._report()
@@ -108,7 +110,7 @@ class Template:
             self._channels[pid] = socket.socket(fileno=channel)
             return None
         self._isolate(output, folder)
-        request = _received(socket.socket(fileno=channel), template)
+        request = _received(socket.socket(fileno=channel), template, self._check)
         signal.signal(signal.SIGINT, self._interrupt)
         os.environ.clear()
         os.environb.update(request.environ)
@@ -144,7 +146,7 @@ def preload() -> bytes:
     return os.pread(1, CHUNK, 0)
 
 
-def _received(channel: socket.socket, template: int) -> Request:
+def _received(channel: socket.socket, template: int, check: float) -> Request:
     """Send a fork's process id and return its request.
 
     Exit if the emulator or the template has ended, or if the emulator does not want the fork.
@@ -153,7 +155,7 @@ def _received(channel: socket.socket, template: int) -> Request:
     with channel, suppress(OSError):
         channel.sendall(b"%d\n" % os.getpid())
         while os.getppid() == template and not received.endswith(b"\n"):
-            readable, _, _ = select.select([channel], [], [], CHECK)
+            readable, _, _ = select.select([channel], [], [], check)
             chunk = channel.recv(CHUNK) if readable else b""
             if readable and not chunk:
                 break
@@ -168,18 +170,19 @@ def _received(channel: socket.socket, template: int) -> Request:
     )
 
 
-def main(program: str, parent: int, control: int) -> NoReturn:
+def main(program: str, parent: int, control: int, check: float) -> NoReturn:
     """Run the template, and the `dbt` script in each fork.
 
     Args:
         program: The `dbt` script.
         parent: The process id of the emulator.
         control: The descriptor of the socket of requests.
+        check: Seconds between checks whether the emulator has ended.
     """
     # the script's folder, as if that were run
     sys.path[0] = str(Path(program).parent)
     os.set_inheritable(control, False)
-    template = Template(socket.socket(fileno=control), parent)
+    template = Template(socket.socket(fileno=control), parent, check)
     request = template.run(preload())
     sys.argv = request.command
     runpy.run_path(program, run_name="__main__")
@@ -187,4 +190,4 @@ def main(program: str, parent: int, control: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -34,9 +34,9 @@ time.sleep(600)
 EMULATING = """
 import json, sys, threading, requests
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from dlt_dbtcloud.emulator.dbt import folder
+from dlt_dbtcloud.emulator.dbt import folder, guard, template
 project, dbt, environ = sys.argv[1:]
-folder.GRACE = 0.1
+folder.GRACE = guard.CHECK = template.CHECK = 0.1
 with DBTCloudEmulator() as cloud:
     options = {"dbt_executable": dbt or None, "environ": json.loads(environ)}
     job = cloud.create_job("Any", project_dir=project, **options)
@@ -92,7 +92,16 @@ def emulating(
         yield process, int(sign.name)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("program", signal.SIGTERM),
+        ("program", signal.SIGHUP),
+        ("program", signal.SIGKILL),
+        ("fork", signal.SIGKILL),
+    ],
+    indirect=["kind"],
+)
 def test_a_signal_that_ends_the_emulator_ends_dbt_and_deletes_its_files(
     tiny: Path, tmp_path: Path, temporary: Path, number: signal.Signals, kind: str
 ) -> None:

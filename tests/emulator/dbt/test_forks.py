@@ -337,14 +337,16 @@ def test_a_killed_template_ends_all_its_steps(write: Write) -> None:
 WAITING = """
 import os, sys, threading
 from pathlib import Path
+from dlt_dbtcloud.emulator.dbt import template
 from dlt_dbtcloud.emulator.dbt.forks import SHARED
 dbt, folder = sys.argv[1:]
+template.CHECK = 0.1
 SHARED.acquire("user")
 fork = SHARED.fork([dbt], Path(folder), os.environ)
 assert fork.begin()
-template = Path(f"/proc/{fork.group}/stat").read_text().split()[3]
+parent = Path(f"/proc/{fork.group}/stat").read_text().split()[3]
 if os.fork():
-    print(fork.group, template, flush=True)
+    print(fork.group, parent, flush=True)
 threading.Event().wait()
 """
 

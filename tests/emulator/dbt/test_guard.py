@@ -12,13 +12,16 @@ from tests.support.clock import PATIENCE
 
 # a process id that is not that of this test
 ENDED = 0
+# between the interrupt and the kill, and between two checks
+SECONDS = ("0.1", "1")
 
 
 def test_a_guard_that_begins_after_the_end_of_its_parent_knows_what_to_end(tmp_path: Path) -> None:
     folder = tmp_path / "left"
     folder.mkdir()
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as dbt:
-        command = [sys.executable, "-I", "-S", guard.__file__, str(folder), str(ENDED), "0.1"]
+        arguments = [str(folder), str(ENDED), *SECONDS]
+        command = [sys.executable, "-I", "-S", guard.__file__, *arguments]
         # the pipe stays open, as in a fork of the parent
         with subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0) as guarding:
             assert guarding.stdin is not None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
-from tests.support.clock import until
+from tests.support.clock import FakeClock, FakeTimer, until
 from tests.support.dbt.fake_dbt import FAILING, RECORDING, STUBBORN, write_fake
 from tests.support.servers.emulator_api import Api
 
@@ -104,12 +105,17 @@ def test_cancel_ends_dbt_and_its_children(
     assert "started" in run["run_steps"][-1]["logs"]
 
 
-def test_a_timeout_ends_dbt_with_a_message(
-    cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path
-) -> None:
-    dbt = write_fake(tmp_path, "time.sleep(3600)")
-    job = cloud.create_job("Slow", project_dir=tiny, dbt_executable=dbt, timeout_seconds=1)
-    run = api.ended(api.trigger(job)["id"])
+def test_a_timeout_ends_dbt_with_a_message(tiny: Path, tmp_path: Path, clock: FakeClock) -> None:
+    dbt = write_fake(tmp_path, "print('working', flush=True); time.sleep(3600)")
+    with DBTCloudEmulator(new_timer=partial(FakeTimer, clock)) as cloud:
+        api = Api(cloud)
+        job = cloud.create_job("Slow", project_dir=tiny, dbt_executable=dbt, timeout_seconds=1)
+        started = api.trigger(job)["id"]
+        until(lambda: "working" in logs_of(api, started))
+        clock.sleep(0.9)
+        assert api.run(started)["status"] == 3
+        clock.sleep(0.1)
+        run = api.ended(started)
     assert run["status"] == 30
     assert run["status_message"] == (
         "This run timed out after running for 1 second, which exceeded the configured timeout of "
