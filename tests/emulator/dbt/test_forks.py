@@ -121,6 +121,18 @@ def write(forks: Forks, tmp_path: Path) -> Write:
     return writing
 
 
+@pytest.fixture(scope="module")
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """Return commands that execute their first argument, forked from one template."""
+    folder = tmp_path_factory.mktemp("executing")
+    imported = "import os, signal, threading, time"
+    environ = write_module(folder / "module", "exec(sys.argv.pop(1), globals())", imported)
+    made = Forks()
+    made.acquire("tests")
+    yield Started(made, folder, environ)
+    made.release("tests")
+
+
 @pytest.fixture
 def shared(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the emulators use the forks of the test."""
@@ -167,7 +179,7 @@ def test_commands_are_forked_from_one_process_with_its_output_and_own_random_num
 
 # bodies of commands, with the exit code and the last line of a process that executes them
 ENDS: dict[str, tuple[int, str]] = {
-    "return": (0, ""),
+    "pass": (0, ""),
     "sys.exit()": (0, ""),
     "sys.exit(2)": (2, ""),
     "sys.exit('no')": (1, "no"),
@@ -184,32 +196,29 @@ ENDS: dict[str, tuple[int, str]] = {
 ENDS_OF_NEW_PROCESSES = ("sys.exit(2)", "1 / 0", "os.kill(os.getpid(), signal.SIGSEGV)")
 
 
-def test_the_exit_code_and_output_are_those_of_a_new_process(write: Write) -> None:
-    numbered = enumerate(ENDS)
-    dbt = write("\n".join(f"if sys.argv[1] == '{number}': {body}" for number, body in numbered))
-    for number, (body, end) in enumerate(ENDS.items()):
-        processes = [dbt.forked(str(number))]
-        processes += [dbt.plain(str(number))] if body in ENDS_OF_NEW_PROCESSES else []
+def test_the_exit_code_and_output_are_those_of_a_new_process(dbt: Started) -> None:
+    for body, end in ENDS.items():
+        processes = [dbt.forked(body)]
+        processes += [dbt.plain(body)] if body in ENDS_OF_NEW_PROCESSES else []
         for process in processes:
             assert process
             code, lines = ended(process)
             assert (code, lines[-1] if lines else "") == end, body
 
 
-def test_many_commands_at_once_have_their_own_output_and_exit_code(write: Write) -> None:
-    dbt = write("print(os.environ['NUMBER']); sys.exit(int(sys.argv[1]))")
+def test_many_commands_at_once_have_their_own_output_and_exit_code(dbt: Started) -> None:
+    body = "print(os.environ['NUMBER']); sys.exit(int(sys.argv[1]))"
     with ThreadPoolExecutor(6) as pool:
-        results = pool.map(lambda number: dbt.run(str(number), NUMBER=str(number)), range(8))
+        results = pool.map(lambda number: dbt.run(body, str(number), NUMBER=str(number)), range(8))
         assert [*results] == [(number, [str(number)]) for number in range(8)]
 
 
-def test_a_long_environment_and_command_line_arrive_whole(write: Write) -> None:
-    dbt = write("print(len(os.environ['LONG']), len(sys.argv[1]))")
-    assert dbt.run("x" * 100_000, LONG="y" * 130_000) == (0, ["130000 100000"])
+def test_a_long_environment_and_command_line_arrive_whole(dbt: Started) -> None:
+    body = "print(len(os.environ['LONG']), len(sys.argv[1]))"
+    assert dbt.run(body, "x" * 100_000, LONG="y" * 130_000) == (0, ["130000 100000"])
 
 
-def test_arguments_that_no_process_can_have_are_the_same_error(write: Write) -> None:
-    dbt = write("print(sys.argv)")
+def test_arguments_that_no_process_can_have_are_the_same_error(dbt: Started) -> None:
     odd: list[tuple[list[str], dict[str, str]]] = [
         (["a\0b"], {}),
         (["a\ud800b"], {}),
@@ -226,24 +235,23 @@ def test_arguments_that_no_process_can_have_are_the_same_error(write: Write) -> 
         assert messages[0] == messages[1], (arguments, environ)
 
 
-def test_a_missing_folder_is_the_same_error(write: Write) -> None:
-    dbt = write("")
-    dbt.folder.rmdir()
+def test_a_missing_folder_is_the_same_error(dbt: Started) -> None:
+    missing = Started(dbt.forks, dbt.folder / "missing", dbt.environ)
     messages = []
-    for start in (dbt.forked, dbt.plain):
+    for start in (missing.forked, missing.plain):
         with pytest.raises(FileNotFoundError) as error:
-            start()
+            start("pass")
         messages.append(str(error.value))
     assert messages[0] == messages[1]
 
 
-def test_a_command_is_not_forked_in_another_environment_of_python(write: Write) -> None:
-    dbt = write("print(is_forked)")
-    assert dbt.run(DBT_ANY="1", ANY="1") == (0, ["True"])
-    assert dbt.forked(TZ="Asia/Tokyo") is None
-    assert dbt.forked(PYTHONWARNINGS="error") is None
-    assert dbt.forked(DBT_RECORDER_MODE="record") is None
-    assert dbt.run() == (0, ["True"])
+def test_a_command_is_not_forked_in_another_environment_of_python(dbt: Started) -> None:
+    body = "print('forked')"
+    assert dbt.run(body, DBT_ANY="1", ANY="1") == (0, ["forked"])
+    assert dbt.forked(body, TZ="Asia/Tokyo") is None
+    assert dbt.forked(body, PYTHONWARNINGS="error") is None
+    assert dbt.forked(body, DBT_RECORDER_MODE="record") is None
+    assert dbt.run(body) == (0, ["forked"])
 
 
 @pytest.mark.parametrize("imported", ["raise ImportError('no such luck')", "os._exit(0)"])
@@ -363,18 +371,6 @@ def test_a_fork_that_waits_for_its_command_ends_with_the_emulators_process(tmp_p
         until(lambda: not any(map(is_alive, pids)))
 
 
-def test_the_step_after_a_killed_template_is_forked_from_a_new_one(write: Write) -> None:
-    dbt = write(ORIGIN)
-    template = int(dbt.run()[1][0].split()[1])
-    os.kill(template, signal.SIGKILL)
-    # until the system has closed its files as well, a command may start in the other way
-    until(lambda: ") Z " in Path(f"/proc/{template}/stat").read_text())
-    code, (line,) = dbt.run()
-    assert code == 0
-    assert line.startswith("True ")
-    assert line != f"True {template}"
-
-
 def test_a_template_that_is_killed_during_its_import_delays_a_run_only(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None
 ) -> None:
@@ -433,7 +429,7 @@ time.sleep(600)
     ],
 )
 def test_a_cancelled_command_is_interrupted_and_then_killed(
-    write: Write,
+    dbt: Started,
     monkeypatch: pytest.MonkeyPatch,
     body: str,
     grace: float,
@@ -441,7 +437,7 @@ def test_a_cancelled_command_is_interrupted_and_then_killed(
     lines: list[str],
 ) -> None:
     monkeypatch.setattr("dlt_dbtcloud.emulator.dbt.process.GRACE", grace)
-    process = write(body).forked()
+    process = dbt.forked(body)
     assert process
     printed: list[str] = []
 
@@ -454,8 +450,8 @@ def test_a_cancelled_command_is_interrupted_and_then_killed(
     assert printed == lines
 
 
-def test_a_command_that_is_interrupted_before_it_starts_prints_nothing(write: Write) -> None:
-    process = write("print('started')").forked()
+def test_a_command_that_is_interrupted_before_it_starts_prints_nothing(dbt: Started) -> None:
+    process = dbt.forked("print('started')")
     assert process
     process.interrupt()
     assert ended(process) == (-signal.SIGINT, [])
