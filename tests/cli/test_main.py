@@ -33,6 +33,19 @@ os.dup2(write, 1)
 sys.stdout = open(1, "w", closefd=False)
 runpy.run_module("dlt_dbtcloud", run_name="__main__", alter_sys=True)
 """
+# a fork imports the package again, by the plugin of dlt
+FORGET = """
+import sys
+for name in [*sys.modules]: name.startswith('dlt_dbtcloud') and sys.modules.pop(name)
+"""
+# a script, as its own process
+EXECUTED = f"""{FORGET}
+import runpy
+from dlt.common.configuration import plugins
+from dlt.common.configuration.container import Container
+del sys.argv[0], Container()[plugins.PluginContext]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 MAIN = "import sys; from dlt_dbtcloud.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -40,22 +53,17 @@ def test_dlt_finds_the_plugin() -> None:
     assert plugins.manager().get_plugin("dlt-dbtcloud") is sys.modules["dlt_dbtcloud.plugin"]
 
 
-def test_dlt_executes_the_command(cloud: DBTCloudEmulator) -> None:
+def test_dlt_executes_the_command(cloud: DBTCloudEmulator, forking: None) -> None:
     """Standard output is the JSON alone, and the exit status is the command's own."""
     job = cloud.create_job("Nightly", outcome="error")
-    # a new interpreter imports the package by the plugin and `cli`, which a fork has imported
-    done = run([DLT, "dbt-cloud", "run", str(job), "--json"])
-    assert done.returncode == 1, done.stderr
-    assert json.loads(done.stdout)["id"] == cloud.runs[0]["id"]
-    assert "Traceback" not in done.stderr
+    with forked(EXECUTED, DLT, "dbt-cloud", "run", str(job), "--json") as process:
+        assert process.wait() == 1, process.errors
+        assert json.loads(process.output)["id"] == cloud.runs[0]["id"]
+        assert "Traceback" not in process.errors
 
 
 def test_the_plugin_imports_nothing_of_the_package_at_the_start(forking: None) -> None:
-    code = (
-        "import sys\n"
-        "for name in [*sys.modules]: name.startswith('dlt_dbtcloud') and sys.modules.pop(name)\n"
-        "import dlt_dbtcloud.plugin; print(*sys.modules, sep='\\n')"
-    )
+    code = f"{FORGET}import dlt_dbtcloud.plugin; print(*sys.modules, sep='\\n')"
     modules = run_forked(code).split()
     assert [name for name in modules if name.startswith("dlt_dbtcloud.")] == ["dlt_dbtcloud.plugin"]
 
