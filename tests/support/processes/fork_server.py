@@ -38,6 +38,7 @@ _PRELOADED = (
     "jsonschema",
     "pendulum.locales.en.locale",
     "tests.support.clock",
+    "pytest",
 )
 # the names of all modules after each of these imports, as of a program that imports no more
 imported: dict[str, frozenset[str]] = {}

@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.clock import until
-from tests.support.processes.children import ROOT, is_alive, run, run_python, running
+from tests.support.processes.children import is_alive, run, run_python, running
+from tests.support.processes.forks import Fork, forked
 
 # a child, its fork, and a fork in a session of its own, which notes their ids and hang
 HANGING = """
@@ -63,7 +64,8 @@ def test_whose_teardown_hangs(stuck):
 
 @pytest.mark.timeout(0.1)
 def test_that_fails_and_whose_teardown_hangs(stuck):
-    assert not "failed"
+    # a traceback could take longer than the test has
+    pytest.fail("failed", pytrace=False)
 """
 
 
@@ -87,9 +89,17 @@ def alive(pids: Path) -> list[str]:
     return [file.name for file in pids.iterdir() if is_alive(int(file.name))]
 
 
-def pytest_command(*tests: str, options: Sequence[str] = ()) -> list[str]:
-    plugins = ["-p", "no:cacheprovider", "-p", "tests.support.processes.timer", *options]
-    return [sys.executable, "-m", "pytest", *plugins, *(f"test_inner.py::{each}" for each in tests)]
+@contextmanager
+def session(*tests: str) -> Iterator[Fork]:
+    """Run tests of the inner file in a process of their own."""
+    code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    # an interrupt would print a long traceback
+    plugins = ("no:cacheprovider", "no:terminal", "tests.support.processes.timer")
+    words = [word for name in plugins for word in ("-p", name)]
+    words += [f"test_inner.py::{test}" for test in tests]
+    with forked(code, *words, env=environ) as process:
+        yield process
 
 
 def test_a_child_ends_with_its_forks_when_its_test_fails(pids: Path) -> None:
@@ -126,27 +136,23 @@ def test_forks_end_with_a_child_that_has_ended(pids: Path) -> None:
         ("test_that_passes", "test_that_fails_and_whose_teardown_hangs"),
     ],
 )
+@pytest.mark.usefixtures("forking")
 def test_a_session_whose_test_is_stuck_ends_with_its_children(
-    pids: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+    pids: Path, first: str, second: str
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    done = run(pytest_command(first, second))
-    assert done.returncode == -signal.SIGALRM
-    assert "in wait" in done.stderr
-    until(lambda: alive(pids) == [])
+    with session(first, second) as process:
+        assert process.wait() == -signal.SIGALRM
+        assert "in wait" in process.errors
+        until(lambda: alive(pids) == [])
     assert len(list(pids.iterdir())) == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.usefixtures("forking")
 def test_children_end_with_the_process_that_runs_the_tests(
-    pids: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    pids: Path, number: signal.Signals
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    # an interrupt would print a long traceback
-    command = pytest_command("test_that_waits", options=["-p", "no:terminal"])
-    with running(command, stdout=subprocess.DEVNULL) as process:
+    with session("test_that_waits") as process:
         until(lambda: len(alive(pids)) == 3)
         process.send_signal(number)
         process.wait()
