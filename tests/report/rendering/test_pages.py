@@ -224,7 +224,8 @@ def test_a_page_of_2000_nodes_has_at_most_2_mb() -> None:
         for node in page.nodes
     )
     steps = tuple(Step(i, noise(200), "Error", log=noise(40_000)) for i in range(20))
-    text = render_run(replace(page, nodes=nodes, steps=steps))
+    # as noise has no secrets to look for
+    text = render_run(replace(page, nodes=nodes, steps=steps), str)
     assert 1_500_000 < len(text.encode()) <= 2_000_000
     # its many tags would take long to parse
     details = details_of(Document(text[text.index('<script type="text/plain"') :]))
