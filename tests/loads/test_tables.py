@@ -247,13 +247,19 @@ def test_several_sources_are_one_load(loaded_sources: dlt.Pipeline) -> None:
     assert schemas["crm"] == {"users": 1}
 
 
-def test_rows_of_the_same_table_are_added(pipeline: dlt.Pipeline) -> None:
-    pipeline.extract(resource([{"id": 1}]))
-    pipeline.extract(resource([{"id": 2}, {"id": 3}]))
-    pipeline.normalize()
-    pipeline.load()
-    assert rows_of(pipeline, "orders") == 3
-    assert loaded_tables(pipeline) == {"orders": 3}
+def test_rows_of_the_same_table_are_added_and_dev_mode_is_in_the_dataset(
+    emptied_warehouse: EmptiedWarehouse,
+) -> None:
+    with emptied_warehouse.use() as destination:
+        pipeline = new_pipeline("shop", destination, dev_mode=True)
+        pipeline.extract(resource([{"id": 1}]))
+        pipeline.extract(resource([{"id": 2}, {"id": 3}]))
+        pipeline.normalize()
+        pipeline.load()
+        assert rows_of(pipeline, "orders") == 3
+        assert loaded_tables(pipeline) == {"orders": 3}
+        (relation,) = loaded_relations(pipeline)
+    assert re.fullmatch(r"raw_\d{14}", relation.dataset or "")
 
 
 @pytest.mark.usefixtures("forking")
@@ -277,13 +283,12 @@ def test_rows_are_unknown_if_the_trace_is_lost(copy: dlt.Pipeline) -> None:
 
 
 def test_dbts_results_are_not_data(copy: dlt.Pipeline) -> None:
-    made = source("two", resource([{"id": 1}], "made"))
-    older = copy.run([source("one", resource(ORDER, "sold")), made, results()])
-    assert loaded_tables(copy) == {"sold": 1, "sold__items": 2, "made": 1}
+    older = copy.run([source("one", resource(ORDER, "sold")), results()])
+    assert loaded_tables(copy) == {"sold": 1, "sold__items": 2}
     info = copy.run(results())
     assert loaded_tables(info) == {}
     # the rows of an older load are not known any more
-    unknown = {"sold": None, "sold__items": None, "made": None}
+    unknown = {"sold": None, "sold__items": None}
     assert loaded_tables(copy) == loaded_tables(older) == unknown
 
 
@@ -370,18 +375,10 @@ def test_motherduck_has_the_database(loaded_sources: dlt.Pipeline) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_layout_and_dev_mode_are_in_the_dataset(
-    shared_loads: SharedLoads, write_config: WriteConfig, emptied_warehouse: EmptiedWarehouse
-) -> None:
+def test_the_layout_is_in_the_dataset(shared_loads: SharedLoads, write_config: WriteConfig) -> None:
     write_config("config.toml", "dataset_name_layout = 'dev_%s'\n")
     copy = shared_loads.copy("sales", load_sources)
     assert {relation.dataset for relation in loaded_relations(copy)} == {"dev_raw"}
-    write_config("config.toml", "")
-    with emptied_warehouse.use() as destination:
-        pipeline = new_pipeline("shop", destination, dev_mode=True)
-        pipeline.run([{"id": 1}], table_name="orders")
-        (relation,) = loaded_relations(pipeline)
-    assert re.fullmatch(r"raw_\d{14}", relation.dataset or "")
 
 
 @pytest.mark.filterwarnings("ignore")
