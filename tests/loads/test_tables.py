@@ -91,7 +91,7 @@ def load_twice(pipeline: dlt.Pipeline) -> None:
     deleted: Any = {**MERGED, "columns": {"gone": {"hard_delete": True, "data_type": "bool"}}}
     history: Any = {"write_disposition": {"disposition": "merge", "strategy": "scd2"}}
     loads: dict[str, tuple[dict[str, Any], Rows, Rows]] = {
-        "appended": ({}, ORDER, [{"id": 2}]),
+        "appended": ({"parallelized": True}, ORDER, [{"id": 2}]),
         "merged": (MERGED, ORDER, [{"id": 1}]),
         "replaced": (replaced, ORDER, [{"id": 2}]),
         "emptied": (replaced, ORDER, []),
@@ -105,9 +105,7 @@ def load_twice(pipeline: dlt.Pipeline) -> None:
     others = [
         resource([{"id": 1}], "OrderLines"),
         dlt.resource(created, name="created", columns=columns),
-        resource(ORDER, "once_merged", **MERGED),
-        resource(ORDER, "parallel", parallelized=True),
-        resource([{"id": 1}], "also_parallel", parallelized=True),
+        resource(ORDER, "once_merged", parallelized=True, **MERGED),
     ]
     pipeline.config.restore_from_destination = False
     for number in (0, 1):
@@ -155,7 +153,6 @@ def test_a_load_info_of_a_trace_on_disk_lists_the_tables_alone(
 
 def test_resources_of_each_kind_are_listed_as_in_the_destination(twice: dlt.Pipeline) -> None:
     assert loaded_tables(twice) == {
-        "also_parallel": 1,
         "appended": 1,
         # the table was only created
         "created": 0,
@@ -167,8 +164,6 @@ def test_resources_of_each_kind_are_listed_as_in_the_destination(twice: dlt.Pipe
         "once_merged": 1,
         "once_merged__items": 2,
         "order_lines": 1,
-        "parallel": 1,
-        "parallel__items": 2,
         "replaced": 1,
         "replaced__items": 0,
     }

@@ -228,12 +228,11 @@ def test_downstream_nodes_are_those_of_the_newest_run(
             expected.append(("model orders", about))
         shared_rows.run(quick_results().with_resources(*SHARED))
         assert downstream(shared_rows) == sorted(expected)
-    source = quick_results(runs[0]).with_resources(*SHARED)
-    assert not any(extracted(shared_rows, source).values())
-    source = quick_results(finished_run(cloud, job)).with_resources("dbt_nodes")
-    same = extracted(shared_rows, source)["dbt_nodes"]
-    # where rows are merged, they get a longer span
-    assert bool(same) is has_merge
+    if not has_merge:
+        # where rows are merged, they get a longer span
+        for run_id in (runs[0], finished_run(cloud, job)):
+            source = quick_results(run_id).with_resources(*SHARED)
+            assert not any(extracted(shared_rows, source).values())
 
 
 @pytest.fixture
