@@ -253,10 +253,10 @@ def test_the_last_check_is_made_when_the_time_is_up(
 ) -> None:
     run = started_run(cloud, cloud.create_job("Slow", duration=None))
     clock = FakeClock()
-    clock.at(99.5, partial(cloud.finish_run, run["id"]))
-    (ended,) = watch_runs(clocked(client, clock), [run], wait_seconds=60, timeout=100)
+    clock.at(29.5, partial(cloud.finish_run, run["id"]))
+    (ended,) = watch_runs(clocked(client, clock), [run], wait_seconds=60, timeout=30)
     assert ended["is_success"]
-    assert clock.now <= 100.001
+    assert clock.now <= 30.001
 
 
 def test_the_error_for_a_running_run_shows_how_to_keep_waiting(
@@ -315,7 +315,7 @@ def test_many_runs_are_watched_with_one_request_per_hundred(
     runs = [started_run(cloud, cloud.create_job(str(i), duration=None)) for i in range(101)]
     clock = FakeClock()
     for number, run in enumerate(runs):
-        clock.at(5 if number < 50 else 9, partial(cloud.finish_run, run["id"]))
+        clock.at(2 if number < 50 else 3, partial(cloud.finish_run, run["id"]))
     before = len(cloud.requests)
     ended = watch_runs(clocked(client, clock), runs, wait_seconds=10, timeout=60, are_new=True)
     assert [run["id"] for run in ended] == [run["id"] for run in runs]

@@ -15,6 +15,7 @@ from dlt_dbtcloud import DBTCloudClientV2, plan_dbt_cloud_job, run_dbt_cloud_job
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.loads import last_load
 from dlt_dbtcloud.runs.plan import plan_run
+from dlt_dbtcloud.runs.trigger.start import start
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Plan
 from tests.fixtures import WriteConfig
@@ -121,37 +122,42 @@ WITH_VARS = ["dbt source freshness", "dbt build --exclude tag:slow --vars 'a: 1'
 SOME_STEPS = ["dbt seed", "dbt run", "dbt test --select stg", "dbt docs generate"]
 
 
-@pytest.mark.parametrize(
-    ("steps", "only_loaded", "variables"),
-    [
-        (["dbt build"], False, None),
+def test_a_plan_has_the_steps_that_the_run_sends(
+    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
+) -> None:
+    options: Any = {
+        "job_id": job_with(cloud, *WITH_VARS),
+        "pipeline": loaded_pipeline,
+        "only_loaded": True,
+        "additional_vars": VARIABLES,
+    }
+    plan = plan_dbt_cloud_job(**options)
+    run_dbt_cloud_job(wait_for_outcome=False, **options)
+    assert plan["steps"] == sent_steps(cloud)
+    assert "load_id" in plan["steps"][-1]
+
+
+def test_all_steps_are_planned_as_they_are_sent(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
+) -> None:
+    cases: list[tuple[list[str], bool, Any]] = [
+        (["dbt build"], False, {}),
         (WITH_VARS, False, VARIABLES),
-        (SOME_STEPS, True, None),
-        (["dbt build --selector nightly"], True, None),
+        (SOME_STEPS, True, {}),
+        (["dbt build --selector nightly"], True, {}),
         (WITH_VARS, True, VARIABLES),
         (["dbt run -s mart", "dbt snapshot", "dbt build --selector nightly"], True, VARIABLES),
-    ],
-)
-def test_a_plan_has_the_steps_that_the_run_sends(
-    cloud: DBTCloudEmulator,
-    loaded_pipeline: dlt.Pipeline,
-    steps: list[str],
-    only_loaded: bool,
-    variables: Any,
-) -> None:
-    job = job_with(cloud, *steps)
-    options: Any = {
-        "job_id": job,
-        "pipeline": loaded_pipeline,
-        "only_loaded": only_loaded,
-        "additional_vars": variables,
-    }
-    before = len(cloud.requests)
-    plan = plan_dbt_cloud_job(**options)
-    assert len(cloud.requests) - before <= 6
-    run_dbt_cloud_job(wait_for_outcome=False, **options)
-    assert plan["steps"] == (sent_steps(cloud) or steps)
-    assert plan["runs_considered"] == 1
+    ]
+    load = last_load(loaded_pipeline)
+    for steps, only_loaded, variables in cases:
+        job = str(job_with(cloud, *steps))
+        trigger = Trigger(job, {"cause": "x"}, load, only_loaded=only_loaded, variables=variables)
+        before = len(cloud.requests)
+        plan = plan_run(client, trigger)
+        assert len(cloud.requests) - before <= 6
+        start(client, trigger)
+        assert plan["steps"] == (sent_steps(cloud) or steps)
+        assert plan["runs_considered"] == 1
 
 
 def test_a_plan_of_the_whole_job_needs_no_pipeline(cloud: DBTCloudEmulator) -> None:
@@ -204,16 +210,19 @@ def test_a_pipeline_that_has_never_loaded_plans_nothing(
     assert len(cloud.requests) == before
 
 
-@pytest.mark.parametrize(("duration", "words"), [(0.0, "has built"), (None, "is about to build")])
 def test_a_load_that_has_its_run_plans_nothing(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, duration: Any, words: str
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2, loaded_pipeline: dlt.Pipeline
 ) -> None:
-    job = cloud.create_job("Nightly", duration=duration)
-    run = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, wait_for_outcome=False)
-    cloud.wait_for_run(run["id"]) if duration is not None else None
-    plan = plan_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline)
+    job = cloud.create_job("Nightly", duration=None)
+    trigger = Trigger(str(job), {"cause": "x"}, last_load(loaded_pipeline))
+    run = start(client, trigger).run
+    plan = plan_run(client, trigger)
     assert plan["steps"] == []
-    assert plan["reason"] == f"run {run['id']} {words} this load"
+    assert plan["reason"] == f"run {run['id']} is about to build this load"
+    cloud.finish_run(run["id"])
+    plan = plan_run(client, trigger)
+    assert plan["steps"] == []
+    assert plan["reason"] == f"run {run['id']} has built this load"
 
 
 def test_a_job_without_a_manifest_is_planned_whole(
