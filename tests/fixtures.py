@@ -27,7 +27,7 @@ from tests.support.clock import FakeClock
 from tests.support.dbt.answers import Answers
 from tests.support.dbt.recordings import CORE, Recorder, Replay, is_recorded_core
 from tests.support.loading.loads import SharedLoads, load_tables
-from tests.support.loading.settings import EmptySettings
+from tests.support.loading.settings import EmptySettings, read_settings
 from tests.support.loading.warehouse import EmptiedWarehouse, new_pipeline
 from tests.support.projects.flights import Flights
 from tests.support.projects.fusion import PROGRAM
@@ -83,7 +83,7 @@ def write_config(isolated: Path) -> WriteConfig:
     def write(name: str, text: str) -> None:
         (isolated / ".dlt").mkdir(exist_ok=True)
         (isolated / ".dlt" / name).write_text(text)
-        _reload(isolated)
+        read_settings(isolated)
 
     return write
 
@@ -263,13 +263,9 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedFlights:
         patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
         patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
         patch.setattr(run_context, "global_dir", lambda: str(folder / "global"))
-        _reload(folder)
+        Container()[PluggableRunContext].reload(str(folder))
         with DBTCloudEmulator() as cloud:
             for name, value in cloud.environment().items():
                 patch.setenv(name, value)
             patch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.02")
             return run_flights(Flights(Replay(cloud, folder, "nightly"), folder), loads=True)
-
-
-def _reload(folder: Path) -> None:
-    Container()[PluggableRunContext].reload(str(folder))

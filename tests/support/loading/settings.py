@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers import EnvironProvider
+from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-__all__ = ["EmptySettings"]
+__all__ = ["EmptySettings", "read_settings"]
 
 
 class EmptySettings:
@@ -17,11 +21,14 @@ class EmptySettings:
     """
 
     def __init__(self) -> None:
-        self._made: list[object] = []
+        self._made: list[Any] = []
 
     def restore(self) -> None:
-        """Make the context again if a test has replaced or changed it."""
+        """Make the context again if a test has replaced or changed more than its providers."""
         container = Container()
+        if self._made and PluggableRunContext in container:
+            _, _, providers, _ = self._made
+            container[PluggableRunContext].providers = providers
         if PluggableRunContext not in container or not self._is_unchanged():
             if PluggableRunContext in container:
                 del container[PluggableRunContext]
@@ -35,10 +42,18 @@ class EmptySettings:
             for provider in Container()[PluggableRunContext].providers.providers
         )
 
-    def _parts(self) -> list[object]:
+    def _parts(self) -> list[Any]:
         """Return the parts of the context that are replaced when settings are read."""
         made = Container()[PluggableRunContext]
         return [made, made.context, made.providers, made.context.runtime_config]
+
+
+def read_settings(folder: Path) -> None:
+    """Let dlt read the files in `.dlt/` of a folder, and keep the rest of its run context."""
+    context = Container()[PluggableRunContext]
+    initial = type(context.context)(str(folder)).initial_providers()
+    context.providers = ConfigProvidersContainer(initial)
+    context.providers.add_extras()
 
 
 def _is(one: object, other: object) -> bool:
