@@ -34,7 +34,7 @@ from dlt_dbtcloud.runs.lifecycle import Lifecycle
 from dlt_dbtcloud.runs.trigger.trigger import Trigger
 from dlt_dbtcloud.typing import Run
 from tests.fixtures import AnswersOf
-from tests.support.clock import until
+from tests.support.clock import FakeClock, until
 from tests.support.loading.loads import SharedLoads, load_tables
 from tests.support.past_runs import ended_run, started_run
 from tests.support.processes.forks import Fork, forked
@@ -298,12 +298,20 @@ def test_another_object_in_place_of_a_pipeline_is_refused(
     [({"status": 403}, DBTCloudAuthError), ({"status": 503}, DBTCloudServerError)],
 )
 def test_an_error_before_the_trigger_starts_no_run(
-    cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, job: int, fault: Any, error: Any
+    cloud: DBTCloudEmulator,
+    loaded_pipeline: dlt.Pipeline,
+    job: int,
+    clock: FakeClock,
+    fault: Any,
+    error: Any,
 ) -> None:
     cloud.fail("get_job_artifact", "status", calls=None, when="before", **fault)
     cloud.fail("get_job", "status", calls=None, skip=1, when="before", **fault)
-    with pytest.raises(error):
-        run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, only_loaded=True, timeout=0.5)
+    load = last_load(loaded_pipeline)
+    trigger = Trigger(str(job), {"cause": "x"}, load, only_loaded=True, timeout=0.5)
+    config = resolve_configuration(DBTCloudConfiguration(timeout=0.5))
+    with connect(config, clock) as client, pytest.raises(error):
+        Lifecycle(client, config).run_all([trigger])
     assert len(cloud.runs) == 1
 
 
@@ -545,7 +553,7 @@ def test_a_real_load_builds_exactly_its_descendants(flights: Flights, answers: A
     assert carriers == 0
 
 
-@pytest.mark.parametrize(("duration", "waits"), [(0.1, True), (0, False)])
+@pytest.mark.parametrize(("duration", "waits"), [(0.03, True), (0, False)])
 def test_the_returned_run_has_its_overrides(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, duration: float, waits: bool
 ) -> None:
@@ -565,7 +573,8 @@ def test_the_returned_runs_of_many_jobs_have_their_overrides(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline
 ) -> None:
     jobs = [
-        cloud.create_job(name, duration=0.1, artifacts={"manifest.json": MANIFEST}) for name in "ab"
+        cloud.create_job(name, duration=0.03, artifacts={"manifest.json": MANIFEST})
+        for name in "ab"
     ]
     for job in jobs:
         ended_run(cloud, job)
@@ -583,7 +592,7 @@ def test_an_adopted_run_has_its_overrides(cloud: DBTCloudEmulator) -> None:
 
 
 def test_a_retry_has_its_overrides(cloud: DBTCloudEmulator) -> None:
-    job = cloud.create_job("Flaky", outcome=["error", "success"], duration=0.1)
+    job = cloud.create_job("Flaky", outcome=["error", "success"], duration=0.03)
     run = run_dbt_cloud_job(job_id=job, data={"threads_override": 3}, retries=1)
     assert run["is_success"]
     assert (run["trigger"] or {})["threads_override"] == 3

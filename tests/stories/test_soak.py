@@ -13,9 +13,10 @@ from dlt_dbtcloud.emulator import DBTCloudEmulator
 
 def test_a_short_soak_finds_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
-    soak = Soak(seed=7, calls=12, times_out=False, stop_at=math.inf)
+    # one of the late runs of this seed is cancelled
+    soak = Soak(seed=3, calls=8, times_out=False, stop_at=math.inf)
     soak.run()
-    assert soak.counts["calls"] == 12
+    assert soak.counts["calls"] == 8
     assert soak.counts["faulty responses"] > 50
     assert not soak.has_failed
 
