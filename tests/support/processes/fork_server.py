@@ -16,10 +16,15 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-START = (
-    "from tests.support.processes.fork_server import program\n"
-    "exec(compile(program(), '<string>', 'exec'), {'__name__': '__main__'})"
-)
+START = """
+from tests.support.processes.fork_server import codes, program
+try:
+    exec(compile(program(), '<string>', 'exec'), {'__name__': '__main__'})
+    codes.append(0)
+except SystemExit as end:
+    codes.append(end.code)
+    raise
+"""
 # what running a job, and loading into DuckDB, imports at some time
 _PRELOADED = (
     "dlt_dbtcloud.helpers",
@@ -42,12 +47,14 @@ _PRELOADED = (
 )
 # the names of all modules after each of these imports, as of a program that imports no more
 imported: dict[str, frozenset[str]] = {}
+# the exit code of a program that has ended without an error or a signal
+codes: list[object] = []
 
 
 def program() -> str:
     """Fork for each request, and return its code in the fork; end when no more can come."""
-    # a fork ends without clearing the modules, which would copy their memory; runs last, as first
-    atexit.register(sys.modules.clear)
+    # runs last, as first
+    atexit.register(_leave)
     for module in _PRELOADED:
         import_module(module)
         imported[module] = frozenset(sys.modules)
@@ -66,6 +73,18 @@ def program() -> str:
         for file in files:
             os.close(file)
         _wait(os.WNOHANG)
+
+
+def _leave() -> None:
+    """End a fork without freeing its memory, which would copy it."""
+    code = codes[0] if codes else ""
+    if code is None or isinstance(code, int):
+        # a stream may be missing; an error is left to the interpreter, which tries again
+        with suppress(AttributeError, OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit((code or 0) & 0xFF)
+    sys.modules.clear()
 
 
 def _begin(request: dict[str, Any], output: int, errors: int, status: int) -> str:

@@ -32,8 +32,8 @@ def test_a_fork_reads_the_settings_of_its_folder(isolated: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "returncode", "errors"),
     [
-        ("import atexit; atexit.register(print, 'end')", 0, ""),
-        ("raise SystemExit(7)", 7, ""),
+        ("import atexit; atexit.register(print, 'end'); raise SystemExit(7)", 7, ""),
+        ("raise SystemExit('no fruit')", 1, "no fruit"),
         ("raise ValueError('rotten')", 1, "ValueError: rotten"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, ""),
         ("raise KeyboardInterrupt", -signal.SIGINT, "KeyboardInterrupt"),
@@ -44,6 +44,7 @@ def test_a_fork_ends_as_a_new_python(code: str, returncode: int, errors: str) ->
         assert process.wait() == returncode
         assert process.errors.strip().endswith(errors)
         assert bool(process.errors) is bool(errors)
+        assert process.output == ("end\n" if returncode == 7 else "")
 
 
 def test_a_fork_and_its_children_end_with_the_test(isolated: Path) -> None:
