@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import product
+
 from rich.text import Text
 
 from dlt_dbtcloud.cli.console import render, wrapped
@@ -10,16 +11,14 @@ from dlt_dbtcloud.cli.console import render, wrapped
 URL = "https://ab123.us1.dbt.com/deploy/1/projects/3/runs/7/"
 
 
-@pytest.mark.parametrize("width", [1, 10, 20, 40, 80])
-@pytest.mark.parametrize(
-    "text", ["", "one", f"  See {URL}. It is over.", "a\n\n    b  c\n", "word " * 30, URL]
-)
-def test_words_are_kept_in_order(text: str, width: int) -> None:
-    lines = [line.plain for line in wrapped(Text(text), width)]
-    assert " ".join(lines).split() == text.split()
-    for line in lines:
-        # beside a word that is longer than a line
-        assert len(line) <= width or max(map(len, line.split())) > width - 2 or width == 1
+def test_words_are_kept_in_order() -> None:
+    texts = ("", "one", f"  See {URL}. It is over.", "a\n\n    b  c\n", "word " * 30, URL)
+    for text, width in product(texts, (1, 10, 20, 40, 80)):
+        lines = [line.plain for line in wrapped(Text(text), width)]
+        assert " ".join(lines).split() == text.split()
+        for line in lines:
+            # beside a word that is longer than a line
+            assert len(line) <= width or max(map(len, line.split())) > width - 2 or width == 1
 
 
 def test_lines_keep_their_indent() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import dlt_dbtcloud
 from dlt_dbtcloud.cli.actions.emulate import wait_for_signal
-from dlt_dbtcloud.cli.commands import COMMANDS, Command
+from dlt_dbtcloud.cli.commands import COMMANDS
 from dlt_dbtcloud.cli.options import ARGUMENTS, parse_data, parse_variable
 from dlt_dbtcloud.cli.parser import PROGRAM, new_parser
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -57,40 +57,38 @@ def test_the_command_lines_of_all_pages_are_accepted() -> None:
         new_parser().parse_args(shlex.split(line))
 
 
-@pytest.mark.parametrize("command", HELPERS, ids=lambda command: command.name)
-def test_options_are_the_arguments_of_the_helper(command: Command) -> None:
-    helper = getattr(dlt_dbtcloud, command.helper or "")
-    parameters = inspect.signature(helper).parameters.keys() - {"credentials"}
-    assert {*command.arguments} == parameters
-    assert len({*command.arguments}) == len(command.arguments)
+def test_options_are_the_arguments_of_the_helper() -> None:
+    for command in HELPERS:
+        helper = getattr(dlt_dbtcloud, command.helper or "")
+        parameters = inspect.signature(helper).parameters.keys() - {"credentials"}
+        assert {*command.arguments} == parameters
+        assert len({*command.arguments}) == len(command.arguments)
 
 
-@pytest.mark.parametrize("name", ARGUMENTS)
-def test_an_option_has_the_name_of_its_argument(name: str) -> None:
-    parser = argparse.ArgumentParser()
-    ARGUMENTS[name].add_to(parser)
-    words = {word for action in parser._actions for word in action.option_strings}
-    assert RENAMED.get(name, f"--{name.replace('_', '-')}") in words
+def test_an_option_has_the_name_of_its_argument() -> None:
+    for name in ARGUMENTS:
+        parser = argparse.ArgumentParser()
+        ARGUMENTS[name].add_to(parser)
+        words = {word for action in parser._actions for word in action.option_strings}
+        assert RENAMED.get(name, f"--{name.replace('_', '-')}") in words
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_an_option_that_is_not_passed_leaves_the_config_alone(name: str) -> None:
-    needed = ["flights"] if name == "sources" else []
-    options = new_parser().parse_args([*name.split(), *needed])
-    names = (*COMMANDS[name].arguments, *COMMANDS[name].own_arguments)
-    assert {getattr(options, each) for each in names} <= {None}
+def test_an_option_that_is_not_passed_leaves_the_config_alone() -> None:
+    for name in COMMANDS:
+        needed = ["flights"] if name == "sources" else []
+        options = new_parser().parse_args([*name.split(), *needed])
+        names = (*COMMANDS[name].arguments, *COMMANDS[name].own_arguments)
+        assert {getattr(options, each) for each in names} <= {None}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_a_command_has_its_examples(
-    name: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    done = cli(*name.split(), "--help")
-    assert done.status == 0
-    assert COMMANDS[name].examples
-    for example in COMMANDS[name].examples:
-        assert f"{PROGRAM} {example.words}\n" in f"{done.out}\n"
+def test_the_help_of_a_command_has_its_examples(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in COMMANDS:
+        monkeypatch.setenv("COLUMNS", "200")
+        done = cli(*name.split(), "--help")
+        assert done.status == 0
+        assert COMMANDS[name].examples
+        for example in COMMANDS[name].examples:
+            assert f"{PROGRAM} {example.words}\n" in f"{done.out}\n"
 
 
 def test_every_command_has_an_example_on_the_page() -> None:
@@ -182,9 +180,8 @@ def test_data_is_an_object_and_is_not_repeated_in_the_error(cli: Cli) -> None:
         assert "secret" not in done.err
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_bad_input_is_one_line_that_names_the_help(cli: Cli) -> None:
+    for words in [
         [],
         ["nothing"],
         ["run", "1", "2"],
@@ -202,14 +199,11 @@ def test_data_is_an_object_and_is_not_repeated_in_the_error(cli: Cli) -> None:
         ["status", "--api-token", "dbtc_0123456789abcdef"],
         ["jobs", "--limit", "dbtc_0123456789abcdef"],
         ["jobs", "dbtc_0123456789abcdef"],
-    ],
-    ids=" ".join,
-)
-def test_bad_input_is_one_line_that_names_the_help(words: list[str], cli: Cli) -> None:
-    done = cli(*words)
-    assert (done.status, done.out) == (2, "")
-    assert re.fullmatch(r"error: .*\(see `python -m dlt_dbtcloud.* --help`\)\n", done.err)
-    assert "dbtc_" not in done.err
+    ]:
+        done = cli(*words)
+        assert (done.status, done.out) == (2, "")
+        assert re.fullmatch(r"error: .*\(see `python -m dlt_dbtcloud.* --help`\)\n", done.err)
+        assert "dbtc_" not in done.err
 
 
 def declared(pipeline: dlt.Pipeline) -> dict[str, object]:
@@ -243,9 +237,9 @@ def test_json_that_is_nested_too_deeply_is_bad_input(
     assert reason in done.err
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "9" * 30, "9" * 5000, "x"])
-def test_a_count_is_a_number_that_a_listing_can_have(cli: Cli, count: str) -> None:
-    done = cli("jobs", f"--limit={count}")
-    assert (done.status, done.out) == (2, "")
-    assert "is not a number from 1 to 999999999" in done.err
-    assert len(done.err) < 200
+def test_a_count_is_a_number_that_a_listing_can_have(cli: Cli) -> None:
+    for count in ["0", "-1", "9" * 30, "9" * 5000, "x"]:
+        done = cli("jobs", f"--limit={count}")
+        assert (done.status, done.out) == (2, "")
+        assert "is not a number from 1 to 999999999" in done.err
+        assert len(done.err) < 200

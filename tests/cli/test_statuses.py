@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.exceptions import DltException, MissingDependencyException
 
@@ -30,9 +29,8 @@ from tests.support.dbt.nodes import RUN
 URL = "https://ab123.us1.dbt.com/api/v2/accounts/1/"
 
 
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
+def test_each_error_has_its_status() -> None:
+    for error, status in [
         (DBTCloudRunFailed(RUN), 1),
         (DBTCloudRunCancelled(RUN), 1),
         (DBTCloudRunTimeout(RUN, 5.0), 124),
@@ -48,31 +46,25 @@ URL = "https://ab123.us1.dbt.com/api/v2/accounts/1/"
         (MissingDependencyException("progress", ["tqdm"]), 2),
         (OSError("No space left on device"), 1),
         (DltException("Something else."), 1),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_each_error_has_its_status(error: Exception, status: int) -> None:
-    assert status_of_error(error) == status
+    ]:
+        assert status_of_error(error) == status
 
 
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
+def test_each_run_has_its_status() -> None:
+    cases: list[tuple[Run, int]] = [
         ({"status": 10, "is_success": True, "is_complete": True}, 0),
         ({"status": 20, "is_error": True, "is_complete": True}, 1),
         ({"status": 30, "is_cancelled": True, "is_complete": True}, 1),
         ({"status": 3, "is_complete": False, "in_progress": True}, 0),
         ({"status": 99, "is_complete": True}, 1),
         ({"status": 10, "is_success": False, "is_complete": True}, 1),
-    ],
-)
-def test_each_run_has_its_status(fields: Run, status: int) -> None:
-    assert status_of_run({**RUN, **fields}) == status
+    ]
+    for fields, status in cases:
+        assert status_of_run({**RUN, **fields}) == status
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_calls_are_commands() -> None:
+    for text, expected in [
         ("Call `get_dbt_cloud_run_status(run_id=7)`.", "Call `dlt dbt-cloud status 7`."),
         (
             'Call `retry_dbt_cloud_run(run_id=7, connection="prod")`.',
@@ -86,10 +78,8 @@ def test_each_run_has_its_status(fields: Run, status: int) -> None:
         ("`DBT_CLOUD__ONLY_LOADED=True` in the environment",) * 2,
         ("or `only_loaded=False` to run", "or `--no-only-loaded` to run"),
         ("`other(run_id=7)`", "`other(run_id=7)`"),
-    ],
-)
-def test_calls_are_commands(text: str, expected: str) -> None:
-    assert worded(text) == expected
+    ]:
+        assert worded(text) == expected
 
 
 def test_an_error_of_dlt_is_one_line() -> None:

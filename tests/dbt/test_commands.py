@@ -74,16 +74,15 @@ def parse(line: str) -> DbtCommand:
     return DbtCommand.parse(line)
 
 
-@pytest.mark.parametrize(("options", "expected"), SPELLINGS)
-def test_a_selection_is_read_however_it_is_written(options: str, expected: Selection) -> None:
-    command = parse(f"dbt build {options}")
-    assert (command.select, command.exclude, command.selector) == expected
-    assert command.subcommand == "build"
+def test_a_selection_is_read_however_it_is_written() -> None:
+    for options, expected in SPELLINGS:
+        command = parse(f"dbt build {options}")
+        assert (command.select, command.exclude, command.selector) == expected
+        assert command.subcommand == "build"
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_the_subcommand_is_found_behind_options_and_their_values() -> None:
+    for line, expected in [
         ("dbt build", "build"),
         ("  dbt\n  build  \n", "build"),
         ("dbt \\\n  build \\\r\n  --select a", "build"),
@@ -96,31 +95,25 @@ def test_a_selection_is_read_however_it_is_written(options: str, expected: Selec
         ("dbt docs generate --no-compile", "docs generate"),
         ("dbt --quiet source freshness -o target/x.json", "source freshness"),
         ("dbt run-operation grant --args '{role: build}'", "run-operation"),
-    ],
-)
-def test_the_subcommand_is_found_behind_options_and_their_values(line: str, expected: str) -> None:
-    assert parse(line).subcommand == expected
+    ]:
+        assert parse(line).subcommand == expected
 
 
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
+def test_a_line_that_is_not_a_dbt_command_is_refused() -> None:
+    for line, problem in [
         ("dbt build --select 'a", "cannot be read: No closing quotation"),
         ("python build.py", "a step begins with `dbt`"),
         ("", "a step begins with `dbt`"),
         ("dbt", "no subcommand"),
         ("dbt --version", "no subcommand"),
         ("dbt --target build", "no subcommand"),
-    ],
-)
-def test_a_line_that_is_not_a_dbt_command_is_refused(line: str, problem: str) -> None:
-    with pytest.raises(CommandError, match=problem):
-        parse(line)
+    ]:
+        with pytest.raises(CommandError, match=problem):
+            parse(line)
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_the_value_of_an_option_is_not_the_subcommand() -> None:
+    for line, expected in [
         ("dbt build", "build"),
         ("dbt --target test build", "build"),
         ("dbt -t test run --select docs", "run"),
@@ -133,17 +126,12 @@ def test_a_line_that_is_not_a_dbt_command_is_refused(line: str, problem: str) ->
         ("build", None),
         ("", None),
         (None, None),
-    ],
-)
-def test_the_value_of_an_option_is_not_the_subcommand(
-    line: str | None, expected: str | None
-) -> None:
-    assert subcommand_of(line) == expected
+    ]:
+        assert subcommand_of(line) == expected
 
 
-@pytest.mark.parametrize(
-    ("step", "selects_nodes", "leaves_results"),
-    [
+def test_commands_that_select_nodes_or_leave_results() -> None:
+    for step, selects_nodes, leaves_results in [
         *((name, True, True) for name in ("build", "run", "test", "seed", "snapshot", "compile")),
         ("clone --state target", True, True),
         ("compile --inline 'select 1'", False, True),
@@ -154,32 +142,25 @@ def test_the_value_of_an_option_is_not_the_subcommand(
         ("docs generate", False, False),
         ("source freshness", False, False),
         *((name, False, False) for name in ("ls", "deps", "parse", "debug", "clean")),
-    ],
-)
-def test_commands_that_select_nodes_or_leave_results(
-    step: str, selects_nodes: bool, leaves_results: bool
-) -> None:
-    command = parse(f"dbt {step}")
-    assert (command.selects_nodes, command.leaves_results) == (selects_nodes, leaves_results)
+    ]:
+        command = parse(f"dbt {step}")
+        assert (command.selects_nodes, command.leaves_results) == (selects_nodes, leaves_results)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+def test_a_written_command_is_parsed_as_the_same() -> None:
+    for line in [
         *(f"dbt build {options}" for options, _ in SPELLINGS),
         f"dbt --warn-error build {OTHERS}",
         "dbt build \\\n  --vars '{\n  a: 1 \\\n}' \\\n  -s a",
         "dbt run --vars '{a: \"b c\"}'",
         "dbt run --vars \"{'a': 'b'}\"",
         'dbt run --vars \'{a: "it\'"\'"\'s"}\' --select "*.a[bc]"',
-    ],
-)
-def test_a_written_command_is_parsed_as_the_same(line: str) -> None:
-    command = parse(line)
-    assert parse(str(command)) == command
-    assert "".join(shlex.split(str(command))).replace("-", "") == (
-        "".join(shlex.split(line.replace(" \\\n  ", " "))).replace("-", "")
-    )
+    ]:
+        command = parse(line)
+        assert parse(str(command)) == command
+        assert "".join(shlex.split(str(command))).replace("-", "") == (
+            "".join(shlex.split(line.replace(" \\\n  ", " "))).replace("-", "")
+        )
 
 
 def test_lines_are_joined_as_a_shell_does() -> None:
@@ -191,15 +172,14 @@ def test_only_words_that_need_quotes_have_them() -> None:
     assert str(parse(line)) == line
 
 
-@pytest.mark.parametrize(("options", "_"), SPELLINGS)
-def test_a_selection_is_replaced_however_it_is_written(options: str, _: Selection) -> None:
-    selecting = parse(f"dbt run {options}").selecting(["x", "y"])
-    assert (selecting.select, selecting.exclude, selecting.selector) == (("x", "y"), (), None)
+def test_a_selection_is_replaced_however_it_is_written() -> None:
+    for options, _ in SPELLINGS:
+        selecting = parse(f"dbt run {options}").selecting(["x", "y"])
+        assert (selecting.select, selecting.exclude, selecting.selector) == (("x", "y"), (), None)
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_a_command_on_other_nodes_keeps_all_other_options() -> None:
+    for line, expected in [
         ("dbt build", "dbt build --select x y --indirect-selection empty"),
         ("dbt test -s a", "dbt test --select x y --indirect-selection empty"),
         ("dbt compile", "dbt compile --select x y --indirect-selection empty"),
@@ -216,10 +196,8 @@ def test_a_selection_is_replaced_however_it_is_written(options: str, _: Selectio
             "dbt build --resource-type model test --target prod "
             "--select x y --indirect-selection empty",
         ),
-    ],
-)
-def test_a_command_on_other_nodes_keeps_all_other_options(line: str, expected: str) -> None:
-    assert str(parse(line).selecting(["x", "y"])) == expected
+    ]:
+        assert str(parse(line).selecting(["x", "y"])) == expected
 
 
 @pytest.mark.parametrize("step", ["deps", "docs generate", "source freshness", "ls -s a"])
@@ -237,9 +215,8 @@ def test_nothing_cannot_be_selected() -> None:
         parse("dbt build").narrowed([])
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_a_narrowed_command_intersects_each_criterion() -> None:
+    for line, expected in [
         ("dbt build", "dbt build --select x+ y+"),
         ("dbt test --exclude a", "dbt test --exclude a --select x+ y+"),
         ("dbt run -s a", "dbt run --select a,x+ a,y+"),
@@ -252,15 +229,12 @@ def test_nothing_cannot_be_selected() -> None:
             "dbt test --select a --indirect-selection cautious",
             "dbt test --indirect-selection cautious --select a,x+ a,y+",
         ),
-    ],
-)
-def test_a_narrowed_command_intersects_each_criterion(line: str, expected: str) -> None:
-    assert str(parse(line).narrowed(["x+", "y+"])) == expected
+    ]:
+        assert str(parse(line).narrowed(["x+", "y+"])) == expected
 
 
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
+def test_a_selection_that_cannot_be_intersected_is_refused() -> None:
+    for line, problem in [
         ("dbt build --selector nightly", "by a selector of"),
         ("dbt build --selector nightly --select a", "by a selector of"),
         ("dbt build", "by the default selector"),
@@ -270,11 +244,9 @@ def test_a_narrowed_command_intersects_each_criterion(line: str, expected: str) 
         ("dbt build --select a --warn-error-options '{error: all}'", "may fail with a warning"),
         ("dbt build --select a b --indirect-selection cautious", "in several of its criteria"),
         ("dbt --indirect-selection=Buildable test -s 'a b'", "in several of its criteria"),
-    ],
-)
-def test_a_selection_that_cannot_be_intersected_is_refused(line: str, problem: str) -> None:
-    with pytest.raises(CannotNarrowError, match=problem):
-        parse(line).narrowed(["x+"], has_default_selector=True)
+    ]:
+        with pytest.raises(CannotNarrowError, match=problem):
+            parse(line).narrowed(["x+"], has_default_selector=True)
 
 
 def test_a_default_selector_does_not_matter_beside_a_selection() -> None:
@@ -290,9 +262,8 @@ def test_a_line_that_is_too_long_to_execute_does_not_fit() -> None:
     assert not fits(parse("dbt run").selecting(["é" * room]))
 
 
-@pytest.mark.parametrize(
-    ("resource_type", "file", "fqn", "expected"),
-    [
+def test_a_node_is_selected_by_its_file_or_its_whole_name() -> None:
+    for resource_type, file, fqn, expected in [
         ("model", "models/a/b.sql", ["shop", "a", "b"], "file:b.sql"),
         ("model", "models\\a\\b_v2.py", ["shop", "a", "b", "v2"], "file:b_v2.py"),
         ("seed", "seeds/odd, name.csv", ["shop", "odd, name"], "file:odd??name.csv"),
@@ -305,13 +276,11 @@ def test_a_line_that_is_too_long_to_execute_does_not_fit() -> None:
         ),
         ("snapshot", "snapshots/b.sql", ["shop", "b", "then"], "file:b.sql,fqn:[s]hop.b.then"),
         ("unit_test", "models/b.yml", ["shop", "b", "[x]"], "file:b.yml,fqn:[s]hop.b.[[]x]"),
-    ],
-)
-def test_a_node_is_selected_by_its_file_or_its_whole_name(
-    resource_type: str, file: str, fqn: list[str], expected: str
-) -> None:
-    node = Entry(resource_type=resource_type, package_name="shop", original_file_path=file, fqn=fqn)
-    assert node_selector(node) == f"package:shop,resource_type:{resource_type},{expected}"
+    ]:
+        node = Entry(
+            resource_type=resource_type, package_name="shop", original_file_path=file, fqn=fqn
+        )
+        assert node_selector(node) == f"package:shop,resource_type:{resource_type},{expected}"
 
 
 @pytest.mark.parametrize("lacking", ["resource_type", "package_name", "original_file_path", "fqn"])
@@ -574,15 +543,13 @@ VARIED = [
 ]
 
 
-@pytest.mark.parametrize(("line", "expected"), VARIED)
-def test_variables_are_added_to_each_command_that_takes_them(
-    line: str, expected: str | None
-) -> None:
-    (changed,) = with_variables([line], {"a": 1})
-    if expected is not None:
-        assert changed == expected
-    assert with_variables([changed], {"a": 1}) == [changed]
-    assert with_variables([line], {}) == [line]
+def test_variables_are_added_to_each_command_that_takes_them() -> None:
+    for line, expected in VARIED:
+        (changed,) = with_variables([line], {"a": 1})
+        if expected is not None:
+            assert changed == expected
+        assert with_variables([changed], {"a": 1}) == [changed]
+        assert with_variables([line], {}) == [line]
 
 
 def test_the_last_variables_of_a_command_count() -> None:

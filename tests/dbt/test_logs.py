@@ -73,9 +73,8 @@ def test_lines_may_begin_with_a_time() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("node", "logged"),
-    [
+def test_what_is_logged_about_a_node() -> None:
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         # by the node's name, by its file, by its relation
         ({"name": "broken"}, [DATABASE_ERROR]),
         ({"name": "bad", "original_file_path": "models/bad.sql"}, [UNKNOWN_REF]),
@@ -91,10 +90,9 @@ def test_lines_may_begin_with_a_time() -> None:
         ({"name": "oken"}, []),
         ({"name": "bad", "original_file_path": "models/ba"}, []),
         ({"name": "not_null_id", "resource_type": "model"}, []),
-    ],
-)
-def test_what_is_logged_about_a_node(node: dict[str, Any], logged: list[str]) -> None:
-    assert FusionLog(LOG).about(Entry(**{"resource_type": "model", **node})) == logged
+    ]
+    for node, logged in cases:
+        assert FusionLog(LOG).about(Entry(**{"resource_type": "model", **node})) == logged
 
 
 UNIT_TESTS = """
@@ -134,9 +132,8 @@ def test_a_log_of_dbt_core_has_no_such_errors() -> None:
     assert FusionLog("").errors == []
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_errors_in_the_projects_code_differ_from_others() -> None:
+    for text, expected in [
         (UNKNOWN_REF, True),
         ("[error] [MacroSyntaxInvalid (dbt1502)]: unexpected end of block", True),
         ("[error] [EnvVarMissing (dbt1104)]: 'X' is not set", False),
@@ -144,19 +141,16 @@ def test_a_log_of_dbt_core_has_no_such_errors() -> None:
         (DATABASE_ERROR, False),
         ("[error] [OperationCanceled (dbt8995)]: Operation cancelled", False),
         ("Database Error in model x", False),
-    ],
-)
-def test_errors_in_the_projects_code_differ_from_others(text: str, expected: bool) -> None:
-    assert has_project_error(text) is expected
+    ]:
+        assert has_project_error(text) is expected
 
 
 CHECK = "22:06:36  {} of 2 {} freshness of raw.orders ........ [{} in 0.13s]\n"
 CHECKED = "22:06:36  Finished running 2 sources in 0 hours 0 minutes and 0.92 seconds (0.92s)."
 
 
-@pytest.mark.parametrize(
-    ("log", "count"),
-    [
+def test_warnings_are_counted_at_the_end_of_a_log() -> None:
+    for log, count in [
         ("22:05:40  Done. PASS=6 WARN=1 ERROR=0 SKIP=0 NO-OP=0 TOTAL=7", 1),
         # before dbt 1.10
         ("22:05:40  Done. PASS=6 WARN=0 ERROR=0 SKIP=0 TOTAL=6", 0),
@@ -165,10 +159,8 @@ CHECKED = "22:06:36  Finished running 2 sources in 0 hours 0 minutes and 0.92 se
         ("Processed: 4 models\nSummary: 8 total | 7 success | 1 no-op", 0),
         ("22:05:40  Completed successfully", None),
         ("", None),
-    ],
-)
-def test_warnings_are_counted_at_the_end_of_a_log(log: str, count: int | None) -> None:
-    assert warning_count(log) == count
+    ]:
+        assert warning_count(log) == count
 
 
 @pytest.mark.parametrize(

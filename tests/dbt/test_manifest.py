@@ -34,9 +34,8 @@ TYPED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("odd", "path"),
-    [
+def test_a_field_of_another_type_costs_its_node_and_is_named() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"tags": 5}, ".tags"),
         ({"tags": {"a": 1}}, ".tags"),
         ({"tags": ["a", None]}, ".tags[1]"),
@@ -50,20 +49,17 @@ TYPED: dict[str, dict[str, Any]] = {
         ({"columns": ["a"]}, ".columns"),
         ({"columns": {"id": {"name": 7}}}, ".columns[...].name"),
         ({"owner": "ann"}, ".owner"),
-    ],
-)
-def test_a_field_of_another_type_costs_its_node_and_is_named(
-    odd: dict[str, Any], path: str
-) -> None:
-    nodes = {**TYPED, "model.shop.orders": {**TYPED["model.shop.orders"], **odd}}
-    project = read_manifest({"nodes": nodes, "sources": {}, "child_map": {}})
-    assert project.unique_ids == ["model.shop.kept"]
-    assert project.lost == {"model.shop.orders"}
-    assert "model.shop.orders" not in project
-    assert project.node("model.shop.orders") == Manifest().node("model.shop.orders")
-    place = f'`$.nodes["model.shop.orders"]{path}`'
-    assert [*map(str, project.unread)] == [place]
-    assert project.damage == f"{place} is of an unexpected type"
+    ]
+    for odd, path in cases:
+        nodes = {**TYPED, "model.shop.orders": {**TYPED["model.shop.orders"], **odd}}
+        project = read_manifest({"nodes": nodes, "sources": {}, "child_map": {}})
+        assert project.unique_ids == ["model.shop.kept"]
+        assert project.lost == {"model.shop.orders"}
+        assert "model.shop.orders" not in project
+        assert project.node("model.shop.orders") == Manifest().node("model.shop.orders")
+        place = f'`$.nodes["model.shop.orders"]{path}`'
+        assert [*map(str, project.unread)] == [place]
+        assert project.damage == f"{place} is of an unexpected type"
 
 
 def test_a_section_of_another_type_costs_no_other_section() -> None:
@@ -151,9 +147,8 @@ def test_the_semantic_layer_and_functions_are_nodes() -> None:
     assert project.parents("exposure.shop.board") == project.parents("model.shop.a") == []
 
 
-@pytest.mark.parametrize(
-    ("more", "owners"),
-    [
+def test_owners_come_from_the_node_or_its_group() -> None:
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({}, []),
         ({"meta": {"owner": "ann"}}, ["ann"]),
         ({"config": {"meta": {"owner": ["ann", "bob"]}}}, ["ann", "bob"]),
@@ -161,19 +156,17 @@ def test_the_semantic_layer_and_functions_are_nodes() -> None:
         ({"config": {"group": "sales"}, "package_name": "other"}, ["Others"]),
         ({"group": "sales", "meta": {"owner": "ann"}}, ["ann"]),
         ({"group": "unheard"}, []),
-    ],
-)
-def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: list[str]) -> None:
-    mine = {"name": "sales", "owner": {"name": "Sales", "email": "sales@example.com"}}
-    other = {"name": "sales", "package_name": "other", "owner": {"name": "Others"}}
-    groups = {"group.shop.sales": mine, "group.other.sales": other}
-    project = read_manifest(manifest(node("model.shop.a", **more), groups=groups))
-    assert project.node("model.shop.a")["owners"] == owners
+    ]
+    for more, owners in cases:
+        mine = {"name": "sales", "owner": {"name": "Sales", "email": "sales@example.com"}}
+        other = {"name": "sales", "package_name": "other", "owner": {"name": "Others"}}
+        groups = {"group.shop.sales": mine, "group.other.sales": other}
+        project = read_manifest(manifest(node("model.shop.a", **more), groups=groups))
+        assert project.node("model.shop.a")["owners"] == owners
 
 
-@pytest.mark.parametrize(
-    ("version", "expected"),
-    [
+def test_dbt_fusion_is_known_by_its_version() -> None:
+    for version, expected in [
         ("2.0.0-preview.196", True),
         ("2.1.3", True),
         ("1.11.7", False),
@@ -181,23 +174,16 @@ def test_owners_come_from_the_node_or_its_group(more: dict[str, Any], owners: li
         ("2025.6.11+e1d2f3a", False),
         ("", False),
         (None, False),
-    ],
-)
-def test_dbt_fusion_is_known_by_its_version(version: str | None, expected: bool) -> None:
-    assert read_manifest({"metadata": {"dbt_version": version}}).is_from_fusion is expected
+    ]:
+        assert read_manifest({"metadata": {"dbt_version": version}}).is_from_fusion is expected
 
 
-@pytest.mark.parametrize(
-    ("version", "expected"),
-    [
+def test_dbt_core_reports_exposures_since_its_version_1_10() -> None:
+    for version, expected in [
         *(("1.11.16", True), ("1.10.0a1", True), ("2026.4.7+4533730", True)),
         *(("1.9.4", False), ("2.0.0-preview.196", False), ("", False), (None, False)),
-    ],
-)
-def test_dbt_core_reports_exposures_since_its_version_1_10(
-    version: str | None, expected: bool
-) -> None:
-    assert read_manifest({"metadata": {"dbt_version": version}}).lists_exposures is expected
+    ]:
+        assert read_manifest({"metadata": {"dbt_version": version}}).lists_exposures is expected
 
 
 def test_a_manifest_in_version_20_is_read_like_one_in_version_12() -> None:
@@ -286,9 +272,8 @@ COMPLETE: dict[str, Any] = {
 VERSION = "https://schemas.getdbt.com/dbt/manifest/v{}.json"
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_a_complete_graph_is_not_damaged() -> None:
+    cases: list[dict[str, Any]] = [
         {},
         {"metadata": None},
         {"metadata": {"dbt_schema_version": VERSION.format(1)}},
@@ -296,15 +281,13 @@ VERSION = "https://schemas.getdbt.com/dbt/manifest/v{}.json"
         {"nodes": {"model.a.m": {}, "seed.a.s": {"depends_on": {"macros": []}}}},
         # exposures and the like are not executed
         {"child_map": {"source.a.b.c": ["model.a.m"]}},
-    ],
-)
-def test_a_complete_graph_is_not_damaged(changes: dict[str, Any]) -> None:
-    assert read_manifest({**COMPLETE, **changes}).damage is None
+    ]
+    for changes in cases:
+        assert read_manifest({**COMPLETE, **changes}).damage is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "damage"),
-    [
+def test_the_damage_of_a_graph_is_named() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"metadata": {"dbt_schema_version": VERSION.format(99)}}, "is not a known version"),
         (
             {"metadata": {"dbt_schema_version": "https://schemas.getdbt.com/dbt/sources/v3.json"}},
@@ -337,7 +320,6 @@ def test_a_complete_graph_is_not_damaged(changes: dict[str, Any]) -> None:
         ({"selectors": {"nightly": None}}, '`$.selectors["nightly"]` is of an unexpected type'),
         ({"sources": {"source.a.b.c": {}}}, "`source.a.b.c` lacks one of name, source_name, pack"),
         ({"sources": {"source.a.b.c": {"name": 1}}}, '`$.sources["source.a.b.c"].name` is of an'),
-    ],
-)
-def test_the_damage_of_a_graph_is_named(changes: dict[str, Any], damage: str) -> None:
-    assert damage in (read_manifest({**COMPLETE, **changes}).damage or "")
+    ]
+    for changes, damage in cases:
+        assert damage in (read_manifest({**COMPLETE, **changes}).damage or "")

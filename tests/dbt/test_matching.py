@@ -51,9 +51,8 @@ def test_tables_that_no_source_declares_are_undeclared() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("relation", "is_declared"),
-    [
+def test_a_table_matches_by_schema_and_database() -> None:
+    for relation, is_declared in [
         (Relation("orders", "raw", "warehouse"), True),
         (Relation("orders", "raw", "WAREHOUSE"), True),
         (Relation("orders", "raw", "elsewhere"), False),
@@ -64,10 +63,8 @@ def test_tables_that_no_source_declares_are_undeclared() -> None:
         (Relation("Orders", "raw", is_case_sensitive=True), False),
         (Relation("orders", "Raw", is_case_sensitive=True), False),
         (Relation("orders", "raw", is_case_sensitive=True), True),
-    ],
-)
-def test_a_table_matches_by_schema_and_database(relation: Relation, is_declared: bool) -> None:
-    assert bool(match_sources([relation], manifest_of(source_entry())).sources) is is_declared
+    ]:
+        assert bool(match_sources([relation], manifest_of(source_entry())).sources) is is_declared
 
 
 @pytest.mark.parametrize("database", [None, ""])
@@ -81,9 +78,8 @@ def test_a_disabled_source_does_not_match() -> None:
     assert match_sources([Relation("orders", "raw")], manifest) == Match((), ("orders",))
 
 
-@pytest.mark.parametrize(
-    ("relation", "source", "change"),
-    [
+def test_a_table_in_another_place_names_the_line_to_change() -> None:
+    cases: list[tuple[Relation, dict[str, Any], str]] = [
         (
             Relation("orders", "raw_dev"),
             {},
@@ -142,13 +138,10 @@ def test_a_disabled_source_does_not_match() -> None:
             {},
             "set `identifier: raw___orders` of source `raw.orders` in `models/landing.yml`.",
         ),
-    ],
-)
-def test_a_table_in_another_place_names_the_line_to_change(
-    relation: Relation, source: dict[str, Any], change: str
-) -> None:
-    entry = source_entry(original_file_path=FILE, **source)
-    assert change in advice(relation, entry)
+    ]
+    for relation, source, change in cases:
+        entry = source_entry(original_file_path=FILE, **source)
+        assert change in advice(relation, entry)
 
 
 def test_both_places_are_named() -> None:
@@ -222,9 +215,8 @@ def in_file(name: str, **fields: Any) -> Relation:
     return Relation("orders", "raw", attached_as=name, **fields)
 
 
-@pytest.mark.parametrize(
-    ("declared", "built_into", "is_declared"),
-    [
+def test_a_duckdb_file_is_found_by_its_name_or_an_alias() -> None:
+    for declared, built_into, is_declared in [
         ("warehouse", ["warehouse"], True),
         ("Warehouse", ["other"], True),
         (None, ["other"], True),
@@ -235,34 +227,28 @@ def in_file(name: str, **fields: Any) -> Relation:
         ("elsewhere", [], False),
         # dbt builds into another file, and may attach the loaded one as `elsewhere`
         ("elsewhere", ["other"], True),
-    ],
-)
-def test_a_duckdb_file_is_found_by_its_name_or_an_alias(
-    declared: str | None, built_into: list[str], is_declared: bool
-) -> None:
-    nodes = {f"model.shop.{name}": {"database": name} for name in built_into}
-    manifest = manifest_of(source_entry(database=declared), nodes=nodes)
-    match = match_sources([in_file("warehouse")], manifest)
-    assert bool(match.sources) is is_declared
-    assert bool(match.misplaced) is not is_declared
+    ]:
+        nodes = {f"model.shop.{name}": {"database": name} for name in built_into}
+        manifest = manifest_of(source_entry(database=declared), nodes=nodes)
+        match = match_sources([in_file("warehouse")], manifest)
+        assert bool(match.sources) is is_declared
+        assert bool(match.misplaced) is not is_declared
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_files_are_matched_by_the_name_or_location_of_a_source() -> None:
+    cases: list[dict[str, Any]] = [
         {},
         {"name": "bills", "identifier": "bills", "external": {"location": "s3://a/raw/Orders/*"}},
         {"identifier": "b", "meta": {"external_location": "lake/orders.parquet"}},
         {"identifier": "b", "config": {"meta": {"external_location": "x/orders/y=1/*.parquet"}}},
         {"identifier": "b", "config": {"external_location": ["a/b", "lake/orders/*.jsonl"]}},
-    ],
-)
-def test_files_are_matched_by_the_name_or_location_of_a_source(fields: dict[str, Any]) -> None:
-    manifest = manifest_of(source_entry(**{"name": "orders", "schema": "any", **fields}))
-    (unique_id,) = manifest.sources
-    assert match_sources([Relation("orders", is_file=True)], manifest).sources == (unique_id,)
-    other = match_sources([Relation("users", is_file=True)], manifest)
-    assert other == Match((), ("users",))
+    ]
+    for fields in cases:
+        manifest = manifest_of(source_entry(**{"name": "orders", "schema": "any", **fields}))
+        (unique_id,) = manifest.sources
+        assert match_sources([Relation("orders", is_file=True)], manifest).sources == (unique_id,)
+        other = match_sources([Relation("users", is_file=True)], manifest)
+        assert other == Match((), ("users",))
 
 
 def calls_of_matching(count: int) -> int:

@@ -40,9 +40,8 @@ MANIFEST = {
 }
 
 
-@pytest.mark.parametrize(
-    ("commands", "steps"),
-    [
+def test_commands_build_the_descendants_of_the_sources() -> None:
+    for commands, steps in [
         (["dbt build"], ["dbt build --select source:raw.flights+"]),
         (
             ["dbt deps", "dbt run --full-refresh", "dbt test -s tag:a b,c --exclude d"],
@@ -67,12 +66,8 @@ MANIFEST = {
         (["dbt seed", "dbt docs generate"], []),
         (["dbt deps"], []),
         ([], []),
-    ],
-)
-def test_commands_build_the_descendants_of_the_sources(
-    commands: list[str], steps: list[str]
-) -> None:
-    assert narrowed_commands(commands, read_manifest(MANIFEST), [FLIGHTS]) == steps
+    ]:
+        assert narrowed_commands(commands, read_manifest(MANIFEST), [FLIGHTS]) == steps
 
 
 @pytest.mark.parametrize(
@@ -114,9 +109,8 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
     assert len(crossed) < MAX_LENGTH
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours", "expected"),
-    [
+def test_a_run_covers_another_with_the_same_or_narrower_commands() -> None:
+    for theirs, ours, expected in [
         (["dbt build"], ["dbt build"], True),
         (["dbt build"], ["dbt build --select source:raw.a+"], True),
         (["dbt build --select a b c"], ["dbt build --select c a"], True),
@@ -131,12 +125,8 @@ def test_a_selection_that_is_too_long_becomes_broader_never_less() -> None:
         (["dbt build --vars x"], ["dbt build"], False),
         (["dbt build --vars x"], ["dbt build --vars x -s a"], True),
         ([], ["dbt build"], False),
-    ],
-)
-def test_a_run_covers_another_with_the_same_or_narrower_commands(
-    theirs: list[str], ours: list[str], expected: bool
-) -> None:
-    assert covers(theirs, ours) is expected
+    ]:
+        assert covers(theirs, ours) is expected
 
 
 def test_variables_can_be_left_out_of_the_comparison() -> None:
@@ -281,9 +271,8 @@ TYPED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("line", "names"),
-    [
+def test_a_command_executes_nodes_of_its_types() -> None:
+    for line, names in [
         ("dbt build", "abcdefg"),
         ("dbt build --select tag:x", "abcdefg"),
         ("dbt run", "a"),
@@ -296,11 +285,9 @@ TYPED = {
         ("dbt compile", ""),
         ("dbt source freshness", ""),
         ("make build", ""),
-    ],
-)
-def test_a_command_executes_nodes_of_its_types(line: str, names: str) -> None:
-    found = nodes_of_command(line, read_manifest(TYPED), KINDS)
-    assert "".join(sorted(unique_id.split(".")[2] for unique_id in found)) == names
+    ]:
+        found = nodes_of_command(line, read_manifest(TYPED), KINDS)
+        assert "".join(sorted(unique_id.split(".")[2] for unique_id in found)) == names
 
 
 @pytest.mark.parametrize("version", ["2.0.0-preview.196", "1.9.4", None])

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from dlt_dbtcloud.emulator.faults import Kind, When
 from tests.support.clock import FakeClock, FakeTimer, until
 from tests.support.processes.threads import in_background
 from tests.support.servers.emulator_api import Api
@@ -20,27 +21,22 @@ def job(cloud: DBTCloudEmulator) -> int:
     return cloud.create_job("Nightly")
 
 
-@pytest.mark.parametrize(("when", "runs"), [("before", 0), ("after", 1)])
 @pytest.mark.parametrize(
     ("kind", "status", "beginning"),
     [("status", 500, "{"), ("html", 502, "<html>"), ("html", 200, "<html>"), ("half", 200, "{")],
 )
 def test_a_response_is_replaced(
-    cloud: DBTCloudEmulator,
-    api: Api,
-    job: int,
-    kind: Any,
-    status: int,
-    beginning: str,
-    when: Any,
-    runs: int,
+    cloud: DBTCloudEmulator, api: Api, job: int, kind: Kind, status: int, beginning: str
 ) -> None:
-    cloud.fail("trigger_job", kind, when=when, status=status)
-    response = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
-    assert response.status_code == status
-    assert response.text.startswith(beginning)
-    assert len(cloud.runs) == runs
-    assert api.trigger(job)["status"] == 1
+    takes_effect: dict[When, bool] = {"before": False, "after": True}
+    for when, has_run in takes_effect.items():
+        before = len(cloud.runs)
+        cloud.fail("trigger_job", kind, when=when, status=status)
+        response = api.post(f"/jobs/{job}/run/", {"cause": "a test"})
+        assert response.status_code == status
+        assert response.text.startswith(beginning)
+        assert len(cloud.runs) - before == has_run
+        assert api.trigger(job)["status"] == 1
 
 
 def test_half_a_response_is_not_json(cloud: DBTCloudEmulator, api: Api, job: int) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-import pytest
-
 from dlt_dbtcloud.emulator.times import format_duration, format_time, humanize_duration
 
 
@@ -15,16 +13,13 @@ def test_times_have_a_space_and_microseconds() -> None:
     assert format_time(None) is None
 
 
-@pytest.mark.parametrize(
-    ("seconds", "formatted", "humanized"),
-    [
+def test_durations() -> None:
+    for seconds, formatted, humanized in [
         (0.9, "00:00:00", "0 minutes"),
         (1, "00:00:01", "1 second"),
         (65, "00:01:05", "1 minute, 5 seconds"),
         (7261, "02:01:01", "2 hours, 1 minute, 1 second"),
         (100 * 3600, "100:00:00", "4 days, 4 hours"),
-    ],
-)
-def test_durations(seconds: float, formatted: str, humanized: str) -> None:
-    span = timedelta(seconds=seconds)
-    assert (format_duration(span), humanize_duration(span)) == (formatted, humanized)
+    ]:
+        span = timedelta(seconds=seconds)
+        assert (format_duration(span), humanize_duration(span)) == (formatted, humanized)

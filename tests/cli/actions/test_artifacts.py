@@ -29,13 +29,13 @@ UNSAFE = [
 ]
 
 
-@pytest.mark.parametrize("path", UNSAFE)
-def test_a_path_that_leads_out_of_the_folder_is_refused(path: str, tmp_path: Path) -> None:
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "target"
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
-    with pytest.raises(UnsafePathError, match="is not written"):
-        target_file(folder, path)
+    for path in UNSAFE:
+        with pytest.raises(UnsafePathError, match="is not written"):
+            target_file(folder, path)
 
 
 @pytest.mark.parametrize("path", ["manifest.json", "compiled/shop/models/a.sql", "a b/ü.sql"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dlt_dbtcloud.cli.actions.plan import describe_plan
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import Plan
@@ -36,9 +34,8 @@ def test_a_plan_has_nodes_time_commands_and_names() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
+def test_what_is_unknown_or_left_out_is_a_line() -> None:
+    cases: list[tuple[dict[str, object], str]] = [
         ({"steps": [], "nodes": [], "reason": "Nothing is new."}, "No run would start."),
         ({"steps": [], "nodes": [], "reason": "Nothing is new."}, "Nothing is new."),
         ({"seconds": None}, "The time is unknown: no run of the job has results yet."),
@@ -49,10 +46,9 @@ def test_a_plan_has_nodes_time_commands_and_names() -> None:
             {"runs_considered": 1, "whole_seconds": None},
             "About 4.2 s, by the medians of 1 run",
         ),
-    ],
-)
-def test_what_is_unknown_or_left_out_is_a_line(changes: dict[str, object], line: str) -> None:
-    assert line in lines(**changes)
+    ]
+    for changes, line in cases:
+        assert line in lines(**changes)
 
 
 def test_the_plan_is_that_of_the_helper_and_triggers_nothing(

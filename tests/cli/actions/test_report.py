@@ -118,21 +118,16 @@ def test_the_load_of_a_run_is_found_in_its_pipeline(
         assert f"of pipeline <bdi>{name}</bdi>" in text
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
+def test_days_without_a_job_are_an_error(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    for words, message in [
         (("--days", "7"), "pass `--job JOB`"),
         (("7", "--days", "7"), "`--days` is an option of the page of a job"),
         (("--pipeline", "flights"), "`RUN`, or `--job JOB`"),
         (("--job", "x"), "job_id"),
-    ],
-)
-def test_days_without_a_job_are_an_error(
-    cli: Cli, cloud: DBTCloudEmulator, words: tuple[str, ...], message: str
-) -> None:
-    done = cli("report", *words)
-    assert done.status == 2
-    assert message in done.err
+    ]:
+        done = cli("report", *words)
+        assert done.status == 2
+        assert message in done.err
 
 
 @pytest.mark.parametrize(

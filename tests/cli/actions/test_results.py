@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dlt_dbtcloud.cli.actions.results import results_view
 from dlt_dbtcloud.cli.console import render
 from dlt_dbtcloud.emulator import DBTCloudEmulator
@@ -53,14 +51,14 @@ def test_failures_come_first_with_file_and_message_then_the_rest_and_a_sum() -> 
     ]
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
-def test_the_table_fits_each_width(width: int) -> None:
-    long = result("model.shop." + "very_long_" * 20)
-    table = view([long, *RESULTS], width)
-    rows = [line for line in table if line.startswith(("success", "warn", "pass"))]
-    assert rows
-    assert all(len(row) <= width for row in rows)
-    assert any("…" in row for row in rows)
+def test_the_table_fits_each_width() -> None:
+    for width in [20, 40, 60, 80, 200]:
+        long = result("model.shop." + "very_long_" * 20)
+        table = view([long, *RESULTS], width)
+        rows = [line for line in table if line.startswith(("success", "warn", "pass"))]
+        assert rows
+        assert all(len(row) <= width for row in rows)
+        assert any("…" in row for row in rows)
 
 
 def test_bars_use_the_characters_that_the_output_has() -> None:

@@ -173,9 +173,8 @@ def test_a_pipeline_without_a_load_skips_the_run(cli: Cli, cloud: DBTCloudEmulat
     assert cli("run", job, "--pipeline", "empty", "--json").json["id"] is None
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
+def test_bad_input_is_one_line_on_standard_error(cli: Cli, cloud: DBTCloudEmulator) -> None:
+    for words, reason in [
         (("run", "x"), "`job_id='x'` is not a dbt Cloud id"),
         (("status", "run7"), "`run_id='run7'` is not a dbt Cloud id"),
         (("results", "-"), "is not a dbt Cloud id"),
@@ -201,19 +200,15 @@ def test_a_pipeline_without_a_load_skips_the_run(cli: Cli, cloud: DBTCloudEmulat
         (("jobs", "--project-id", "x"), "`project_id='x'` is not a dbt Cloud id"),
         (("sources", "nothing"), "Pipeline `nothing` cannot be attached"),
         (("status", "dbtc_0123456789abcdef"), "is not a dbt Cloud id"),
-    ],
-)
-def test_bad_input_is_one_line_on_standard_error(
-    cli: Cli, cloud: DBTCloudEmulator, words: tuple[str, ...], reason: str
-) -> None:
-    done = cli(*words)
-    assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert reason in done.err
-    assert "dbtc_" not in done.err
-    assert cloud.api_token not in done.err
-    assert not cloud.runs
+    ]:
+        done = cli(*words)
+        assert (done.status, done.out) == (2, "")
+        assert done.err.startswith("error: ")
+        assert done.err.count("\n") == 1
+        assert reason in done.err
+        assert "dbtc_" not in done.err
+        assert cloud.api_token not in done.err
+        assert not cloud.runs
 
 
 def test_a_missing_token_is_one_line(cli: Cli) -> None:

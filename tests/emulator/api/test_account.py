@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -30,19 +31,17 @@ def test_the_user_of_the_token_is_the_only_one(cloud: DBTCloudEmulator, api: Api
         assert _get(api, path).status_code == 404
 
 
-@pytest.mark.parametrize("version", ["v2", "v3"])
-@pytest.mark.parametrize("noun", ["connections", "repositories", "groups", "audit-logs"])
-def test_what_the_emulator_has_none_of_is_an_empty_list(
-    cloud: DBTCloudEmulator, api: Api, version: str, noun: str
-) -> None:
-    path = f"/api/{version}/accounts/{cloud.account_id}/{noun}/"
-    body = _get(api, path, limit=10).json()
-    assert (body["status"]["is_success"], body["data"]) == (True, [])
-    assert body["extra"]["filters"]["account_id"] == cloud.account_id
-    assert body["extra"]["pagination"] == {"count": 0, "total_count": 0}
-    assert _get(api, path, foo=1).status_code == 400
-    assert _get(api, f"/api/{version}/accounts/1/{noun}/").status_code == 404
-    assert _get(api, f"{path}1/").status_code == 404
+def test_what_the_emulator_has_none_of_is_an_empty_list(cloud: DBTCloudEmulator, api: Api) -> None:
+    versions, nouns = ("v2", "v3"), ("connections", "repositories", "groups", "audit-logs")
+    for version, noun in product(versions, nouns):
+        path = f"/api/{version}/accounts/{cloud.account_id}/{noun}/"
+        body = _get(api, path, limit=10).json()
+        assert (body["status"]["is_success"], body["data"]) == (True, [])
+        assert body["extra"]["filters"]["account_id"] == cloud.account_id
+        assert body["extra"]["pagination"] == {"count": 0, "total_count": 0}
+        assert _get(api, path, foo=1).status_code == 400
+        assert _get(api, f"/api/{version}/accounts/1/{noun}/").status_code == 404
+        assert _get(api, f"{path}1/").status_code == 404
 
 
 @pytest.mark.parametrize("noun", ["connections", "repositories"])

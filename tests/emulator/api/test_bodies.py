@@ -54,9 +54,8 @@ def test_nulls_unknown_fields_and_numbers_as_text_are_accepted(
     assert run["trigger"]["steps_override"] is None
 
 
-@pytest.mark.parametrize(
-    ("body", "data"),
-    [
+def test_an_invalid_body_answers_400(cloud: DBTCloudEmulator, api: Api) -> None:
+    for body, data in [
         ({"cause": ""}, {"cause": "'' is not a non-empty string"}),
         ({"cause": 5}, {"cause": "5 is not a non-empty string"}),
         ({"cause": "x" * 256}, {"cause": "Ensure this field has no more than 255 characters."}),
@@ -86,16 +85,12 @@ def test_nulls_unknown_fields_and_numbers_as_text_are_accepted(
             {"cause": "x", "timeout_seconds_override": -1},
             {"timeout_seconds_override": "-1 is less than the minimum of 0"},
         ),
-    ],
-)
-def test_an_invalid_body_answers_400(
-    cloud: DBTCloudEmulator, api: Api, body: Any, data: Any
-) -> None:
-    answer = api.post(f"/jobs/{cloud.create_job('Any')}/run/", body)
-    assert answer.status_code == 400
-    assert answer.json()["data"] == data
-    assert answer.json()["status"]["is_success"] is False
-    assert cloud.runs == []
+    ]:
+        answer = api.post(f"/jobs/{cloud.create_job('Any')}/run/", body)
+        assert answer.status_code == 400
+        assert answer.json()["data"] == data
+        assert answer.json()["status"]["is_success"] is False
+        assert cloud.runs == []
 
 
 def test_a_cause_may_have_255_characters(cloud: DBTCloudEmulator, api: Api) -> None:
@@ -120,21 +115,16 @@ def test_a_step_that_is_not_a_dbt_command_answers_400(cloud: DBTCloudEmulator, a
     assert answer.json()["data"] == {"steps_override": reason}
 
 
-@pytest.mark.parametrize(
-    "version",
-    [
+def test_every_name_of_a_dbt_version_is_accepted(cloud: DBTCloudEmulator, api: Api) -> None:
+    for version in [
         *("versionless", "latest", "compatible", "extended", "fallback"),
         *("latest-fusion", "fusion-stable", "1.9.0", "2026.4.7+4533730"),
-    ],
-)
-def test_every_name_of_a_dbt_version_is_accepted(
-    cloud: DBTCloudEmulator, api: Api, version: str
-) -> None:
-    job = cloud.create_job("Any", outcome="error")
-    assert api.post(f"/jobs/{job}/", {"dbt_version": version}).json()["data"]["dbt_version"]
-    assert api.trigger(job)["dbt_version"] == version
-    run = api.run(api.trigger(job, dbt_version_override=version)["id"])
-    assert (run["dbt_version"], run["can_retry"]) == (version, True)
+    ]:
+        job = cloud.create_job("Any", outcome="error")
+        assert api.post(f"/jobs/{job}/", {"dbt_version": version}).json()["data"]["dbt_version"]
+        assert api.trigger(job)["dbt_version"] == version
+        run = api.run(api.trigger(job, dbt_version_override=version)["id"])
+        assert (run["dbt_version"], run["can_retry"]) == (version, True)
 
 
 def test_a_trigger_takes_every_documented_field() -> None:

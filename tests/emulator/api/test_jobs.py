@@ -61,9 +61,8 @@ def test_a_job_can_be_created_from_the_payload_of_another(
     assert (clone["name"], clone["execute_steps"]) == ("One [CLONED]", ["dbt run"])
 
 
-@pytest.mark.parametrize(
-    ("change", "data"),
-    [
+def test_an_invalid_job_answers_400(api: Api) -> None:
+    cases: list[tuple[Any, Any]] = [
         ({"name": None}, {"name": "required key not provided"}),
         ({"name": ""}, {"name": "'' is not a non-empty string"}),
         ({"execute_steps": "dbt run"}, {"execute_steps": "'dbt run' is not of type 'array'"}),
@@ -72,12 +71,11 @@ def test_a_job_can_be_created_from_the_payload_of_another(
             {"execute_steps": ["ls"]},
             {"execute_steps": "`ls` is not a dbt command: a step starts with `dbt`."},
         ),
-    ],
-)
-def test_an_invalid_job_answers_400(api: Api, change: Any, data: Any) -> None:
-    answer = api.post("/jobs/", {"name": "Job", **_references(api), **change})
-    assert (answer.status_code, answer.json()["data"]) == (400, data)
-    assert api.data("/jobs/") == []
+    ]
+    for change, data in cases:
+        answer = api.post("/jobs/", {"name": "Job", **_references(api), **change})
+        assert (answer.status_code, answer.json()["data"]) == (400, data)
+        assert api.data("/jobs/") == []
 
 
 def test_the_project_and_environment_must_belong_to_the_account(

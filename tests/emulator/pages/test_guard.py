@@ -19,9 +19,8 @@ def test_names_of_loopback_are_accepted(host: str) -> None:
     check_origin({"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"})
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+def test_other_hosts_and_origins_are_refused() -> None:
+    for headers in [
         {"Host": ""},
         {"Host": "evil.example"},
         {"Host": "127.0.0.1.evil.example"},
@@ -34,30 +33,28 @@ def test_names_of_loopback_are_accepted(host: str) -> None:
         {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
         {**NAVIGATION, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"},
         {**NAVIGATION, "Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
-    ],
-)
-def test_other_hosts_and_origins_are_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(ApiError) as caught:
-        check_origin({"Host": "localhost:8000", **headers})
-    assert caught.value.code == 403
+    ]:
+        with pytest.raises(ApiError) as caught:
+            check_origin({"Host": "localhost:8000", **headers})
+        assert caught.value.code == 403
 
 
 def test_a_link_of_another_site_may_be_followed() -> None:
     check_origin({"Host": "localhost:8000", **NAVIGATION, "Sec-Fetch-Site": "cross-site"})
 
 
-@pytest.mark.parametrize("path", ["/", "{run}", "{run}steps/1/log.txt", "/deploy/nothing"])
-def test_all_responses_forbid_frames_and_other_origins(
-    cloud: DBTCloudEmulator, api: Api, path: str
-) -> None:
+def test_all_responses_forbid_frames_and_other_origins(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Any"))["href"].removeprefix(cloud.url)
-    response = requests.get(cloud.url + path.format(run=run), timeout=60)
-    assert response.headers["X-Frame-Options"] == "DENY"
-    assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert "Access-Control-Allow-Origin" not in response.headers
-    if response.ok:
-        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+    pages = ("/", run, f"{run}steps/1/log.txt")
+    for path in (*pages, "/deploy/nothing"):
+        response = requests.get(cloud.url + path, timeout=60)
+        assert response.ok is (path in pages)
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in response.headers
+        if response.ok:
+            assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
 
 
 def test_a_refused_request_learns_nothing(cloud: DBTCloudEmulator, api: Api) -> None:
@@ -68,11 +65,11 @@ def test_a_refused_request_learns_nothing(cloud: DBTCloudEmulator, api: Api) -> 
         assert "Secret plans" not in response.text
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_pages_can_only_be_read(cloud: DBTCloudEmulator, api: Api, method: str) -> None:
+def test_pages_can_only_be_read(cloud: DBTCloudEmulator, api: Api) -> None:
     href = api.trigger(cloud.create_job("Any"))["href"]
-    assert requests.request(method, href, timeout=60).status_code == 405
-    assert requests.request(method, f"{cloud.url}/", timeout=60).status_code == 401
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert requests.request(method, href, timeout=60).status_code == 405
+        assert requests.request(method, f"{cloud.url}/", timeout=60).status_code == 401
 
 
 def test_reading_pages_changes_nothing(cloud: DBTCloudEmulator, api: Api) -> None:

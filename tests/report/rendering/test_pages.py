@@ -143,22 +143,21 @@ def test_links_lead_to_the_web_or_nowhere() -> None:
         assert url not in text
 
 
-@pytest.mark.parametrize(
-    ("url", "retried"),
-    [
+def test_a_retry_links_to_the_run_it_retries() -> None:
+    for url, retried in [
         ("https://x.example/runs/77/", "https://x.example/runs/76/"),
         ("https://x.example/runs/77", "https://x.example/runs/76"),
         ("https://x.example/runs/177", None),
         ("https://x.example/runs/77/steps", None),
         ("javascript:alert(1)/77", None),
         (None, None),
-    ],
-)
-def test_a_retry_links_to_the_run_it_retries(url: str | None, retried: str | None) -> None:
-    document = Document(render_run(shop_page(run=replace(shop_page().run, url=url))))
-    links = [attrs.get("href") or "" for tag, attrs in document.tags if tag == "a"]
-    assert [link for link in links if link.rstrip("/").endswith("/76")] == [retried] * bool(retried)
-    assert "Run 76" in document.text
+    ]:
+        document = Document(render_run(shop_page(run=replace(shop_page().run, url=url))))
+        links = [attrs.get("href") or "" for tag, attrs in document.tags if tag == "a"]
+        assert [link for link in links if link.rstrip("/").endswith("/76")] == [retried] * bool(
+            retried
+        )
+        assert "Run 76" in document.text
 
 
 def test_what_failed_comes_first_with_its_consequences() -> None:
@@ -305,9 +304,8 @@ def test_a_test_without_a_message_has_its_failures() -> None:
     assert "Got 1,234 results" in json.dumps(details_of(document))
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
+def test_sparse_and_strange_runs_have_a_page() -> None:
+    for page in [
         RunPage(RunHead(None, ""), 0.0),
         RunPage(RunHead(1, "Queued", created_at=BEGAN), BEGAN + 5),
         RunPage(RunHead(1, "Cancelled"), BEGAN, (Step(1, "", "Cancelled"),)),
@@ -319,11 +317,9 @@ def test_a_test_without_a_message_has_its_failures() -> None:
             BEGAN,
             executions=(Execution("model.a.b", 1, "success", None, BEGAN, float("inf")),),
         ),
-    ],
-)
-def test_sparse_and_strange_runs_have_a_page(page: RunPage) -> None:
-    document = Document(render_run(page))
-    assert json.loads(document.content("application/json"))["nodes"] is not None
+    ]:
+        document = Document(render_run(page))
+        assert json.loads(document.content("application/json"))["nodes"] is not None
 
 
 def test_arbitrary_data_have_a_page_that_is_valid_json_and_unicode() -> None:

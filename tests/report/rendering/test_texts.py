@@ -45,12 +45,12 @@ def test_a_tail_begins_with_a_whole_line(texts: Texts) -> None:
     assert last == "line 99999"
 
 
-@pytest.mark.parametrize("at", range(80, 101, 4))
-def test_a_secret_at_the_cut_does_not_show(at: int) -> None:
-    texts = Texts(lambda text: redact(text, "s3cr3t-t0ken"))
-    text = "x" * at + "s3cr3t-t0ken" + "y" * 10_000
-    assert "s3c" not in texts.block(text, 100)
-    assert "0ken" not in texts.tail(text[::-1].replace("nek0t-t3rc3s", "s3cr3t-t0ken"), 100)
+def test_a_secret_at_the_cut_does_not_show() -> None:
+    for at in range(80, 101, 4):
+        texts = Texts(lambda text: redact(text, "s3cr3t-t0ken"))
+        text = "x" * at + "s3cr3t-t0ken" + "y" * 10_000
+        assert "s3c" not in texts.block(text, 100)
+        assert "0ken" not in texts.tail(text[::-1].replace("nek0t-t3rc3s", "s3cr3t-t0ken"), 100)
 
 
 def test_a_secret_at_the_edge_of_what_is_read_does_not_show() -> None:
@@ -94,14 +94,11 @@ def test_urls_of_the_web_and_paths_are_links(texts: Texts, url: str) -> None:
     assert texts.url(f" {url}\n") == url
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+def test_other_urls_and_those_with_secrets_are_no_links(texts: Texts) -> None:
+    for url in [
         *(None, "", "javascript:hit(1)", "JAVASCRIPT:hit(1)", "data:text/html,x", "file:///etc"),
         *("//evil.example", "/\\evil.example", "https://a\x00b", "https://a\u202eb", "x/y"),
         *("https://me:hunter22@cloud.example/x", "https://me@cloud.example", "https:////a@b"),
         *("https://cloud.example/x?token=hunter22", "https://cloud.example/" + "x" * 2_000),
-    ],
-)
-def test_other_urls_and_those_with_secrets_are_no_links(texts: Texts, url: str | None) -> None:
-    assert texts.url(url) == ""
+    ]:
+        assert texts.url(url) == ""
