@@ -100,14 +100,14 @@ def test_data_is_sent(cloud: DBTCloudEmulator, job: int) -> None:
 def test_a_job_can_be_passed_in_every_way(cloud: DBTCloudEmulator, job: int) -> None:
     credentials = DBTCloudConfiguration(job_id=str(job))
     runs = [
-        run_dbt_cloud_job(dlt.secrets.value, job),
-        run_dbt_cloud_job(credentials),
-        run_dbt_cloud_job(credentials, str(job)),
-        run_dbt_cloud_job({"job_id": job}),
-        run_dbt_cloud_job(job_id=job),
+        run_dbt_cloud_job(dlt.secrets.value, job, None, False),
+        run_dbt_cloud_job(credentials, wait_for_outcome=False),
+        run_dbt_cloud_job(credentials, str(job), None, False),
+        run_dbt_cloud_job({"job_id": job}, wait_for_outcome=False),
+        run_dbt_cloud_job(job_id=job, wait_for_outcome=False),
     ]
-    assert all(run["is_success"] for run in runs)
-    assert len(cloud.runs) == 5
+    assert [run["id"] for run in runs] == [run["id"] for run in cloud.runs]
+    assert {run["job_definition_id"] for run in runs} == {job}
     assert credentials.api_token is None
 
 

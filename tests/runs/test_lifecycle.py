@@ -311,7 +311,7 @@ def test_a_missing_run_does_not_end_the_watch_of_others(
     run = started_run(cloud, cloud.create_job("long", duration=None))
     gone = Run(id=id_of(run) + 1_000_000, status=1)
     clock = FakeClock()
-    clock.at(20, lambda: cloud.finish_run(run["id"]))
+    clock.at(3, lambda: cloud.finish_run(run["id"]))
     watch = Watch(clocked(client, clock), [run, gone])
     watch.until(timeout=60, wait_seconds=10)
     assert watch.runs[id_of(run)]["is_success"]

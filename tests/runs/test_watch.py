@@ -264,8 +264,8 @@ def test_the_error_for_a_running_run_shows_how_to_keep_waiting(
 ) -> None:
     run = started_run(cloud, cloud.create_job("Slow", duration=None))
     with pytest.raises(DBTCloudRunTimeout) as caught:
-        watch_runs(clocked(client, FakeClock()), [run], wait_seconds=10, timeout=30)
-    assert "is still running after `timeout=30` seconds" in str(caught.value)
+        watch_runs(clocked(client, FakeClock()), [run], wait_seconds=10, timeout=5)
+    assert "is still running after `timeout=5` seconds" in str(caught.value)
     assert f"get_dbt_cloud_run_status(run_id={run['id']})" in str(caught.value)
     assert caught.value.run_url == run["href"]
 
@@ -297,8 +297,8 @@ def test_a_job_may_be_deleted_during_its_run(
         url = f"{client.base_api_url}/accounts/{cloud.account_id}/jobs/{job}/"
         assert requests.delete(url, headers=headers, timeout=60).ok
 
-    clock.at(5, delete)
-    clock.at(20, partial(cloud.finish_run, run["id"]))
+    clock.at(2, delete)
+    clock.at(4, partial(cloud.finish_run, run["id"]))
     (ended,) = watch_runs(clocked(client, clock), [run], wait_seconds=10, timeout=100)
     assert ended["is_success"]
 
@@ -346,7 +346,7 @@ def test_a_missing_run_of_many_ends_the_watch(
     run = started_run(cloud, cloud.create_job("Slow", duration=None))
     gone = Run(id=id_of(run) + 1_000_000, status=1)
     with pytest.raises(DBTCloudNotFoundError):
-        watch_runs(clocked(client, FakeClock()), [run, gone], wait_seconds=10, timeout=60)
+        watch_runs(clocked(client, FakeClock()), [run, gone], wait_seconds=10, timeout=5)
 
 
 def test_the_end_of_a_run_is_read_from_its_flags() -> None:

@@ -68,7 +68,7 @@ def test_progress_adds_one_request_to_a_wait(
         watch(client, [run], clock, display, **options)
         return len(cloud.requests) - before
 
-    for seconds, wait in ((3, 10), (7, 1), (20, 200)):
+    for seconds, wait in ((3, 10), (7, 1), (12, 200)):
         plain = requests_of(seconds, None, wait_seconds=wait)
         shown = requests_of(seconds, LineDisplay(io.StringIO()), wait_seconds=wait)
         assert shown - plain == (seconds > 5 and wait == 1)

@@ -239,8 +239,8 @@ def test_a_cool_down_keeps_no_duplicate_of_an_earlier_run(
     first = started_run(cloud, int(trigger.job_id), cause=trigger.cause)
     # another worker's run is not listed at first, and the later one cannot be cancelled for minutes
     cloud.fail("list_runs", "lag", seconds=3600)
-    cloud.fail("list_runs", "rate_limit", skip=1, calls=12)
-    cloud.fail("cancel_run", "rate_limit", calls=12)
+    cloud.fail("list_runs", "rate_limit", retry_after=300, skip=1, calls=3)
+    cloud.fail("cancel_run", "rate_limit", retry_after=300, calls=3)
     clock = FakeClock()
     late = clocked(client, clock)
     started = keep_earliest(late, trigger, start(late, trigger))
@@ -271,8 +271,8 @@ def test_a_cool_down_keeps_no_duplicate_of_a_lost_trigger(
     trigger = Trigger(str(job), {"cause": "a test"})
     cloud.fail("trigger_job", "status", status=503, when="before")
     # the searches after the first response, and not those after the second
-    cloud.fail("list_runs", "rate_limit", skip=4, calls=12)
-    cloud.fail("cancel_run", "rate_limit", calls=12)
+    cloud.fail("list_runs", "rate_limit", retry_after=300, skip=4, calls=3)
+    cloud.fail("cancel_run", "rate_limit", retry_after=300, calls=3)
     clock.at(100.0, lambda: client.start_job_run(job, cloud.requests[0].json))
     run = start(clocked(client, clock), trigger).run
     assert [each["is_cancelled"] for each in cloud.runs] == [False, True]
