@@ -112,7 +112,7 @@ def test_a_failed_tls_handshake_never_left(
 def test_a_connection_that_takes_too_long_never_left(
     secure: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.3")
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
     with Proxy(secure.url, trouble) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         assert not post(secure).may_have_arrived

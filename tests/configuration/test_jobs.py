@@ -14,6 +14,7 @@ from dlt_dbtcloud import (
 )
 from dlt_dbtcloud.configuration import required_job_id, with_dbt_cloud_config
 from dlt_dbtcloud.emulator import DBTCloudEmulator
+from tests.support.past_runs import ended_run
 
 
 @with_dbt_cloud_config
@@ -68,19 +69,17 @@ def test_project_and_environment_narrow_the_search(
         found({"job_name": "Nightly"})
 
 
-@pytest.mark.parametrize(
-    ("name", "closest"),
-    [("Nightley", ["Nightly"]), ("NIGHTLY", ["Nightly"]), ("zzz", ["Nightly", "Weekly"])],
-)
-def test_a_name_without_a_job_lists_the_closest(
-    cloud: DBTCloudEmulator, name: str, closest: list[str]
-) -> None:
+def test_a_name_without_a_job_lists_the_closest(cloud: DBTCloudEmulator) -> None:
     jobs = {each: cloud.create_job(each) for each in ("Nightly", "Weekly")}
-    with pytest.raises(InvalidCredentialsException) as caught:
-        found({"job_name": name})
-    text = str(caught.value)
-    assert text.startswith(f"No job in account {cloud.account_id} is named `{name}`. The closest")
-    assert [each for each, job in jobs.items() if f"`{each}` (job {job}," in text] == closest
+    names = {"Nightley": ["Nightly"], "NIGHTLY": ["Nightly"], "zzz": ["Nightly", "Weekly"]}
+    for name, closest in names.items():
+        with pytest.raises(InvalidCredentialsException) as caught:
+            found({"job_name": name})
+        text = str(caught.value)
+        assert text.startswith(
+            f"No job in account {cloud.account_id} is named `{name}`. The closest"
+        )
+        assert [each for each, job in jobs.items() if f"`{each}` (job {job}," in text] == closest
 
 
 def test_a_job_of_another_project_is_named(cloud: DBTCloudEmulator) -> None:
@@ -117,7 +116,7 @@ def test_the_helper_triggers_the_job_of_the_name(
 
 def test_results_are_those_of_the_job_of_the_name(cloud: DBTCloudEmulator) -> None:
     job, other = cloud.create_job("Nightly"), cloud.create_job("Other")
-    run = run_dbt_cloud_job(job_id=job)
-    run_dbt_cloud_job(job_id=other)
+    run = ended_run(cloud, job)
+    ended_run(cloud, other)
     source = dbt_cloud_results(credentials={"job_name": "Nightly"})
     assert [row["run_id"] for row in source.resources["dbt_runs"]] == [run["id"]]

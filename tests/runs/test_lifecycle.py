@@ -424,7 +424,7 @@ def test_ctrl_c_between_triggers_reports_every_run(
         pytest.raises(KeyboardInterrupt),
         interrupting(KeyboardInterrupt, lambda: cloud.struck),
     ):
-        Lifecycle(clocked(client, FastClock(times=20)), config).run_all(triggers)
+        Lifecycle(clocked(client, FastClock(times=60)), config).run_all(triggers)
     (run,) = cloud.runs
     assert f"Job {second} may have been triggered: look" in caplog.text
     assert run["is_cancelled"] is cancel

@@ -94,8 +94,7 @@ def test_a_collector_is_an_argument_or_part_of_the_credentials(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__PROGRESS", "log")
-    monkeypatch.setenv("DBT_CLOUD__WAIT_SECONDS", "0.1")
-    job = cloud.create_job("Short", duration=0.1)
+    job = cloud.create_job("Short")
     first, second = Counting(), Counting()
     run_dbt_cloud_job({"progress": first}, job)
     run_dbt_cloud_job({"progress": first}, job, progress=second)
@@ -118,8 +117,8 @@ def test_the_config_names_a_collector(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__PROGRESS", "log")
-    job = cloud.create_job("Short", duration=0.3)
-    run_dbt_cloud_job(job_id=job, wait_seconds=0.1)
+    job = cloud.create_job("Short")
+    run_dbt_cloud_job(job_id=job)
     assert "- dbt Cloud -" in capsys.readouterr().err
     monkeypatch.setenv("DBT_CLOUD__PROGRESS", "bar")
     with pytest.raises(ConfigurationValueError, match="`progress='bar'`"):
@@ -138,8 +137,8 @@ def test_a_missing_library_is_an_error_before_the_trigger(
 def test_a_call_writes_its_progress_to_standard_error(
     cloud: DBTCloudEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = cloud.create_job("Short", duration=0.2)
-    run = run_dbt_cloud_job(job_id=job, wait_seconds=0.1)
+    job = cloud.create_job("Short")
+    run = run_dbt_cloud_job(job_id=job)
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
