@@ -346,25 +346,25 @@ def _newest_in_destination(pipeline: dlt.Pipeline) -> str | None:
     return None
 
 
-def _schemas_of_data(pipeline: dlt.Pipeline) -> list[str]:
-    """Return the names of the schemas that have tables of data."""
+def _schemas_of_data(pipeline: dlt.Pipeline) -> list[Schema]:
+    """Return the schemas that have tables of data."""
     return [
-        schema.name
+        schema
         for schema in map(pipeline.schemas.__getitem__, pipeline.schema_names)
         if any(is_data(schema, table) for table in schema.data_table_names())
     ]
 
 
-def _newest_load_id(pipeline: dlt.Pipeline, schemas: Sequence[str] | None = None) -> str | None:
+def _newest_load_id(pipeline: dlt.Pipeline, schemas: Sequence[Schema] | None = None) -> str | None:
     """Return the newest load id in the destination, of some schemas or of all."""
-    condition, names = "", schemas or ()
+    condition, names = "", [schema.name for schema in schemas or ()]
     if schemas is not None:
         if not schemas:
             return None
         condition = f" AND schema_name IN ({', '.join(['%s'] * len(schemas))})"
-    is_restored = pipeline.default_schema_name is not None
-    schema = pipeline.default_schema if is_restored else Schema(pipeline.pipeline_name)
-    with pipeline.sql_client() as client:
+    # dlt reads a schema of a pipeline from disk each time
+    schema = schemas[0] if schemas else Schema(pipeline.pipeline_name)
+    with pipeline.dataset(schema=schema).sql_client as client:
         loads = client.make_qualified_table_name(schema.loads_table_name)
         query = f"SELECT max(load_id) FROM {loads} WHERE status = 0"  # noqa: S608, a known name
         try:
