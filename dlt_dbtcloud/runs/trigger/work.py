@@ -10,7 +10,7 @@ from dlt.common import logger
 from dlt_dbtcloud.cause import bound_load
 from dlt_dbtcloud.client.client import DBTCloudClientV2
 from dlt_dbtcloud.exceptions import run_error
-from dlt_dbtcloud.loads import LastLoad, loaded_relations
+from dlt_dbtcloud.loads import LastLoad, loaded_relations, loaded_tables
 from dlt_dbtcloud.payloads import has_finished, id_of
 from dlt_dbtcloud.runs.only_loaded import Narrowing, Saving, log_narrowing, narrowing
 from dlt_dbtcloud.runs.retry.coverage import Scope
@@ -85,7 +85,7 @@ def log_work(client: DBTCloudClientV2, trigger: Trigger, work: Work) -> None:
 
 
 def _work_of_existing(trigger: Trigger, load: LastLoad, existing: Run) -> Work:
-    has_loaded = load.is_remote or loaded_relations(load.pipeline)
+    has_loaded = load.is_remote or loaded_tables(load.pipeline)
     since = f"has loaded nothing since run {existing['id']}"
     nothing = f"pipeline `{load.pipeline_name}` {since}"
     is_needed = has_loaded or not has_finished(existing)
