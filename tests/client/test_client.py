@@ -168,28 +168,26 @@ def test_an_artifact_that_is_not_json_is_an_error(httpserver: HTTPServer, body: 
             client.get_run_artifact(5, "manifest.json")
 
 
-@pytest.mark.parametrize("path", ["", "/etc/passwd", "../../1/", "a/../../b", "a//b", "./a"])
-def test_a_path_that_leaves_the_artifacts_is_refused(client: DBTCloudClientV2, path: str) -> None:
-    with pytest.raises(ValueError, match="is not an artifact"):
-        client.get_run_artifact(1, path)
+def test_a_path_that_leaves_the_artifacts_is_refused(client: DBTCloudClientV2) -> None:
+    for path in ["", "/etc/passwd", "../../1/", "a/../../b", "a//b", "./a"]:
+        with pytest.raises(ValueError, match="is not an artifact"):
+            client.get_run_artifact(1, path)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
+def test_no_request_is_sent_with_an_invalid_id(
+    cloud: DBTCloudEmulator, client: DBTCloudClientV2
+) -> None:
+    cases: list[Any] = [
         lambda client: client.trigger_job_run("../../1"),
         lambda client: client.trigger_job_run(""),
         lambda client: client.get_run_status(None),
         lambda client: client.cancel_run("1/../2"),
         lambda client: client.get_job("abc"),
-    ],
-)
-def test_no_request_is_sent_with_an_invalid_id(
-    cloud: DBTCloudEmulator, client: DBTCloudClientV2, call: Any
-) -> None:
-    with pytest.raises(InvalidCredentialsException, match=r"`(job|run)_id"):
-        call(client)
-    assert cloud.requests == []
+    ]
+    for call in cases:
+        with pytest.raises(InvalidCredentialsException, match=r"`(job|run)_id"):
+            call(client)
+        assert cloud.requests == []
 
 
 def test_no_request_is_sent_without_an_account(cloud: DBTCloudEmulator) -> None:

@@ -70,25 +70,26 @@ def test_a_run_without_nodes_starts_and_ends() -> None:
     assert start["run"]["runId"] == end["run"]["runId"]
 
 
-@pytest.mark.parametrize(("status", "kind"), [(10, "COMPLETE"), (20, "FAIL"), (30, "ABORT")])
-def test_the_end_event_matches_the_status(status: int, kind: str) -> None:
-    [end] = ends(run={**RUN, "status": status, "status_message": "The reason."})
-    assert end["eventType"] == kind
-    messages = [facet["message"] for name, facet in end["run"]["facets"].items() if "error" in name]
-    assert messages == ([] if status == 10 else ["The reason."])
+def test_the_end_event_matches_the_status() -> None:
+    cases: list[tuple[int, str]] = [(10, "COMPLETE"), (20, "FAIL"), (30, "ABORT")]
+    for status, kind in cases:
+        [end] = ends(run={**RUN, "status": status, "status_message": "The reason."})
+        assert end["eventType"] == kind
+        messages = [
+            facet["message"] for name, facet in end["run"]["facets"].items() if "error" in name
+        ]
+        assert messages == ([] if status == 10 else ["The reason."])
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
+def test_a_failed_run_without_a_message_links_to_its_page() -> None:
+    cases: list[tuple[Any, str]] = [
         ({}, f"See the run's steps: {RUN['href']}"),
         ({"href": None}, "No reason was given."),
         ({"href": 5}, "No reason was given."),
-    ],
-)
-def test_a_failed_run_without_a_message_links_to_its_page(more: Any, message: str) -> None:
-    [end] = ends(run={**RUN, "status": 20, "status_message": None, **more})
-    assert end["run"]["facets"]["errorMessage"]["message"] == message
+    ]
+    for more, message in cases:
+        [end] = ends(run={**RUN, "status": 20, "status_message": None, **more})
+        assert end["run"]["facets"]["errorMessage"]["message"] == message
 
 
 def test_a_failed_run_names_the_failed_nodes() -> None:
@@ -97,29 +98,29 @@ def test_a_failed_run_names_the_failed_nodes() -> None:
     *_, end = ends(result("seed.shop.days"), *failed, *failed, run=run)
     message = end["run"]["facets"]["errorMessage"]["message"]
     assert message == "It failed. Failed: unit_test.shop.a.adds, operation.shop.hook."
-    many = [result(f"model.shop.m{number}", "error") for number in range(30)]
+    many = [result(f"model.shop.m{number}", "error") for number in range(22)]
     *_, end = ends(*many, run=run)
-    assert end["run"]["facets"]["errorMessage"]["message"].endswith("model.shop.m19 and 10 more.")
+    assert end["run"]["facets"]["errorMessage"]["message"].endswith("model.shop.m19 and 2 more.")
 
 
-@pytest.mark.parametrize(
-    ("flags", "kind"),
-    [
+def test_an_unknown_status_ends_by_the_flags_of_the_run() -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"is_error": True}, "FAIL"),
         ({"is_cancelled": True}, "ABORT"),
         ({"is_success": True}, "COMPLETE"),
         ({}, "FAIL"),
-    ],
-)
-def test_an_unknown_status_ends_by_the_flags_of_the_run(flags: dict[str, Any], kind: str) -> None:
-    run: Any = {**RUN, "status": 40, "is_complete": True, **flags}
-    [end] = ends(run=run)
-    assert end["eventType"] == kind
+    ]
+    for flags, kind in cases:
+        run: Any = {**RUN, "status": 40, "is_complete": True, **flags}
+        [end] = ends(run=run)
+        assert end["eventType"] == kind
 
 
-@pytest.mark.parametrize("status", [1, 2, 3])
-def test_a_queued_run_has_no_events(status: int) -> None:
-    assert run_events({**RUN, "status": status, "started_at": None, "finished_at": None}, []) == []
+def test_a_queued_run_has_no_events() -> None:
+    for status in [1, 2, 3]:
+        assert (
+            run_events({**RUN, "status": status, "started_at": None, "finished_at": None}, []) == []
+        )
 
 
 def test_an_unfinished_run_has_no_end_event() -> None:
@@ -214,10 +215,11 @@ def test_events_share_no_objects() -> None:
     assert json.dumps(events[:2]) == others
 
 
-@pytest.mark.parametrize(("rows", "is_known"), [(None, False), (-1, False), (0, True)])
-def test_an_unknown_number_of_rows_has_no_facet(rows: int | None, is_known: bool) -> None:
-    model, _ = ends(result("model.shop.a", rows_affected=rows))
-    assert bool(model["outputs"][0]["outputFacets"]) == is_known
+def test_an_unknown_number_of_rows_has_no_facet() -> None:
+    cases: list[tuple[int | None, bool]] = [(None, False), (-1, False), (0, True)]
+    for rows, is_known in cases:
+        model, _ = ends(result("model.shop.a", rows_affected=rows))
+        assert bool(model["outputs"][0]["outputFacets"]) == is_known
 
 
 def test_python_code_is_not_sql() -> None:
@@ -227,57 +229,61 @@ def test_python_code_is_not_sql() -> None:
         assert "sql" not in event["job"]["facets"]
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "outputs"),
-    [("error", "FAIL", 0), ("runtime error", "FAIL", 0), ("partial success", "FAIL", 1)],
-)
-def test_a_failed_model_has_its_message(status: str, kind: str, outputs: int) -> None:
-    model, _ = ends(result("model.shop.a", status, message="No such column."))
-    assert (model["eventType"], len(model["outputs"])) == (kind, outputs)
-    assert model["run"]["facets"]["errorMessage"]["message"] == "No such column."
-    silent, _ = ends(result("model.shop.a", status))
-    assert silent["run"]["facets"]["errorMessage"]["message"] == "No reason was given."
-
-
-@pytest.mark.parametrize("status", ["skipped", "no-op", "reused"])
-def test_a_node_that_was_not_executed_has_no_events(status: str) -> None:
-    assert len(ends(result("model.shop.a", status))) == 1
-
-
-@pytest.mark.parametrize("command", ["build", "retry", "run", "seed", "snapshot", "-t docs test"])
-def test_commands_that_execute_nodes_have_events(command: str) -> None:
-    assert len(ends(result("model.shop.a", command=f"dbt {command}"))) == 2
-
-
-@pytest.mark.parametrize("command", ["dbt compile", "dbt docs generate", "dbt source freshness"])
-def test_commands_that_do_not_execute_nodes_have_no_events(command: str) -> None:
-    assert len(ends(result("model.shop.a", command=command))) == 1
-
-
-@pytest.mark.parametrize("unique_id", ["exposure.shop.a", "unit_test.shop.a.b", "operation.shop.a"])
-def test_nodes_without_inputs_and_outputs_have_no_events(unique_id: str) -> None:
-    assert len(ends(result(unique_id))) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "success"),
-    [("pass", "COMPLETE", True), ("warn", "COMPLETE", False), ("fail", "FAIL", False)],
-)
-def test_a_test_has_an_assertion_on_the_tested_model(status: str, kind: str, success: bool) -> None:
-    test, _ = ends(result("test.shop.not_null_a_id.0f", status, failures=3))
-    assert (test["eventType"], test["outputs"]) == (kind, [])
-    days, model = test["inputs"]
-    assert days["inputFacets"] == {}
-    assert model["inputFacets"]["dataQualityAssertions"]["assertions"] == [
-        {
-            "assertion": "not_null",
-            "success": success,
-            "name": "not_null_a_id",
-            "column": "id",
-            "severity": "warn",
-            "actual": "3",
-        }
+def test_a_failed_model_has_its_message() -> None:
+    cases: list[tuple[str, str, int]] = [
+        ("error", "FAIL", 0),
+        ("runtime error", "FAIL", 0),
+        ("partial success", "FAIL", 1),
     ]
+    for status, kind, outputs in cases:
+        model, _ = ends(result("model.shop.a", status, message="No such column."))
+        assert (model["eventType"], len(model["outputs"])) == (kind, outputs)
+        assert model["run"]["facets"]["errorMessage"]["message"] == "No such column."
+        silent, _ = ends(result("model.shop.a", status))
+        assert silent["run"]["facets"]["errorMessage"]["message"] == "No reason was given."
+
+
+def test_a_node_that_was_not_executed_has_no_events() -> None:
+    for status in ["skipped", "no-op", "reused"]:
+        assert len(ends(result("model.shop.a", status))) == 1
+
+
+def test_commands_that_execute_nodes_have_events() -> None:
+    for command in ["build", "retry", "run", "seed", "snapshot", "-t docs test"]:
+        assert len(ends(result("model.shop.a", command=f"dbt {command}"))) == 2
+
+
+def test_commands_that_do_not_execute_nodes_have_no_events() -> None:
+    for command in ["dbt compile", "dbt docs generate", "dbt source freshness"]:
+        assert len(ends(result("model.shop.a", command=command))) == 1
+
+
+def test_nodes_without_inputs_and_outputs_have_no_events() -> None:
+    for unique_id in ["exposure.shop.a", "unit_test.shop.a.b", "operation.shop.a"]:
+        assert len(ends(result(unique_id))) == 1
+
+
+def test_a_test_has_an_assertion_on_the_tested_model() -> None:
+    cases: list[tuple[str, str, bool]] = [
+        ("pass", "COMPLETE", True),
+        ("warn", "COMPLETE", False),
+        ("fail", "FAIL", False),
+    ]
+    for status, kind, success in cases:
+        test, _ = ends(result("test.shop.not_null_a_id.0f", status, failures=3))
+        assert (test["eventType"], test["outputs"]) == (kind, [])
+        days, model = test["inputs"]
+        assert days["inputFacets"] == {}
+        assert model["inputFacets"]["dataQualityAssertions"]["assertions"] == [
+            {
+                "assertion": "not_null",
+                "success": success,
+                "name": "not_null_a_id",
+                "column": "id",
+                "severity": "warn",
+                "actual": "3",
+            }
+        ]
 
 
 def test_a_test_with_an_error_has_no_assertion() -> None:
@@ -296,17 +302,17 @@ def test_a_singular_test_has_an_assertion_if_it_reads_one_table() -> None:
     assert assertion == {"assertion": "sums_up", "success": True, "name": "sums_up"}
 
 
-@pytest.mark.parametrize("attached", [{"attached_node": "model.shop.hidden"}, {}])
-def test_a_test_of_an_ephemeral_model_has_no_assertion_on_its_sources(
-    attached: dict[str, str],
-) -> None:
-    tests = manifest(
-        node("model.shop.hidden", SOURCE["unique_id"], config={"materialized": "ephemeral"}),
-        node("test.shop.unique_hidden_total.0f", "model.shop.hidden", **attached),
-        SOURCE,
-    )
-    events = run_events(RUN, [outcome(tests, result("test.shop.unique_hidden_total.0f", "fail"))])
-    assert [dataset["inputFacets"] for dataset in events[2]["inputs"]] == [{}]
+def test_a_test_of_an_ephemeral_model_has_no_assertion_on_its_sources() -> None:
+    for attached in [{"attached_node": "model.shop.hidden"}, {}]:
+        tests = manifest(
+            node("model.shop.hidden", SOURCE["unique_id"], config={"materialized": "ephemeral"}),
+            node("test.shop.unique_hidden_total.0f", "model.shop.hidden", **attached),
+            SOURCE,
+        )
+        events = run_events(
+            RUN, [outcome(tests, result("test.shop.unique_hidden_total.0f", "fail"))]
+        )
+        assert [dataset["inputFacets"] for dataset in events[2]["inputs"]] == [{}]
 
 
 def test_a_tests_column_may_be_an_argument() -> None:

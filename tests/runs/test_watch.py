@@ -89,7 +89,7 @@ def test_a_pause_of_zero_is_a_check_a_second(
 def test_the_end_is_noticed_within_a_tenth_of_the_duration_with_few_checks(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    length = 100
+    length = 30
     run = started_run(cloud, cloud.create_job("Long", duration=None))
     clock = FakeClock()
     clock.at(length, partial(cloud.finish_run, run["id"]))

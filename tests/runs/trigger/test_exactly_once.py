@@ -60,7 +60,7 @@ LATE = [Fault("late", {"seconds": seconds}) for seconds in (0.2, 2.0, 12.0)]
 COOL_DOWNS = Fault("rate_limit", {"retry_after": 7, "calls": 2})
 # errors that a call distinguishes, each more often than once
 ERRORS: list[tuple[str, dict[str, Any]]] = [
-    ("status", {"status": 503, "calls": 3}),
+    ("status", {"status": 503, "calls": 2}),
     ("html", {"status": 404, "calls": 2}),
     ("cut", {"calls": 2}),
 ]
