@@ -9,10 +9,17 @@ from typing import Any, TypeVar
 
 import dlt
 import duckdb
-from dlt.common.configuration.specs.base_configuration import is_hint_not_resolvable
+from dlt.common.configuration.specs.base_configuration import (
+    BaseConfiguration,
+    is_hint_not_resolvable,
+)
 from dlt.common.destination import Destination
 from dlt.common.utils import uniq_id
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
+from dlt.destinations.impl.duckdb.configuration import (
+    DuckDbClientConfiguration,
+    DuckDbCredentials,
+)
 
 __all__ = ["EmptiedWarehouse", "explicit", "new_pipeline", "shared_warehouse", "warehouse"]
 
@@ -20,11 +27,14 @@ _Destination = TypeVar("_Destination", bound=Destination[Any, Any])
 
 
 class _Warehouse(DuckDB):
-    """A DuckDB file that is open until the end."""
+    """A DuckDB file that is open until the end, and whose configuration is the default."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._connection = duckdb.connect(path)
+        credentials = DuckDbCredentials(path)
+        credentials.resolve()
+        _make_explicit(self, DuckDbClientConfiguration(credentials=credentials))
 
     @property
     def destination_type(self) -> str:
@@ -54,7 +64,7 @@ class EmptiedWarehouse:
     def use(self) -> Iterator[DuckDB]:
         """Yield a destination for the file, or for another one if it is in use or not empty."""
         path = str(self._folder / f"{uniq_id()}.duckdb")
-        destination = self._made.pop() if self._made else explicit(_Warehouse(path))
+        destination = self._made.pop() if self._made else _Warehouse(path)
         yield destination
         destination.empty()
         self._made.append(destination)
@@ -62,7 +72,7 @@ class EmptiedWarehouse:
 
 def warehouse(path: str) -> DuckDB:
     """Return a destination for a DuckDB file, which no other process can open meanwhile."""
-    return explicit(_Warehouse(path))
+    return _Warehouse(path)
 
 
 def shared_warehouse(path: str) -> DuckDB:
@@ -75,11 +85,14 @@ def explicit(destination: _Destination) -> _Destination:
 
     dlt resolves it up to 20 times a load, and looks for each of its fields in ten places.
     """
-    resolved = destination.configuration(destination.spec(), accept_partial=True)
+    _make_explicit(destination, destination.configuration(destination.spec(), accept_partial=True))
+    return destination
+
+
+def _make_explicit(destination: Destination[Any, Any], resolved: BaseConfiguration) -> None:
     for name, hint in resolved.get_resolvable_fields().items():
         if not is_hint_not_resolvable(hint):
             destination.config_params[name] = getattr(resolved, name)
-    return destination
 
 
 def new_pipeline(
