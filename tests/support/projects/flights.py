@@ -18,6 +18,7 @@ from dlt_dbtcloud import get_dbt_cloud_run_results
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.typing import NodeResult
 from tests.support.dbt.recordings import Recorder, Replay
+from tests.support.loading.loads import load_tables
 from tests.support.loading.warehouse import shared_warehouse, warehouse
 from tests.support.processes.children import run
 from tests.support.projects.fusion import create_database
@@ -60,15 +61,20 @@ class Flights:
         self.pipeline.run(source.with_resources(*tables) if tables else source)
 
     def load_for_dbt(self, *tables: str) -> None:
-        """Load some of the tables, and those that dbt reads by another pipeline."""
+        """Load some of the tables, and those that dbt reads by another pipeline.
+
+        A replay of dbt reads none, so that they get a row each.
+        """
         if self._is_real:
             others = dlt.pipeline(
                 "before", destination=self.pipeline.destination, dataset_name="raw"
             )
             others.run(flights_source(1))
             self.pipeline.activate()
-        if tables:
+        if tables and self._is_real:
             self.load(*tables)
+        elif tables:
+            load_tables(self.pipeline, *tables)
 
     def job(self, *steps: str, name: str = "Nightly", **options: Any) -> int:
         """Create a job on the project."""

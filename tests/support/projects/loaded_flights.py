@@ -43,7 +43,9 @@ def run_flights(flights: Flights, *, loads: bool = False) -> LoadedFlights:
         loads: Whether the results are loaded, by the pipeline that has loaded the data.
     """
     pipeline = flights.pipeline
-    flights.load_for_dbt(*(["airlines"] if loads else []))
+    flights.load_for_dbt()
+    if loads:
+        flights.load("airlines")
     steps = ("dbt seed", "dbt run", "dbt snapshot")
     job = flights.job(*steps, generate_docs=True, run_generate_sources=True)
     nightly = run_dbt_cloud_job(job_id=job, pipeline=pipeline if loads else None)
