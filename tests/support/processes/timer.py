@@ -1,7 +1,7 @@
 """Plugin of pytest that ends a process whose test is stuck in any phase, and prints all stacks.
 
 The timers of pytest's faulthandler and of pytest-timeout stop when a test fails, so a fixture that
-hangs then would hang for ever; and each starts a thread per test.
+hangs then would hang for ever. They also start a thread per test.
 """
 
 from __future__ import annotations
