@@ -200,8 +200,10 @@ ALIKE = {
     "materialized_assets": "get_dbt_cloud_run_status",
     "openlineage_events": "get_dbt_cloud_run_status",
     "get_account": "get_dbt_cloud_run_status",
+    "get_endpoint": "get_dbt_cloud_run_status",
     "list_jobs": "list_runs",
     "list_run_artifacts": "list_runs",
+    "post_endpoint": "run_dbt_cloud_job",
 }
 
 

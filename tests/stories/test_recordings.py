@@ -101,17 +101,21 @@ def test_dbt_fusion_behaves_as_recorded(name: str, tmp_path: Path, fusion: str) 
     assert changes(load(name), record_fusion(name, tmp_path, fusion)) == ""
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
 def test_a_replayed_run_has_the_recorded_log_and_artifacts(
-    cloud: DBTCloudEmulator, tmp_path: Path, name: str
+    cloud: DBTCloudEmulator, tmp_path: Path
 ) -> None:
-    recording, api = load(name), Api(cloud)
+    api = Api(cloud)
     with api.session:
-        run = api.ended(api.trigger(replayed_job(cloud, tmp_path, name))["id"])
-        assert run["dbt_version"] == "2.0.0-preview.196"
-        steps = run["run_steps"][3:]
-        # a step that fails ends the run
-        for recorded, step in zip(recording, steps, strict=False):
+        jobs = [replayed_job(cloud, tmp_path, name) for name in SCENARIOS]
+        runs = [api.ended(api.trigger(job)["id"]) for job in jobs]
+        assert {run["dbt_version"] for run in runs} == {"2.0.0-preview.196"}
+        commands = [
+            (run, step, recorded)
+            for name, run in zip(SCENARIOS, runs, strict=True)
+            # a step that fails ends the run
+            for recorded, step in zip(load(name), run["run_steps"][3:], strict=False)
+        ]
+        for run, step, recorded in commands:
             assert recorded["command"] in step["name"]
             assert step["logs"].splitlines()[:-1] == recorded["log"]
             assert step["status"] == (20 if recorded["exit_code"] else 10)
