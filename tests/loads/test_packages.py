@@ -11,21 +11,13 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from dlt_dbtcloud import DBTCloudException
-from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
+from dlt_dbtcloud.loads.packages import LastLoad, last_load
 from tests.support.loading.loads import SharedLoads, load_sources, load_tables
 from tests.support.processes.forks import run_forked
 
 
-def load(
-    pipeline: dlt.Pipeline,
-    table: str = "airlines",
-    source: str | None = None,
-    hints: dict[str, Any] | None = None,
-) -> str:
-    resource = dlt.resource([{"carrier": "AA"}], name=table)
-    resource.apply_hints(additional_table_hints=hints)
-    data: Any = dlt.source(lambda: resource, name=source)() if source else resource
-    return str(max(pipeline.run(data).loads_ids))
+def load(pipeline: dlt.Pipeline) -> str:
+    return str(max(pipeline.run([{"carrier": "AA"}], table_name="airlines").loads_ids))
 
 
 @pytest.fixture
@@ -89,21 +81,6 @@ def test_another_machine_that_cannot_know_the_load_is_an_error(
 def test_another_machine_needs_the_destination(tmp_path: Path) -> None:
     with pytest.raises(DBTCloudException, match="has no destination"):
         last_load(elsewhere(tmp_path))
-
-
-def test_loads_of_dbts_results_or_of_nothing_do_not_count(copy: dlt.Pipeline) -> None:
-    expected = last_load(copy)
-    assert expected == LastLoad("flights", newest(copy))
-    load(copy, "dbt_runs", source=RESULTS_SCHEMA, hints={RESULTS_HINT: True})
-    assert last_load(copy) == expected
-
-    @dlt.resource
-    def empty() -> Iterator[dict[str, Any]]:
-        dlt.current.resource_state()["seen"] = True
-        yield from ()
-
-    copy.run(empty())
-    assert last_load(copy) == expected
 
 
 def test_a_failed_load_is_an_error_until_the_next_load(copy: dlt.Pipeline) -> None:

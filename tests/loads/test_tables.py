@@ -17,7 +17,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.trace import load_trace
 
 from dlt_dbtcloud import DBTCloudException
-from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA
+from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, last_load
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
 from tests.fixtures import WriteConfig
@@ -196,8 +196,10 @@ def test_a_change_of_state_alone_loads_nothing(copy: dlt.Pipeline) -> None:
         dlt.current.resource_state()["seen"] = True
         yield from ()
 
+    expected = last_load(copy)
     copy.run(empty())
     assert loaded_tables(copy) == {}
+    assert last_load(copy) == expected
 
 
 def test_an_emptied_table_has_changed_and_so_have_its_nested_ones(twice: dlt.Pipeline) -> None:
@@ -280,7 +282,9 @@ def test_rows_are_unknown_if_the_trace_is_lost(copy: dlt.Pipeline) -> None:
 def test_dbts_results_are_not_data(copy: dlt.Pipeline) -> None:
     older = copy.run([source("one", resource(ORDER, "sold")), results()])
     assert loaded_tables(copy) == {"sold": 1, "sold__items": 2}
+    (of_data,) = [each.load_id for each in older.load_packages if each.schema_name == "one"]
     info = copy.run(results())
+    assert last_load(copy) == LastLoad("sales", of_data)
     assert loaded_tables(info) == {}
     # the rows of an older load are not known any more
     unknown = {"sold": None, "sold__items": None}
