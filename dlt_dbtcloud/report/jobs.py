@@ -233,7 +233,7 @@ def _rows(
     if not known:
         return []
     schema = known[0]
-    with pipeline.dataset(schema=schema).sql_client as client:
+    with pipeline.sql_client(schema.name) as client:
 
         def quoted(column: str) -> str:
             return client.escape_column_name(schema.naming.normalize_identifier(column))

@@ -67,6 +67,17 @@ def test_another_machine_finds_the_load_in_the_destination(
     assert last_load(after) == LastLoad("flights", newest(loaded_pipeline))
 
 
+def test_another_machine_has_credentials_of_the_pipeline(
+    loaded_pipeline: dlt.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with loaded_pipeline.sql_client() as client:
+        query = "SELECT path FROM duckdb_databases() WHERE path != ''"
+        ((database,),) = client.execute_sql(query) or ()
+    monkeypatch.setenv("FLIGHTS__DESTINATION__DUCKDB__CREDENTIALS", f"duckdb:///{database}")
+    found = last_load(elsewhere(tmp_path, destination="duckdb", dataset_name="raw"))
+    assert found == LastLoad("flights", newest(loaded_pipeline))
+
+
 def test_another_machine_that_cannot_know_the_load_is_an_error(
     pipeline: dlt.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,10 +104,12 @@ def test_an_unknown_job_is_an_error(client: DBTCloudClientV2) -> None:
         read_trend(client, 1, 30)
 
 
-def test_loaded_results_are_read_from_the_destination(loaded: LoadedFlights) -> None:
-    pipeline = dlt.pipeline(
-        "flights", destination=dlt.destinations.duckdb(loaded.database), dataset_name="raw"
-    )
+def test_loaded_results_are_read_from_the_destination(
+    loaded: LoadedFlights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = "FLIGHTS__DESTINATION__DUCKDB__CREDENTIALS"
+    monkeypatch.setenv(credentials, f"duckdb:///{loaded.database}")
+    pipeline = dlt.pipeline("flights", destination="duckdb", dataset_name="raw")
     pipeline.sync_destination()
     job = loaded.failed["job_definition_id"]
     found = stored_trend(pipeline, job, 30, time.time())
