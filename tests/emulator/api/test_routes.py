@@ -25,7 +25,6 @@ def test_no_path_is_routed_twice() -> None:
 
 
 def test_the_url_map_can_be_built_twice() -> None:
-    url_map.cache_clear()
     first = url_map()
     url_map.cache_clear()
     assert repr(url_map()) == repr(first)

@@ -10,6 +10,8 @@ import random
 import re
 import sys
 from dataclasses import replace
+from functools import cached_property
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -34,14 +36,17 @@ from tests.support.reports.strange import strange_page, strange_trend
 _URLS = frozenset({"action", "background", "data", "formaction", "href", "poster", "src", "srcset"})
 
 
-class Document(HTMLParser):
+# what is between the visible texts of a page
+_HIDDEN = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL)
+
+
+class Tags(HTMLParser):
     """The tags of a page, and the contents of its scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.raw: list[tuple[str, str | None, str]] = []
-        self.words: list[str] = []
         self._open: tuple[str, str | None] | None = None
         self.feed(text)
         self.close()
@@ -59,8 +64,27 @@ class Document(HTMLParser):
         if self._open:
             *kind, before = self.raw[-1]
             self.raw[-1] = (kind[0] or "", kind[1], before + data)
-        else:
-            self.words.append(data)
+
+
+class Document:
+    """A page; it has many tags, which are parsed if a test looks at them."""
+
+    def __init__(self, text: str) -> None:
+        self._page = text
+
+    @cached_property
+    def _parsed(self) -> Tags:
+        return Tags(self._page)
+
+    @property
+    def tags(self) -> list[tuple[str, dict[str, str | None]]]:
+        """The tags with their attributes."""
+        return self._parsed.tags
+
+    @property
+    def raw(self) -> list[tuple[str, str | None, str]]:
+        """The scripts and styles: the tag, its type and its content."""
+        return self._parsed.raw
 
     @property
     def policy(self) -> str:
@@ -70,11 +94,13 @@ class Document(HTMLParser):
     @property
     def text(self) -> str:
         """The text outside scripts and styles, with single spaces."""
-        return " ".join(" ".join(self.words).split())
+        return " ".join(unescape(_HIDDEN.sub(" ", self._page)).split())
 
     def content(self, kind: str) -> str:
         """Return the content of the script of a type."""
-        return next(text for tag, found, text in self.raw if tag == "script" and found == kind)
+        found = re.search(rf'<script type="{kind}"[^>]*>(.*?)</script>', self._page, re.DOTALL)
+        assert found, kind
+        return found[1]
 
 
 def details_of(document: Document) -> list[Any]:
