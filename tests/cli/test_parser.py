@@ -22,7 +22,6 @@ from dlt_dbtcloud.cli.parser import PROGRAM, new_parser
 from dlt_dbtcloud.emulator import DBTCloudEmulator
 from dlt_dbtcloud.emulator.models import Outcome
 from tests.cli.conftest import Cli
-from tests.fixtures import WriteConfig
 from tests.support.dbt.nodes import node, result
 from tests.support.docs.pages import ROOT, blocks
 from tests.support.past_runs import started_run
@@ -100,11 +99,10 @@ def test_every_command_has_an_example_on_the_page() -> None:
 @pytest.mark.parametrize("line", sorted({*examples(), *documented()}))
 def test_every_example_works(
     line: str,
+    request: pytest.FixtureRequest,
     cli: Cli,
     cloud: DBTCloudEmulator,
-    loaded_pipeline: dlt.Pipeline,
     isolated: Path,
-    write_config: WriteConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = shlex.split(line)
@@ -114,8 +112,11 @@ def test_every_example_works(
         "parent_map": {"model.shop.a": ["source.shop.raw.airlines"]},
         "child_map": {"source.shop.raw.airlines": ["model.shop.a"]},
     }
-    if {"--check", "check", "plan"} & {*words}:
-        manifest["sources"] = {"source.shop.raw.airlines": declared(loaded_pipeline)}
+    if "flights" in words:
+        pipeline: dlt.Pipeline = request.getfixturevalue("loaded_pipeline")
+        words += ["--pipelines-dir", pipeline.pipelines_dir]
+        if {"--check", "check", "plan"} & {*words}:
+            manifest["sources"] = {"source.shop.raw.airlines": declared(pipeline)}
     outcomes: list[Outcome] = ["error", "success"] if words[0] == "retry" else ["success"]
     files = {
         "manifest.json": manifest,
@@ -132,8 +133,6 @@ def test_every_example_works(
     words = [ids.get(word, word) for word in words]
     if words[0] == "emulate":
         return run_emulate(words, isolated, cli)
-    if "flights" in words:
-        words += ["--pipelines-dir", str(Path(loaded_pipeline.working_dir).parent)]
     done = cli(*words)
     assert done.status == 0, done.out + done.err
     return None

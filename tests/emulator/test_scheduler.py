@@ -182,14 +182,14 @@ def test_concurrent_triggers_start_one_run_each(cloud: DBTCloudEmulator) -> None
             return int(api.trigger(jobs[number % 4], cause=f"Thread {number}")["id"])
 
     with ThreadPoolExecutor(16) as pool:
-        ids = list(pool.map(trigger, range(40)))
+        ids = list(pool.map(trigger, range(24)))
     for run_id in ids:
         assert cloud.wait_for_run(run_id)["status"] == 10
     assert sorted(ids) == [run["id"] for run in cloud.runs]
-    assert len({*ids}) == 40
+    assert len({*ids}) == 24
     for job in jobs:
         mine = [run for run in cloud.runs if run["job_id"] == job]
-        assert len(mine) == 10
+        assert len(mine) == 6
         for earlier, later in pairwise(mine):
             assert str(earlier["finished_at"]) <= str(later["started_at"])
 
