@@ -1,7 +1,8 @@
 """Process that has dlt imported, and forks for each program that a test runs.
 
 `python -c` runs `START`: a fork returns from `program` and executes its code on the top level, so
-the interpreter handles its errors, signals and end as those of every other program.
+the interpreter handles its errors and signals as those of every other program. A program that ends
+without them does what it has registered for its end, and nothing else.
 """
 
 from __future__ import annotations
