@@ -98,10 +98,11 @@ def assert_is_one_clear_line(done: subprocess.CompletedProcess[str], *words: str
 
 
 def test_a_day_has_its_flights_and_the_weather_at_each_airport() -> None:
-    tables = {name: [*resource] for name, resource in flights_source(days=2).resources.items()}
-    assert Counter(row["day"] for row in tables["flights"]) == {1: 842, 2: 943}
-    assert {row["month"] for row in tables["flights"]} == {1}
-    weather = Counter((row["origin"], row["day"]) for row in tables["weather"])
+    resources = flights_source(days=2).resources
+    flights = [*resources["flights"]]
+    assert Counter(row["day"] for row in flights) == {1: 842, 2: 943}
+    assert {row["month"] for row in flights} == {1}
+    weather = Counter((row["origin"], row["day"]) for row in resources["weather"])
     assert weather == {
         ("EWR", 1): 22,
         ("JFK", 1): 22,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-import duckdb
 import pytest
 
 from dlt_dbtcloud import run_dbt_cloud_job
@@ -75,8 +74,8 @@ def test_an_older_load_is_used_with_a_warning_if_the_destination_cannot_be_queri
     cloud: DBTCloudEmulator, first: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly")
-    with duckdb.connect("flights.duckdb") as closed:
-        destination = dlt.destinations.duckdb(closed)
+    # a folder
+    destination = dlt.destinations.duckdb(".")
     pipeline = dlt.pipeline("flights", pipelines_dir=first.pipelines_dir, destination=destination)
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]
     assert "another machine may have loaded since" in caplog.text
