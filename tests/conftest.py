@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import signal
 from collections.abc import Sequence
 
 import pytest
@@ -41,6 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # what is imported and collected is no garbage, and there is much of it
     gc.disable()
     keep_in_memory()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # as in the background of a shell; dbt would inherit it, and not be interrupted
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     guard = start_guard()
     config.add_cleanup(forks.stop)
     config.add_cleanup(lambda: guard.communicate(timeout=PATIENCE) and None)
