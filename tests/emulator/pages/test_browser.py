@@ -87,14 +87,17 @@ def reader(page: Page, clock: FakeClock) -> Reader:
     return Reader(page, clock)
 
 
-def test_a_live_page_shows_the_end_of_its_run(
+def test_the_overview_leads_to_a_live_page_that_shows_the_end_of_its_run(
     cloud: DBTCloudEmulator, api: Api, page: Page, reader: Reader
 ) -> None:
     run = api.trigger(cloud.create_job("Nightly", duration=None, artifacts=ARTIFACTS))
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(run["href"])
+    page.goto(cloud.url)
+    page.click(f"text={run['id']}")
+    page.locator("h1", has_text="Nightly").wait_for()
+    assert page.url == run["href"]
     page.locator(".chip.active").first.wait_for()
     page.fill("#filter-text", "orders")
     cloud.finish_run(run["id"])
@@ -149,14 +152,6 @@ def test_a_page_says_so_when_its_run_or_server_is_gone(
         page.goto(other.url)
         page.locator(".live", has_text="live").wait_for()
     reader.sees(".live", has_text="the server does not answer")
-
-
-def test_the_overview_leads_to_a_run(cloud: DBTCloudEmulator, api: Api, page: Page) -> None:
-    run = api.trigger(cloud.create_job("Nightly", artifacts=ARTIFACTS))
-    page.goto(cloud.url)
-    page.click(f"text={run['id']}")
-    page.locator("h1", has_text="Nightly").wait_for()
-    assert page.url == run["href"]
 
 
 def test_pages_of_other_origins_neither_frame_nor_read_a_page(

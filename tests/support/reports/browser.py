@@ -28,6 +28,8 @@ _WITHOUT = (
     *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup"),
     *("AimEnabled", "NetworkTimeServiceQuerying", "OptimizationHints", "PreconnectToSearch"),
     *("HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "MediaRouter", "PaintHolding"),
+    # makes anew what shows a page at each visit of another
+    "RenderDocument",
 )
 _OPTIONS = (
     # a container has no sandbox to give
@@ -57,12 +59,16 @@ def open_browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def new_page(browser: Browser, device_scale_factor: float = 1.0) -> Iterator[Page]:
+def new_page(
+    browser: Browser, device_scale_factor: float = 1.0, timezone_id: str | None = None
+) -> Iterator[Page]:
     """Yield a page that shares nothing with other pages of the browser.
 
     Tests visit one address after another, as a new page takes four times as long.
     """
-    with browser.new_context(device_scale_factor=device_scale_factor) as context:
+    with browser.new_context(
+        device_scale_factor=device_scale_factor, timezone_id=timezone_id
+    ) as context:
         page = context.new_page()
         page.set_default_timeout(1000 * PATIENCE)
         yield page
