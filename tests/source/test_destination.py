@@ -73,12 +73,13 @@ def test_only_rows_of_the_runs_environments_are_read_back_and_column_types_are_k
 ) -> None:
     """Column types are kept though only some runs have a catalog."""
     orders, board = "model.shop.orders", "exposure.shop.board"
-    of_orders, plain = catalogued(cloud, orders, duration=None), nightly(cloud, duration=None)
+    of_orders, again = (catalogued(cloud, orders, duration=None) for _ in range(2))
+    plain = nightly(cloud, duration=None)
     of_board = catalogued(cloud, board)
     of_other = catalogued(cloud, orders, project_id=cloud.create_project("Other"))
     earliest = id_of(started_run(cloud, of_orders))
     first = finished_run(cloud, of_board)
-    between = id_of(started_run(cloud, plain))
+    between, typed = (id_of(started_run(cloud, job)) for job in (plain, again))
     last = finished_run(cloud, of_board)
     finished_run(cloud, of_other)
     pipeline.run(quick_results().with_resources(*SHARED))
@@ -99,12 +100,17 @@ def test_only_rows_of_the_runs_environments_are_read_back_and_column_types_are_k
     assert extracted(pipeline)["dbt_nodes"] == []
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
+    # but for the types of a node that has none
+    cloud.finish_run(typed)
+    (found,) = extracted(pipeline)["dbt_nodes"]
+    assert (found["unique_id"], found["catalog_run_id"]) == (orders, typed)
+    assert (found["first_run_id"], found["last_run_id"]) == (first, last)
     # an earlier one, which finished later, replaces the rows
     cloud.finish_run(earliest)
     del asked[:]
-    found = {row["unique_id"]: row for row in extracted(pipeline)["dbt_nodes"]}
+    replaced = {row["unique_id"]: row for row in extracted(pipeline)["dbt_nodes"]}
     for node, catalog in ((orders, earliest), (board, last)):
-        row = found[node]
+        row = replaced[node]
         assert (row["first_run_id"], row["last_run_id"]) == (earliest, last)
         assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", catalog)
     queries = sorted(query for query in asked if "dbt_node" in query)
