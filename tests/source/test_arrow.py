@@ -188,11 +188,15 @@ def test_tables_are_the_same_with_and_without_pyarrow_and_can_be_continued(
     assert "arrow" not in caplog.text
     if kind == "postgres":
         # requested as Parquet, for which the driver is missing
-        again = quick_results(runs[0]).with_resources("dbt_runs")
+        again = quick_results(runs[0]).with_resources(*tables)
         extracted_formats(pipeline, again, loader_file_format="parquet")
         (load_id,) = pipeline.normalize().loads_ids
-        files = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
-        assert {file.job_file_info.file_format for file in files} == {"csv"}
+        jobs = pipeline.get_load_package_info(load_id).jobs["new_jobs"]
+        files = [job.job_file_info for job in jobs]
+        assert {file.table_name: file.file_format for file in files} == {
+            "dbt_runs": "csv",
+            "dbt_node_results": "insert_values",
+        }
     if kind == "duckdb":
         assert_continued(pipelines[0], runs[0])
 
