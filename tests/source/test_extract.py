@@ -76,7 +76,11 @@ def test_five_unreadable_runs_in_a_row_end_the_extraction() -> None:
     # one that an earlier load could not read either does not count
     for new in runs[:5]:
         unread.record_failure(new, [], error)
+    with pytest.raises(DBTCloudServerError):
+        unread.raise_if_outage()
     unread.record_success()
+    # only too many in a row are an outage now
+    unread.raise_if_outage()
     for new in runs[5:9]:
         unread.record_failure(new, [], error)
     with pytest.raises(DBTCloudServerError):
