@@ -15,6 +15,7 @@ from dlt_dbtcloud.report import Execution, Node, RunPage, render_run
 from dlt_dbtcloud.report.document import HtmlDocument
 from dlt_dbtcloud.report.rendering.pages import render_trend
 from dlt_dbtcloud.report.trend import Trend
+from tests.support.clock import until
 from tests.support.reports.browser import MISSING, find_chromium, new_page
 from tests.support.reports.pages import MART, hostile, shop_page
 from tests.support.reports.strange import strange_page, strange_trend
@@ -215,7 +216,7 @@ def test_the_address_names_the_node_that_is_open(shop: Visit) -> None:
 def test_an_address_opens_its_node(opened: Page, tmp_path: Path) -> None:
     fragment = "#node=model.shop.stg"
     with visit(opened, tmp_path / "run.html", shop_page(), fragment=fragment) as found:
-        opened.wait_for_function("document.querySelector('#panel dl')")
+        opened.locator("#panel dl").wait_for()
         assert found.texts("#panel h2") == ["stg"]
 
 
@@ -242,7 +243,7 @@ def test_messages_can_be_copied(shop: Visit) -> None:
         " { childList: true })"
     )
     page.click(".copied button")
-    page.wait_for_function("copied.includes('Copied')")
+    until(lambda: page.evaluate("copied.includes('Copied')"))
     page.focus("#filter-text")
     page.keyboard.press("Control+V")
     assert page.input_value("#filter-text") == "No column amout"
@@ -251,7 +252,7 @@ def test_messages_can_be_copied(shop: Visit) -> None:
         "Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })"
     )
     page.click(".copied button")
-    page.wait_for_function("copied.includes('Selected')")
+    until(lambda: page.evaluate("copied.includes('Selected')"))
     assert page.evaluate("getSelection().toString()") == "No column amout"
     page.evaluate("delete navigator.clipboard")
 
@@ -335,8 +336,8 @@ def test_a_log_is_shown_from_its_end(shop: Visit) -> None:
     assert failed.evaluate("pre => pre.scrollTop") > 0
     assert failed.evaluate(left) < 2
     shop.page.click("#step-1 summary")
-    opened = shop.page.query_selector("#step-1 pre")
-    shop.page.wait_for_function(f"pre => pre.scrollTop > 0 && ({left})(pre) < 2", arg=opened)
+    log = shop.page.locator("#step-1 pre")
+    until(lambda: log.evaluate("pre => pre.scrollTop") > 0 and log.evaluate(left) < 2)
 
 
 def test_names_stay_in_their_boxes(opened: Page, tmp_path: Path) -> None:

@@ -128,8 +128,8 @@ def test_an_open_panel_follows_its_node(
     (tmp_path / "test").touch()
     # the test has begun, and comes before the model now
     reader.sees("header", has_text="1 running")
-    page.wait_for_function("page.nodes[chosen.node].name === 'orders'")
-    page.wait_for_function("document.querySelector('.here').textContent.includes('orders')")
+    until(lambda: page.evaluate("page.nodes[chosen.node].name") == "orders")
+    page.locator(".here", has_text="orders").wait_for()
     assert page.inner_text("#panel h2") == "orders"
     (tmp_path / "model").touch()
     # the panel shows that its node has begun, and the reader stays where they were
