@@ -57,6 +57,7 @@ IS_READY = """() => {
 # starts a page again as if nobody had used it
 AGAIN = """() => {
   closePanel();
+  document.getElementById("panel").replaceChildren();
   Object.assign(chosen, untouched);
   start();
   scrollTo(0, 0);
