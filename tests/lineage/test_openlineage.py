@@ -418,7 +418,7 @@ def test_the_schema_refuses_invalid_events() -> None:
 
 def test_events_are_read_from_the_artifacts_of_a_run(cloud: DBTCloudEmulator) -> None:
     results: Any = FILES["run_results.json"]
-    code = {**results["results"][0], "compiled_code": "select 1"}
+    code = {**results["results"][0], "compiled_code": f"select '{cloud.api_token}'"}
     files = {**FILES, "run_results.json": {"results": [code]}}
     job = cloud.create_job("x", artifacts=files, execute_steps=["dbt run"], generate_docs=True)
     run = ended_run(cloud, job)
@@ -430,7 +430,7 @@ def test_events_are_read_from_the_artifacts_of_a_run(cloud: DBTCloudEmulator) ->
     named = openlineage_events(run, job_namespace="nightly")
     assert {event["job"]["namespace"] for event in named} == {"nightly"}
     assert built["outputs"][0]["namespace"] == "duckdb://shop"
-    assert built["job"]["facets"]["sql"]["query"] == "select 1"
+    assert built["job"]["facets"]["sql"]["query"] == "select '***'"
     assert openlineage_events(str(run["id"]), namespace="duckdb://shop") == events
 
 
