@@ -192,16 +192,20 @@ def test_a_run_loaded_by_its_id_must_be_readable(
         extracted(pipeline, quick_results(run_id))
 
 
-def test_runs_without_artifacts_do_not_hide_an_outage(
+def test_missing_artifacts_show_that_the_api_is_up_and_runs_without_any_do_not(
     cloud: DBTCloudEmulator, pipeline: dlt.Pipeline
 ) -> None:
     job, deps = nightly(cloud), nightly(cloud, execute_steps=["dbt deps"])
-    for _ in range(2):
-        finished_run(cloud, job)
-        finished_run(cloud, deps)
+    runs = [finished_run(cloud, each) for each in (job, job, deps)]
     cloud.fail("get_artifact", "status", calls=None, when="before")
     with pytest.raises(ResourceExtractionError, match=r"run_results\.json"):
         extracted(pipeline)
+    cloud.heal()
+    for broken in runs[:2]:
+        cloud.fail("get_artifact", "status", calls=None, when="before", run_id=broken)
+    # the API is up, as it responds that there are none
+    finished_run(cloud, nightly(cloud, artifacts={}))
+    assert len(extracted(pipeline)["dbt_runs"]) == 4
 
 
 def test_a_source_can_be_iterated_without_a_load(
