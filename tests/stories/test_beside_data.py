@@ -182,6 +182,11 @@ def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
     assert [*loaded_tables(copy)] == ["airlines"]
     (row,) = extracted(copy, run_loads())["dbt_run_loads"]
     assert (row["run_id"], row["tables"]) == (run["id"], {"airlines": None})
+    # unlike one of data and results
+    with pytest.raises(PipelineStepFailed):
+        copy.run([broken(), loaded_runs()])
+    with pytest.raises(DBTCloudException, match="`flights` failed in step `extract`"):
+        run_dbt_cloud_job(job_id=job, pipeline=copy)
 
 
 def test_a_load_is_joined_with_an_adopted_run(cloud: DBTCloudEmulator, copy: dlt.Pipeline) -> None:
