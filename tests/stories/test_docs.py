@@ -94,7 +94,7 @@ def backend() -> Iterator[KeepAliveServer]:
 
 
 @pytest.fixture
-def shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def bounded_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let calls sleep for 0.6 s at most, in which the limit of requests of a block cools down."""
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.6)))
@@ -129,7 +129,7 @@ def execute(block: Block, pipeline: dlt.Pipeline | None = None) -> dict[str, Any
     return names
 
 
-@pytest.mark.usefixtures("stateless", "shorter_pauses")
+@pytest.mark.usefixtures("stateless", "bounded_pauses")
 @pytest.mark.parametrize(
     "group",
     [
