@@ -14,6 +14,7 @@ from dlt.common.configuration.specs.base_configuration import (
     is_hint_not_resolvable,
 )
 from dlt.common.destination import Destination
+from dlt.common.schema import Schema
 from dlt.common.utils import uniq_id
 from dlt.destinations import duckdb as DuckDB  # noqa: N812, a class
 from dlt.destinations.impl.duckdb.configuration import (
@@ -27,11 +28,12 @@ _Destination = TypeVar("_Destination", bound=Destination[Any, Any])
 
 
 class _Warehouse(DuckDB):
-    """A DuckDB file that is open until the end, and whose configuration is the default."""
+    """A DuckDB file that is open from its first use on, and whose configuration is the default."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self._connection = duckdb.connect(path)
+        self._path = path
+        self._connection: duckdb.DuckDBPyConnection | None = None
         credentials = DuckDbCredentials(path)
         credentials.resolve()
         _make_explicit(self, DuckDbClientConfiguration(credentials=credentials))
@@ -40,8 +42,15 @@ class _Warehouse(DuckDB):
     def destination_type(self) -> str:
         return "dlt.destinations.duckdb"
 
+    def client(self, schema: Schema, initial_config: Any = None) -> Any:
+        # another connection to a file that is open takes no time
+        self._connection = self._connection or duckdb.connect(self._path)
+        return super().client(schema, initial_config)
+
     def empty(self) -> None:
         """Drop all datasets."""
+        if self._connection is None:
+            return
         query = "SELECT schema_name FROM duckdb_schemas() WHERE NOT internal"
         for (name,) in self._connection.execute(query).fetchall():
             self._connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
