@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -177,16 +178,16 @@ def test_a_path_that_leaves_the_artifacts_is_refused(client: DBTCloudClientV2) -
 def test_no_request_is_sent_with_an_invalid_id(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
-    cases: list[Any] = [
-        lambda client: client.trigger_job_run("../../1"),
-        lambda client: client.trigger_job_run(""),
-        lambda client: client.get_run_status(None),
-        lambda client: client.cancel_run("1/../2"),
-        lambda client: client.get_job("abc"),
+    cases: list[tuple[Callable[[Any], object], str | None]] = [
+        (client.trigger_job_run, "../../1"),
+        (client.trigger_job_run, ""),
+        (client.get_run_status, None),
+        (client.cancel_run, "1/../2"),
+        (client.get_job, "abc"),
     ]
-    for call in cases:
+    for call, invalid in cases:
         with pytest.raises(InvalidCredentialsException, match=r"`(job|run)_id"):
-            call(client)
+            call(invalid)
         assert cloud.requests == []
 
 

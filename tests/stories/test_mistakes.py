@@ -173,9 +173,7 @@ def test_a_mistake_is_one_clear_error_and_starts_no_run(
 ) -> None:
     job = cloud.create_job("Nightly")
     monkeypatch.delenv("DBT_CLOUD__JOB_ID", raising=False)
-    for mistake, (call, error, advice) in MISTAKES.items():
-        # pytest shows the last one if the test fails
-        print(mistake)
+    for call, error, advice in MISTAKES.values():
         with pytest.raises(error) as caught:
             call(job)
         assert advice in str(caught.value)

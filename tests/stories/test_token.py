@@ -105,7 +105,6 @@ FORMS: dict[str, Callable[..., Any]] = {"dict": dict, "instance": DBTCloudConfig
 def test_a_wrong_token_ends_in_a_short_traceback_without_it(cloud: DBTCloudEmulator) -> None:
     # all read both forms alike
     for helper, form in [*((helper, "dict") for helper in HELPERS), ("run", "instance")]:
-        print(helper)  # pytest shows the last one if the test fails
         error = error_of(HELPERS[helper], FORMS[form](api_token=TOKEN))
         assert isinstance(error, DBTCloudAuthError)
         assert_is_short_without_the_token(error)
@@ -118,9 +117,8 @@ def test_a_wrong_host_ends_in_a_short_traceback_without_the_token(
     with WireServer() as gone:
         url = gone.url
     credentials = {"api_token": TOKEN, "account_id": 1, "base_api_url": url, "timeout": 0.01}
-    for helper, call in HELPERS.items():
-        print(helper)
-        error = error_of(call, credentials)
+    for helper in HELPERS:
+        error = error_of(HELPERS[helper], credentials)
         assert isinstance(error, DBTCloudTransportError)
         assert_is_short_without_the_token(error)
 
@@ -135,9 +133,8 @@ def test_the_token_of_a_connection_is_in_no_traceback(
     cloud: DBTCloudEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_CLOUD__PROD__API_TOKEN", TOKEN)
-    for helper, call in HELPERS.items():
-        print(helper)
-        error = error_of(call, {"connection": "prod"})
+    for helper in HELPERS:
+        error = error_of(HELPERS[helper], {"connection": "prod"})
         assert isinstance(error, DBTCloudAuthError)
         assert_has_no_token(error)
 
@@ -184,9 +181,8 @@ CLIENT: dict[str, Callable[[str], Any]] = {
 
 
 def test_no_error_of_the_client_shows_the_token(cloud: DBTCloudEmulator) -> None:
-    for name, call in CLIENT.items():
-        print(name)
-        assert_has_no_token(error_of(call, cloud.url))
+    for name in CLIENT:
+        assert_has_no_token(error_of(CLIENT[name], cloud.url))
 
 
 @pytest.mark.parametrize(("account", "host"), [(TOKEN, "dbt.example.com"), (1, TOKEN)])
@@ -247,8 +243,8 @@ MISTAKES: dict[str, tuple[Callable[[Any], Any], str]] = {
 def test_an_argument_in_the_wrong_place_is_named_and_not_quoted(
     cloud: DBTCloudEmulator, form: str
 ) -> None:
-    for mistake, (call, message) in MISTAKES.items():
-        print(mistake)
+    for mistake in MISTAKES:
+        call, message = MISTAKES[mistake]
         credentials = FORMS[form](api_token=TOKEN)
         with pytest.raises((InvalidCredentialsException, TypeError), match=message) as caught:
             call(credentials)
