@@ -21,7 +21,7 @@ from dlt_dbtcloud.loads.packages import RESULTS_HINT, RESULTS_SCHEMA, LastLoad, 
 from dlt_dbtcloud.loads.tables import loaded_relations, loaded_tables, tables_by_schema
 from dlt_dbtcloud.values import Relation
 from tests.fixtures import WriteConfig
-from tests.support.loading.loads import SharedLoads, load_sources
+from tests.support.loading.loads import SharedLoads, load_sources, source_of
 from tests.support.loading.warehouse import EmptiedWarehouse, new_pipeline, shared_warehouse
 from tests.support.operations import calls_of
 from tests.support.processes.forks import run_forked
@@ -51,11 +51,7 @@ def results() -> Any:
     """Return a source of dbt's results."""
     runs = resource([{"id": 1}], "dbt_runs")
     runs.apply_hints(additional_table_hints={RESULTS_HINT: True})
-    return source(RESULTS_SCHEMA, runs)
-
-
-def source(name: str, *resources: Any) -> Any:
-    return dlt.source(lambda: resources, name=name)()
+    return source_of(RESULTS_SCHEMA, runs)
 
 
 def rows_of(pipeline: dlt.Pipeline, table: str) -> int:
@@ -234,7 +230,7 @@ def test_a_history_of_rows_is_a_merge(twice: dlt.Pipeline) -> None:
 @pytest.mark.parametrize("refresh", ["drop_data", "drop_resources"])
 def test_a_refresh_changes_what_it_empties(copy: dlt.Pipeline, refresh: Any) -> None:
     stores = resource([{"id": 2}], "stores")
-    copy.run(source("shop", resource([]), stores), refresh=refresh)
+    copy.run(source_of("shop", resource([]), stores), refresh=refresh)
     assert loaded_tables(copy) == {"orders": 0, "orders__items": 0, "stores": 1}
 
 
@@ -280,7 +276,7 @@ def test_rows_are_unknown_if_the_trace_is_lost(copy: dlt.Pipeline) -> None:
 
 
 def test_dbts_results_are_not_data(copy: dlt.Pipeline) -> None:
-    older = copy.run([source("one", resource(ORDER, "sold")), results()])
+    older = copy.run([source_of("one", resource(ORDER, "sold")), results()])
     assert loaded_tables(copy) == {"sold": 1, "sold__items": 2}
     (of_data,) = [each.load_id for each in older.load_packages if each.schema_name == "one"]
     info = copy.run(results())
