@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()
     keep_in_memory()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # as in the background of a shell; dbt would inherit it, and not be interrupted
+        # a shell ignores it in background jobs; dbt would inherit that, and not be interrupted
         signal.signal(signal.SIGINT, signal.default_int_handler)
     guard = start_guard()
     config.add_cleanup(forks.stop)

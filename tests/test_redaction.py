@@ -218,7 +218,7 @@ def test_the_time_to_redact_grows_with_the_length_of_a_text() -> None:
 
     for junk in JUNK:
         short = min(seconds(junk, 1_000) for _ in range(3))
-        # again if the machine has interrupted it
+        # up to three times, as the machine may interrupt one
         limit = 60 * max(short, 5e-4)
         assert any(seconds(junk, 16_000) < limit for _ in range(3)), junk
 

@@ -362,9 +362,9 @@ def _newest_load_id(pipeline: dlt.Pipeline, schemas: Sequence[Schema] | None = N
         if not schemas:
             return None
         condition = f" AND schema_name IN ({', '.join(['%s'] * len(schemas))})"
-    # dlt reads a schema of a pipeline from disk each time
+    # `pipeline.default_schema` would read the schema from disk again
     schema = schemas[0] if schemas else Schema(pipeline.pipeline_name)
-    # unlike a dataset, with the credentials that are configured for the pipeline
+    # a dataset would not use the credentials that are configured for the pipeline
     with pipeline.sql_client() as client:
         loads = client.make_qualified_table_name(schema.loads_table_name)
         query = f"SELECT max(load_id) FROM {loads} WHERE status = 0"  # noqa: S608, a known name

@@ -155,7 +155,7 @@ def test_a_host_that_is_not_dbt_cloud_is_found(httpserver: HTTPServer) -> None:
         assert len(httpserver.log) == 1
 
 
-def test_a_refusal_of_dbt_cloud_is_told_by_its_words(httpserver: HTTPServer) -> None:
+def test_a_refusal_of_dbt_cloud_is_found_with_its_message(httpserver: HTTPServer) -> None:
     cases: list[tuple[int, str, str, str]] = [
         (401, "Invalid token.", "wrong or expired, or", "`api_token="),
         (401, "The API is not accessible to unpaid accounts.", "unpaid", "plan includes the API"),

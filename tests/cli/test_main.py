@@ -33,12 +33,12 @@ os.dup2(write, 1)
 sys.stdout = open(1, "w", closefd=False)
 runpy.run_module("dlt_dbtcloud", run_name="__main__", alter_sys=True)
 """
-# a fork imports the package again, by the plugin of dlt
+# a fork has imported the package; this makes dlt's plugin import it again
 FORGET = """
 import sys
 for name in [*sys.modules]: name.startswith('dlt_dbtcloud') and sys.modules.pop(name)
 """
-# a script, as its own process
+# a script, executed as if in a new process
 EXECUTED = f"""{FORGET}
 import runpy
 from dlt.common.configuration import plugins

@@ -39,7 +39,7 @@ def test_any_other_text_is_kept() -> None:
         assert filled_variables({"x": text}, VALUES) == {"x": text}
 
 
-def test_what_is_not_json_is_refused_by_its_name() -> None:
+def test_a_value_that_is_not_json_is_refused_by_its_name() -> None:
     cases: list[Any] = [
         *({1}, b"x", date(2026, 1, 1), Decimal(1), float("nan"), float("inf")),
         *(object, "\ud800", CIRCULAR, [{"a": {1}}], {1: "a"}, [({None: 1},)]),

@@ -57,7 +57,7 @@ def test_the_artifacts_of_dbt_1_5_have_their_fields() -> None:
     assert (fresh.status, fresh.criteria and fresh.criteria["warn_after"]["count"]) == ("warn", 1)
 
 
-def test_what_dbt_allows_costs_no_node() -> None:
+def test_a_field_as_dbt_allows_it_costs_no_node() -> None:
     cases: list[dict[str, Any]] = [
         {"tags": "nightly"},
         {"tags": None},

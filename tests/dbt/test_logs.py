@@ -73,7 +73,7 @@ def test_lines_may_begin_with_a_time() -> None:
     ]
 
 
-def test_what_is_logged_about_a_node() -> None:
+def test_errors_are_found_by_their_node() -> None:
     cases: list[tuple[dict[str, Any], list[str]]] = [
         # by the node's name, by its file, by its relation
         ({"name": "broken"}, [DATABASE_ERROR]),

@@ -31,7 +31,7 @@ pytestmark = [
 
 # shown with a lineage only
 LINEAGE_PARTS = ("#lineage-tools", "#lineage-legend")
-# the room that is left beside each text in the boxes of a view of the lineage
+# the free width beside each text in the boxes of a view of the lineage
 ROOMS = """title => {
   const buttons = [...document.querySelectorAll("#lineage-views button")];
   buttons.find(each => each.textContent === title).click();
@@ -49,16 +49,16 @@ TEXTS = """selector => [...document.querySelectorAll(selector)].map(
 )"""
 IS_VISIBLE = "selector => document.querySelector(selector).checkVisibility()"
 FITS = "document.documentElement.scrollWidth <= innerWidth"
-# whether the scripts of a page have started it; keeps what nobody has chosen yet
+# whether the scripts of a page are ready; keeps its initial choices for `RESTART`
 IS_READY = """() => {
-  window.untouched = { ...chosen, view: null };
+  window.initial = { ...chosen, view: null };
   return "ready" in document.documentElement.dataset;
 }"""
-# starts a page again as if nobody had used it
-AGAIN = """() => {
+# restarts a page as if nobody had used it
+RESTART = """() => {
   closePanel();
   document.getElementById("panel").replaceChildren();
-  Object.assign(chosen, untouched);
+  Object.assign(chosen, initial);
   start();
   scrollTo(0, 0);
 }"""
@@ -123,18 +123,18 @@ def visit(
     """Yield a visit of a page, which must cause no error and no request and fit into the window.
 
     Args:
-        opened: Where it is opened.
+        opened: The tab.
         file: The file of the page.
-        page: What is written to the file; by default, the page that is open is started again.
+        page: The content of the file; by default, the open page is restarted.
         width: The width of the window.
-        fragment: What follows the address of the page.
+        fragment: The end of the address, from `#` on.
         has_scripts: Whether it is ready only when its scripts say so.
     """
     found = Visit(opened)
     resize(opened, width)
     with found.watched():
         if page is None:
-            opened.evaluate(AGAIN)
+            opened.evaluate(RESTART)
         else:
             text = page if isinstance(page, str) else render_run(page)
             file.write_text(text, encoding="utf-8")
@@ -155,11 +155,11 @@ def shop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(opened: Page, shop_file: Path) -> Iterator[Visit]:
     """Return a visit of the page of a small run, which is loaded once for tests in a row."""
     is_open = opened.url.partition("#")[0] == shop_file.as_uri()
-    with visit(opened, shop_file, None if is_open else _logged(shop_page())) as found:
+    with visit(opened, shop_file, None if is_open else _with_long_logs(shop_page())) as found:
         yield found
 
 
-def _logged(page: RunPage) -> RunPage:
+def _with_long_logs(page: RunPage) -> RunPage:
     """Return a page with logs that are longer than their places."""
     log = "\n".join(f"line {i}" for i in range(300))
     return replace(page, steps=tuple(replace(step, log=log) for step in page.steps))
@@ -435,7 +435,7 @@ def test_hostile_texts_are_shown_apart_and_do_nothing(opened: Page, tmp_path: Pa
         assert opened.evaluate(FITS)
         resize(opened, 1400)
         opened.emulate_media(color_scheme="light")
-        opened.evaluate(AGAIN)
+        opened.evaluate(RESTART)
         opened.evaluate(OPEN)
         assert opened.evaluate(BESIDE) == []
         assert opened.evaluate("hits") == []

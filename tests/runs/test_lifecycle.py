@@ -69,7 +69,7 @@ def test_a_load_with_a_successful_run_gets_no_other(
     assert load is not None
     later = Trigger(str(job), {"cause": "x"}, replace(load, load_id=f"{load.began + 1:.5f}"))
     assert start(client, later).run["id"] != first["id"]
-    # nor is it a run with other overrides
+    # a run with other overrides is another run
     options: Any = {"data": {"schema_override": "ci"}, "wait_for_outcome": False}
     other = run_dbt_cloud_job(job_id=job, pipeline=loaded_pipeline, **options)
     assert other["id"] == cloud.runs[2]["id"]

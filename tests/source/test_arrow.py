@@ -148,7 +148,7 @@ def assert_continued(pipeline: dlt.Pipeline, run_id: int) -> None:
     assert formats(info) == {"parquet"}
     assert tables() == before
     query = "SELECT count(*), count(DISTINCT _dlt_id) FROM dbt_node_results GROUP BY _dlt_load_id"
-    # those of the run are replaced
+    # the rows of the run are replaced
     assert rows(pipeline, query) == [(2, 2)] * 2
 
 

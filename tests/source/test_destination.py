@@ -96,18 +96,18 @@ def test_only_rows_of_the_runs_environments_are_read_back_and_column_types_are_k
     assert len(every) == 8
     # a run within that span adds nothing
     cloud.finish_run(between)
-    del asked[:]
+    asked.clear()
     assert extracted(pipeline)["dbt_nodes"] == []
     assert [query for query in asked if "catalog_run_id" in query]
     assert not [query for query in asked if '"columns"' in query]
-    # but for the types of a node that has none
+    # except for the column types of a node without any
     cloud.finish_run(typed)
     (found,) = extracted(pipeline)["dbt_nodes"]
     assert (found["unique_id"], found["catalog_run_id"]) == (orders, typed)
     assert (found["first_run_id"], found["last_run_id"]) == (first, last)
     # an earlier one, which finished later, replaces the rows
     cloud.finish_run(earliest)
-    del asked[:]
+    asked.clear()
     replaced = {row["unique_id"]: row for row in extracted(pipeline)["dbt_nodes"]}
     for node, catalog in ((orders, earliest), (board, last)):
         row = replaced[node]
@@ -235,7 +235,7 @@ def test_downstream_nodes_are_those_of_the_newest_run(
         shared_rows.run(quick_results().with_resources(*SHARED))
         assert downstream(shared_rows) == sorted(expected)
     if not has_merge:
-        # where rows are merged, they get a longer span
+        # a merge would extend the span of the rows instead
         for run_id in (runs[0], finished_run(cloud, job)):
             source = quick_results(run_id).with_resources(*SHARED)
             assert not any(extracted(shared_rows, source).values())
@@ -299,7 +299,7 @@ def test_files_get_no_row_twice(
         found = extracted(used, quick_results().with_resources(*tables))
         assert {row["run_id"] for row in found["dbt_runs"]} == {second, slow}
         assert sizes(found) == {"dbt_runs": 2, "dbt_source_freshness": 1}
-    del asked[:]
+    asked.clear()
     assert not any(extracted(lake, quick_results().with_resources(*tables)).values())
     assert asked == []
     assert "cannot be read from the destination" not in caplog.text

@@ -79,7 +79,7 @@ def test_five_unreadable_runs_in_a_row_end_the_extraction() -> None:
     with pytest.raises(DBTCloudServerError):
         unread.raise_if_outage()
     unread.record_success()
-    # only too many in a row are an outage now
+    # only too many unreadable runs in a row are an outage from now on
     unread.raise_if_outage()
     for new in runs[5:9]:
         unread.record_failure(new, [], error)
@@ -322,7 +322,7 @@ def test_the_warning_on_a_deleted_run_contains_its_id(
         ),
     ],
 )
-def test_one_warning_names_missing_and_foreign_files_and_the_rest_is_read(
+def test_one_warning_names_missing_and_foreign_files_and_others_are_read(
     cloud: DBTCloudEmulator,
     client: DBTCloudClientV2,
     caplog: pytest.LogCaptureFixture,

@@ -136,7 +136,7 @@ def test_a_retry_has_the_loads_of_the_retried_run() -> None:
         *((2, "173.0", None, {"orders": 2}), (2, "173.1", None, None)),
         *((3, "173.0", None, {"orders": 2}), (3, "173.1", None, None)),
     ]
-    # nor has the run of another load the tables of the known one
+    # the run of another load does not have the tables of the known load
     earlier = Run(
         id=4, trigger={"cause": cause_with_key("By dlt", "7d1e2ab41d07", ("shop", "172.9"))}
     )

@@ -157,7 +157,7 @@ def test_loads_without_results_before_and_after_the_data_change_nothing(
     (load_id,) = pipeline.run([{"id": 1}], table_name="orders").loads_ids
     assert pipeline.default_schema_name == "dbt_cloud_results"
     assert loaded_tables(pipeline) == {"orders": 1}
-    # there are no packages, as the tables exist
+    # the tables exist, so nothing is loaded
     assert pipeline.run(loaded_runs()).loads_ids == []
     assert [*loaded_tables(pipeline)] == ["orders"]
     run = run_dbt_cloud_job(job_id=job, pipeline=pipeline)
@@ -182,7 +182,7 @@ def test_a_failed_load_of_results_is_not_a_failed_load_of_data(
     assert [*loaded_tables(copy)] == ["airlines"]
     (row,) = extracted(copy, run_loads())["dbt_run_loads"]
     assert (row["run_id"], row["tables"]) == (run["id"], {"airlines": None})
-    # unlike one of data and results
+    # a load of data and results is a load of data
     with pytest.raises(PipelineStepFailed):
         copy.run([broken(), loaded_runs()])
     with pytest.raises(DBTCloudException, match="`flights` failed in step `extract`"):

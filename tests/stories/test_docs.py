@@ -95,7 +95,7 @@ def backend() -> Iterator[KeepAliveServer]:
 
 @pytest.fixture
 def bounded_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let calls sleep for 0.6 s at most, in which the limit of requests of a block cools down."""
+    """Limit each sleep to 0.6 s, after which the rate limit of a block has cooled down."""
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.6)))
 

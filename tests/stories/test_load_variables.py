@@ -206,7 +206,7 @@ def test_a_found_run_without_nodes_of_others_is_no_gap(
     assert len(cloud.runs) == 2
 
 
-def test_what_is_not_json_or_has_another_type_is_refused_before_any_request(
+def test_variables_that_are_not_json_are_refused_before_any_request(
     cloud: DBTCloudEmulator,
 ) -> None:
     before = len(cloud.requests)

@@ -74,7 +74,7 @@ def test_an_older_load_is_used_with_a_warning_if_the_destination_cannot_be_queri
     cloud: DBTCloudEmulator, first: dlt.Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = cloud.create_job("Nightly")
-    # a folder
+    # a folder is not a database
     destination = dlt.destinations.duckdb(".")
     pipeline = dlt.pipeline("flights", pipelines_dir=first.pipelines_dir, destination=destination)
     assert run_dbt_cloud_job(job_id=job, pipeline=pipeline)["is_success"]

@@ -55,7 +55,7 @@ class Folder:
         self._tell(f"-{group}\n")
 
     def clear(self) -> None:
-        """Delete the files of all runs, and keep the guard for the next one."""
+        """Delete the files of all runs, but keep the folder and its guard."""
         for run in self.path.glob("[0-9]*"):
             shutil.rmtree(run, ignore_errors=True)
 

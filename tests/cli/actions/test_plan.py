@@ -34,7 +34,7 @@ def test_a_plan_has_nodes_time_commands_and_names() -> None:
     ]
 
 
-def test_what_is_unknown_or_left_out_is_a_line() -> None:
+def test_unknown_and_omitted_parts_have_a_line() -> None:
     cases: list[tuple[dict[str, object], str]] = [
         ({"steps": [], "nodes": [], "reason": "Nothing is new."}, "No run would start."),
         ({"steps": [], "nodes": [], "reason": "Nothing is new."}, "Nothing is new."),

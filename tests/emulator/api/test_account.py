@@ -31,7 +31,9 @@ def test_the_user_of_the_token_is_the_only_one(cloud: DBTCloudEmulator, api: Api
         assert _get(api, path).status_code == 404
 
 
-def test_what_the_emulator_has_none_of_is_an_empty_list(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_objects_that_the_emulator_does_not_have_are_an_empty_list(
+    cloud: DBTCloudEmulator, api: Api
+) -> None:
     versions, nouns = ("v2", "v3"), ("connections", "repositories", "groups", "audit-logs")
     for version, noun in product(versions, nouns):
         path = f"/api/{version}/accounts/{cloud.account_id}/{noun}/"

@@ -67,7 +67,7 @@ class Tags(HTMLParser):
 
 
 class Document:
-    """A page; it has many tags, which are parsed if a test looks at them."""
+    """A page, whose many tags are parsed only when a test reads them."""
 
     def __init__(self, text: str) -> None:
         self._page = text
@@ -249,7 +249,7 @@ def test_a_page_of_2000_nodes_has_at_most_2_mb() -> None:
         for node in page.nodes
     )
     steps = tuple(Step(i, noise(200), "Error", log=noise(40_000)) for i in range(20))
-    # as noise has no secrets to look for
+    # noise contains no secrets, so nothing is redacted
     text = render_run(replace(page, nodes=nodes, steps=steps), str)
     assert 1_500_000 < len(text.encode()) <= 2_000_000
     # its many tags would take long to parse

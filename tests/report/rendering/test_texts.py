@@ -80,7 +80,7 @@ def test_a_long_secret_at_the_edge_of_a_shrinking_text_does_not_show(
     lines = [hashlib.sha256(bytes([i])).hexdigest() for i in range(30)]
     key = "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "-----END PRIVATE KEY-----"])
     quoted = 'password="' + "hunter " * 300 + '"'
-    # the parts that are read at first end in these
+    # the parts of the text that are read first end at these lengths
     for length in (0, *range(3_500, 6_500, 500), 9_500):
         padding = filler * (length // len(filler))
         tail = texts.tail("log\n" * 2_000 + key + padding, 1_000)

@@ -181,7 +181,7 @@ def test_a_narrowed_run_without_its_nodes_is_followed_by_all_of_the_job(
     assert "of 3 nodes are not in its results" in caplog.text
     job = run["job_definition_id"]
     assert f"Running all of job {job}" in caplog.text
-    # it alone counts for the load
+    # only the run of all of the job counts for the load
     for only_loaded in (True, False):
         again = run_load(cloud, client, job, load, only_loaded=only_loaded)
         assert again["id"] == run["id"]
@@ -260,7 +260,7 @@ def test_a_run_of_another_call_is_verified_by_its_own_manifest(
     run_narrowed: Narrowed,
 ) -> None:
     first = run_narrowed(act({}), act(ALL), wait_for_outcome=False)
-    # by its id, its load is not known
+    # a status by id does not know the load
     with pytest.raises(DBTCloudRunFailed, match="there are no nodes in its results"):
         get_dbt_cloud_run_status(run_id=first["id"])
     last = run_load(cloud, client, first["job_definition_id"], load)

@@ -98,9 +98,9 @@ def finished_run(cloud: DBTCloudEmulator, job: int, **trigger: Any) -> int:
 
 
 def quick_results(run_id: int | None = None) -> DltSource:
-    """Return the source of results of the embedded dbt Cloud, which waits for no late artifacts.
+    """Return a source of the embedded dbt Cloud's results that waits for no late artifacts.
 
-    Its configuration is not resolved, which takes longer than to make the source.
+    It does not resolve its configuration, which would take longer than making the source.
     """
     token, account_id, url = (
         os.environ[f"DBT_CLOUD__{name}"] for name in ("API_TOKEN", "ACCOUNT_ID", "BASE_API_URL")

@@ -49,7 +49,7 @@ class EmptySettings:
 
 
 def read_settings(folder: Path) -> None:
-    """Let dlt read the files in `.dlt/` of a folder, and keep the rest of its run context."""
+    """Make dlt read the files in `.dlt/` of a folder without a new run context."""
     context = Container()[PluggableRunContext]
     initial = type(context.context)(str(folder)).initial_providers()
     context.providers = ConfigProvidersContainer(initial)

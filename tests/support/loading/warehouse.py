@@ -28,7 +28,7 @@ _Destination = TypeVar("_Destination", bound=Destination[Any, Any])
 
 
 class _Warehouse(DuckDB):
-    """A DuckDB file that is open from its first use on, and whose configuration is the default."""
+    """A DuckDB file with the default configuration, which stays open from its first use."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)

@@ -2,7 +2,7 @@
 
 `python -c` runs `START`: a fork returns from `program` and executes its code on the top level, so
 the interpreter handles its errors and signals as those of every other program. A program that ends
-without them does what it has registered for its end, and nothing else.
+without them calls its `atexit` functions, and nothing else.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ codes: list[object] = []
 
 def program() -> str:
     """Fork for each request, and return its code in the fork; end when no more can come."""
-    # runs last, as first
+    # registered first, so it runs last
     atexit.register(_leave)
     for module in _PRELOADED:
         import_module(module)

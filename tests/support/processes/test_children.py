@@ -142,7 +142,7 @@ def test_a_session_whose_test_is_stuck_ends_with_its_children(
 ) -> None:
     with session(first, second) as process:
         assert process.wait() == -signal.SIGALRM
-        # the stack, also of a slow machine, on which the test does not wait yet
+        # a frame of each stack, also if a slow machine has not yet come to the wait
         assert "in pytest_runtestloop" in process.errors
         until(lambda: alive(pids) == [])
     assert len(list(pids.iterdir())) == 3

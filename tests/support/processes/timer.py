@@ -1,7 +1,7 @@
 """Plugin of pytest that ends a process whose test is stuck in any phase, and prints all stacks.
 
-The timers of pytest's faulthandler and of pytest-timeout stop when a test fails, so a fixture that
-hangs then would hang for ever. They also start a thread per test.
+The timers of pytest's faulthandler and of pytest-timeout stop when a test fails. A teardown after
+a failure could then hang forever. They also start a thread per test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.clock import PATIENCE
 
 
 def pytest_configure() -> None:
-    """Let the signal of the timer print to the standard error output, which tests capture."""
+    """Print all stacks to the uncaptured standard error when the timer ends."""
     assert sys.__stderr__ is not None
     errors = os.dup(sys.__stderr__.fileno())
     # the signal's default, which follows, is to end the process

@@ -61,9 +61,9 @@ class Flights:
         self.pipeline.run(source.with_resources(*tables) if tables else source)
 
     def load_for_dbt(self, *tables: str) -> None:
-        """Load some of the tables, and those that dbt reads by another pipeline.
+        """Load some tables, and the tables that dbt reads by another pipeline.
 
-        A replay of dbt reads none, so that they get a row each.
+        A replay of dbt reads no tables, so each table gets one row.
         """
         if self._is_real:
             others = dlt.pipeline(

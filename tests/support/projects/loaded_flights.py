@@ -20,7 +20,7 @@ from tests.support.projects.flights import Flights
 
 @dataclass(frozen=True)
 class LoadedFlights:
-    """The runs, and once loaded, their assets and tables in the schema `raw` of a database."""
+    """The runs, their assets if loaded, and the database with the tables in the schema `raw`."""
 
     nightly: Run
     failed: Run

@@ -28,7 +28,7 @@ _WITHOUT = (
     *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup"),
     *("AimEnabled", "NetworkTimeServiceQuerying", "OptimizationHints", "PreconnectToSearch"),
     *("HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable", "MediaRouter", "PaintHolding"),
-    # makes anew what shows a page at each visit of another
+    # would replace the renderer of a page at each navigation
     "RenderDocument",
 )
 _OPTIONS = (

@@ -16,7 +16,7 @@ class Api:
     def __init__(self, cloud: DBTCloudEmulator) -> None:
         self.cloud = cloud
         self.session = requests.Session()
-        # no proxy and no netrc is looked for, which takes a quarter of a request
+        # the search for proxies and a netrc takes a quarter of a request
         self.session.trust_env = False
         self.session.headers["Authorization"] = f"Token {cloud.api_token}"
         self.account = f"{cloud.url}/api/v2/accounts/{cloud.account_id}"
