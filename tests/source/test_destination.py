@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import permutations
 from shutil import copytree
@@ -114,14 +115,20 @@ def test_only_rows_of_the_runs_environments_are_read_back_and_column_types_are_k
         assert (row["first_run_id"], row["last_run_id"]) == (earliest, last)
         assert (row["columns"][0]["type"], row["catalog_run_id"]) == ("BIGINT", catalog)
     queries = sorted(query for query in asked if "dbt_node" in query)
-    # columns of one node, then all nodes, then all edges
+    assert_reads_environment(pipeline, queries, environment)
+    # the columns are read back only to keep a later catalog
+    assert ['"columns"' in query for query in queries] == [True, False, False]
+    assert queries[0].endswith(f'"catalog_run_id" IN ({last})')
+
+
+def assert_reads_environment(
+    pipeline: dlt.Pipeline, queries: Sequence[str], environment: object
+) -> None:
+    """Assert that queries read columns of one node, all nodes and all edges of an environment."""
     for query, number in zip(queries, (1, 4, 3), strict=True):
         where = query.partition(" FROM ")[2]
         read = rows(pipeline, f"SELECT environment_id FROM {where}")
         assert read == [(environment,)] * number
-    # the columns are read back only to keep a later catalog
-    assert ['"columns"' in query for query in queries] == [True, False, False]
-    assert queries[0].endswith(f'"catalog_run_id" IN ({last})')
 
 
 def test_a_query_has_no_list_that_a_database_may_refuse() -> None:
