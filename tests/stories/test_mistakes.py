@@ -173,7 +173,8 @@ def test_a_mistake_is_one_clear_error_and_starts_no_run(
 ) -> None:
     job = cloud.create_job("Nightly")
     monkeypatch.delenv("DBT_CLOUD__JOB_ID", raising=False)
-    for call, error, advice in MISTAKES.values():
+    for mistake in MISTAKES:
+        call, error, advice = MISTAKES[mistake]
         with pytest.raises(error) as caught:
             call(job)
         assert advice in str(caught.value)

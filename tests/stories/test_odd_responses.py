@@ -213,9 +213,9 @@ def test_every_error_is_one_of_ours(
 ) -> None:
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     calls = [call for call in CALLS if responses is PAYLOADS or call not in ALIKE]
-    for sent in responses.values():
+    for name in responses:
         messages: dict[str, str] = {}
-        with WireServer(*[sent] * 10_000) as server:
+        with WireServer(*[responses[name]] * 10_000) as server:
             caller = Caller(server.url)
             for call in calls:
                 # a run without a `created_at` has no events, as the docstring says

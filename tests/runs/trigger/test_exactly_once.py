@@ -382,7 +382,7 @@ def _answer(data: Any) -> dict[str, Any]:
 
 
 def search(server: HTTPServer, listed: Sequence[Any], read: Sequence[Any]) -> list[Found]:
-    """Search once for the lost run in each of some lists, whose run is then read."""
+    """Search once for the lost run with each listed run and its payload when it is read."""
     with DBTCloudClientV2("a-token", 1, server.url_for("/")) as client:
         return [
             Answers(server, each, payload).search(client)
@@ -391,21 +391,21 @@ def search(server: HTTPServer, listed: Sequence[Any], read: Sequence[Any]) -> li
 
 
 NOTHING = Found([], [])
-LISTED = cycle([UNSHOWN["null"], {}])
 UNLISTED = list(UNSHOWN.values())
 
 
 def test_a_run_whose_cause_is_not_listed_is_found_by_reading_it(httpserver: HTTPServer) -> None:
     shown = {"trigger": {"cause": CAUSE}}
-    for found in search(httpserver, UNLISTED, len(UNLISTED) * [shown]):
-        assert [run["id"] for run in found.runs] == [7]
-        assert not found.unclear
+    searched = search(httpserver, UNLISTED, len(UNLISTED) * [shown])
+    for name, found in zip(UNSHOWN, searched, strict=True):
+        assert [run["id"] for run in found.runs] == [7], name
+        assert not found.unclear, name
 
 
 def test_a_run_whose_cause_is_not_shown_is_unclear(httpserver: HTTPServer) -> None:
-    for found in search(httpserver, UNLISTED, UNLISTED):
-        assert not found.runs
-        assert [run["id"] for run in found.unclear] == [7]
+    for name, found in zip(UNSHOWN, search(httpserver, UNLISTED, UNLISTED), strict=True):
+        assert not found.runs, name
+        assert [run["id"] for run in found.unclear] == [7], name
 
 
 def test_a_run_of_another_cause_is_not_found(httpserver: HTTPServer) -> None:
@@ -416,7 +416,9 @@ def test_a_run_of_another_cause_is_not_found(httpserver: HTTPServer) -> None:
 
 def test_a_run_of_another_cause_is_not_found_by_reading_it(httpserver: HTTPServer) -> None:
     read = list(OTHERS.values())
-    listed = [{**other, **unlisted} for other, unlisted in zip(read, LISTED, strict=False)]
+    # the cause is listed as null, or as that of another call
+    forms = cycle([UNSHOWN["null"], {}])
+    listed = [{**other, **form} for other, form in zip(read, forms, strict=False)]
     assert search(httpserver, listed, read) == len(read) * [NOTHING]
 
 
