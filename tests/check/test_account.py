@@ -24,7 +24,7 @@ def test_a_host_without_accounts_of_its_own_is_to_be_changed() -> None:
         assert str(finding["fix"]).startswith(f"`{key} = ")
 
 
-def test_a_rate_limit_says_when_to_check_again() -> None:
+def test_a_rate_limit_shows_when_to_check_again() -> None:
     error = DBTCloudRateLimitError("GET", URL, 429, "Slow down.", retry_after=125.0)
     finding = refusal(error, "ab123.us1.dbt.com", Settings())
     assert finding["fix"] == "check again in 2 minutes"

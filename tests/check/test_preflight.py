@@ -187,7 +187,7 @@ def test_a_token_of_another_host_may_be_wrong_or_elsewhere(
     assert finding["fix"] == "`DBT_CLOUD__API_TOKEN=…` in the environment"
 
 
-def test_a_wrong_account_is_told_from_a_missing_permission(cloud: DBTCloudEmulator) -> None:
+def test_a_wrong_account_differs_from_a_missing_permission(cloud: DBTCloudEmulator) -> None:
     hidden = cloud.create_account()
     finding = problem(check_dbt_cloud({"account_id": hidden}))
     assert finding["check"] == "account"

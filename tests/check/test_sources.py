@@ -48,7 +48,7 @@ def test_a_misplaced_table_shows_the_line_to_change() -> None:
     assert "unloaded" not in found
 
 
-def test_sources_that_the_pipeline_does_not_load_are_no_problem() -> None:
+def test_sources_that_the_pipeline_does_not_load_are_not_a_problem() -> None:
     found = findings(
         ["orders"],
         source_entry("orders"),

@@ -44,7 +44,7 @@ def test_a_run_does_not_depend_on_a_disk_that_takes_messages(
 
 @needs_full
 @pytest.mark.parametrize(("status", "expected"), [(0, 1), (2, 2), (130, 130)])
-def test_a_result_that_cannot_be_written_is_no_success(
+def test_a_result_that_cannot_be_written_is_not_a_success(
     monkeypatch: pytest.MonkeyPatch, status: int, expected: int
 ) -> None:
     with FULL.open("w") as full:

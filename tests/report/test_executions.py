@@ -69,12 +69,12 @@ def test_the_log_agrees_with_the_results(name: str, engine: str) -> None:
     assert len(outcomes.keys() & {each.unique_id for each in executions_of(results, 1)}) >= expected
 
 
-def test_other_lines_are_no_nodes() -> None:
+def test_other_lines_are_not_nodes() -> None:
     log = "\x1b[32mDone.\x1b[0m\n22:17:12  Finished running 3 nodes in 1s.\nx [RUN]\n" + "." * 9000
     assert logged_executions(log, 1, 0.0, 1.0, []) == []
 
 
-def test_hooks_and_lines_without_words_are_no_nodes() -> None:
+def test_hooks_and_lines_without_words_are_not_nodes() -> None:
     log = """
 22:17:12  1 of 1 START hook: shop.on-run-start.0 ................................ [RUN]
 22:17:12  1 of 1 OK hook: shop.on-run-start.0 ................................... [OK in 0.05s]

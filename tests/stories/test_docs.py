@@ -349,7 +349,7 @@ def test_result_tables_have_the_columns_of_the_schema() -> None:
     assert page == generated(page)
 
 
-def test_commands_change_as_the_table_says() -> None:
+def test_commands_change_as_in_the_table() -> None:
     source, model = "source.shop.raw.airlines", "model.shop.dim_carriers"
     manifest = {
         "sources": {

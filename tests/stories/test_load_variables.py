@@ -192,7 +192,7 @@ def test_a_run_of_the_whole_job_after_a_gap_has_them_too(
     assert "--select" not in str((run["trigger"] or {})["steps_override"])
 
 
-def test_a_found_run_without_nodes_of_others_is_no_gap(
+def test_a_found_run_without_nodes_of_others_is_not_a_gap(
     cloud: DBTCloudEmulator, loaded_pipeline: dlt.Pipeline, tmp_path: Path
 ) -> None:
     """The scope of a found run has no variables, which are not compared."""

@@ -383,7 +383,7 @@ def use_custom_branch(cloud: DBTCloudEmulator, branch: str) -> None:
         assert api.post(f"/environments/{environment['id']}/", body).ok
 
 
-def test_a_branch_that_the_service_fills_in_is_no_override(cloud: DBTCloudEmulator) -> None:
+def test_a_branch_that_the_service_fills_in_is_not_an_override(cloud: DBTCloudEmulator) -> None:
     use_custom_branch(cloud, "prod")
     run = queued(cloud)
     assert (run["trigger"] or {})["git_branch"] == "prod"

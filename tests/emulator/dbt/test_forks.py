@@ -262,7 +262,7 @@ def test_a_module_that_cannot_be_imported_is_not_forked(write: Write, imported: 
     assert dbt.forks.fork([DBT], dbt.folder, dbt.environ) is None
 
 
-def test_a_module_that_cannot_be_forked_starts_anew_each_time(
+def test_a_module_that_cannot_be_forked_starts_a_new_process_each_time(
     cloud: DBTCloudEmulator, api: Api, tiny: Path, tmp_path: Path, shared: None, forks: Forks
 ) -> None:
     imported = "threading.Thread(target=time.sleep, args=[600], daemon=True).start()"

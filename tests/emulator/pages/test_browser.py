@@ -140,7 +140,7 @@ def test_an_open_panel_follows_its_node(
     reader.sees("main:not(:has(.live))")
 
 
-def test_a_page_says_so_when_its_run_or_server_is_gone(
+def test_a_page_reports_that_its_run_or_server_is_gone(
     cloud: DBTCloudEmulator, api: Api, page: Page, reader: Reader
 ) -> None:
     run = api.trigger(cloud.create_job("Nightly", duration=None))

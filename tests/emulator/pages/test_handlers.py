@@ -156,7 +156,7 @@ def test_a_page_that_has_not_changed_is_not_sent_again(cloud: DBTCloudEmulator, 
     assert (changed.status_code, changed.headers["ETag"]) == (200, tag)
 
 
-def test_pages_are_no_requests_of_the_api(cloud: DBTCloudEmulator, api: Api) -> None:
+def test_pages_are_not_requests_of_the_api(cloud: DBTCloudEmulator, api: Api) -> None:
     run = api.trigger(cloud.create_job("Nightly"))
     before = cloud.requests
     page(run["href"])

@@ -360,7 +360,7 @@ def test_arbitrary_data_have_a_page_that_is_valid_json_and_unicode() -> None:
         render_trend(strange_trend(seed)).encode()
 
 
-def test_medians_that_overflow_are_no_median() -> None:
+def test_medians_that_overflow_are_not_medians() -> None:
     page = shop_page(past={MART: PastTime(float("inf"), 5), STAGED: PastTime(1e-320, 5)})
     document = Document(render_run(page))
     assert "inf" not in json.dumps(details_of(document)).lower()

@@ -95,7 +95,7 @@ def test_urls_of_the_web_and_paths_are_links(texts: Texts, url: str) -> None:
     assert texts.url(f" {url}\n") == url
 
 
-def test_other_urls_and_those_with_secrets_are_no_links(texts: Texts) -> None:
+def test_other_urls_and_those_with_secrets_are_not_links(texts: Texts) -> None:
     for url in [
         *(None, "", "javascript:hit(1)", "JAVASCRIPT:hit(1)", "data:text/html,x", "file:///etc"),
         *("//evil.example", "/\\evil.example", "https://a\x00b", "https://a\u202eb", "x/y"),

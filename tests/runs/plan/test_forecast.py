@@ -75,7 +75,7 @@ def test_nodes_that_were_not_executed_have_no_time() -> None:
     assert Forecast([without, past({"model.p.a": 5.0})]).seconds([{"model.p.a"}], CHAIN) == 5.0
 
 
-def test_a_cycle_is_no_error() -> None:
+def test_a_cycle_is_not_an_error() -> None:
     nodes = {
         name: {"depends_on": {"nodes": [f"model.p.{other}"]}}
         for name, other in (("a", "b"), ("b", "a"))

@@ -131,7 +131,7 @@ def test_a_long_command_ends_with_an_ellipsis() -> None:
     assert command[:80] in shown
 
 
-def test_a_single_node_is_no_plural() -> None:
+def test_a_single_node_is_not_a_plural() -> None:
     log = "1 of 1 OK created sql table model main.a ... [OK in 0.01s]"
     finished = run_in([step(4, "dbt build", log)], status=10, status_humanized="Success")
     assert words(state_of(finished)).endswith(", 1 node")

@@ -291,7 +291,7 @@ def test_a_cool_down_does_not_end_the_search_for_a_lost_run(
     assert len(cloud.runs) == 1
 
 
-def test_a_later_run_of_a_load_that_failed_is_no_duplicate(
+def test_a_later_run_of_a_load_that_failed_is_not_a_duplicate(
     cloud: DBTCloudEmulator, client: DBTCloudClientV2
 ) -> None:
     job = cloud.create_job("Nightly", duration=None)
