@@ -205,7 +205,7 @@ class Scheduler:
     def _start_dbt(self, run: Run, project: DbtProject) -> None:
         run.status = RunStatus.STARTING
         try:
-            self._folder = self._folder or Folder()
+            self._folder = self._existing_folder() or Folder()
         except OSError as error:
             message = f"The embedded dbt Cloud cannot create a folder for dbt's files: {error}"
             self._finish(run, RunStatus.ERROR, message)
@@ -215,6 +215,13 @@ class Scheduler:
         thread = threading.Thread(target=self._run_dbt, args=(run, dbt), daemon=True)
         self._dbt[run.id] = (dbt, thread)
         thread.start()
+
+    def _existing_folder(self) -> Folder | None:
+        if self._folder is not None and not self._folder.path.exists():
+            # deleted after a reset, for example with the temporary files of a test
+            self._folder.remove()
+            self._folder = None
+        return self._folder
 
     def _run_dbt(self, run: Run, dbt: DbtRun) -> None:
         status = RunStatus.ERROR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,22 @@ def test_the_files_of_another_emulator_are_kept(temporary: Path) -> None:
     assert other.is_dir()
     live.remove()
     assert [*temporary.iterdir()] == [other]
+
+
+def test_a_folder_that_is_deleted_between_runs_is_made_again(
+    temporary: Path, tiny: Path, tmp_path: Path
+) -> None:
+    dbt = write_fake(tmp_path, "")
+    with DBTCloudEmulator() as cloud:
+        api = Api(cloud)
+        for _ in range(2):
+            job = cloud.create_job("Any", project_dir=tiny, dbt_executable=dbt)
+            assert api.ended(api.trigger(job)["id"])["is_success"]
+            (folder,) = temporary.iterdir()
+            assert folder.stat().st_mode & 0o777 == 0o700
+            assert (folder / "owner").exists()
+            cloud.reset()
+            shutil.rmtree(folder)
 
 
 def test_a_folder_that_cannot_be_created_is_an_error_of_the_run(
